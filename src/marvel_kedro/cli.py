@@ -1,0 +1,47 @@
+"""Project commands: `kedro run` that ends in one message where the user can mend the fault."""
+
+import copy
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
+
+from marvel_kedro.errors import explain
+
+INTERRUPTED = 130
+"""The exit status of a process that Ctrl-C ended, by the shells' convention."""
+
+
+@click.group(name="marvel_kedro")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
+    try:
+        return kedro_run.callback(**options)
+    except KeyboardInterrupt:
+        click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        raise _Fault(message) from error
+
+
+class _Fault(KedroCliError):
+    """A fault that is shown as its message alone, or with the traceback by `kedro --verbose run`."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
+        if self.VERBOSE_ERROR:
+            super().show(file)
+        click.ClickException.show(self, file)
+
+
+run: click.Command = copy.copy(kedro_run)
+run.callback = _run
+cli.add_command(run)

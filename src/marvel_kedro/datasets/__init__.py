@@ -1,0 +1,1 @@
+"""The catalog types that the libraries do not have."""

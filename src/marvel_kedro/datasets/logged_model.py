@@ -1,0 +1,50 @@
+"""The candidate of a run, as an MLflow model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset, DatasetError
+
+from marvel_kedro.model.package import log_candidate
+from marvel_kedro.model.scoring import CharacterModel
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run has logged."""
+
+    uri: str
+    run_id: str
+    digest: str
+
+
+class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):  # type: ignore[misc]
+    """A fitted model: saving logs it in the active MLflow run, loading says where it is.
+
+    From then on the metrics that the run logs are linked to this model.
+    """
+
+    def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
+        self._name = name
+        self._logged: LoggedModel | None = None
+        self.metadata = metadata
+
+    def save(self, data: CharacterModel) -> None:
+        """Log the model in the active run."""
+        info = log_candidate(data, self._name)
+        mlflow.set_active_model(model_id=info.model_id)
+        self._logged = LoggedModel(info.model_uri, info.run_id, data.digest)
+
+    def load(self) -> LoggedModel:
+        """Say where the model of this run is.
+
+        Raises:
+            DatasetError: This run has logged no model.
+        """
+        if self._logged is None:
+            raise DatasetError("This run has logged no model: run the pipeline from fit_model on.")
+        return self._logged
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name}

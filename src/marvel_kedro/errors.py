@@ -1,0 +1,76 @@
+"""Faults that the user can mend: one message, no traceback."""
+
+import errno
+from collections.abc import Iterator
+
+_DISK = {
+    errno.ENOSPC: "The disk is full. Free some space",
+    errno.EDQUOT: "The disk quota is used up. Free some space",
+    errno.EROFS: "The disk is read-only. Make it writable",
+    errno.EACCES: "Permission was denied. Grant it",
+}
+_SQLITE = {
+    "database or disk is full": "The disk is full. Free some space",
+    "disk i/o error": "The disk refused to write. Look whether it is full",
+    "readonly database": "The MLflow store is read-only. Make it writable",
+    "unable to open database file": "The MLflow store cannot be opened. Look at its path and rights",
+    "database is locked": "Another process holds the MLflow store. Wait for it to end",
+}
+_AGAIN = "and run the same command again: tables and registry are as they were before the step."
+
+
+class ProjectError(Exception):
+    """Bad input or a fault outside the code.
+
+    The message says what is wrong, naming the file, the column or the key, and what to do.
+    """
+
+
+def explain(error: BaseException) -> str | None:
+    """Say in one message what a user can mend.
+
+    Args:
+        error: What ended a run; Kedro, MLflow and pandas wrap the fault itself more than once.
+
+    Returns:
+        What is wrong and what to do; None if the error is not the user's to mend.
+    """
+    for fault in _chain(error):
+        if isinstance(fault, ProjectError):
+            return str(fault)
+        if isinstance(fault, OSError) and fault.errno in _DISK:
+            return f"{_DISK[fault.errno]}{_where(fault)} {_AGAIN}"
+        text = str(fault).lower()
+        for symptom, remedy in _SQLITE.items():
+            if symptom in text:
+                return f"{remedy} {_AGAIN}"
+        message = _from_kedro(fault)
+        if message:
+            return message
+    return None
+
+
+def _from_kedro(fault: BaseException) -> str | None:
+    """Faults that Kedro already words well."""
+    name = type(fault).__name__
+    if name == "ParameterValidationError":
+        return f"{fault}\nMend the key in conf/*/<pipeline>/parameters.yml or in --params."
+    if name == "DataValidationError":
+        return f"A table breaks its contract (src/marvel_kedro/schemas.py). {fault}"
+    if isinstance(fault, ValueError) and str(fault).startswith("Failed to find the pipeline"):
+        return f"{fault}\nkedro registry list shows the pipelines there are."
+    return None
+
+
+def _where(fault: OSError) -> str:
+    return f" ({fault.filename})" if fault.filename else ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that, and so on."""
+    seen: set[int] = set()
+    fault: BaseException | None = error
+    while fault is not None and id(fault) not in seen:
+        seen.add(id(fault))
+        yield fault
+        fault = fault.__cause__ or fault.__context__

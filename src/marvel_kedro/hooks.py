@@ -1,0 +1,81 @@
+"""What happens around a run."""
+
+import logging
+from collections.abc import Generator
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from omegaconf import OmegaConf
+
+from marvel_kedro import tracking
+
+logger = logging.getLogger(__name__)
+
+
+class ProjectHooks:
+    """Checks before a run, tags on it, and the summary after it."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
+        from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
+
+        parameters.check(context.config_loader["parameters"])
+        store = tracking.find_store(context.project_path)
+        tracking.check_reachable(store.uri)
+        OmegaConf.register_new_resolver(
+            "mlflow_store", lambda key: getattr(store, key), replace=True
+        )
+        self._project_path = context.project_path
+        self._synthetic = context.config_loader["parameters"]["synthetic"]
+
+    @hook_impl(tryfirst=True, specname="before_pipeline_run")
+    def make_missing_raw_file(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Give `kedro run` a synthetic raw file where there is none: a gentle start."""
+        if set(run_params["pipeline_names"] or []) - {"__default__"}:
+            return
+        if "raw_characters" not in pipeline.inputs() or catalog.exists("raw_characters"):
+            return
+        if not self._synthetic["stand_in"]:
+            return
+        from kedro.framework.project import pipelines  # noqa: PLC0415 - known once configured
+        from kedro.runner import SequentialRunner  # noqa: PLC0415
+
+        logger.warning(
+            "There is no raw file: making a synthetic one of %s rows. README.md says where the "
+            "real one comes from.",
+            f"{int(self._synthetic['rows']):,}",
+        )
+        SequentialRunner().run(pipelines["synthetic"], catalog)
+
+    @hook_impl(trylast=True, specname="before_pipeline_run")
+    def tag_run(self) -> None:
+        """Tag the run that kedro-mlflow has started, and close those that were killed."""
+        import mlflow  # noqa: PLC0415 - slow to import
+
+        run = mlflow.active_run()
+        if run is None:
+            return
+        tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
+        mlflow.set_tags(tracking.process_tags() | tracking.git_tags(self._project_path))
+
+    @hook_impl(wrapper=True)
+    def before_node_run(self, inputs: dict[str, Any]) -> Generator[None, Any, Any]:
+        """Show kedro-mlflow typed parameters as dictionaries, so that it logs them one by one."""
+        typed = dict(inputs)
+        inputs.update({name: tracking.plain(value) for name, value in typed.items()})
+        answer = yield
+        inputs.update(typed)
+        return answer
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print what came out and what to do next."""
+        from marvel_kedro import summary  # noqa: PLC0415 - needs rich only here
+
+        summary.show(pipeline, catalog)

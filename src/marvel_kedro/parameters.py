@@ -1,0 +1,44 @@
+"""The whole of the parameters, checked before anything runs."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.options import Options
+from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
+from marvel_kedro.pipelines.serving.nodes import ServingOptions
+from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
+from marvel_kedro.pipelines.training.nodes import TrainingOptions
+
+
+class Parameters(Options):
+    """One section a pipeline."""
+
+    synthetic: SyntheticOptions
+    processing: ProcessingOptions
+    training: TrainingOptions
+    serving: ServingOptions
+
+
+def check(parameters: dict[str, Any]) -> None:
+    """Refuse unknown keys and values of the wrong kind.
+
+    Raises:
+        ProjectError: It names each key, what is wrong with it and where to mend it.
+    """
+    sections = {
+        name: value.model_dump() if isinstance(value, Options) else value
+        for name, value in parameters.items()
+    }
+    try:
+        Parameters.model_validate(sections)
+    except ValidationError as error:
+        faults = "\n".join(
+            f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            for fault in error.errors()
+        )
+        raise ProjectError(
+            f"Parameters are not right:\n{faults}\n"
+            "Mend them in conf/*/<pipeline>/parameters.yml or in --params."
+        ) from error

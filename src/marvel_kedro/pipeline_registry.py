@@ -1,0 +1,19 @@
+"""The pipelines by name."""
+
+from kedro.pipeline import Pipeline
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Make every pipeline; `__default__` is what `kedro run` runs."""
+    from marvel_kedro.pipelines.processing import pipeline as processing  # noqa: PLC0415
+    from marvel_kedro.pipelines.serving import pipeline as serving  # noqa: PLC0415
+    from marvel_kedro.pipelines.synthetic import pipeline as synthetic  # noqa: PLC0415
+    from marvel_kedro.pipelines.training import pipeline as training  # noqa: PLC0415
+
+    named = {
+        "synthetic": synthetic.create_pipeline(),
+        "processing": processing.create_pipeline(),
+        "training": training.create_pipeline(),
+        "serving": serving.create_pipeline(),
+    }
+    return named | {"__default__": named["processing"] + named["training"] + named["serving"]}

@@ -1,0 +1,23 @@
+"""Kedro's project settings."""
+
+from datetime import UTC, datetime
+
+from omegaconf.resolvers import oc
+
+from marvel_kedro.hooks import ProjectHooks
+from marvel_kedro.local_files import write_files_whole
+
+HOOKS = (ProjectHooks(),)
+
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "custom_resolvers": {
+        "oc.env": oc.env,
+        "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+    },
+}
+
+write_files_whole()
