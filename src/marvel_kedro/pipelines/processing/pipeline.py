@@ -1,0 +1,28 @@
+"""Wiring of `processing`: raw file to tables."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.processing import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Make the pipeline `processing`."""
+    return Pipeline(
+        [
+            node(nodes.read_source, "raw_characters", "source_rows"),
+            node(nodes.select_characters, "source_rows", "characters"),
+            node(nodes.select_rejected, "source_rows", "rejected_characters"),
+            node(
+                nodes.split_characters,
+                ["characters", "params:processing"],
+                ["train_set", "test_set"],
+            ),
+            node(
+                nodes.summarise_quality,
+                ["source_rows", "characters", "params:processing"],
+                "data_quality",
+            ),
+            node(nodes.quality_metrics, "data_quality", "data_quality_metrics"),
+        ],
+        tags="processing",
+    )

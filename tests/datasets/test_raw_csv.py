@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.errors import ProjectError, explain
+
+
+def load(path: Path, content: bytes) -> pd.DataFrame:
+    path.write_bytes(content)
+    frame: pd.DataFrame = RawCSVDataset(filepath=str(path)).load()
+    return frame
+
+
+def message(path: Path) -> str:
+    with pytest.raises(DatasetError) as caught:
+        RawCSVDataset(filepath=str(path)).load()
+    assert isinstance(caught.value.__cause__, ProjectError)
+    return explain(caught.value) or ""
+
+
+def test_cells_are_text_as_written(tmp_path: Path) -> None:
+    frame = load(tmp_path / "r.csv", b'PageID,Height (m)\nNA,1.80\n"a, ""b""",\n')
+    assert frame.to_dict("list") == {"PageID": ["NA", 'a, "b"'], "Height (m)": ["1.80", ""]}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    assert list(load(tmp_path / "r.csv", b"\xef\xbb\xbfPageID,Name\na,b\n").columns) == [
+        "PageID",
+        "Name",
+    ]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    assert f"There is no raw file at {path}" in message(path)
+    assert "--pipelines synthetic" in message(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
+        (b'a,b\n1,2\n1,2,3,4\n"', "is no CSV file"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(content)
+    assert words in message(path)
+    assert str(path) in message(path)
+
+
+def test_frames_are_streamed_into_one_file(tmp_path: Path) -> None:
+    dataset = RawCSVDataset(filepath=str(tmp_path / "r.csv"))
+    dataset.save(pd.DataFrame({"": [str(i)], "Name": ['x "y"']}) for i in range(3))
+    assert (tmp_path / "r.csv").read_text() == ',Name\n0,"x ""y"""\n1,"x ""y"""\n2,"x ""y"""\n'
+
+
+def test_a_stream_that_breaks_leaves_no_file(tmp_path: Path) -> None:
+    def frames() -> object:
+        yield pd.DataFrame({"a": ["1"]})
+        raise RuntimeError("broken")
+
+    with pytest.raises(DatasetError, match="broken"):
+        RawCSVDataset(filepath=str(tmp_path / "r.csv")).save(frames())
+    assert list(tmp_path.iterdir()) == []
