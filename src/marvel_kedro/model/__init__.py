@@ -1,0 +1,1 @@
+"""The model: features, fitting, scoring, evaluation. Neither Kedro nor Spark."""

@@ -1,0 +1,216 @@
+"""Fitting a model to the training rows."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model import scoring
+from marvel_kedro.model.scoring import CharacterModel, Encoder, encode, feature_names
+from marvel_kedro.options import Options
+
+Flags = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+class FitOptions(Options):
+    """How a model is fitted.
+
+    The defaults suit 1,600 rows as well as 80,000: the number of trees is found on a part of the
+    training rows that is set aside, and the model is then fitted again on all of them.
+    """
+
+    seed: int = Field(42, ge=0)
+    threshold: float = Field(0.5, gt=0, lt=1)
+    min_rows: int = Field(100, ge=2)
+    max_trees: int = Field(1000, ge=1)
+    min_trees: int = Field(20, ge=1)
+    patience: int = Field(50, ge=1)
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    leaves: int = Field(16, ge=2)
+    min_rows_in_leaf: int = Field(20, ge=1)
+    l2: float = Field(10.0, ge=0)
+    feature_share: float = Field(0.5, gt=0, le=1)
+    row_share: float = Field(0.7, gt=0, le=1)
+    universe_smoothing: float = Field(10.0, gt=0)
+    folds: int = Field(10, ge=2)
+    origin_words: int = Field(40, ge=0)
+    teams: int = Field(40, ge=0)
+    min_word_rows: int = Field(12, ge=1)
+
+
+def fit(
+    train: pd.DataFrame, options: FitOptions, progress: Progress | None = None
+) -> CharacterModel:
+    """Fit a model.
+
+    Args:
+        train: The training rows: `page_id`, `alive` and the input columns of the model.
+        options: How.
+        progress: Called with the trees that are done and the most there can be.
+
+    Returns:
+        The model. It depends on the rows and the options alone: neither on the order of the rows
+        nor on the number of threads.
+
+    Raises:
+        ProjectError: There are too few rows, or all are of one class.
+    """
+    _check(train, options)
+    # Sums of floats and LightGBM's bagging see the order of rows; nobody else may.
+    rows = train.sort_values("page_id", ignore_index=True)
+    alive = (rows["alive"] == "Alive").to_numpy()
+    encoder = learn_encoder(rows, alive, options)
+    features = encode(rows, encoder)
+    # A row must not see its own label in the rate of its universe.
+    rate = feature_names(encoder).index(scoring.RATE)
+    features[:, rate] = _rates_out_of_fold(rows, alive, options)
+    trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options)
+    booster = lightgbm.train(
+        _parameters(options),
+        lightgbm.Dataset(features, alive, feature_name=_safe_names(encoder)),
+        trees,
+        callbacks=[_report(progress)] if progress else [],
+    )
+    return CharacterModel(
+        booster_text=booster.model_to_string(),
+        encoder=encoder,
+        threshold=options.threshold,
+        code=Path(scoring.__file__).read_text(encoding="utf-8"),
+    )
+
+
+def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Encoder:
+    """Learn vocabularies and the share of Alive by universe."""
+    return Encoder(
+        alive_share=float(alive.mean()),
+        universes=_universes(rows["universe"], alive, options),
+        origin_words=_frequent(rows["origin"], scoring.origin_words, options.origin_words, options),
+        teams=_frequent(
+            rows["teams"], lambda value: set(scoring.team_names(value)), options.teams, options
+        ),
+    )
+
+
+def _check(train: pd.DataFrame, options: FitOptions) -> None:
+    classes = sorted(train["alive"].unique())
+    if len(train) < options.min_rows:
+        raise ProjectError(
+            f"train_set has {len(train)} rows, and training.fit.min_rows asks for "
+            f"{options.min_rows}. Bring more rows in data/01_raw, or lower it."
+        )
+    if classes != ["Alive", "Dead"]:
+        raise ProjectError(
+            f"train_set has the class {classes} only, and a model needs Alive and Dead. "
+            "Look at the column Alive of the raw file."
+        )
+
+
+def _universes(
+    universe: "pd.Series[Any]", alive: Flags, options: FitOptions
+) -> dict[str, tuple[float, float]]:
+    """By universe its rows and its share of Alive, drawn towards the share of all rows."""
+    groups = pd.DataFrame({"key": universe.map(scoring.text), "alive": alive}).groupby("key")
+    counts = groups["alive"].agg(["count", "sum"])
+    share = alive.mean()
+    rates = (counts["sum"] + options.universe_smoothing * share) / (
+        counts["count"] + options.universe_smoothing
+    )
+    return {
+        str(name): (float(rows), float(rate))
+        for name, rows, rate in zip(counts.index, counts["count"], rates, strict=True)
+    }
+
+
+def _rates_out_of_fold(
+    rows: pd.DataFrame, alive: Flags, options: FitOptions
+) -> npt.NDArray[np.float32]:
+    """The rate of each row's universe, learnt from the rows of the other folds.
+
+    Variants of one character share a fold, for they share their fate.
+    """
+    fold = _bucket(rows["name"]) % options.folds
+    rates = np.empty(len(rows), dtype=np.float32)
+    universe = rows["universe"].map(scoring.text)
+    for number in range(options.folds):
+        inside = fold == number
+        if inside.all() or not inside.any():
+            rates[inside] = alive.mean()
+            continue
+        learnt = _universes(universe[~inside], alive[~inside], options)
+        unseen = (0.0, float(alive[~inside].mean()))
+        rates[inside] = [learnt.get(name, unseen)[1] for name in universe[inside]]
+    return rates
+
+
+def _bucket(names: "pd.Series[Any]") -> npt.NDArray[np.int64]:
+    return np.array([crc32(scoring.text(name).encode()) for name in names], dtype=np.int64)
+
+
+def _frequent(
+    values: "pd.Series[Any]",
+    parts: Callable[[str], Iterable[str]],
+    most: int,
+    options: FitOptions,
+) -> tuple[str, ...]:
+    """The most frequent parts of a text column, ties in alphabetical order."""
+    counts: Counter[str] = Counter()
+    for value, rows in values.value_counts().items():
+        for part in parts(scoring.text(value)):
+            counts[part] += rows
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(part for part, rows in ranked[:most] if rows >= options.min_word_rows)
+
+
+def _find_trees(
+    features: npt.NDArray[np.float32], alive: Flags, held_out: Flags, options: FitOptions
+) -> int:
+    """The number of trees with the least log loss on the rows that are set aside."""
+    if held_out.all() or not held_out.any() or len(set(alive[~held_out])) == 1:
+        return options.min_trees
+    rest = lightgbm.Dataset(features[~held_out], alive[~held_out])
+    trial = lightgbm.train(
+        _parameters(options),
+        rest,
+        options.max_trees,
+        valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
+        callbacks=[lightgbm.early_stopping(options.patience, verbose=False)],
+    )
+    return max(trial.best_iteration, options.min_trees)
+
+
+def _parameters(options: FitOptions) -> dict[str, Any]:
+    return {
+        "objective": "binary",
+        "learning_rate": options.learning_rate,
+        "num_leaves": options.leaves,
+        "min_data_in_leaf": options.min_rows_in_leaf,
+        "lambda_l2": options.l2,
+        "feature_fraction": options.feature_share,
+        "bagging_fraction": options.row_share,
+        "bagging_freq": 1,
+        "seed": options.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbose": -1,
+    }
+
+
+def _safe_names(encoder: Encoder) -> list[str]:
+    """LightGBM's text format takes no JSON characters in names; the encoder holds the true ones."""
+    return [f"f{number}" for number in range(len(feature_names(encoder)))]
+
+
+def _report(progress: Progress) -> Callable[[lightgbm.callback.CallbackEnv], None]:
+    def callback(state: lightgbm.callback.CallbackEnv) -> None:
+        progress(state.iteration + 1, state.end_iteration)
+
+    return callback

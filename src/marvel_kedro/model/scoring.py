@@ -1,0 +1,321 @@
+"""The model at work: a raw record in, a prediction and a probability out.
+
+This file travels with every model, as it was when the model was fitted, and is what scores it:
+in training, in a batch, in a server and in `mlflow.pyfunc`. It therefore imports nothing of the
+project. Every feature is a function of the value of one column, applied to the distinct values of
+that column, so that a record scores the same alone as among a million.
+
+What a field may hold:
+
+- Text columns: text; white space and case do not matter. Absent, null, NaN, empty text, lists and
+  dictionaries are missing; a number or a Boolean stands for its text.
+- Number columns: a positive finite number below 1,000,000, or text that is one in plain decimals
+  (`1.80`). Anything else is missing: null, zero, a negative number, `inf`, `1,80`, a Boolean.
+- A category or a word that the training rows did not have is treated as unknown.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+TEXT_COLUMNS = ("name", "universe", "identity", "gender", "marital_status", "teams", "origin")
+NUMBER_COLUMNS = ("height", "weight")
+
+BOOSTER_FILE = "booster.txt"
+ENCODER_FILE = "encoder.json"
+CODE_FILE = "scoring.py"
+
+RATE = "universe_alive_rate"
+
+_LARGEST = 1_000_000.0
+_CHUNK_ROWS = 65_536
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]+)?")
+_WORD = re.compile(r"[a-z][a-z'-]*")
+_FOOTNOTE = re.compile(r"\[[^\]]*\]")
+_NUMBERED = re.compile(r"earth-([0-9]{1,9})")
+_UNKNOWN = 0.0
+_OTHER = 9.0
+_IDENTITY = {"": _UNKNOWN, "public": 1.0, "secret": 2.0}
+_GENDER = {"": _UNKNOWN, "male": 1.0, "female": 2.0}
+_MARITAL = {
+    "": _UNKNOWN,
+    "single": 1.0,
+    "married": 2.0,
+    "engaged": 3.0,
+    "widowed": 4.0,
+    "widow": 4.0,
+}
+
+Floats = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What the features learnt from the training rows.
+
+    Attributes:
+        alive_share: The share of Alive among the training rows.
+        universes: By universe, its training rows and its smoothed share of Alive.
+        origin_words: The words of `origin` that are features of their own.
+        teams: The teams that are features of their own.
+    """
+
+    alive_share: float
+    universes: Mapping[str, tuple[float, float]]
+    origin_words: tuple[str, ...]
+    teams: tuple[str, ...]
+
+
+def text(value: Any) -> str:  # noqa: ANN401 - a caller may send anything
+    """The text of a field in lower case with single spaces; empty if it is missing."""
+    if value is None or isinstance(value, (list, dict, tuple, set)) or value is pd.NA:
+        return ""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return " ".join(str(value).lower().split())
+
+
+def number(value: Any) -> float:  # noqa: ANN401 - a caller may send anything
+    """The number in a field; NaN if it is missing or no positive finite number."""
+    if isinstance(value, str):
+        value = float(value) if _PLAIN_NUMBER.fullmatch(value.strip()) else math.nan
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        return math.nan
+    return float(value) if 0 < value < _LARGEST else math.nan
+
+
+def origin_words(origin: str) -> set[str]:
+    """The words of an origin, without footnote marks, in the singular."""
+    words = _WORD.findall(_FOOTNOTE.sub(" ", origin))
+    return {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words}  # noqa: PLR2004
+
+
+def team_names(teams: str) -> list[str]:
+    """The teams of a field, which are parted by semicolons."""
+    return [team.strip() for team in teams.split(";") if team.strip()]
+
+
+def _universe(value: str, encoder: Encoder) -> list[float]:
+    rows, rate = encoder.universes.get(value, (0.0, encoder.alive_share))
+    numbered = _NUMBERED.fullmatch(value)
+    return [
+        float(value == "earth-616"),
+        float(value.startswith("earth-trn")),
+        float(value.startswith("earth-")),
+        float(len(value)),
+        math.log1p(int(numbered[1])) if numbered else math.nan,
+        math.log1p(rows),
+        rate,
+    ]
+
+
+def _teams(value: str, encoder: Encoder) -> list[float]:
+    names = team_names(value)
+    return [
+        float(len(names)),
+        float("former" in value),
+        *(float(team in names) for team in encoder.teams),
+    ]
+
+
+def _origin(value: str, encoder: Encoder) -> list[float]:
+    words = origin_words(value)
+    return [
+        float(len(words)),
+        float(len(value)),
+        *(float(word in words) for word in encoder.origin_words),
+    ]
+
+
+def _feature_names(encoder: Encoder) -> dict[str, list[str]]:
+    """Names of the features by the text column that they are made from."""
+    return {
+        "universe": [
+            "universe_is_616",
+            "universe_is_temporary",
+            "universe_is_earth",
+            "universe_length",
+            "universe_number",
+            "universe_rows",
+            RATE,
+        ],
+        "identity": ["identity"],
+        "gender": ["gender"],
+        "marital_status": ["marital_status"],
+        "teams": ["teams_count", "teams_former", *(f"team: {team}" for team in encoder.teams)],
+        "origin": [
+            "origin_words",
+            "origin_length",
+            *(f"origin: {word}" for word in encoder.origin_words),
+        ],
+    }
+
+
+def _functions(encoder: Encoder) -> dict[str, Callable[[str], list[float]]]:
+    """The feature function of each text column; `name` has none: it made things worse."""
+    return {
+        "universe": lambda value: _universe(value, encoder),
+        "identity": lambda value: [_IDENTITY.get(value, _OTHER)],
+        "gender": lambda value: [_GENDER.get(value, _OTHER)],
+        "marital_status": lambda value: [_MARITAL.get(value, _OTHER)],
+        "teams": lambda value: _teams(value, encoder),
+        "origin": lambda value: _origin(value, encoder),
+    }
+
+
+def encode(records: pd.DataFrame, encoder: Encoder) -> Floats:
+    """Turn raw records into features.
+
+    Args:
+        records: Any of the input columns, in any order; others are ignored.
+        encoder: What was learnt from the training rows.
+
+    Returns:
+        An array of shape (records, features), in the order of `feature_names`.
+    """
+    blocks = [
+        _by_distinct_value(_texts(records, column), function)
+        for column, function in _functions(encoder).items()
+    ]
+    numbers = [_numbers(records, column)[:, None] for column in NUMBER_COLUMNS]
+    return np.hstack([*blocks, *numbers])
+
+
+def feature_names(encoder: Encoder) -> list[str]:
+    """Names of the features, in the order of `encode`."""
+    names = _feature_names(encoder)
+    return [name for column in _functions(encoder) for name in names[column]] + list(NUMBER_COLUMNS)
+
+
+def _texts(records: pd.DataFrame, column: str) -> "pd.Series[Any]":
+    if column not in records:
+        return pd.Series("", index=records.index, dtype="str")
+    values = records[column]
+    if isinstance(values.dtype, pd.StringDtype):
+        return values
+    # Mixed objects: 1, 1.0 and True would be one distinct value.
+    return pd.Series([text(value) for value in values], index=records.index, dtype="str")
+
+
+def _by_distinct_value(values: "pd.Series[Any]", function: Callable[[str], list[float]]) -> Floats:
+    codes, distinct = pd.factorize(values, use_na_sentinel=True)
+    # The missing value comes last, where the code -1 finds it.
+    block = np.array([function(text(value)) for value in [*distinct, None]], dtype=np.float32)
+    return block[codes]
+
+
+def _numbers(records: pd.DataFrame, column: str) -> Floats:
+    if column not in records:
+        return np.full(len(records), np.nan, dtype=np.float32)
+    values = records[column]
+    if values.dtype.kind not in "if":
+        values = pd.Series([number(value) for value in values], dtype="float64")
+    plain = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.where((plain > 0) & (plain < _LARGEST), plain, np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class CharacterModel:
+    """A fitted model.
+
+    Attributes:
+        booster_text: The trees in LightGBM's text format.
+        encoder: What the features learnt.
+        threshold: From which probability on the prediction is Alive.
+        code: The source of this file as it was when the model was fitted.
+    """
+
+    booster_text: str
+    encoder: Encoder
+    threshold: float
+    code: str
+
+    def predict(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Score raw records.
+
+        Returns:
+            One row a record, under the records' index: `prediction` (`Alive` or `Dead`) and
+            `probability` (of Alive).
+        """
+        probability = self.probabilities(records)
+        prediction = np.where(probability >= self.threshold, "Alive", "Dead")
+        return pd.DataFrame(
+            {
+                "prediction": pd.Series(prediction, index=records.index, dtype="str"),
+                "probability": pd.Series(probability, index=records.index, dtype="float64"),
+            }
+        )
+
+    def probabilities(self, records: pd.DataFrame) -> Probabilities:
+        """The probability of Alive, one a record; chunks bound the memory."""
+        if records.empty:
+            return np.empty(0)
+        return np.concatenate(
+            [
+                np.asarray(self.booster.predict(encode(chunk, self.encoder)), dtype=np.float64)
+                for start in range(0, len(records), _CHUNK_ROWS)
+                for chunk in [records.iloc[start : start + _CHUNK_ROWS]]
+            ]
+        )
+
+    def importances(self) -> "pd.Series[float]":
+        """The gain in log loss by feature, largest first."""
+        gains = self.booster.feature_importance("gain")
+        return pd.Series(gains, index=feature_names(self.encoder)).sort_values(ascending=False)
+
+    @cached_property
+    def booster(self) -> lightgbm.Booster:
+        """The trees, ready to score."""
+        return lightgbm.Booster(model_str=self.booster_text)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the saved files, in hexadecimal: equal models have equal digests."""
+        files = sorted(self._files().items())
+        return hashlib.sha256("\0".join(part for file in files for part in file).encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the model to a folder: text and JSON, nothing pickled."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files().items():
+            (folder / name).write_bytes(content.encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> "CharacterModel":
+        """Read the model that `save` wrote."""
+        saved = json.loads((folder / ENCODER_FILE).read_bytes())
+        threshold = saved.pop("threshold")
+        return cls(
+            booster_text=(folder / BOOSTER_FILE).read_bytes().decode(),
+            encoder=Encoder(
+                alive_share=saved["alive_share"],
+                universes={name: tuple(value) for name, value in saved["universes"].items()},
+                origin_words=tuple(saved["origin_words"]),
+                teams=tuple(saved["teams"]),
+            ),
+            threshold=threshold,
+            code=(folder / CODE_FILE).read_bytes().decode(),
+        )
+
+    def _files(self) -> dict[str, str]:
+        settings = asdict(self.encoder) | {"threshold": self.threshold}
+        return {
+            BOOSTER_FILE: self.booster_text,
+            ENCODER_FILE: json.dumps(settings, sort_keys=True, ensure_ascii=False, indent=1),
+            CODE_FILE: self.code,
+        }
