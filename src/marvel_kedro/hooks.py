@@ -23,13 +23,16 @@ class ProjectHooks:
         """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
         from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
 
-        parameters.check(context.config_loader["parameters"])
         store = tracking.find_store(context.project_path)
-        tracking.check_reachable(store.uri)
+        self._git_tags = tracking.git_tags(context.project_path)
         OmegaConf.register_new_resolver(
             "mlflow_store", lambda key: getattr(store, key), replace=True
         )
-        self._project_path = context.project_path
+        OmegaConf.register_new_resolver(
+            "git_sha", lambda: self._git_tags.get("git_sha"), replace=True
+        )
+        parameters.check(context.config_loader["parameters"])
+        tracking.check_reachable(store.uri)
         self._synthetic = context.config_loader["parameters"]["synthetic"]
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
@@ -62,7 +65,7 @@ class ProjectHooks:
         if run is None:
             return
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
-        mlflow.set_tags(tracking.process_tags() | tracking.git_tags(self._project_path))
+        mlflow.set_tags(tracking.process_tags() | self._git_tags)
 
     @hook_impl(wrapper=True)
     def before_node_run(self, inputs: dict[str, Any]) -> Generator[None, Any, Any]:

@@ -9,20 +9,22 @@ def create_pipeline() -> Pipeline:
     """Make the pipeline `processing`."""
     return Pipeline(
         [
-            node(nodes.read_source, "raw_characters", "source_rows"),
-            node(nodes.select_characters, "source_rows", "characters"),
-            node(nodes.select_rejected, "source_rows", "rejected_characters"),
+            node(nodes.read_source, "raw_characters", "source_rows", name="read_source"),
+            node(nodes.select_characters, "source_rows", "characters", name="select_characters"),
+            node(nodes.select_rejected, "source_rows", "rejected_characters", name="select_rejected"),
             node(
                 nodes.split_characters,
                 ["characters", "params:processing"],
                 ["train_set", "test_set"],
+                name="split_characters",
             ),
             node(
                 nodes.summarise_quality,
                 ["source_rows", "characters", "params:processing"],
                 "data_quality",
+                name="summarise_quality",
             ),
-            node(nodes.quality_metrics, "data_quality", "data_quality_metrics"),
+            node(nodes.quality_metrics, "data_quality", "data_quality_metrics", name="quality_metrics"),
         ],
         tags="processing",
     )

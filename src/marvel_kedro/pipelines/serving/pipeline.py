@@ -13,6 +13,7 @@ def create_pipeline() -> Pipeline:
                 nodes.score_characters,
                 ["characters", "champion", "params:serving"],
                 "predictions",
+                name="score_characters",
             )
         ],
         tags="serving",

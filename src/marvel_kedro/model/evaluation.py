@@ -1,0 +1,121 @@
+"""How good models are: every metric with an interval, overall and by slice."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from marvel_kedro.model import metrics
+from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.options import Options
+
+SLICES = ("identity", "gender", "earth_616")
+GRID_STEPS = 1000
+COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"]
+
+
+class EvaluationOptions(Options):
+    """How models are measured."""
+
+    seed: int = Field(42, ge=0)
+    resamples: int = Field(500, ge=20)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    calibration_bins: int = Field(10, ge=2)
+
+
+def slices(records: pd.DataFrame) -> pd.DataFrame:
+    """The groups that a record belongs to.
+
+    Args:
+        records: Raw records with `identity`, `gender` and `universe`.
+
+    Returns:
+        `identity` (Public, Secret or Unknown), `gender` (Male, Female, Other or Unknown) and
+        `earth_616` (yes or no), under the index of the records.
+    """
+    identity = records["identity"].fillna("Unknown")
+    gender = records["gender"].fillna("Unknown")
+    return pd.DataFrame(
+        {
+            "identity": identity.where(identity.isin(["Public", "Secret"]), "Unknown"),
+            "gender": gender.where(gender.isin(["Male", "Female", "Unknown"]), "Other"),
+            "earth_616": np.where(records["universe"].eq("Earth-616"), "yes", "no"),
+        },
+        index=records.index,
+    ).astype("str")
+
+
+def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None, Flags]]:
+    """All rows, then every value of every slice: its key, its value and its rows."""
+    yield None, None, np.ones(len(slice_columns), dtype=bool)
+    for key in slice_columns:
+        for value in sorted(slice_columns[key].unique()):
+            yield str(key), str(value), (slice_columns[key] == value).to_numpy()
+
+
+def evaluate(
+    alive: npt.NDArray[np.bool_],
+    scores: dict[str, Floats],
+    slice_columns: pd.DataFrame,
+    options: EvaluationOptions,
+    threshold: float,
+) -> pd.DataFrame:
+    """Measure models on the same rows.
+
+    Args:
+        alive: The labels, shape (rows,).
+        scores: Probabilities of Alive by model, each of shape (rows,).
+        slice_columns: What `slices` returns for the rows.
+        options: How.
+        threshold: From which probability on the prediction is Alive.
+
+    Returns:
+        One row a model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
+        rows), `rows`, `metric`, `value`, and the percentile bootstrap interval `low` to `high`.
+        A metric that is not defined (ROC AUC of one class) is null. The order of the rows
+        does not matter.
+    """
+    functions = metrics.all_metrics(threshold, options.calibration_bins)
+    tail = (1 - options.confidence) / 2
+    found = []
+    for key, value, inside in groups(slice_columns):
+        for model, score in scores.items():
+            cells = Cells.of(alive[inside], np.asarray(score[inside], dtype=np.float64))
+            shifts = _shifts(cells.on_grid(GRID_STEPS), functions, options)
+            for name, function in functions.items():
+                figure = value_of(function, cells)
+                low, high = _quantiles(shifts[name], tail)
+                found.append(
+                    (model, key, value, int(inside.sum()), name, figure, figure + low, figure + high)
+                )
+    return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
+
+
+def value_of(function: metrics.Metric, cells: Cells) -> float:
+    """A metric on the rows as they are."""
+    return float(function(cells, cells.rows[None, :].astype(np.float64))[0])
+
+
+def _shifts(
+    cells: Cells, functions: dict[str, metrics.Metric], options: EvaluationOptions
+) -> dict[str, Floats]:
+    """By metric how far it moves in each resample."""
+    generator = np.random.default_rng(options.seed)
+    draws: dict[str, list[Floats]] = {name: [] for name in functions}
+    for counts in metrics.resamples(cells.rows, options.resamples, generator):
+        for name, function in functions.items():
+            draws[name].append(function(cells, counts))
+    return {
+        name: np.concatenate(draws[name]) - value_of(function, cells)
+        for name, function in functions.items()
+    }
+
+
+def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:
+    defined = shifts[~np.isnan(shifts)]
+    if len(defined) == 0:
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,215 @@
+"""Fit a candidate, measure it, decide, promote."""
+
+import json
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from narwhals.typing import IntoFrame
+from pydantic import AwareDatetime
+
+from marvel_kedro import registry
+from marvel_kedro.datasets.logged_model import LoggedModel
+from marvel_kedro.frames import digest, to_pandas
+from marvel_kedro.model import evaluation, fit, gate
+from marvel_kedro.model.scoring import CharacterModel
+from marvel_kedro.options import Options
+from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL
+from marvel_kedro.pipelines.training import baselines, model_card, plots
+from marvel_kedro.progress import log_rounds
+from marvel_kedro.registry import DataSource, RegisteredModel
+
+
+class TrainingOptions(Options):
+    """The section `training` of the parameters."""
+
+    model_name: str
+    trained_at: AwareDatetime
+    git_sha: str | None
+    fit: fit.FitOptions
+    evaluation: evaluation.EvaluationOptions
+    gate: gate.GateOptions
+
+
+SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
+
+def describe_tables(train_set: IntoFrame, test_set: IntoFrame) -> dict[str, dict[str, Any]]:
+    """Say which rows the run is made from: digest, rows, and where they come from."""
+    return {
+        name: {
+            "digest": digest(table),
+            "rows": len(table),
+            "data_source": _data_source(table),
+        }
+        for name, table in (("train_set", to_pandas(train_set)), ("test_set", to_pandas(test_set)))
+    }
+
+
+def fit_model(
+    train_set: IntoFrame, options: TrainingOptions
+) -> tuple[CharacterModel, CharacterModel]:
+    """Fit the candidate; the second copy is the one that MLflow logs."""
+    model = fit.fit(to_pandas(train_set), options.fit, progress=log_rounds)
+    return model, model
+
+
+def score_test_set(
+    train_set: IntoFrame,
+    test_set: IntoFrame,
+    candidate: CharacterModel,
+    reigning_champion: RegisteredModel | None,
+) -> pd.DataFrame:
+    """Score the test set with the candidate, the baselines and, if there is one, the champion.
+
+    Returns:
+        One row a test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
+        probability of Alive by `candidate`, `logistic_regression`, `always_alive`, `champion`.
+    """
+    train, test = to_pandas(train_set), to_pandas(test_set)
+    scores = evaluation.slices(test).assign(
+        page_id=test["page_id"],
+        alive=test["alive"] == "Alive",
+        candidate=candidate.predict(test)["probability"],
+        logistic_regression=baselines.logistic_regression(train, test),
+        always_alive=baselines.always_alive(train),
+    )
+    if reigning_champion is None:
+        return scores
+    return scores.assign(champion=reigning_champion.predict(test)["probability"])
+
+
+def evaluate_models(
+    test_scores: pd.DataFrame, candidate: CharacterModel, options: TrainingOptions
+) -> pd.DataFrame:
+    """Measure every model on the test set, overall and by slice, each figure with its interval."""
+    return evaluation.evaluate(
+        test_scores["alive"].to_numpy(),
+        {name: test_scores[name].to_numpy() for name in SCORES if name in test_scores},
+        test_scores[list(evaluation.SLICES)],
+        options.evaluation,
+        candidate.threshold,
+    )
+
+
+def test_metrics(evaluation_table: pd.DataFrame) -> dict[str, float]:
+    """Pick the candidate's overall figures, with the bounds of their intervals."""
+    overall = evaluation_table.query("model == 'candidate' and slice_key.isna()")
+    return {
+        f"{row.metric}{suffix}": float(value)
+        for row in overall.itertuples()
+        for suffix, value in (("", row.value), ("_low", row.low), ("_high", row.high))
+    }
+
+
+def decide_promotion(
+    test_scores: pd.DataFrame,
+    reigning_champion: RegisteredModel | None,
+    run_tables: dict[str, dict[str, Any]],
+    options: TrainingOptions,
+) -> gate.Decision:
+    """Hold the candidate against the thresholds and against the champion on the same rows."""
+    return gate.decide(
+        test_scores["alive"].to_numpy(),
+        test_scores["candidate"].to_numpy(),
+        test_scores["champion"].to_numpy() if reigning_champion else None,
+        test_scores[list(evaluation.SLICES)],
+        options.gate,
+        candidate_source=run_tables["train_set"]["data_source"],
+        champion_source=reigning_champion.data_source if reigning_champion else None,
+    )
+
+
+def promote(
+    decision: gate.Decision,
+    logged_candidate: LoggedModel,
+    reigning_champion: RegisteredModel | None,
+    run_tables: dict[str, dict[str, Any]],
+    options: TrainingOptions,
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Register a candidate that passed the absolute checks, and say which alias it gets.
+
+    The one node with an effect of its own: it makes the version. The alias moves when the
+    catalog saves the first output, after which the new champion is the champion for everybody.
+
+    Returns:
+        Versions by alias (`champion` if promoted, `challenger` if it passed the absolute checks
+        but did not beat the champion, nothing otherwise), and the record of the decision.
+    """
+    previous = reigning_champion.version if reigning_champion else None
+    version = _register(decision, logged_candidate, run_tables, options)
+    aliases: dict[str, str] = {}
+    if version and version != previous:
+        aliases = {"champion" if decision.promoted else "challenger": version}
+    record = {
+        "promoted": decision.promoted,
+        "reason": decision.reason,
+        "model_name": options.model_name,
+        "model_version": version,
+        "previous_champion": previous,
+        "model_digest": logged_candidate.digest,
+        "run_id": logged_candidate.run_id,
+        "data_source": run_tables["train_set"]["data_source"],
+        "checks": json.loads(decision.checks.to_json(orient="records")),
+    }
+    return aliases, record
+
+
+def draw_plots(
+    test_scores: pd.DataFrame, evaluation_table: pd.DataFrame, candidate: CharacterModel
+) -> tuple[Figure, Figure, Figure, Figure, dict[str, Figure]]:
+    """Draw the ROC, calibration, confusion and importance plots; the last output has all four."""
+    figures = {
+        "roc": plots.draw_roc(test_scores, evaluation_table),
+        "calibration": plots.draw_calibration(test_scores, evaluation_table),
+        "confusion": plots.draw_confusion(test_scores, candidate.threshold),
+        "importance": plots.draw_importance(candidate.importances()),
+    }
+    return (
+        figures["roc"],
+        figures["calibration"],
+        figures["confusion"],
+        figures["importance"],
+        figures,
+    )
+
+
+def write_model_card(
+    promotion: dict[str, Any],
+    run_tables: dict[str, dict[str, Any]],
+    evaluation_table: pd.DataFrame,
+    figures: dict[str, Figure],
+    options: TrainingOptions,
+) -> tuple[str, str]:
+    """Write the model card in Markdown and as a page."""
+    facts = model_card.Facts(
+        promotion=promotion,
+        tables=run_tables,
+        parameters=options.fit.model_dump(),
+        threshold=options.fit.threshold,
+        confidence=options.evaluation.confidence,
+        trained_at=f"{options.trained_at:%Y-%m-%d %H:%M %Z}",
+        git_sha=options.git_sha,
+    )
+    markdown = model_card.render_markdown(facts, evaluation_table)
+    return markdown, model_card.render_html(markdown, figures)
+
+
+def _register(
+    decision: gate.Decision,
+    logged_candidate: LoggedModel,
+    run_tables: dict[str, dict[str, Any]],
+    options: TrainingOptions,
+) -> str | None:
+    if not decision.floor_passed:
+        return None
+    tags = {
+        "model_digest": logged_candidate.digest,
+        "data_source": run_tables["train_set"]["data_source"],
+        "train_set_digest": run_tables["train_set"]["digest"],
+    }
+    return registry.register(options.model_name, logged_candidate.uri, tags)
+
+
+def _data_source(characters: pd.DataFrame) -> DataSource:
+    made = characters["url"].str.startswith(SYNTHETIC_URL).fillna(value=False)
+    return "synthetic" if made.any() else "file"

@@ -1,0 +1,69 @@
+"""Wiring of `training`: candidate, evaluation, gate, registry."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.training import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Make the pipeline `training`."""
+    return Pipeline(
+        [
+            node(
+                nodes.describe_tables,
+                ["train_set", "test_set"],
+                ["run_tables", "run_inputs"],
+                name="describe_tables",
+            ),
+            node(
+                nodes.fit_model,
+                ["train_set", "params:training"],
+                ["candidate", "logged_candidate"],
+                name="fit_model",
+            ),
+            node(
+                nodes.score_test_set,
+                ["train_set", "test_set", "candidate", "reigning_champion"],
+                "test_scores",
+                name="score_test_set",
+            ),
+            node(
+                nodes.evaluate_models,
+                ["test_scores", "candidate", "params:training"],
+                "evaluation",
+                name="evaluate_models",
+            ),
+            node(nodes.test_metrics, "evaluation", "test_metrics", name="test_metrics"),
+            node(
+                nodes.decide_promotion,
+                ["test_scores", "reigning_champion", "run_tables", "params:training"],
+                "decision",
+                name="decide_promotion",
+            ),
+            node(
+                nodes.promote,
+                [
+                    "decision",
+                    "logged_candidate",
+                    "reigning_champion",
+                    "run_tables",
+                    "params:training",
+                ],
+                ["champion", "promotion"],
+                name="promote",
+            ),
+            node(
+                nodes.draw_plots,
+                ["test_scores", "evaluation", "candidate"],
+                ["roc_plot", "calibration_plot", "confusion_plot", "importance_plot", "plots"],
+                name="draw_plots",
+            ),
+            node(
+                nodes.write_model_card,
+                ["promotion", "run_tables", "evaluation", "plots", "params:training"],
+                ["model_card_markdown", "model_card"],
+                name="write_model_card",
+            ),
+        ],
+        tags="training",
+    )

@@ -1,0 +1,146 @@
+"""Plots of a candidate on the test set. Figures have no state outside themselves."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+# Okabe and Ito's colours: told apart with every kind of colour vision.
+COLOURS = {
+    "candidate": "#0072B2",
+    "champion": "#009E73",
+    "logistic_regression": "#E69F00",
+    "always_alive": "#999999",
+}
+NAMES = {
+    "candidate": "candidate",
+    "champion": "champion",
+    "logistic_regression": "logistic regression",
+    "always_alive": "always Alive",
+}
+_INK = "#333333"
+_Z_95 = 1.96
+_MOST_FEATURES = 20
+
+
+def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
+    """ROC curves of the candidate, the champion and the baselines."""
+    figure, axes = _figure("False positive rate", "True positive rate")
+    areas = _overall(evaluation, "roc_auc")
+    for name, area in areas.items():
+        wrong, right, _ = roc_curve(test_scores["alive"], test_scores[name])
+        axes.plot(wrong, right, color=COLOURS[name], label=f"{NAMES[name]}  {area:.3f}", lw=2)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(title="area under the curve", loc="lower right", frameon=False)
+    _title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
+    return figure
+
+
+def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
+    """Share of Alive by predicted probability, with 95 % Wilson intervals, over a histogram."""
+    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    bins = np.minimum((test_scores["candidate"] * 10).astype(int), 9)
+    groups = test_scores.groupby(bins).agg(
+        mean=("candidate", "mean"), share=("alive", "mean"), rows=("alive", "size")
+    )
+    low, high = _wilson(groups["share"].to_numpy(), groups["rows"].to_numpy())
+    above.plot([0, 1], [0, 1], color=COLOURS["always_alive"], ls="--", label="perfect")
+    above.errorbar(
+        groups["mean"],
+        groups["share"],
+        yerr=np.abs(np.stack([groups["share"] - low, high - groups["share"]])),
+        color=COLOURS["candidate"],
+        marker="o",
+        capsize=3,
+        lw=1.5,
+        label="candidate",
+    )
+    above.set(ylim=(0, 1), xlim=(0, 1), ylabel="Share of Alive")
+    above.legend(frameon=False, loc="upper left")
+    below.hist(test_scores["candidate"], bins=40, range=(0, 1), color=COLOURS["candidate"])
+    below.set(xlabel="Predicted probability of Alive", ylabel="Rows")
+    for axes in (above, below):
+        _plain(axes)
+    gap = _overall(evaluation, "ece")["candidate"]
+    _title(above, f"Probabilities are off by {100 * gap:.1f} points on average")
+    return figure
+
+
+def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
+    """Predictions against labels: rows, and the share of each label."""
+    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    said = np.where(test_scores["candidate"] >= threshold, "Alive", "Dead")
+    truth = np.where(test_scores["alive"], "Alive", "Dead")
+    labels = ["Alive", "Dead"]
+    counts = np.array([[np.sum((truth == t) & (said == s)) for s in labels] for t in labels])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), rows in np.ndenumerate(counts):
+        share = shares[row, column]
+        colour = "white" if share > 0.5 else _INK  # noqa: PLR2004 - half of the colour scale
+        text = f"{rows:,}\n{share:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
+    axes.set(xticks=[0, 1], xticklabels=labels, yticks=[0, 1], yticklabels=labels)
+    axes.set(xlabel="Predicted", ylabel="True")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    right = np.trace(counts) / max(counts.sum(), 1)
+    _title(axes, f"{right:.1%} of the predictions are right")
+    return figure
+
+
+def draw_importance(importances: "pd.Series[float]") -> Figure:
+    """The features that the trees gain most from."""
+    top = importances.head(_MOST_FEATURES)[::-1]
+    shares = top / max(importances.sum(), 1e-12)
+    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name.replace("_", " ") for name in top.index], shares, color=COLOURS["candidate"])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set(xlabel="Share of the gain in log loss")
+    axes.tick_params(axis="y", length=0)
+    _plain(axes)
+    _title(axes, f"“{top.index[-1].replace('_', ' ')}” matters most")
+    return figure
+
+
+def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.0, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _title(axes: Axes, finding: str) -> None:
+    axes.set_title(finding, loc="left", color=_INK, fontsize=12, fontweight="bold")
+
+
+def _overall(evaluation: pd.DataFrame, metric: str) -> dict[str, float]:
+    """By model a metric on all rows."""
+    rows = evaluation[evaluation["slice_key"].isna() & (evaluation["metric"] == metric)]
+    return dict(zip(rows["model"], rows["value"], strict=True))
+
+
+def _wilson(
+    share: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The 95 % interval of a share (Wilson, 1927)."""
+    squared = _Z_95**2
+    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
+    half = (
+        _Z_95
+        / (1 + squared / rows)
+        * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
+    )
+    return centre - half, centre + half
