@@ -1,8 +1,14 @@
 """Fixtures that several folders of tests share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from support import Project
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -25,3 +31,36 @@ def real_sample_path() -> Path:
 def other_schema_path() -> Path:
     """A real file of the same wiki with other columns."""
     return _shared("marvel-wikia-data.csv")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's files and an empty MLflow store, which takes seconds to make."""
+    folder = tmp_path_factory.mktemp("template")
+    for name in ("conf", "src", "data"):
+        shutil.copytree(
+            ROOT / name,
+            folder / name,
+            ignore=shutil.ignore_patterns(
+                "__pycache__", "*.egg-info", "*.parquet", "*.csv", "*.json"
+            ),
+        )
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project that nothing has run in."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(template, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3,000 synthetic rows."""
+    path = tmp_path_factory.mktemp("raw") / "raw.csv"
+    RawCSVDataset(filepath=str(path)).save(make_characters(SyntheticOptions(rows=3000, seed=7)))
+    return path

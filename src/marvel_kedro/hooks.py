@@ -8,6 +8,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 from omegaconf import OmegaConf
 
 from marvel_kedro import tracking
@@ -23,6 +24,8 @@ class ProjectHooks:
         """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
         from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
 
+        # MLflow sets its own level when it is imported, after conf/logging.yml was read.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         store = tracking.find_store(context.project_path)
         self._git_tags = tracking.git_tags(context.project_path)
         OmegaConf.register_new_resolver(
@@ -66,6 +69,17 @@ class ProjectHooks:
             return
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
         mlflow.set_tags(tracking.process_tags() | self._git_tags)
+
+    @hook_impl(tryfirst=True, specname="before_pipeline_run")
+    def count_nodes(self, pipeline: Pipeline) -> None:
+        """Count what there is to do."""
+        self._total, self._started = len(pipeline.nodes), 0
+
+    @hook_impl(specname="before_node_run")
+    def log_node(self, node: Node) -> None:
+        """Say which node runs and how many there are."""
+        self._started += 1
+        logger.info("%2d of %d  %s", self._started, self._total, node.name)
 
     @hook_impl(wrapper=True)
     def before_node_run(self, inputs: dict[str, Any]) -> Generator[None, Any, Any]:

@@ -27,7 +27,12 @@ class RegisteredModel:
 
     def predict(self, records: pd.DataFrame) -> pd.DataFrame:
         """Score raw records; one row of `prediction` and `probability` a record."""
-        scored: pd.DataFrame = self.pyfunc.predict(records)
+        known = [
+            name
+            for name in self.pyfunc.metadata.get_input_schema().input_names()
+            if name in records
+        ]
+        scored: pd.DataFrame = self.pyfunc.predict(records[known])
         return scored
 
 

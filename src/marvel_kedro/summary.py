@@ -5,17 +5,14 @@ from typing import Any
 import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from rich.console import Console, Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-MODELS = {
-    "candidate": "this run's model",
-    "champion": "champion so far",
-    "logistic_regression": "logistic regression",
-    "always_alive": "always Alive",
-}
-METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration error", "f1": "F1"}
+from marvel_kedro.pipelines.training.plots import NAMES
+
+METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calib. error", "f1": "F1"}
 CARD = "data/08_reporting/model_card.html"
 
 
@@ -25,44 +22,60 @@ def show(pipeline: Pipeline, catalog: CatalogProtocol, console: Console | None =
     Args:
         pipeline: What ran.
         catalog: Where its results are.
-        console: Where to print; the terminal, or plain text where there is none.
+        console: Where to print; colours are off where it is no terminal.
     """
-    parts: list[RenderableType] = []
-    made = pipeline.outputs() | pipeline.datasets()
-    saved = {name for node in pipeline.nodes for name in node.outputs}
-    if "data_quality" in saved:
-        parts += [_data(catalog.load("data_quality"))]
-    if {"evaluation", "promotion"} <= saved:
-        parts += [_models(catalog.load("evaluation")), _gate(catalog.load("promotion"))]
-    if "predictions" in saved:
-        parts += [_predictions(catalog.load("predictions"))]
-    if not parts:
+    made = {name for node in pipeline.nodes for name in node.outputs}
+    rows: list[tuple[str, RenderableType]] = []
+    if "data_quality" in made:
+        rows += [("Data", _data(catalog.load("data_quality")))]
+    if {"evaluation", "promotion"} <= made:
+        promotion = catalog.load("promotion")
+        rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
+        if promotion["data_source"] == "synthetic":
+            rows += [("", _SYNTHETIC)]
+    if "predictions" in made:
+        rows += [("Predictions", _predictions(catalog.load("predictions")))]
+    if not rows:
         return
-    parts += [_next(made)]
-    (console or Console()).print(Panel(Group(*parts), title="marvel_kedro", expand=False))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column()
+    for row in [*rows, ("Next", _next(made))]:
+        grid.add_row(*row)
+    (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
+
+
+_SYNTHETIC = (
+    "[yellow]Made-up rows: the figures show that it works, not how Marvel's characters fare.\n"
+    "README.md says where the real file comes from.[/yellow]"
+)
 
 
 def _data(quality: dict[str, Any]) -> str:
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in quality["rejected"].items())
-    rejected = f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     return (
-        f"[bold]Data[/bold]         {quality['rows_in']:,} rows in, "
-        f"{quality['rows_kept']:,} kept, {rejected}"
+        f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
+        f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     )
 
 
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
     table = Table(
-        title=f"On {overall['rows'].iloc[0]:,} test rows, with 95 % intervals", title_justify="left"
+        title=f"on {overall['rows'].iloc[0]:,} test rows, with intervals",
+        title_justify="left",
+        title_style="",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    table.add_column("model")
+    table.add_column("")
     for heading in METRICS.values():
-        table.add_column(heading, justify="right")
-    for model, name in MODELS.items():
-        if model in overall.index.get_level_values("model"):
-            figures = [overall.loc[(model, metric)] for metric in METRICS]
-            table.add_row(name, *(f"{f.value:.3f} [dim]{f.low:.3f}..{f.high:.3f}[/dim]" for f in figures))
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in (name for name in NAMES if (name, "f1") in overall.index):
+        figures = [overall.loc[(model, metric)] for metric in METRICS]
+        table.add_row(
+            NAMES[model], *(f"{f.value:.3f}\n[dim]{f.low:.3f}–{f.high:.3f}[/dim]" for f in figures)
+        )
     return table
 
 
@@ -71,27 +84,19 @@ def _gate(promotion: dict[str, Any]) -> str:
         verdict = f"[green]promoted[/green]: version {promotion['model_version']} is the champion"
     else:
         verdict = "[yellow]not promoted[/yellow]"
-    warning = ""
-    if promotion["data_source"] == "synthetic":
-        warning = "\n             [yellow]Synthetic data: the figures show that it works, not how characters fare.[/yellow]"
-    return f"[bold]Gate[/bold]         {verdict}. {promotion['reason']}{warning}"
+    return f"{verdict}\n{promotion['reason']}."
 
 
 def _predictions(predictions: pd.DataFrame) -> str:
     alive = (predictions["prediction"] == "Alive").mean()
     version = predictions["model_version"].iloc[0]
-    return (
-        f"[bold]Predictions[/bold]  {len(predictions):,} characters scored by version {version}, "
-        f"{alive:.0%} Alive"
-    )
+    return f"{len(predictions):,} characters scored by version {version}, {alive:.0%} Alive"
 
 
-def _next(made: set[str]) -> str:
-    steps = ["make viz                 the pipelines, tables and plots"]
-    if "promotion" in made:
-        steps = [
-            f"{CARD}    the model card, in a browser",
-            *steps,
-            "kedro mlflow ui          runs and registered models",
-        ]
-    return "[bold]Next[/bold]         " + "\n             ".join(steps)
+def _next(made: set[str]) -> Table:
+    steps = Table.grid(padding=(0, 2))
+    if "model_card" in made:
+        steps.add_row("open the model card", CARD)
+        steps.add_row("see runs and models", "kedro mlflow ui")
+    steps.add_row("see pipelines, tables, plots", "make viz")
+    return steps

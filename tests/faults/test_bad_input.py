@@ -1,0 +1,127 @@
+"""Bad input through the door that users take: `kedro run` ends in one message, and nothing changes."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support import Outcome, Project
+
+
+@pytest.fixture
+def filled(project: Project, synthetic_path: Path) -> Project:
+    """A project with a raw file of its own."""
+    shutil.copy(synthetic_path, project.raw)
+    return project
+
+
+def untouched(project: Project) -> bool:
+    """No table was written and no model registered."""
+    tables = list(project.path.glob("data/0[2-9]*/*.*"))
+    return not tables and not project.client().search_registered_models()
+
+
+def says(outcome: Outcome, *words: str) -> None:
+    assert outcome.status == 1, outcome.output
+    assert "Traceback" not in outcome.output
+    for word in words:
+        assert word in outcome.output
+    assert outcome.output.count("Error:") == 1
+
+
+def test_no_file(project: Project) -> None:
+    says(project.cli("--pipelines", "processing"), "There is no raw file at", "--pipelines synth")
+    assert untouched(project)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "is not UTF-8 text", id="picture"),
+        pytest.param(b"just some words\nand more\n", "lacks the columns", id="prose"),
+        pytest.param("PageID,Näme\n1,é\n".encode("latin-1"), "is not UTF-8 text", id="latin-1"),
+        pytest.param(b"PageID;Name;Universe\na;b;c\n", "parted by semicolons", id="semicolons"),
+    ],
+)
+def test_a_file_that_is_none(project: Project, content: bytes, words: str) -> None:
+    project.raw.write_bytes(content)
+    says(project.cli(), words)
+    assert untouched(project)
+
+
+def test_a_file_with_other_columns(project: Project, other_schema_path: Path) -> None:
+    shutil.copy(other_schema_path, project.raw)
+    says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "mohitbansal31s")
+    assert untouched(project)
+
+
+def test_ten_rows(filled: Project) -> None:
+    pd.read_csv(filled.raw, dtype="str", nrows=10).to_csv(filled.raw, index=False)
+    says(filled.cli(), "train_set")
+    assert not filled.client().search_registered_models()
+
+
+def test_one_class_only(filled: Project) -> None:
+    raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="Alive")
+    raw.to_csv(filled.raw, index=False)
+    says(filled.cli(), "train_set", "Dead")
+    assert not filled.client().search_registered_models()
+
+
+def test_odd_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
+    raw = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
+    raw.loc[0, "PageID"] = ""
+    raw.loc[1, "PageID"] = raw.loc[2, "PageID"]
+    raw.loc[3, "Alive"] = "Undead"
+    for row, height in enumerate(("-1", "inf", "1,80"), 4):
+        raw.loc[row, "Height (m)"] = height
+    raw.to_csv(filled.raw, index=False, encoding="utf-8-sig")
+    assert filled.cli().status == 0
+    quality = filled.report("data_quality")
+    assert quality["rejected"] == {
+        "no page_id": 1,
+        "repeated page_id": 1,
+        "unknown alive": 1,
+    }
+    assert quality["unusable"] == {"height": 3, "weight": 0}
+    assert quality["rows_kept"] + quality["rows_rejected"] == quality["rows_in"] == len(raw)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ("processing.split.test_shear=0.3", ["processing.split.test_shear", "not permitted"]),
+        ("processing.split.test_share=many", ["processing.split.test_share", "number", "'many'"]),
+        ("processing.split.test_share=1.5", ["processing.split.test_share", "less than 1"]),
+        ("training.fit.learning_rat=1", ["training.fit.learning_rat", "not permitted"]),
+        ("procesing.split.test_share=0.3", ["procesing", "not permitted"]),
+        ("synthetic.drift.scenario=chaos", ["synthetic.drift.scenario", "'covariate'"]),
+    ],
+)
+def test_an_unknown_or_mistyped_parameter(
+    filled: Project, parameter: str, words: list[str]
+) -> None:
+    says(filled.cli("--params", parameter), *words, "--params")
+    assert untouched(filled)
+
+
+def test_an_unknown_pipeline(filled: Project) -> None:
+    says(filled.cli("--pipelines", "trainin"), "trainin", "training")
+
+
+def test_serving_without_a_champion(filled: Project) -> None:
+    filled.run("processing")
+    says(filled.cli("--pipelines", "serving"), "has the alias 'champion'", "--pipelines training")
+
+
+def test_a_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
+    says(
+        filled.cli("--params", "training.gate.min_roc_auc=0.99"),
+        "has the alias 'champion'",
+        "promotion.json",
+    )
+    assert filled.report("promotion")["promoted"] is False
+    assert not filled.client().search_registered_models()
+    filled.run()
+    assert filled.report("promotion")["promoted"] is True

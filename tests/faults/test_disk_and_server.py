@@ -1,0 +1,82 @@
+"""A full or read-only disk, and a tracking server that does not answer."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Project
+
+
+def mount(*words: str) -> bool:
+    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(project: Project, synthetic_path: Path, tmp_path: Path) -> Iterator[Project]:
+    """A project on a disk of its own, which needs the right to mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.name != "posix" or os.geteuid() != 0 or not mount("-t", "tmpfs", "tmpfs", str(disk)):
+        pytest.skip("a small disk can be mounted only by root")
+    try:
+        shutil.copytree(project.path, disk / "project")
+        own = Project(disk / "project")
+        shutil.copy(synthetic_path, own.raw)
+        yield own
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def used_kilobytes(disk: Path) -> int:
+    return shutil.disk_usage(disk).used // 1024
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("free_kilobytes", [16, 300, 1200])
+def test_a_full_disk(small_disk: Project, free_kilobytes: int) -> None:
+    disk = small_disk.path.parent
+    size = used_kilobytes(disk) + free_kilobytes
+    assert mount("-o", f"remount,size={size}k", str(disk))
+    outcome = small_disk.kedro("run")
+    assert outcome.status == 1, outcome.output
+    assert "Traceback" not in outcome.output
+    assert "The disk" in outcome.output
+    assert "run the same command again" in outcome.output.replace("\n", " ")
+    assert not list(small_disk.path.rglob("*.partial"))
+    for table in small_disk.path.glob("data/*/*.parquet"):
+        small_disk.table(table.stem)  # whole, or not there
+    assert mount("-o", "remount,size=1g", str(disk))
+    assert small_disk.kedro("run").status == 0
+    assert small_disk.report("promotion")["promoted"] is True
+
+
+@pytest.mark.fault
+def test_a_read_only_disk(small_disk: Project) -> None:
+    disk = small_disk.path.parent
+    assert mount("-o", "remount,ro", str(disk))
+    outcome = small_disk.kedro("run")
+    assert outcome.status == 1, outcome.output
+    assert "Traceback" not in outcome.output
+    assert "read-only" in outcome.output
+    assert mount("-o", "remount,rw", str(disk))
+    small_disk.run()
+
+
+def test_a_server_that_cannot_be_reached(
+    project: Project, synthetic_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(synthetic_path, project.raw)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    outcome = project.cli()
+    assert outcome.status == 1
+    assert f"{address} cannot be reached" in outcome.output.replace("\n", " ")
+    assert not list(project.path.glob("data/0[2-9]*/*.*"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    project.run()

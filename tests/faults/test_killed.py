@@ -1,0 +1,137 @@
+"""`kill -9` and Ctrl-C at any point: tables and registry are as before or as after, never between."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from support import Project, clean_environment
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.frames import digest
+from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+
+TABLES = ("characters", "rejected_characters", "train_set", "test_set")
+FEW_ROWS = 800
+
+
+def make_raw(path: Path, seed: int) -> None:
+    RawCSVDataset(filepath=str(path)).save(
+        make_characters(SyntheticOptions(rows=FEW_ROWS, seed=seed))
+    )
+
+
+def digests(project: Project) -> dict[str, str]:
+    return {name: digest(project.table(name)) for name in TABLES}
+
+
+def check_champion(client: MlflowClient, project: Project) -> str:
+    """The champion is there, can be loaded and scores; return its version."""
+    mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
+    champion = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
+    scored = champion.predict(project.table("characters").head(3))
+    assert scored["probability"].between(0, 1).all()
+    model = client.get_registered_model("marvel_characters")
+    assert len(client.search_model_versions("name='marvel_characters'")) <= 2
+    return str(model.aliases["champion"])
+
+
+@pytest.mark.fault
+def test_killed_at_every_point(project: Project, tmp_path: Path) -> None:
+    make_raw(project.raw, seed=1)
+    make_raw(project.raw.with_name("next.csv"), seed=2)
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("kill_points.py")), str(project.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "log").open("w"),
+        env=clean_environment(),
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    client = project.client()
+    points: list[str] = []
+    before: dict[str, str] = {}
+    seen: dict[str, set[str]] = {name: set() for name in TABLES}
+    champions = []
+    for line in process.stdout:
+        if not line.startswith("{"):
+            continue
+        said: dict[str, Any] = json.loads(line)
+        if "undisturbed" in said:
+            points = said["undisturbed"]
+            before = digests(project)
+        elif "point" in said:
+            assert said["killed"], said
+            for name, value in digests(project).items():
+                seen[name].add(value)
+            champions.append(check_champion(client, project))
+            process.stdin.write("\n")
+            process.stdin.flush()
+        else:
+            assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
+    assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
+    assert len(points) > 20
+    after = digests(project)
+    assert before != after
+    for name in TABLES:
+        assert seen[name] <= {before[name], after[name]}, name
+    assert champions == sorted(champions)
+    assert champions[0] == "1"
+    assert check_champion(client, project) == "2"
+    assert set(project.table("predictions")["model_version"]) == {"2"}
+    assert not list(project.path.rglob("*.partial"))
+    experiment = client.get_experiment_by_name("marvel_characters")
+    assert experiment
+    statuses = [run.info.status for run in client.search_runs([experiment.experiment_id])]
+    assert statuses.count("FINISHED") == 2
+    assert statuses.count("KILLED") == len(points)
+    assert len(statuses) == len(points) + 2
+
+
+@pytest.mark.fault
+def test_interrupted(project: Project, synthetic_path: Path) -> None:
+    shutil.copy(synthetic_path, project.raw)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run"],
+        cwd=project.path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "fit_model" in line:
+            os.kill(process.pid, signal.SIGINT)
+            break
+    output += process.stdout.read()
+    assert process.wait() == 130, output
+    assert output.rstrip().endswith("nothing is half-written.")
+    assert "Traceback" not in output
+    client = project.client()
+    experiment = client.get_experiment_by_name("marvel_characters")
+    assert experiment
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    assert not client.search_registered_models()
+    project.run()
+    assert project.report("promotion")["promoted"] is True
+
+
+def test_a_frame_survives_the_digest(synthetic_path: Path) -> None:
+    """The digest tells tables apart and does not see the order of rows."""
+    table = pd.read_csv(synthetic_path, dtype="str", nrows=50)
+    assert digest(table) == digest(table.sample(frac=1, random_state=0))
+    assert digest(table) != digest(table.head(49))

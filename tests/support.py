@@ -1,0 +1,88 @@
+"""A project to run things in."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from click.testing import CliRunner
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from mlflow import MlflowClient
+
+from marvel_kedro import cli
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    path: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.path / "data" / "01_raw" / "marvel_characters_dataset.csv"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read the one Parquet file below `data` that has the name."""
+        (file,) = self.path.glob(f"data/*/{name}.parquet")
+        return pd.read_parquet(file)
+
+    def report(self, name: str) -> Any:
+        return json.loads((self.path / "data" / "08_reporting" / f"{name}.json").read_text())
+
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.path}/mlflow.db")
+
+    def kedro(self, *words: str, **environment: str) -> Outcome:
+        """Run a kedro command in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kedro", *words],
+            cwd=self.path,
+            env=clean_environment() | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout + done.stderr)
+
+    def cli(self, *words: str) -> Outcome:
+        """Run `kedro run` in this process, as the terminal would."""
+        bootstrap_project(self.path)
+        folder = Path.cwd()
+        os.chdir(self.path)
+        try:
+            result = CliRunner().invoke(cli.run, list(words), prog_name="kedro run")
+        finally:
+            os.chdir(folder)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.output)
+
+    def run(self, *pipelines: str, **parameters: Any) -> None:
+        """Run pipelines in this process; faults come out as exceptions."""
+        bootstrap_project(self.path)
+        with KedroSession.create(self.path, runtime_params=parameters) as session:
+            session.run(pipeline_names=list(pipelines) or None)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would steer Kedro or MLflow."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MLFLOW_", "KEDRO_"))
+    } | {"COLUMNS": "120"}
