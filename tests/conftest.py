@@ -37,14 +37,13 @@ def other_schema_path() -> Path:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files and an empty MLflow store, which takes seconds to make."""
     folder = tmp_path_factory.mktemp("template")
-    for name in ("conf", "src", "data"):
+    for name in ("conf", "src"):
         shutil.copytree(
-            ROOT / name,
-            folder / name,
-            ignore=shutil.ignore_patterns(
-                "__pycache__", "*.egg-info", "*.parquet", "*.csv", "*.json"
-            ),
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "local")
         )
+    (folder / "conf" / "local").mkdir()
+    for layer in (ROOT / "data").iterdir():
+        (folder / "data" / layer.name).mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", folder)
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder

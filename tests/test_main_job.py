@@ -25,9 +25,7 @@ def booster(project: Project) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def done(
-    template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Project:
+def done(template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which the main job ran once."""
     project = Project(tmp_path_factory.mktemp("main") / "project")
     shutil.copytree(template, project.path)

@@ -22,6 +22,7 @@ def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and resul
     try:
         return kedro_run.callback(**options)
     except KeyboardInterrupt:
+        _close_run("KILLED")
         click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
         raise SystemExit(INTERRUPTED) from None
     except click.ClickException:
@@ -31,6 +32,14 @@ def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and resul
         if message is None:
             raise
         raise _Fault(message) from error
+
+
+def _close_run(status: str) -> None:
+    """End the active MLflow run, which would count as finished when the process ends."""
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    if mlflow.active_run():
+        mlflow.end_run(status)
 
 
 class _Fault(KedroCliError):

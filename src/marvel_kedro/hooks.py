@@ -28,12 +28,8 @@ class ProjectHooks:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         store = tracking.find_store(context.project_path)
         self._git_tags = tracking.git_tags(context.project_path)
-        OmegaConf.register_new_resolver(
-            "mlflow_store", lambda key: getattr(store, key), replace=True
-        )
-        OmegaConf.register_new_resolver(
-            "git_sha", lambda: self._git_tags.get("git_sha"), replace=True
-        )
+        OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
+        OmegaConf.register_resolver("git_sha", lambda: self._git_tags.get("git_sha"), replace=True)
         parameters.check(context.config_loader["parameters"])
         tracking.check_reachable(store.uri)
         self._synthetic = context.config_loader["parameters"]["synthetic"]
@@ -67,6 +63,8 @@ class ProjectHooks:
         run = mlflow.active_run()
         if run is None:
             return
+        # Of an earlier session in this process: metrics would be linked to that one's model.
+        mlflow.clear_active_model()
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
         mlflow.set_tags(tracking.process_tags() | self._git_tags)
 

@@ -13,7 +13,9 @@ from marvel_kedro.pipelines.training.nodes import TrainingOptions
 
 
 class Parameters(Options):
-    """One section a pipeline."""
+    """One section a pipeline, and the run that tasks of one job may share."""
+
+    mlflow_run_id: str | None = None
 
     synthetic: SyntheticOptions
     processing: ProcessingOptions

@@ -1,37 +1,46 @@
-"""Progress of long work: a bar in a terminal, a log line now and then elsewhere."""
+"""Progress of long work: a line every two seconds, so that short work stays quiet."""
 
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-_LINES = 10
+SECONDS = 2.0
 
 
-def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Pass items on and show how far they are.
+def report(what: str) -> Callable[[int, int], None]:
+    """Make a function that logs how far the work is, at most every two seconds.
+
+    Args:
+        what: What the work is, with the unit that is counted.
+
+    Returns:
+        A function of what is done and the total.
+    """
+    last = time.monotonic()
+
+    def log(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS:
+            last = time.monotonic()
+            logger.info("          %s: %s of %s", what, f"{done:,}", f"{total:,}")
+
+    return log
+
+
+def track(items: Iterable[Item], total: int, what: str, each: int = 1) -> Iterator[Item]:
+    """Pass items on and report how far they are.
 
     Args:
         items: What is worked through.
-        total: How many there are.
-        what: What they are called.
+        total: How many units there are.
+        what: What the units are called.
+        each: How many units an item has.
     """
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        for number, item in enumerate(items, 1):
-            yield item
-            bar.advance(task)
-            if not console.is_terminal and number % max(total // _LINES, 1) == 0:
-                logger.info("%s: %d of %d", what, number, total)
-
-
-def log_rounds(done: int, total: int) -> None:
-    """Log the boosting rounds that are done, ten times in all."""
-    if done % max(total // _LINES, 1) == 0:
-        logger.info("Boosting: %d of %d trees", done, total)
+    log = report(what)
+    for number, item in enumerate(items, 1):
+        yield item
+        log(min(number * each, total), total)

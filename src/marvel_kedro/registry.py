@@ -68,8 +68,9 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     """
     client = MlflowClient()
     for version in client.search_model_versions(f"name='{name}'"):
-        if client.get_model_version(name, version.version).tags.get("model_digest") == (
-            tags["model_digest"]
+        if (
+            client.get_model_version(name, version.version).tags.get("model_digest")
+            == (tags["model_digest"])
         ):
             return str(version.version)
     return str(mlflow.register_model(model_uri, name, tags=tags).version)

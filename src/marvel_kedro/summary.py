@@ -12,7 +12,7 @@ from rich.table import Table
 
 from marvel_kedro.pipelines.training.plots import NAMES
 
-METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calib. error", "f1": "F1"}
+METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration error"}
 CARD = "data/08_reporting/model_card.html"
 
 
@@ -68,10 +68,10 @@ def _models(evaluation: pd.DataFrame) -> Table:
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in METRICS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for model in (name for name in NAMES if (name, "f1") in overall.index):
+    for model in (name for name in NAMES if (name, "ece") in overall.index):
         figures = [overall.loc[(model, metric)] for metric in METRICS]
         table.add_row(
             NAMES[model], *(f"{f.value:.3f}\n[dim]{f.low:.3f}–{f.high:.3f}[/dim]" for f in figures)

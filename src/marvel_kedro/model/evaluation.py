@@ -88,7 +88,16 @@ def evaluate(
                 figure = value_of(function, cells)
                 low, high = _quantiles(shifts[name], tail)
                 found.append(
-                    (model, key, value, int(inside.sum()), name, figure, figure + low, figure + high)
+                    (
+                        model,
+                        key,
+                        value,
+                        int(inside.sum()),
+                        name,
+                        figure,
+                        figure + low,
+                        figure + high,
+                    )
                 )
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 

@@ -106,9 +106,7 @@ def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check
     log_loss = value_of(metrics.log_loss, cells)
     ece = value_of(metrics.ece(options.calibration_bins), cells)
     return [  # NaN passes no comparison
-        _Check(
-            "roc_auc", roc_auc, options.min_roc_auc, roc_auc >= options.min_roc_auc, "at least"
-        ),
+        _Check("roc_auc", roc_auc, options.min_roc_auc, roc_auc >= options.min_roc_auc, "at least"),
         _Check(
             "log_loss", log_loss, options.max_log_loss, log_loss <= options.max_log_loss, "at most"
         ),
@@ -168,9 +166,9 @@ def _worst_slice(
     for key, value, inside in groups(slice_columns):
         if key is None or inside.sum() < options.min_slice_rows:
             continue
-        rise = value_of(
-            metrics.log_loss, Cells.of(alive[inside], candidate[inside])
-        ) - value_of(metrics.log_loss, Cells.of(alive[inside], champion[inside]))
+        rise = value_of(metrics.log_loss, Cells.of(alive[inside], candidate[inside])) - value_of(
+            metrics.log_loss, Cells.of(alive[inside], champion[inside])
+        )
         if rise > worst:
             worst, where = rise, f"{key} = {value}; at most"
     return _Check(

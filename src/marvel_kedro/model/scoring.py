@@ -287,7 +287,9 @@ class CharacterModel:
     def digest(self) -> str:
         """SHA-256 over the saved files, in hexadecimal: equal models have equal digests."""
         files = sorted(self._files().items())
-        return hashlib.sha256("\0".join(part for file in files for part in file).encode()).hexdigest()
+        return hashlib.sha256(
+            "\0".join(part for file in files for part in file).encode()
+        ).hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the model to a folder: text and JSON, nothing pickled."""

@@ -97,7 +97,9 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
             nw.lit(1).alias("_one"),
         )
         # Not `cum_count`: on pandas narwhals 2.29 counts a partitioning or ordering column wrongly.
-        .with_columns(nw.col("_one").cum_sum().over("_usable", order_by="_contents").alias("_place"))
+        .with_columns(
+            nw.col("_one").cum_sum().over("_usable", order_by="_contents").alias("_place")
+        )
         .with_columns(
             nw.when(nw.col("page_id").is_null())
             .then(nw.lit("no page_id"))
@@ -189,9 +191,7 @@ def summarise_quality(
     kept = nw.from_native(characters)
     rejected = _counts(rows.filter(~nw.col("reason").is_null()), "reason")
     nulls = _one_row(kept.select(nw.all().null_count()))
-    given = _one_row(
-        rows.filter(nw.col("reason").is_null()).select(nw.col(*MEASUREMENTS).count())
-    )
+    given = _one_row(rows.filter(nw.col("reason").is_null()).select(nw.col(*MEASUREMENTS).count()))
     rows_in = _one_row(rows.select(nw.len().alias("rows")))["rows"]
     rows_kept = rows_in - sum(rejected.values())
     return {

@@ -11,7 +11,9 @@ def create_pipeline() -> Pipeline:
         [
             node(nodes.read_source, "raw_characters", "source_rows", name="read_source"),
             node(nodes.select_characters, "source_rows", "characters", name="select_characters"),
-            node(nodes.select_rejected, "source_rows", "rejected_characters", name="select_rejected"),
+            node(
+                nodes.select_rejected, "source_rows", "rejected_characters", name="select_rejected"
+            ),
             node(
                 nodes.split_characters,
                 ["characters", "params:processing"],
@@ -24,7 +26,12 @@ def create_pipeline() -> Pipeline:
                 "data_quality",
                 name="summarise_quality",
             ),
-            node(nodes.quality_metrics, "data_quality", "data_quality_metrics", name="quality_metrics"),
+            node(
+                nodes.quality_metrics,
+                "data_quality",
+                "data_quality_metrics",
+                name="quality_metrics",
+            ),
         ],
         tags="processing",
     )

@@ -59,10 +59,8 @@ def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
     chunks = range(-(-options.rows // CHUNK_ROWS))
     recipe = fate.Recipe.of(options.drift, _pilot(options.seed), options.seed)
     frames = (_chunk(number, options, recipe) for number in chunks)
-    cut = (
-        frame.head(options.rows - number * CHUNK_ROWS) for number, frame in enumerate(frames)
-    )
-    return track(cut, len(chunks), "Synthetic rows, chunks")
+    cut = (frame.head(options.rows - number * CHUNK_ROWS) for number, frame in enumerate(frames))
+    return track(cut, options.rows, "synthetic rows", each=CHUNK_ROWS)
 
 
 def _pilot(seed: int) -> Traits:
@@ -203,9 +201,7 @@ def _by_place(shares: dict[str, tuple[float, ...]]) -> npt.NDArray[np.float64]:
     return np.array([shares["other"], shares["616"]])
 
 
-def _shifted(
-    shares: npt.NDArray[np.float64], shift: float, toward: int
-) -> npt.NDArray[np.float64]:
+def _shifted(shares: npt.NDArray[np.float64], shift: float, toward: int) -> npt.NDArray[np.float64]:
     """Move up to half of all rows to one category."""
     moved = shares * (1 - 0.5 * shift)
     moved[:, toward] += 0.5 * shift

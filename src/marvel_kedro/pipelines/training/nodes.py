@@ -16,7 +16,7 @@ from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.options import Options
 from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL
 from marvel_kedro.pipelines.training import baselines, model_card, plots
-from marvel_kedro.progress import log_rounds
+from marvel_kedro.progress import report
 from marvel_kedro.registry import DataSource, RegisteredModel
 
 
@@ -32,6 +32,7 @@ class TrainingOptions(Options):
 
 
 SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
+
 
 def describe_tables(
     train_set: IntoFrame, test_set: IntoFrame
@@ -56,7 +57,7 @@ def fit_model(
     train_set: IntoFrame, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is the one that MLflow logs."""
-    model = fit.fit(to_pandas(train_set), options.fit, progress=log_rounds)
+    model = fit.fit(to_pandas(train_set), options.fit, progress=report("trees"))
     return model, model
 
 

@@ -139,8 +139,6 @@ def _wilson(
     squared = _Z_95**2
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = (
-        _Z_95
-        / (1 + squared / rows)
-        * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
+        _Z_95 / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
     )
     return centre - half, centre + half
