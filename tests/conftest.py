@@ -44,7 +44,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conf" / "local").mkdir()
     for layer in (ROOT / "data").iterdir():
         (folder / "data" / layer.name).mkdir(parents=True)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, folder)
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder
 

@@ -47,7 +47,7 @@ def test_the_first_candidate_becomes_champion(done: Project) -> None:
     assert promotion["promoted"] is True
     assert promotion["model_version"] == "1"
     model = done.client().get_registered_model("marvel_characters")
-    assert dict(model.aliases) == {"champion": "1"}
+    assert {alias: str(v) for alias, v in model.aliases.items()} == {"champion": "1"}
     assert set(done.table("predictions")["model_version"]) == {"1"}
 
 
@@ -104,7 +104,7 @@ def test_a_rerun_changes_no_table_no_alias_and_no_version(done: Project) -> None
     promotion = done.report("promotion")
     assert promotion["promoted"] is False
     model = done.client().get_registered_model("marvel_characters")
-    assert dict(model.aliases) == {"champion": "1"}
+    assert {alias: str(v) for alias, v in model.aliases.items()} == {"champion": "1"}
     assert len(done.client().search_model_versions("name='marvel_characters'")) == 1
 
 

@@ -31,7 +31,7 @@ def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and resul
         message = explain(error)
         if message is None:
             raise
-        raise _Fault(message) from error
+        raise _FaultError(message) from error
 
 
 def _close_run(status: str) -> None:
@@ -42,8 +42,8 @@ def _close_run(status: str) -> None:
         mlflow.end_run(status)
 
 
-class _Fault(KedroCliError):
-    """A fault that is shown as its message alone, or with the traceback by `kedro --verbose run`."""
+class _FaultError(KedroCliError):
+    """A fault, shown as its message alone; `kedro --verbose run` adds the traceback."""
 
     def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
         if self.VERBOSE_ERROR:

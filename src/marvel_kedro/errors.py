@@ -13,7 +13,7 @@ _SQLITE = {
     "database or disk is full": "The disk is full. Free some space",
     "disk i/o error": "The disk refused to write. Look whether it is full",
     "readonly database": "The MLflow store is read-only. Make it writable",
-    "unable to open database file": "The MLflow store cannot be opened. Look at its path and rights",
+    "unable to open database file": "The MLflow store cannot be opened. Mend its path or rights",
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import fsspec
 import psutil
@@ -41,7 +41,7 @@ class WholeFile:
     def __iter__(self) -> Iterator[Any]:  # pandas takes only iterables for files
         return iter(self._stream)
 
-    def __enter__(self) -> "WholeFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:

@@ -3,20 +3,6 @@
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
-TEXT_COLUMNS = (
-    "page_id",
-    "name",
-    "universe",
-    "url",
-    "identity",
-    "gender",
-    "marital_status",
-    "teams",
-    "origin",
-    "creators",
-    "alive",
-)
-
 
 class _Strict(pa.DataFrameModel):
     """A table has the columns of its contract and no others."""
@@ -53,4 +39,4 @@ class Predictions(_Strict):
     probability: Series[float] = pa.Field(ge=0, le=1)
     model_name: Series[str]
     model_version: Series[str]
-    scored_at: Series["datetime64[us, UTC]"]
+    scored_at: Series["datetime64[us, UTC]"]  # noqa: F821 - a dtype, not a forward reference

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from marvel_kedro.pipelines.training.plots import NAMES
 
-METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration error"}
+METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 CARD = "data/08_reporting/model_card.html"
 
 
@@ -74,7 +74,7 @@ def _models(evaluation: pd.DataFrame) -> Table:
     for model in (name for name in NAMES if (name, "ece") in overall.index):
         figures = [overall.loc[(model, metric)] for metric in METRICS]
         table.add_row(
-            NAMES[model], *(f"{f.value:.3f}\n[dim]{f.low:.3f}–{f.high:.3f}[/dim]" for f in figures)
+            NAMES[model], *(f"{f.value:.3f}\n[dim]{f.low:.3f}-{f.high:.3f}[/dim]" for f in figures)
         )
     return table
 

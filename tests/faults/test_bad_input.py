@@ -1,4 +1,4 @@
-"""Bad input through the door that users take: `kedro run` ends in one message, and nothing changes."""
+"""Bad input through the door that users take: one message, and nothing changes."""
 
 import shutil
 from pathlib import Path

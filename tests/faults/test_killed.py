@@ -1,4 +1,4 @@
-"""`kill -9` and Ctrl-C at any point: tables and registry are as before or as after, never between."""
+"""`kill -9` and Ctrl-C at any point: all is as before or as after, never in between."""
 
 import json
 import os

@@ -11,7 +11,8 @@ class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):  #
     """Metrics of the active MLflow run, logged in one call as `<prefix>.<name>`.
 
     Metrics that are saved after a model was logged in the run are linked to that model;
-    the dataset of kedro-mlflow has no setting for it. A figure that is not defined (NaN) is left out.
+    the dataset of kedro-mlflow has no setting for it. A figure that is not defined (NaN) is left
+    out.
     """
 
     def __init__(self, prefix: str, metadata: dict[str, Any] | None = None) -> None:

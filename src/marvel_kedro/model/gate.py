@@ -32,6 +32,19 @@ class GateOptions(Options):
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A model as the gate sees it.
+
+    Attributes:
+        probabilities: Its probabilities of Alive on the test rows, shape (rows,).
+        source: What it was trained on.
+    """
+
+    probabilities: Floats
+    source: Source = "file"
+
+
+@dataclass(frozen=True)
 class Decision:
     """What the gate says.
 
@@ -59,12 +72,10 @@ class _Check:
 
 def decide(
     alive: Flags,
-    candidate: Floats,
-    champion: Floats | None,
+    candidate: Contender,
+    champion: Contender | None,
     slice_columns: pd.DataFrame,
     options: GateOptions,
-    candidate_source: Source = "file",
-    champion_source: Source | None = None,
 ) -> Decision:
     """Hold a candidate against the thresholds and against the champion on the same rows.
 
@@ -74,21 +85,20 @@ def decide(
 
     Args:
         alive: The labels, shape (rows,).
-        candidate: The candidate's probabilities of Alive, shape (rows,).
-        champion: The champion's, or None.
+        candidate: The model that wants to be promoted.
+        champion: The one that is, or None.
         slice_columns: What `evaluation.slices` returns for the rows.
         options: The thresholds.
-        candidate_source: What the candidate was trained on.
-        champion_source: What the champion was trained on.
     """
-    floor = _floor(alive, candidate, options)
+    floor = _floor(alive, candidate.probabilities, options)
     comparison: list[_Check] = []
-    if champion is not None and candidate_source == "synthetic" and champion_source == "file":
+    if champion and candidate.source == "synthetic" and champion.source == "file":
         comparison = [_source_check()]
-    elif champion is not None and candidate_source == champion_source:
+    elif champion and candidate.source == champion.source:
+        both = candidate.probabilities, champion.probabilities
         comparison = [
-            _gain(alive, candidate, champion, options),
-            _worst_slice(alive, candidate, champion, slice_columns, options),
+            _gain(alive, *both, options),
+            _worst_slice(alive, *both, slice_columns, options),
         ]
     checks = floor + comparison
     failed = [check for check in checks if not check.passed]
@@ -143,7 +153,7 @@ def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOption
         f"{options.gain_metric}_gain",
         bound,
         options.min_gain,
-        bound > options.min_gain,
+        bound > options.min_gain and bool(gains.any()),  # a tie never promotes
         f"lower bound, {options.gain_confidence:.0%} one-sided; more than",
     )
 

@@ -47,7 +47,7 @@ class SplitOptions(Options):
 class QualityOptions(Options):
     """What the data-quality summary holds the table against."""
 
-    expected: dict[str, list[str]] = {}
+    expected: dict[str, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)
 
 

@@ -10,7 +10,7 @@ Floats = npt.NDArray[np.float64]
 
 ALIVE_SHARE = 0.77
 
-# Variants of a name: most names occur once, some in dozens of universes, one now and then in hundreds.
+# Variants of a name: most names occur once, some in dozens of universes, a few in hundreds.
 SINGLE_SHARE = 0.83
 VARIANTS_TAIL = 1.1
 MOST_VARIANTS = 400

@@ -116,14 +116,18 @@ def decide_promotion(
     options: TrainingOptions,
 ) -> gate.Decision:
     """Hold the candidate against the thresholds and against the champion on the same rows."""
+    candidate = gate.Contender(
+        test_scores["candidate"].to_numpy(), run_tables["train_set"]["data_source"]
+    )
+    champion = None
+    if reigning_champion:
+        champion = gate.Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
     return gate.decide(
         test_scores["alive"].to_numpy(),
-        test_scores["candidate"].to_numpy(),
-        test_scores["champion"].to_numpy() if reigning_champion else None,
+        candidate,
+        champion,
         test_scores[list(evaluation.SLICES)],
         options.gate,
-        candidate_source=run_tables["train_set"]["data_source"],
-        champion_source=reigning_champion.data_source if reigning_champion else None,
     )
 
 
