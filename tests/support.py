@@ -43,6 +43,10 @@ class Project:
     def report(self, name: str) -> Any:
         return json.loads((self.path / "data" / "08_reporting" / f"{name}.json").read_text())
 
+    def champion(self) -> Any:
+        """The registry's champion."""
+        return self.client().get_model_version_by_alias("marvel_characters", "champion")
+
     def client(self) -> MlflowClient:
         return MlflowClient(f"sqlite:///{self.path}/mlflow.db")
 
@@ -75,6 +79,7 @@ class Project:
     def run(self, *pipelines: str, **parameters: Any) -> None:
         """Run pipelines in this process; faults come out as exceptions."""
         bootstrap_project(self.path)
+        session: Any
         with KedroSession.create(self.path, runtime_params=parameters) as session:
             session.run(pipeline_names=list(pipelines) or None)
 

@@ -18,7 +18,7 @@ TABLES = ("characters", "rejected_characters", "train_set", "test_set", "predict
 
 
 def booster(project: Project) -> bytes:
-    version = project.client().get_model_version_by_alias("marvel_characters", "champion")
+    version = project.champion()
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
     return (Path(folder) / "artifacts" / "model" / "booster.txt").read_bytes()
@@ -53,14 +53,15 @@ def test_the_first_candidate_becomes_champion(done: Project) -> None:
 
 def test_one_run_ties_parameters_tables_metrics_and_model_together(done: Project) -> None:
     client = done.client()
-    version = client.get_model_version_by_alias("marvel_characters", "champion")
-    run = client.get_run(version.run_id)
+    version = done.champion()
+    run: Any = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["training.fit.seed"]
     assert run.data.params["processing.split.test_share"] == "0.2"
     inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
     assert set(inputs) == {"train_set", "test_set"}
     assert run.data.metrics["test.roc_auc"] > 0.5
+    logged: Any
     (logged,) = client.search_logged_models([run.info.experiment_id])
     linked = {metric.key: metric.value for metric in logged.metrics}
     assert linked["test.roc_auc"] == run.data.metrics["test.roc_auc"]
@@ -69,7 +70,7 @@ def test_one_run_ties_parameters_tables_metrics_and_model_together(done: Project
 
 def test_the_run_shows_reports_and_plots(done: Project) -> None:
     client = done.client()
-    version = client.get_model_version_by_alias("marvel_characters", "champion")
+    version = done.champion()
     names = {entry.path for entry in client.list_artifacts(version.run_id)}
     assert {
         "data_quality.json",
@@ -146,6 +147,7 @@ def test_every_node_and_dataset_is_in_the_catalog_with_a_layer(project: Project)
     from kedro.framework.session import KedroSession
 
     configure_project("marvel_kedro")
+    session: Any
     with KedroSession.create(project.path) as session:
         catalog = session.load_context().catalog
     for name in sorted(pipelines["__default__"].datasets()):

@@ -13,6 +13,10 @@ INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended, by the shells' convention."""
 
 
+assert kedro_run.callback is not None
+_RUN = kedro_run.callback
+
+
 @click.group(name="marvel_kedro")
 def cli() -> None:
     """Commands of this project."""
@@ -20,7 +24,7 @@ def cli() -> None:
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
     try:
-        return kedro_run.callback(**options)
+        return _RUN(**options)
     except KeyboardInterrupt:
         _close_run("KILLED")
         click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)

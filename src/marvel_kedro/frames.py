@@ -1,15 +1,22 @@
-"""Frames that leave their engine."""
+"""Frames of any engine: how nodes take them, and how they leave the engine."""
+
+from typing import Any
 
 import narwhals as nw
 import pandas as pd
 from narwhals.typing import IntoFrame
 
 
+def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals knows
+    """Wrap a frame of any engine, eager or lazy; by its type only what lazy frames can do."""
+    return nw.from_native(frame)
+
+
 def to_pandas(frame: IntoFrame) -> pd.DataFrame:
     """Collect a frame of any engine; a pandas frame is handed back as it is."""
     if isinstance(frame, pd.DataFrame):
         return frame
-    return nw.from_native(frame).lazy().collect("pandas").to_native()
+    return lazily(frame).lazy().collect("pandas").to_native()
 
 
 def digest(frame: pd.DataFrame) -> str:

@@ -36,7 +36,7 @@ class ProjectHooks:
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def make_missing_raw_file(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Give `kedro run` a synthetic raw file where there is none: a gentle start."""
         if set(run_params["pipeline_names"] or []) - {"__default__"}:
@@ -89,7 +89,7 @@ class ProjectHooks:
         return answer
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Print what came out and what to do next."""
         from marvel_kedro import summary  # noqa: PLC0415 - needs rich only here
 

@@ -39,4 +39,4 @@ class Predictions(_Strict):
     probability: Series[float] = pa.Field(ge=0, le=1)
     model_name: Series[str]
     model_version: Series[str]
-    scored_at: Series["datetime64[us, UTC]"]  # noqa: F821 - a dtype, not a forward reference
+    scored_at: Series["datetime64[us, UTC]"]  # type: ignore[name-defined] # noqa: F821 - a dtype

@@ -16,7 +16,9 @@ METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 CARD = "data/08_reporting/model_card.html"
 
 
-def show(pipeline: Pipeline, catalog: CatalogProtocol, console: Console | None = None) -> None:
+def show(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
+) -> None:
     """Print the summary of a run; nothing if it made nothing worth one.
 
     Args:
@@ -72,10 +74,10 @@ def _models(evaluation: pd.DataFrame) -> Table:
     for heading in METRICS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for model in (name for name in NAMES if (name, "ece") in overall.index):
-        figures = [overall.loc[(model, metric)] for metric in METRICS]
-        table.add_row(
-            NAMES[model], *(f"{f.value:.3f}\n[dim]{f.low:.3f}-{f.high:.3f}[/dim]" for f in figures)
-        )
+        figures = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        rows = figures.itertuples(index=False)
+        cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
+        table.add_row(NAMES[model], *cells)
     return table
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -62,7 +63,7 @@ def test_frames_are_streamed_into_one_file(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_breaks_leaves_no_file(tmp_path: Path) -> None:
-    def frames() -> object:
+    def frames() -> Iterator[pd.DataFrame]:
         yield pd.DataFrame({"a": ["1"]})
         raise RuntimeError("broken")
 

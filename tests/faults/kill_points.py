@@ -32,14 +32,10 @@ PARAMETERS = {
 
 
 class Points:
-    """Calls a function at every point of a run where a kill could hurt."""
+    """Calls a function at every point of a run: a node is done, a dataset is saved."""
 
     def __init__(self, reached: Any) -> None:
         self._reached = reached
-
-    @hook_impl
-    def before_node_run(self, node: Any) -> None:
-        self._reached(f"before {node.name}")
 
     @hook_impl
     def after_node_run(self, node: Any) -> None:
@@ -51,6 +47,7 @@ class Points:
 
 
 def run(project: Path, reached: Any) -> None:
+    session: Any
     with KedroSession.create(project, runtime_params=PARAMETERS) as session:
         session._hook_manager.register(Points(reached))
         session.run()

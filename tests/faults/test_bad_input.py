@@ -72,10 +72,10 @@ def test_one_class_only(filled: Project) -> None:
 def test_odd_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
     raw = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
     raw.loc[0, "PageID"] = ""
-    raw.loc[1, "PageID"] = raw.loc[2, "PageID"]
+    raw["PageID"] = raw["PageID"].where(raw.index != 1, raw["PageID"][2])
     raw.loc[3, "Alive"] = "Undead"
     for row, height in enumerate(("-1", "inf", "1,80"), 4):
-        raw.loc[row, "Height (m)"] = height
+        raw.loc[[row], "Height (m)"] = height
     raw.to_csv(filled.raw, index=False, encoding="utf-8-sig")
     assert filled.cli().status == 0
     quality = filled.report("data_quality")

@@ -19,7 +19,7 @@ class LoggedModel:
     digest: str
 
 
-class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):  # type: ignore[misc]
+class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
     """A fitted model: saving logs it in the active MLflow run, loading says where it is.
 
     From then on the metrics that the run logs are linked to this model.

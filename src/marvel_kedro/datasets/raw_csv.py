@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from kedro_datasets.pandas import CSVDataset
@@ -38,7 +38,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
         if not path.exists():
             raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
         try:
-            return pd.read_csv(path, **self._load_args)
+            return cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
             raise ProjectError(f"{path} is empty. {_GET_THE_FILE}") from error
         except UnicodeDecodeError as error:

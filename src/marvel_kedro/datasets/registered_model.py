@@ -9,7 +9,7 @@ from marvel_kedro.errors import ProjectError
 from marvel_kedro.registry import RegisteredModel
 
 
-class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | None]):  # type: ignore[misc]
+class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | None]):
     """The version that has an alias.
 
     Loading gives that version ready to score. Saving takes versions by alias and points each alias

@@ -8,7 +8,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 
-class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):  # type: ignore[misc]
+class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):
     """Digests of tables, shown by MLflow as the datasets of the active run.
 
     Saving takes, by table name, a dictionary with `digest` and `rows`.
@@ -22,7 +22,7 @@ class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):  # typ
         for name, table in data.items():
             source = CodeDatasetSource(tags={"kedro.dataset": name})
             mlflow.log_input(
-                MetaDataset(source, name=name, digest=table["digest"]),
+                MetaDataset(source, name=name, digest=table["digest"]),  # type: ignore[abstract]
                 context=name,
                 tags={"rows": str(table["rows"])},
             )

@@ -7,7 +7,7 @@ import mlflow
 from kedro.io import AbstractDataset, DatasetError
 
 
-class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):  # type: ignore[misc]
+class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):
     """Metrics of the active MLflow run, logged in one call as `<prefix>.<name>`.
 
     Metrics that are saved after a model was logged in the run are linked to that model;

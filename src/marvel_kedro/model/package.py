@@ -16,8 +16,10 @@ REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
 SIGNATURE = ModelSignature(
     inputs=Schema(
-        [ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS]
-        + [ColSpec(DataType.double, name, required=False) for name in NUMBER_COLUMNS]
+        [
+            *(ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS),
+            *(ColSpec(DataType.double, name, required=False) for name in NUMBER_COLUMNS),
+        ]
     ),
     outputs=Schema(
         [ColSpec(DataType.string, "prediction"), ColSpec(DataType.double, "probability")]

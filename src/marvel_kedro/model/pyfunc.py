@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class CharacterPyfunc(PythonModel):  # type: ignore[misc]
+class CharacterPyfunc(PythonModel):
     """Raw records in; `prediction` and `probability` out."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -1,12 +1,14 @@
 """CRC-32 of a text column: the one step that narwhals has no expression for."""
 
+from typing import Any
 from zlib import crc32
 
 import narwhals as nw
-from narwhals.typing import FrameT
+
+from marvel_kedro.frames import lazily
 
 
-def with_crc32(frame: FrameT, column: str, *, into: str) -> FrameT:
+def with_crc32(frame: nw.LazyFrame[Any], column: str, *, into: str) -> nw.LazyFrame[Any]:
     """Add the CRC-32 of a column's UTF-8 bytes, from 0 to 2**32 - 1, as an integer column.
 
     The checksum is the one of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value
@@ -15,16 +17,16 @@ def with_crc32(frame: FrameT, column: str, *, into: str) -> FrameT:
     Raises:
         TypeError: The frame is of an engine that has no branch here.
     """
-    native = nw.to_native(frame)
+    native: Any = frame.to_native()
     if frame.implementation.is_pandas():
-        return nw.from_native(
+        return lazily(
             native.assign(**{into: [_checksum(value) for value in native[column].fillna("")]})
         )
     if frame.implementation.is_polars():
         import polars as pl  # noqa: PLC0415 - no dependency of the project
 
         checksums = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
-        return nw.from_native(native.with_columns(checksums.alias(into)))
+        return lazily(native.with_columns(checksums.alias(into)))
     raise TypeError(f"No CRC-32 for frames of {frame.implementation}.")
 
 

@@ -8,6 +8,7 @@ from narwhals.typing import IntoFrameT
 from pydantic import Field
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.frames import lazily
 from marvel_kedro.options import Options
 from marvel_kedro.pipelines.processing.crc32 import with_crc32
 
@@ -73,7 +74,7 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
     Raises:
         ProjectError: A needed column is missing.
     """
-    frame = nw.from_native(raw_characters)
+    frame = lazily(raw_characters)
     present = frame.collect_schema().names()
     check_columns(present)
     texts = frame.select(
@@ -140,7 +141,7 @@ def check_columns(present: Iterable[str]) -> None:
 def select_characters(source_rows: IntoFrameT) -> IntoFrameT:
     """Keep the usable rows; a measurement that is no plain positive number becomes null."""
     return (
-        nw.from_native(source_rows)
+        lazily(source_rows)
         .filter(nw.col("reason").is_null())
         .drop("reason")
         .with_columns(_number(name) for name in MEASUREMENTS)
@@ -150,7 +151,7 @@ def select_characters(source_rows: IntoFrameT) -> IntoFrameT:
 
 def select_rejected(source_rows: IntoFrameT) -> IntoFrameT:
     """Keep the rows that cannot be used, as they were read, with the `reason`."""
-    return nw.from_native(source_rows).filter(~nw.col("reason").is_null()).to_native()
+    return lazily(source_rows).filter(~nw.col("reason").is_null()).to_native()
 
 
 def split_characters(
@@ -164,7 +165,7 @@ def split_characters(
     Returns:
         The train set and the test set, with the columns of `characters`.
     """
-    frame = with_crc32(nw.from_native(characters), options.split.by, into="_crc32")
+    frame = with_crc32(lazily(characters), options.split.by, into="_crc32")
     is_test = nw.col("_crc32") % _BUCKETS < round(options.split.test_share * _BUCKETS)
     return (
         frame.filter(~is_test).drop("_crc32").to_native(),
@@ -187,8 +188,8 @@ def summarise_quality(
         column), `unusable` (measurements that were given but are no plain positive number),
         and `new_categories` (by column: rows by value that is not expected, most frequent first).
     """
-    rows = nw.from_native(source_rows)
-    kept = nw.from_native(characters)
+    rows = lazily(source_rows)
+    kept = lazily(characters)
     rejected = _counts(rows.filter(~nw.col("reason").is_null()), "reason")
     nulls = _one_row(kept.select(nw.all().null_count()))
     given = _one_row(rows.filter(nw.col("reason").is_null()).select(nw.col(*MEASUREMENTS).count()))

@@ -3,6 +3,8 @@
 Figures measured on 2,994 real rows. `616` stands for rows of the main universe, Earth-616.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -58,7 +60,7 @@ WEIGHT_MEDIAN, WEIGHT_SPREAD = 79.0, 0.33
 GIANT_SHARE, HEIGHT_MOST, WEIGHT_MOST = 0.05, 18.29, 499.0
 
 # What a field says about being alive, in log odds.
-EFFECTS = {
+EFFECTS: dict[str, Any] = {
     "616": -0.45,
     "temporary": 0.55,
     "realm": -0.45,

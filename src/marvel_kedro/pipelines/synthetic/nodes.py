@@ -1,6 +1,6 @@
 """Made-up characters, a chunk at a time, so that a file of any length takes bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,7 @@ def _measurements(
     )
 
 
-def _by_place(shares: dict[str, tuple[float, ...]]) -> npt.NDArray[np.float64]:
+def _by_place(shares: Mapping[str, tuple[float, ...]]) -> npt.NDArray[np.float64]:
     """Shares for other universes (row 0) and for Earth-616 (row 1)."""
     return np.array([shares["other"], shares["616"]])
 

@@ -103,9 +103,9 @@ def test_metrics(evaluation_table: pd.DataFrame) -> dict[str, float]:
     """Pick the candidate's overall figures, with the bounds of their intervals."""
     overall = evaluation_table.query("model == 'candidate' and slice_key.isna()")
     return {
-        f"{row.metric}{suffix}": float(value)
-        for row in overall.itertuples()
-        for suffix, value in (("", row.value), ("_low", row.low), ("_high", row.high))
+        f"{metric}{suffix}": float(figures[column])
+        for metric, figures in overall.set_index("metric").iterrows()
+        for suffix, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
 
 
