@@ -1,5 +1,6 @@
 """Kedro's project settings."""
 
+import os
 from datetime import UTC, datetime
 
 from omegaconf.resolvers import oc
@@ -8,6 +9,9 @@ from marvel_kedro.hooks import ProjectHooks
 from marvel_kedro.local_files import write_files_whole
 
 HOOKS = (ProjectHooks(),)
+
+# Nobody is told of a run, as .telemetry says; MLflow asks this variable alone.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 

@@ -92,7 +92,7 @@ def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Enco
     """Learn vocabularies and the share of Alive by universe."""
     return Encoder(
         alive_share=float(alive.mean()),
-        universes=_universes(rows["universe"], alive, options),
+        universes=_universes(_texts(rows["universe"]), alive, options),
         origin_words=_frequent(rows["origin"], scoring.origin_words, options.origin_words, options),
         teams=_frequent(
             rows["teams"], lambda value: set(scoring.team_names(value)), options.teams, options
@@ -118,7 +118,7 @@ def _universes(
     universe: "pd.Series[Any]", alive: Flags, options: FitOptions
 ) -> dict[str, tuple[float, float]]:
     """By universe its rows and its share of Alive, drawn towards the share of all rows."""
-    groups = pd.DataFrame({"key": universe.map(scoring.text), "alive": alive}).groupby("key")
+    groups = pd.DataFrame({"key": universe, "alive": alive}).groupby("key")
     counts = groups["alive"].agg(["count", "sum"])
     share = alive.mean()
     rates = (counts["sum"] + options.universe_smoothing * share) / (
@@ -139,20 +139,27 @@ def _rates_out_of_fold(
     """
     fold = _bucket(rows["name"]) % options.folds
     rates = np.empty(len(rows), dtype=np.float32)
-    universe = rows["universe"].map(scoring.text)
+    universe = _texts(rows["universe"])
     for number in range(options.folds):
         inside = fold == number
         if inside.all() or not inside.any():
             rates[inside] = alive.mean()
             continue
         learnt = _universes(universe[~inside], alive[~inside], options)
-        unseen = (0.0, float(alive[~inside].mean()))
-        rates[inside] = [learnt.get(name, unseen)[1] for name in universe[inside]]
+        known = {name: rate for name, (_, rate) in learnt.items()}
+        rates[inside] = universe[inside].map(known).fillna(float(alive[~inside].mean()))
     return rates
 
 
+def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """What `scoring.text` makes of a column, each distinct value once."""
+    codes, distinct = pd.factorize(values)
+    texts = np.array([scoring.text(value) for value in [*distinct, None]], dtype=object)
+    return pd.Series(texts[codes])
+
+
 def _bucket(names: "pd.Series[Any]") -> npt.NDArray[np.int64]:
-    return np.array([crc32(scoring.text(name).encode()) for name in names], dtype=np.int64)
+    return np.array([crc32(text.encode()) for text in _texts(names)], dtype=np.int64)
 
 
 def _frequent(

@@ -1,0 +1,162 @@
+"""The main job beside a plain script that does the same work without Kedro and MLflow.
+
+Both in processes of their own, in turns, on the same synthetic rows; then the job alone on more
+and more rows. `first` has neither a champion to compare with nor, for Kedro, an MLflow store.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+RAW = Path("data", "01_raw", "marvel_characters_dataset.csv")
+START = ("imports of Kedro and MLflow", "own imports and store")
+AIM_RATIO = 1.3
+AIM_MEGABYTES = 1500
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=96_000)
+    arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--growth", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    options = arguments.parse_args()
+    print(machine.describe())
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        beside_plain(folder, options.rows, options.runs)
+        growth(folder, options.growth)
+
+
+def beside_plain(folder: Path, rows: int, runs: int) -> None:
+    """Compare totals and stages; the medians of some runs."""
+    imports = statistics.median(import_seconds() for _ in range(runs))
+    raw = make_raw(folder, rows)
+    project = make_project(folder / "beside", raw)
+    script = folder / "plain"
+    script.mkdir()
+    firsts = run(script, "plain_job.py", raw, script), run(project, "kedro_job.py", project)
+    plain, job = [], []
+    for _ in range(runs):
+        plain.append(run(script, "plain_job.py", raw, script))
+        job.append(run(project, "kedro_job.py", project))
+    print(f"\n{rows:,} rows, median of {runs} runs: seconds (peak megabytes when it ended)")
+    print(f"  imports of Kedro and MLflow alone: {imports:.2f}")
+    for name, found in (
+        ("plain script", plain),
+        ("kedro run", job),
+        ("plain script, first", [firsts[0]]),
+        ("kedro run, first", [firsts[1]]),
+    ):
+        stages = {stage: middle(found, "seconds", stage) for stage in found[0]["seconds"]}
+        print(f"  {name}: {statistics.median(one['total'] for one in found):.2f} in all")
+        for stage, seconds in stages.items():
+            print(f"    {stage:28}{seconds:7.2f}  ({middle(found, 'megabytes', stage):,.0f})")
+    for name, ours, theirs in (("kedro run", job, plain), ("first", firsts[1:], firsts[:1])):
+        total = statistics.median(one["total"] for one in ours)
+        peer = statistics.median(one["total"] for one in theirs)
+        allowed = AIM_RATIO * peer + imports
+        verdict = "within" if total <= allowed else "LOST: over"
+        print(
+            f"{name}: {total:.2f} s, {total / peer:.2f} times the plain script; without the "
+            f"imports {(total - imports) / peer:.2f} times; {verdict} {AIM_RATIO} x {peer:.2f} "
+            f"+ {imports:.2f} = {allowed:.2f} s"
+        )
+    peak = max(max(one["megabytes"].values()) for one in [firsts[1], *job])
+    verdict = "under" if peak < AIM_MEGABYTES else "LOST: over"
+    print(f"peak memory {peak:,.0f} MB, {verdict} {AIM_MEGABYTES:,} MB")
+
+
+def growth(folder: Path, sizes: list[int]) -> None:
+    """Run the job on more and more rows."""
+    print("\nrows, seconds without imports and store, microseconds a row, peak megabytes")
+    last = None
+    for rows in sizes:
+        project = make_project(folder / f"growth{rows}", make_raw(folder, rows))
+        found = run(project, "kedro_job.py", project)
+        seconds = sum(value for stage, value in found["seconds"].items() if stage not in START)
+        line = f"  {rows:>9,} {seconds:8.2f} {1e6 * seconds / rows:8.1f} "
+        line += f"{max(found['megabytes'].values()):8,.0f}"
+        if last:
+            times_rows, times_seconds = rows / last[0], seconds / last[1]
+            line += f"   {times_rows:.1f} times the rows, {times_seconds:.1f} times the time"
+            line += "" if times_seconds <= times_rows else "  LOST: grows faster than the rows"
+        print(line, flush=True)
+        last = rows, seconds
+        shutil.rmtree(project)
+
+
+def middle(found: list[dict[str, Any]], what: str, stage: str) -> float:
+    """The median over runs."""
+    return float(statistics.median(one[what][stage] for one in found))
+
+
+def make_raw(folder: Path, rows: int) -> Path:
+    """Write a synthetic raw file."""
+    path = folder / f"{rows}.csv"
+    if not path.exists():
+        RawCSVDataset(filepath=str(path)).save(make_characters(SyntheticOptions(rows=rows)))
+    return path
+
+
+def make_project(folder: Path, raw: Path) -> Path:
+    """Copy what Kedro needs of the project, with a raw file."""
+    for name in ("conf", "src", "pyproject.toml", ".telemetry"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / RAW).parent.mkdir(parents=True)
+    shutil.copy(raw, folder / RAW)
+    return folder
+
+
+def import_seconds() -> float:
+    """Start and end a process that imports Kedro and MLflow, less one that imports nothing."""
+    seconds = []
+    for code in ("import kedro_job", "pass"):
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=HERE, check=True, stdout=subprocess.DEVNULL
+        )
+        seconds.append(time.perf_counter() - begin)
+    return seconds[0] - seconds[1]
+
+
+def run(folder: Path, script: str, *words: Path) -> dict[str, Any]:
+    """Run a script in a folder; what it measured, and the wall time of its process."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *map(str, words)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    total = time.perf_counter() - begin
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured | {"total": total}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The main job as a plain script: the same functions, files instead of Kedro and MLflow.
+
+Usage: python plain_job.py RAW FOLDER. Prints the time and the peak memory of each stage.
+"""
+
+from stages import Stages
+
+watch = Stages()
+
+import json  # noqa: E402 - what follows is the stage of the imports
+import sys  # noqa: E402
+from datetime import UTC, datetime  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pandas as pd  # noqa: E402
+
+from marvel_kedro.frames import digest  # noqa: E402
+from marvel_kedro.model import evaluation, fit, gate  # noqa: E402
+from marvel_kedro.model.scoring import CharacterModel  # noqa: E402
+from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
+from marvel_kedro.pipelines.training import baselines, model_card, plots  # noqa: E402
+from marvel_kedro.schemas import Characters, Predictions  # noqa: E402
+
+OPTIONS = processing.ProcessingOptions()
+
+
+def main(raw: Path, folder: Path) -> None:
+    """Run the job."""
+    watch.lap("imports")
+    characters, train, test = process(raw, folder)
+    watch.lap("processing")
+    model = fit.fit(train, fit.FitOptions())
+    watch.lap("fit_model")
+    evaluate(folder, model, train, test)
+    model.save(folder / "model")
+    watch.lap("evaluation, gate, card")
+    champion = CharacterModel.load(folder / "model")
+    predictions = champion.predict(characters).assign(
+        page_id=characters["page_id"],
+        model_name="marvel_characters",
+        model_version="1",
+        scored_at=pd.Timestamp(datetime.now(UTC)).as_unit("us"),
+    )
+    columns = list(Predictions.to_schema().columns)
+    Predictions.validate(predictions[columns]).to_parquet(folder / "predictions.parquet")
+    watch.lap("serving")
+    watch.print()
+
+
+def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read, clean, check, split, save."""
+    rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
+    characters: pd.DataFrame = processing.select_characters(rows)
+    rejected: pd.DataFrame = processing.select_rejected(rows)
+    train, test = processing.split_characters(characters, OPTIONS)
+    for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
+        Characters.validate(table).to_parquet(folder / f"{name}.parquet")
+    rejected.to_parquet(folder / "rejected_characters.parquet")
+    quality = processing.summarise_quality(rows, characters, OPTIONS)
+    (folder / "data_quality.json").write_text(json.dumps(quality))
+    # What was written is what the next step reads, in a script of several steps as in Kedro.
+    return tuple(  # type: ignore[return-value]
+        pd.read_parquet(folder / f"{name}.parquet")
+        for name in ("characters", "train_set", "test_set")
+    )
+
+
+def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Measure, decide, draw, write the card."""
+    alive = (test["alive"] == "Alive").to_numpy()
+    slices = evaluation.slices(test)
+    scores: dict[str, Any] = {
+        "candidate": model.probabilities(test),
+        "logistic_regression": baselines.logistic_regression(train, test),
+        "always_alive": baselines.always_alive(train),
+    }
+    if (folder / "model").exists():
+        scores["champion"] = CharacterModel.load(folder / "model").probabilities(test)
+    table = slices.assign(page_id=test["page_id"], alive=alive, **scores)
+    table.to_parquet(folder / "test_scores.parquet")
+    by_model = {name: table[name].to_numpy() for name in scores}
+    options = evaluation.EvaluationOptions()
+    measured = evaluation.evaluate(alive, by_model, slices, options, model.threshold)
+    measured.to_parquet(folder / "evaluation.parquet")
+    contender = gate.Contender(by_model["candidate"])
+    champion = gate.Contender(by_model["champion"]) if "champion" in by_model else None
+    decision = gate.decide(alive, contender, champion, slices, gate.GateOptions())
+    figures = {
+        "roc": plots.draw_roc(table, measured),
+        "calibration": plots.draw_calibration(table, measured),
+        "confusion": plots.draw_confusion(table, model.threshold),
+        "importance": plots.draw_importance(model.importances()),
+    }
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", format="png", dpi=110)
+    facts = model_card.Facts(
+        promotion={
+            "promoted": decision.promoted,
+            "reason": decision.reason,
+            "model_name": "marvel_characters",
+            "model_version": "1",
+            "previous_champion": None,
+            "model_digest": model.digest,
+            "run_id": "",
+            "data_source": "synthetic",
+            "checks": json.loads(decision.checks.to_json(orient="records")),
+        },
+        tables={
+            name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
+            for name, rows in (("train_set", train), ("test_set", test))
+        },
+        parameters=fit.FitOptions().model_dump(),
+        threshold=model.threshold,
+        confidence=options.confidence,
+        trained_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M %Z}",
+        git_sha=None,
+    )
+    markdown = model_card.render_markdown(facts, measured)
+    (folder / "model_card.md").write_text(markdown)
+    (folder / "model_card.html").write_text(model_card.render_html(markdown, figures))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
