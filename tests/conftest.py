@@ -3,14 +3,17 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from support import Project
+from support import ROOT, Project
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.scoring import CharacterModel
+from marvel_kedro.pipelines.processing.nodes import read_source, select_characters
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
 
-ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
@@ -64,3 +67,16 @@ def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("raw") / "raw.csv"
     RawCSVDataset(filepath=str(path)).save(make_characters(SyntheticOptions(rows=3000, seed=7)))
     return path
+
+
+@pytest.fixture(scope="session")
+def characters(synthetic_path: Path) -> pd.DataFrame:
+    """The table made from the 3,000 rows."""
+    raw = pd.read_csv(synthetic_path, dtype="str", keep_default_na=False)
+    return select_characters(read_source(raw)).reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def model(characters: pd.DataFrame) -> CharacterModel:
+    """A model fitted to all of them."""
+    return fit(characters, FitOptions())

@@ -16,6 +16,8 @@ from mlflow import MlflowClient
 
 from marvel_kedro import cli
 
+ROOT = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -8,7 +8,7 @@ that column, so that a record scores the same alone as among a million.
 What a field may hold:
 
 - Text columns: text; white space and case do not matter. Absent, null, NaN, empty text, lists and
-  dictionaries are missing; a number or a Boolean stands for its text.
+  dictionaries are missing; a number or a Boolean stands for its text, `2.0` as `2`.
 - Number columns: a positive finite number below 1,000,000, or text that is one in plain decimals
   (`1.80`). Anything else is missing: null, zero, a negative number, `inf`, `1,80`, a Boolean.
 - A category or a word that the training rows did not have is treated as unknown.
@@ -82,8 +82,11 @@ def text(value: Any) -> str:  # noqa: ANN401 - a caller may send anything
     """The text of a field in lower case with single spaces; empty if it is missing."""
     if value is None or isinstance(value, (list, dict, tuple, set)) or value is pd.NA:
         return ""
-    if isinstance(value, float) and math.isnan(value):
-        return ""
+    if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return ""
+        # Beside a null, a column of whole numbers becomes one of floats.
+        value = int(value) if value.is_integer() else value
     return " ".join(str(value).lower().split())
 
 

@@ -1,0 +1,84 @@
+"""Fitting depends on rows and options alone."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model import fit as fitting
+from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.scoring import CharacterModel, Encoder
+
+
+def test_the_order_of_rows_does_not_matter(model: CharacterModel, characters: pd.DataFrame) -> None:
+    shuffled = characters.sample(frac=1, random_state=3)
+    assert fit(shuffled, FitOptions()).digest == model.digest
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_number_of_threads_does_not_matter(
+    model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
+) -> None:
+    path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
+    characters.to_parquet(path)
+    code = (
+        "import sys, pandas as pd; from marvel_kedro.model.fit import FitOptions, fit; "
+        "print(fit(pd.read_parquet(sys.argv[1]), FitOptions()).digest)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env=os.environ | {"OMP_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == model.digest
+
+
+def test_another_seed_is_another_model(model: CharacterModel, characters: pd.DataFrame) -> None:
+    assert fit(characters, FitOptions(seed=1)).digest != model.digest
+
+
+def test_smoothed_rates_by_hand() -> None:
+    universe = pd.Series(["a", "a", "a", "b"])
+    alive = np.array([True, True, False, False])
+    rates = fitting._universes(universe, alive, FitOptions(universe_smoothing=2.0))
+    # Overall 1/2; a: (2 + 2 * 0.5) / (3 + 2), b: (0 + 2 * 0.5) / (1 + 2).
+    assert {name: rows for name, (rows, _) in rates.items()} == {"a": 3.0, "b": 1.0}
+    assert rates["a"][1] == pytest.approx(0.6)
+    assert rates["b"][1] == pytest.approx(1 / 3)
+
+
+def test_a_row_does_not_see_its_own_label_or_its_namesakes(characters: pd.DataFrame) -> None:
+    rows = characters.head(400).reset_index(drop=True)
+    alive = (rows["alive"] == "Alive").to_numpy()
+    options = FitOptions()
+    before = fitting._rates_out_of_fold(rows, alive, options)
+    for row in (0, 57, 311):
+        namesakes = (rows["name"] == rows["name"][row]).to_numpy()
+        turned = np.where(namesakes, ~alive, alive)
+        after = fitting._rates_out_of_fold(rows, turned, options)
+        assert after[row] == before[row]
+    assert (fitting._rates_out_of_fold(rows, ~alive, options) != before).any()
+
+
+def test_the_trees_are_named_in_the_encoder(model: CharacterModel) -> None:
+    assert isinstance(model.encoder, Encoder)
+    assert model.encoder.alive_share == pytest.approx(0.77, abs=0.04)
+    assert "earth-616" in model.encoder.universes
+
+
+def test_too_few_rows_are_refused(characters: pd.DataFrame) -> None:
+    with pytest.raises(ProjectError, match=r"10 rows.*min_rows asks for 100"):
+        fit(characters.head(10), FitOptions())
+
+
+def test_progress_counts_trees(characters: pd.DataFrame) -> None:
+    seen: list[tuple[int, int]] = []
+    fit(characters, FitOptions(max_trees=30), lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1][0] == seen[-1][1]

@@ -1,0 +1,134 @@
+"""Metrics as arithmetic on counts, against scikit-learn on the rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from marvel_kedro.model import metrics
+from marvel_kedro.model.evaluation import EvaluationOptions, evaluate, slices, value_of
+from marvel_kedro.model.metrics import Cells
+
+THRESHOLD, BINS = 0.5, 10
+
+
+def naive_ece(alive: Any, score: Any) -> float:
+    member = np.minimum((score * BINS).astype(int), BINS - 1)
+    gaps = [
+        (member == b).mean() * abs(score[member == b].mean() - alive[member == b].mean())
+        for b in set(member)
+    ]
+    return float(sum(gaps))
+
+
+REFERENCES: dict[str, Callable[[Any, Any], float]] = {
+    "roc_auc": reference.roc_auc_score,
+    "pr_auc": reference.average_precision_score,
+    "log_loss": lambda alive, score: reference.log_loss(alive, score, labels=[False, True]),
+    "brier": reference.brier_score_loss,
+    "ece": naive_ece,
+    "accuracy": lambda alive, score: reference.accuracy_score(alive, score >= THRESHOLD),
+    "f1": lambda alive, score: reference.f1_score(alive, score >= THRESHOLD, zero_division=0),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.one_of(st.sampled_from([0.0, 0.1, 0.5, 0.7, 1.0]), st.floats(0.001, 0.999)),
+        ),
+        min_size=2,
+        max_size=60,
+    ).filter(lambda rows: len({alive for alive, _ in rows}) == 2)
+)
+def test_as_scikit_learn(rows: list[tuple[bool, float]]) -> None:
+    alive = np.array([label for label, _ in rows])
+    score = np.array([value for _, value in rows])
+    cells = Cells.of(alive, score)
+    for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
+        expected = REFERENCES[name](alive, score)
+        assert value_of(function, cells) == pytest.approx(expected, abs=1e-9), name
+
+
+def test_a_resample_is_as_if_its_rows_were_written_out() -> None:
+    generator = np.random.default_rng(0)
+    score = np.round(generator.random(200), 2)
+    alive = generator.random(200) < score
+    cells = Cells.of(alive, score)
+    (counts,) = metrics.resamples(cells.rows, 5, generator)
+    for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
+        found = function(cells, counts)
+        for number in range(5):
+            rows = counts[number].astype(int)
+            expected = REFERENCES[name](np.repeat(cells.alive, rows), np.repeat(cells.score, rows))
+            assert found[number] == pytest.approx(expected, abs=1e-9), name
+
+
+def test_one_class_has_no_roc_auc() -> None:
+    cells = Cells.of(np.array([True, True]), np.array([0.2, 0.9]))
+    assert np.isnan(value_of(metrics.roc_auc, cells))
+    assert value_of(metrics.pr_auc, cells) == pytest.approx(1.0)
+
+
+def test_intervals_are_those_of_a_bootstrap_over_rows() -> None:
+    """Independent reference: draw rows with replacement and let scikit-learn measure."""
+    generator = np.random.default_rng(1)
+    score = generator.random(400)
+    alive = generator.random(400) < 0.3 + 0.5 * score
+    table = evaluate(
+        alive,
+        {"candidate": score},
+        slices_of(400),
+        EvaluationOptions(resamples=4000),
+        THRESHOLD,
+    )
+    overall = table[table["slice_key"].isna()].set_index("metric")
+    draws = {"roc_auc": [], "log_loss": [], "brier": []}  # type: dict[str, list[float]]
+    for _ in range(1500):
+        rows = generator.integers(400, size=400)
+        for name, found in draws.items():
+            found.append(REFERENCES[name](alive[rows], score[rows]))
+    for name, found in draws.items():
+        low, high = np.quantile(found, [0.025, 0.975])
+        width = high - low
+        assert overall.loc[name, "low"] == pytest.approx(low, abs=0.12 * width), name
+        assert overall.loc[name, "high"] == pytest.approx(high, abs=0.12 * width), name
+
+
+def slices_of(rows: int) -> Any:
+    import pandas as pd
+
+    return slices(
+        pd.DataFrame(
+            {
+                "identity": ["Public", None] * (rows // 2),
+                "gender": ["Male", "Agender"] * (rows // 2),
+                "universe": ["Earth-616", None] * (rows // 2),
+            }
+        )
+    )
+
+
+def test_slices_cover_unusual_values() -> None:
+    table = slices_of(4)
+    assert table["identity"].tolist() == ["Public", "Unknown"] * 2
+    assert table["gender"].tolist() == ["Male", "Other"] * 2
+    assert table["earth_616"].tolist() == ["yes", "no"] * 2
+
+
+def test_every_slice_is_measured_on_its_rows() -> None:
+    generator = np.random.default_rng(2)
+    score, alive = generator.random(100), generator.random(100) < 0.5
+    table = evaluate(alive, {"m": score}, slices_of(100), EvaluationOptions(), THRESHOLD)
+    public = table[(table["slice_value"] == "Public") & (table["metric"] == "brier")]
+    assert public["rows"].item() == 50
+    assert public["value"].item() == pytest.approx(
+        reference.brier_score_loss(alive[::2], score[::2])
+    )
+    assert ((table["low"] <= table["value"]) | table["metric"].eq("ece")).all()
