@@ -21,6 +21,7 @@ from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_charac
 
 TABLES = ("characters", "rejected_characters", "train_set", "test_set")
 FEW_ROWS = 800
+SHARDS = 2  # as many as there are workers
 
 
 def make_raw(path: Path, seed: int) -> None:
@@ -45,11 +46,18 @@ def check_champion(client: MlflowClient, project: Project) -> str:
 
 
 @pytest.mark.fault
-def test_killed_at_every_point(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> None:
     make_raw(project.raw, seed=1)
     make_raw(project.raw.with_name("next.csv"), seed=2)
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("kill_points.py")), str(project.path)],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("kill_points.py")),
+            str(project.path),
+            str(shard),
+            str(SHARDS),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=(tmp_path / "log").open("w"),
@@ -80,7 +88,7 @@ def test_killed_at_every_point(project: Project, tmp_path: Path) -> None:
         else:
             assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
     assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
-    assert len(points) > 20
+    assert len(points) > 40 // SHARDS
     after = digests(project)
     assert before != after
     for name in TABLES:

@@ -50,6 +50,7 @@ SENT = ["name", "universe", "identity", "gender", "marital_status", "teams", "or
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment("models")  # another store may have been in use before
 
 
 @pytest.mark.usefixtures("store")
