@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz bench lock clean
+.PHONY: help run test lint format viz ui bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ format: $(VENV)/.dev ## Let ruff mend what it can
 
 viz: $(VENV)/.dev ## Open the pipelines in kedro-viz
 	$(BIN)/kedro viz run $(ARGS)
+
+ui: $(VENV)/.base ## Open the runs and models in MLflow
+	$(BIN)/kedro mlflow ui $(ARGS)
 
 bench: $(VENV)/.dev ## Model quality and the main job, side by side with their peers
 	$(BIN)/python benchmarks/model_quality.py

@@ -164,3 +164,23 @@ def test_every_node_has_a_docstring_and_a_tag() -> None:
     for node in pipelines["__default__"].nodes:
         assert node.func.__doc__, node.name
         assert node.tags, node.name
+
+
+def test_kedro_viz_shows_pipelines_layers_tables_and_plots(done: Project) -> None:
+    """kedro-viz loads the project without its hooks, and draws no layers if they go in circles."""
+    outcome = done.kedro("viz", "build", "--include-previews")
+    assert outcome.status == 0, outcome.output
+    api = done.path / "build" / "api"
+    shown = json.loads((api / "main").read_text())
+    assert {"synthetic", "processing", "training", "serving"} <= {
+        pipeline["id"] for pipeline in shown["pipelines"]
+    }
+    order = ["raw", "primary", "model_input", "models", "evaluation", "registry", "reporting"]
+    assert [layer for layer in shown["layers"] if layer in order] == order
+    previews = {
+        node["name"]: json.loads((api / "nodes" / node["id"]).read_text()).get("preview")
+        for node in shown["nodes"]
+        if node["type"] == "data"
+    }
+    for name in ("characters", "predictions", "evaluation", "data_quality", "roc_plot"):
+        assert previews[name], name

@@ -20,6 +20,7 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "custom_resolvers": {
         "oc.env": oc.env,
+        "git_sha": lambda: None,  # the hook knows it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },
 }

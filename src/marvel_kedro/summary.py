@@ -99,6 +99,6 @@ def _next(made: set[str]) -> Table:
     steps = Table.grid(padding=(0, 2))
     if "model_card" in made:
         steps.add_row("open the model card", CARD)
-        steps.add_row("see runs and models", "kedro mlflow ui")
+        steps.add_row("see runs and models", "make ui")
     steps.add_row("see pipelines, tables, plots", "make viz")
     return steps

@@ -1,7 +1,7 @@
 """Run the main job in forks of this process and kill each at another point.
 
-Usage: python kill_points.py PROJECT SHARD SHARDS. Prints one line a point: its name and what a check of the
-project found (`ok`, or what is wrong). Forks, because the imports take longer than the run.
+Usage: python kill_points.py PROJECT SHARD SHARDS. Prints one line a point: its name and whether
+the kill came there. Forks, because the imports take longer than the run.
 """
 
 import json

@@ -43,7 +43,9 @@ def test_a_better_candidate_is_promoted_and_a_worse_one_is_not() -> None:
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
 def test_a_tie_never_promotes(min_gain: float, metric: str) -> None:
     options = GateOptions(min_gain=min_gain, gain_metric=metric)
-    assert not decide(ALIVE, Contender(GOOD), Contender(GOOD), SLICES, options).promoted
+    tie = decide(ALIVE, Contender(GOOD), Contender(GOOD), SLICES, options)
+    assert not tie.promoted
+    assert "answers as the champion does" in tie.reason
 
 
 def test_a_gain_that_may_be_chance_does_not_promote() -> None:

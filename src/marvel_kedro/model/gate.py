@@ -148,12 +148,15 @@ def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOption
             for counts in metrics.resamples(rows, options.resamples, generator)
         ]
     )
+    if not gains.any():
+        tie = "no gain, since it answers as the champion does"
+        return _Check(f"{options.gain_metric}_gain", 0.0, np.nan, passed=False, detail=tie)
     bound = float(np.quantile(gains, 1 - options.gain_confidence))
     return _Check(
         f"{options.gain_metric}_gain",
         bound,
         options.min_gain,
-        bound > options.min_gain and bool(gains.any()),  # a tie never promotes
+        bound > options.min_gain,
         f"lower bound, {options.gain_confidence:.0%} one-sided; more than",
     )
 
