@@ -88,7 +88,7 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
         else:
             assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
     assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
-    assert len(points) > 40 // SHARDS
+    assert len(points) >= 30 // SHARDS
     after = digests(project)
     assert before != after
     for name in TABLES:
