@@ -26,9 +26,14 @@ format: $(VENV)/.dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Both start tools of the environment by name, which an environment that is not activated hides.
+viz ui: export PATH := $(abspath $(BIN)):$(PATH)
+
 viz: $(VENV)/.dev ## Open the pipelines in kedro-viz
 	$(BIN)/kedro viz run $(ARGS)
 
+# MLflow's server otherwise keeps six processes waiting for jobs that no project like this has.
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(VENV)/.base ## Open the runs and models in MLflow
 	$(BIN)/kedro mlflow ui $(ARGS)
 
