@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 from support import Project
@@ -42,6 +43,14 @@ def test_tables_add_up(done: Project) -> None:
     assert done.report("data_quality")["rows_in"] == 3000
 
 
+def test_tables_have_no_column_that_only_pandas_knows(done: Project) -> None:
+    """Polars, DuckDB and Spark show an index that pandas stored as one more column."""
+    files = list(done.path.glob("data/*/*.parquet"))
+    assert {file.stem for file in files} >= {*TABLES, "test_scores"}
+    for file in files:
+        assert not [name for name in pq.read_schema(file).names if name.startswith("__")], file
+
+
 def test_the_first_candidate_becomes_champion(done: Project) -> None:
     promotion = done.report("promotion")
     assert promotion["promoted"] is True
@@ -74,6 +83,8 @@ def test_the_run_shows_reports_and_plots(done: Project) -> None:
     names = {entry.path for entry in client.list_artifacts(version.run_id)}
     assert {
         "data_quality.json",
+        "evaluation.csv",
+        "gate_checks.csv",
         "promotion.json",
         "model_card.html",
         "model_card.md",
@@ -82,6 +93,13 @@ def test_the_run_shows_reports_and_plots(done: Project) -> None:
         "confusion.png",
         "importance.png",
     } <= names
+
+
+def test_the_gate_s_checks_are_a_table(done: Project) -> None:
+    checks = pd.read_csv(done.path / "data" / "08_reporting" / "gate_checks.csv")
+    recorded = pd.DataFrame(done.report("promotion")["checks"])
+    assert_frame_equal(checks, recorded, rtol=1e-9)
+    assert {"roc_auc", "log_loss", "calibration_error"} <= set(checks["check"])
 
 
 def test_predictions_are_the_champions_answers(done: Project) -> None:

@@ -57,7 +57,7 @@ def fit_model(
     train_set: IntoFrame, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is the one that MLflow logs."""
-    model = fit.fit(to_pandas(train_set), options.fit, progress=report("trees"))
+    model = fit.fit(to_pandas(train_set), options.fit, progress=report)
     return model, model
 
 
@@ -114,21 +114,26 @@ def decide_promotion(
     reigning_champion: RegisteredModel | None,
     run_tables: dict[str, dict[str, Any]],
     options: TrainingOptions,
-) -> gate.Decision:
-    """Hold the candidate against the thresholds and against the champion on the same rows."""
+) -> tuple[gate.Decision, pd.DataFrame]:
+    """Hold the candidate against the thresholds and against the champion on the same rows.
+
+    Returns:
+        The decision, and its checks as the table that MLflow shows.
+    """
     candidate = gate.Contender(
         test_scores["candidate"].to_numpy(), run_tables["train_set"]["data_source"]
     )
     champion = None
     if reigning_champion:
         champion = gate.Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
-    return gate.decide(
+    decision = gate.decide(
         test_scores["alive"].to_numpy(),
         candidate,
         champion,
         test_scores[list(evaluation.SLICES)],
         options.gate,
     )
+    return decision, decision.checks
 
 
 def promote(

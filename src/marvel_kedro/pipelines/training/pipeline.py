@@ -37,7 +37,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.decide_promotion,
                 ["test_scores", "reigning_champion", "run_tables", "params:training"],
-                "decision",
+                ["decision", "gate_checks"],
                 name="decide_promotion",
             ),
             node(
