@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -77,8 +78,16 @@ def test_too_few_rows_are_refused(characters: pd.DataFrame) -> None:
         fit(characters.head(10), FitOptions())
 
 
-def test_progress_counts_trees(characters: pd.DataFrame) -> None:
-    seen: list[tuple[int, int]] = []
-    fit(characters, FitOptions(max_trees=30), lambda done, total: seen.append((done, total)))
-    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
-    assert seen[-1][0] == seen[-1][1]
+def test_progress_counts_the_trees_of_the_trial_and_of_the_model(characters: pd.DataFrame) -> None:
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(what: str) -> Callable[[int, int], None]:
+        seen[what] = []
+        return lambda done, total: seen[what].append((done, total))
+
+    fit(characters, FitOptions(max_trees=30, patience=5), progress)
+    trial, model = seen.values()
+    for counted in (trial, model):
+        assert [done for done, _ in counted] == list(range(1, len(counted) + 1))
+    assert {total for _, total in trial} == {30}
+    assert model[-1][0] == model[-1][1]

@@ -18,7 +18,8 @@ from marvel_kedro.model.scoring import CharacterModel, Encoder, encode, feature_
 from marvel_kedro.options import Options
 
 Flags = npt.NDArray[np.bool_]
-Progress = Callable[[int, int], None]
+Progress = Callable[[str], Callable[[int, int], None]]
+"""Takes what is counted, and gives what is called with the number done and the total."""
 
 
 class FitOptions(Options):
@@ -55,7 +56,7 @@ def fit(
     Args:
         train: The training rows: `page_id`, `alive` and the input columns of the model.
         options: How.
-        progress: Called with the trees that are done and the most there can be.
+        progress: Told of the trees, first those of the trial, then those of the model.
 
     Returns:
         The model. It depends on the rows and the options alone: neither on the order of the rows
@@ -73,12 +74,12 @@ def fit(
     # A row must not see its own label in the rate of its universe.
     rate = feature_names(encoder).index(scoring.RATE)
     features[:, rate] = _rates_out_of_fold(rows, alive, options)
-    trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options)
+    trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
     booster = lightgbm.train(
         _parameters(options),
         lightgbm.Dataset(features, alive, feature_name=_safe_names(encoder)),
         trees,
-        callbacks=[_report(progress)] if progress else [],
+        callbacks=_told(progress, "trees"),
     )
     return CharacterModel(
         booster_text=booster.model_to_string(),
@@ -178,7 +179,11 @@ def _frequent(
 
 
 def _find_trees(
-    features: npt.NDArray[np.float32], alive: Flags, held_out: Flags, options: FitOptions
+    features: npt.NDArray[np.float32],
+    alive: Flags,
+    held_out: Flags,
+    options: FitOptions,
+    progress: Progress | None,
 ) -> int:
     """The number of trees with the least log loss on the rows that are set aside."""
     if held_out.all() or not held_out.any() or len(set(alive[~held_out])) == 1:
@@ -189,7 +194,10 @@ def _find_trees(
         rest,
         options.max_trees,
         valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
-        callbacks=[lightgbm.early_stopping(options.patience, verbose=False)],
+        callbacks=[
+            lightgbm.early_stopping(options.patience, verbose=False),
+            *_told(progress, "trees of the trial, which ends early"),
+        ],
     )
     return max(trial.best_iteration, options.min_trees)
 
@@ -216,8 +224,10 @@ def _safe_names(encoder: Encoder) -> list[str]:
     return [f"f{number}" for number in range(len(feature_names(encoder)))]
 
 
-def _report(progress: Progress) -> Callable[[lightgbm.callback.CallbackEnv], None]:
-    def callback(state: lightgbm.callback.CallbackEnv) -> None:
-        progress(state.iteration + 1, state.end_iteration)
-
-    return callback
+def _told(
+    progress: Progress | None, what: str
+) -> list[Callable[[lightgbm.callback.CallbackEnv], None]]:
+    if progress is None:
+        return []
+    log = progress(what)
+    return [lambda state: log(state.iteration + 1, state.end_iteration)]
