@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.pipelines.processing.nodes import read_source, select_characters
+from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
 from marvel_kedro.pipelines.training import baselines
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def main() -> None:
     if path is None:
         sys.exit("No raw file: name one with --data (README.md says where the real one is).")
     raw = pd.read_csv(path, dtype="str", keep_default_na=False)
-    characters = select_characters(read_source(raw)).reset_index(drop=True)
+    characters = select_usable(read_source(raw)).reset_index(drop=True)
     models: dict[str, Model] = {
         "recipe": lambda train, test: recipe.fit_and_score(train, test, characters),
         "marvel_kedro": lambda train, test: fit(train, FitOptions()).probabilities(test),

@@ -51,13 +51,13 @@ def main(raw: Path, folder: Path) -> None:
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
     rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = processing.select_characters(rows)
+    characters: pd.DataFrame = processing.select_usable(rows)
     rejected: pd.DataFrame = processing.select_rejected(rows)
-    train, test = processing.split_characters(characters, OPTIONS)
+    train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
         Characters.validate(table).to_parquet(folder / f"{name}.parquet")
     rejected.to_parquet(folder / "rejected_characters.parquet")
-    quality = processing.summarise_quality(rows, characters, OPTIONS)
+    quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
     # What was written is what the next step reads, in a script of several steps as in Kedro.
     return tuple(  # type: ignore[return-value]
@@ -88,7 +88,7 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     decision = gate.decide(alive, contender, champion, slices, gate.GateOptions())
     figures = {
         "roc": plots.draw_roc(table, measured),
-        "calibration": plots.draw_calibration(table, measured),
+        "calibration": plots.draw_calibration(table, measured, options.calibration_bins),
         "confusion": plots.draw_confusion(table, model.threshold),
         "importance": plots.draw_importance(model.importances()),
     }

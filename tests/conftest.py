@@ -11,7 +11,7 @@ from support import ROOT, Project
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.model.scoring import CharacterModel
-from marvel_kedro.pipelines.processing.nodes import read_source, select_characters
+from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -53,10 +53,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project that nothing has run in."""
+@pytest.fixture(autouse=True)
+def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mlflow.set_tracking_uri` leaves the variable behind, which the project heeds."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Project:
+    """A project that nothing has run in."""
     shutil.copytree(template, tmp_path / "project")
     return Project(tmp_path / "project")
 
@@ -73,7 +78,7 @@ def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def characters(synthetic_path: Path) -> pd.DataFrame:
     """The table made from the 3,000 rows."""
     raw = pd.read_csv(synthetic_path, dtype="str", keep_default_na=False)
-    return select_characters(read_source(raw)).reset_index(drop=True)
+    return select_usable(read_source(raw)).reset_index(drop=True)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,9 @@ def done(template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPath
     project = Project(tmp_path_factory.mktemp("main") / "project")
     shutil.copytree(template, project.path)
     shutil.copy(synthetic_path, project.raw)
-    project.run(**FIXED_TIME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        project.run(**FIXED_TIME)
     return project
 
 

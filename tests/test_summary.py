@@ -15,6 +15,7 @@ from marvel_kedro import summary
 QUALITY = {"rows_in": 10, "rows_kept": 8, "rows_rejected": 2, "rejected": {"no page id": 2}}
 PROMOTION = {
     "promoted": True,
+    "previous_champion": "2",
     "model_version": "3",
     "reason": "Better than the champion",
     "data_source": "synthetic",

@@ -7,6 +7,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
 
+from marvel_kedro import run_checks
 from marvel_kedro.errors import explain
 
 INTERRUPTED = 130
@@ -24,13 +25,12 @@ def cli() -> None:
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
     try:
+        run_checks.check_options(options)
         return _RUN(**options)
     except KeyboardInterrupt:
         _close_run("KILLED")
         click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
         raise SystemExit(INTERRUPTED) from None
-    except click.ClickException:
-        raise
     except Exception as error:
         message = explain(error)
         if message is None:

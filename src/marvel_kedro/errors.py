@@ -1,7 +1,10 @@
 """Faults that the user can mend: one message, no traceback."""
 
 import errno
+import re
 from collections.abc import Iterator
+
+import click
 
 _DISK = {
     errno.ENOSPC: "The disk is full. Free some space",
@@ -17,12 +20,14 @@ _SQLITE = {
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."
+_MOST_OF_AN_ANSWER = 300
 
 
-class ProjectError(Exception):
+class ProjectError(click.ClickException):
     """Bad input or a fault outside the code.
 
     The message says what is wrong, naming the file, the column or the key, and what to do.
+    Every kedro command shows it without a traceback.
     """
 
 
@@ -40,26 +45,46 @@ def explain(error: BaseException) -> str | None:
             return str(fault)
         if isinstance(fault, OSError) and fault.errno in _DISK:
             return f"{_DISK[fault.errno]}{_where(fault)} {_AGAIN}"
-        text = str(fault).lower()
-        for symptom, remedy in _SQLITE.items():
-            if symptom in text:
-                return f"{remedy} {_AGAIN}"
-        message = _from_kedro(fault)
+        message = _from_store(fault) or _from_kedro(fault)
         if message:
             return message
     return None
 
 
+def _from_store(fault: BaseException) -> str | None:
+    """Faults of the MLflow store: SQLite's, or those of a server."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - slow to import
+
+    if not isinstance(fault, (MlflowException, DBAPIError)):
+        return None
+    text = str(fault)
+    for symptom, remedy in _SQLITE.items():
+        if symptom in text.lower():
+            return f"{remedy} {_AGAIN}"
+    if text.startswith("API request to"):
+        return (
+            f"The MLflow server failed. {without_password(text)[:_MOST_OF_AN_ANSWER]}\n"
+            "Correct MLFLOW_TRACKING_URI; where the server wants them, set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        )
+    return None
+
+
 def _from_kedro(fault: BaseException) -> str | None:
     """Faults that Kedro already words well."""
-    name = type(fault).__name__
-    if name == "ParameterValidationError":
-        return f"{fault}\nMend the key in conf/*/<pipeline>/parameters.yml or in --params."
-    if name == "DataValidationError":
+    from kedro.validation.exceptions import DataValidationError  # noqa: PLC0415 - as above
+
+    if isinstance(fault, DataValidationError):
         return f"A table breaks its contract (src/marvel_kedro/schemas.py). {fault}"
     if isinstance(fault, ValueError) and str(fault).startswith("Failed to find the pipeline"):
         return f"{fault}\nkedro registry list shows the pipelines there are."
     return None
+
+
+def without_password(text: str) -> str:
+    """Leave user names and passwords out of the addresses in a text."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _where(fault: OSError) -> str:
@@ -73,4 +98,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while fault is not None and id(fault) not in seen:
         seen.add(id(fault))
         yield fault
-        fault = fault.__cause__ or fault.__context__
+        fault = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)

@@ -11,7 +11,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from omegaconf import OmegaConf
 
-from marvel_kedro import tracking
+from marvel_kedro import run_checks, tracking
+from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,37 @@ class ProjectHooks:
         self._git_tags = tracking.git_tags(context.project_path)
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
         OmegaConf.register_resolver("git_sha", lambda: self._git_tags.get("git_sha"), replace=True)
-        parameters.check(context.config_loader["parameters"])
-        tracking.check_reachable(store.uri)
-        self._synthetic = context.config_loader["parameters"]["synthetic"]
+        self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
+        server = context.config_loader["mlflow"].get("server", {})
+        tracking.check_reachable(server.get("mlflow_tracking_uri") or store.uri)
+
+    @hook_impl(tryfirst=True, specname="before_pipeline_run")
+    def check_inputs(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Refuse a run that lacks an input, before an MLflow run is opened for it."""
+        from kedro.framework.project import pipelines  # noqa: PLC0415 - known once configured
+
+        run_checks.check_inputs(
+            pipeline,
+            catalog,
+            {name: node.name for node in pipelines["__default__"].nodes for name in node.outputs},
+            only_missing_outputs=run_params["only_missing_outputs"],
+        )
+
+    @hook_impl(tryfirst=True, specname="before_pipeline_run")
+    def keep_real_raw_file(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Refuse to write made-up rows over a file that somebody brought."""
+        if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
+            return
+        from marvel_kedro.pipelines.synthetic.nodes import is_synthetic  # noqa: PLC0415
+
+        raw = catalog.load("raw_characters")
+        if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
+            raise ProjectError(
+                "The raw file (raw_characters) was not made by the pipeline `synthetic`, which "
+                "would overwrite it. Move it away first."
+            )
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def make_missing_raw_file(
@@ -43,7 +72,7 @@ class ProjectHooks:
             return
         if "raw_characters" not in pipeline.inputs() or catalog.exists("raw_characters"):
             return
-        if not self._synthetic["stand_in"]:
+        if not self._synthetic.stand_in:
             return
         from kedro.framework.project import pipelines  # noqa: PLC0415 - known once configured
         from kedro.runner import SequentialRunner  # noqa: PLC0415
@@ -51,7 +80,7 @@ class ProjectHooks:
         logger.warning(
             "There is no raw file: making a synthetic one of %s rows. README.md says where the "
             "real one comes from.",
-            f"{int(self._synthetic['rows']):,}",
+            f"{self._synthetic.rows:,}",
         )
         SequentialRunner().run(pipelines["synthetic"], catalog)
 
@@ -84,9 +113,10 @@ class ProjectHooks:
         """Show kedro-mlflow typed parameters as dictionaries, so that it logs them one by one."""
         typed = dict(inputs)
         inputs.update({name: tracking.plain(value) for name, value in typed.items()})
-        answer = yield
-        inputs.update(typed)
-        return answer
+        try:
+            return (yield)
+        finally:
+            inputs.update(typed)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -5,7 +5,9 @@ beside the target and renames when the file is closed without an error, so that 
 disk or `kill -9` in the middle of a write leaves the old file as it was.
 """
 
+import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +22,9 @@ _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
 def remove_leftovers(target: Path) -> None:
     """Remove what writers of `target` left behind when they were killed."""
-    for leftover in target.parent.glob(f".{target.name}.*.partial"):
-        if not psutil.pid_exists(int(leftover.suffixes[-2].removeprefix("."))):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        writer = leftover.suffixes[-2].removeprefix(".")
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             leftover.unlink(missing_ok=True)
 
 
@@ -29,8 +32,11 @@ class WholeFile:
     """A file open for writing that takes its name only when closed without an error."""
 
     def __init__(self, target: Path, mode: str, **text_options: Any) -> None:  # noqa: ANN401
+        target = target.resolve()  # of a link, the file that it stands for
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target)
+        if "b" not in mode:
+            text_options.setdefault("encoding", "utf-8")
         self._target = target
         self._partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         self._stream: IO[Any] = self._partial.open(mode, **text_options)
@@ -56,6 +62,8 @@ class WholeFile:
             return
         try:
             self._stream.close()
+            if self._target.exists():
+                shutil.copymode(self._target, self._partial)
             self._partial.replace(self._target)
         except BaseException:
             self.discard()

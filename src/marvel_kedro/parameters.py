@@ -23,18 +23,17 @@ class Parameters(Options):
     serving: ServingOptions
 
 
-def check(parameters: dict[str, Any]) -> None:
+def check(parameters: dict[str, Any]) -> Parameters:
     """Refuse unknown keys and values of the wrong kind.
+
+    Returns:
+        The parameters, every value of its own type.
 
     Raises:
         ProjectError: It names each key, what is wrong with it and where to mend it.
     """
-    sections = {
-        name: value.model_dump() if isinstance(value, Options) else value
-        for name, value in parameters.items()
-    }
     try:
-        Parameters.model_validate(sections)
+        return Parameters.model_validate(parameters)
     except ValidationError as error:
         faults = "\n".join(
             f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"

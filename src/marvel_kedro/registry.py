@@ -1,56 +1,98 @@
 """The model registry: versions, and the aliases `champion` and `challenger`."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-DataSource = Literal["file", "synthetic"]
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.gate import Source
+from marvel_kedro.model.package import conform
+from marvel_kedro.split import SplitOptions
 
 _ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run has logged."""
+
+    uri: str
+    run_id: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
-    """A version of a registered model, ready to score."""
+    """A version of a registered model, ready to score.
+
+    Attributes:
+        name: The registered model.
+        version: Its version.
+        data_source: What it was trained on.
+        split: Which rows it was trained on, and which it has not seen; None if nobody noted it.
+        pyfunc: The loaded model.
+    """
 
     name: str
     version: str
-    data_source: DataSource
-    digest: str
-    run_id: str
+    data_source: Source
+    split: SplitOptions | None
     pyfunc: Any
 
     def predict(self, records: pd.DataFrame) -> pd.DataFrame:
         """Score raw records; one row of `prediction` and `probability` a record."""
-        known = [
-            name
-            for name in self.pyfunc.metadata.get_input_schema().input_names()
-            if name in records
-        ]
-        scored: pd.DataFrame = self.pyfunc.predict(records[known])
+        schema = self.pyfunc.metadata.get_input_schema()
+        scored: pd.DataFrame = self.pyfunc.predict(conform(records, schema))
         return scored
 
 
-def find(name: str, alias: str) -> RegisteredModel | None:
-    """Load the version that has the alias, or return None if none has."""
+def version_tags(
+    model: LoggedModel, source: Source, train_set_digest: str, split: SplitOptions
+) -> dict[str, str]:
+    """What a version says of itself, `find` reads again and `register` knows it by."""
+    return {
+        "model_digest": model.digest,
+        "data_source": source,
+        "train_set_digest": train_set_digest,
+        "split_by": split.by,
+        "split_test_share": str(split.test_share),
+    }
+
+
+def version_with(name: str, alias: str) -> ModelVersion | None:
+    """Look up the version that has the alias; None if none has."""
     try:
-        version = MlflowClient().get_model_version_by_alias(name, alias)
+        return MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:  # no such model; no such alias
             return None
         raise
+
+
+def find(name: str, alias: str) -> RegisteredModel | None:
+    """Load the version that has the alias, or return None if none has.
+
+    Raises:
+        ProjectError: Its files are gone.
+    """
+    version = version_with(name, alias)
+    if version is None:
+        return None
+    tags = version.tags
     return RegisteredModel(
         name=name,
         version=str(version.version),
-        data_source="synthetic" if version.tags.get("data_source") == "synthetic" else "file",
-        digest=version.tags.get("model_digest", ""),
-        run_id=version.run_id or "",
-        pyfunc=mlflow.pyfunc.load_model(f"models:/{name}/{version.version}"),
+        data_source="synthetic" if tags.get("data_source") == "synthetic" else "file",
+        split=SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
+        if "split_by" in tags
+        else None,
+        pyfunc=_load(name, str(version.version), alias),
     )
 
 
@@ -67,20 +109,30 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
         come back to the version that is there.
     """
     client = MlflowClient()
-    for version in client.search_model_versions(f"name='{name}'"):
-        if (
-            client.get_model_version(name, version.version).tags.get("model_digest")
-            == (tags["model_digest"])
-        ):
+    for found in client.search_model_versions(f"name='{name}'"):
+        # Asked for one by one, since not every registry's search gives the tags.
+        version = client.get_model_version(name, found.version)
+        if version.tags.get("model_digest") == tags["model_digest"]:
             return str(version.version)
     return str(mlflow.register_model(model_uri, name, tags=tags).version)
 
 
 def move_alias(name: str, alias: str, version: str) -> None:
-    """Point an alias at a version; a champion is nobody's challenger."""
+    """Point an alias at a version; a new champion has no challenger yet."""
     client = MlflowClient()
     client.set_registered_model_alias(name, alias, version)
-    if alias == "champion":
-        challenger = client.get_registered_model(name).aliases.get("challenger")
-        if str(challenger) == version:
-            client.delete_registered_model_alias(name, "challenger")
+    if alias == "champion" and "challenger" in client.get_registered_model(name).aliases:
+        client.delete_registered_model_alias(name, "challenger")
+
+
+def _load(name: str, version: str, alias: str) -> Any:  # noqa: ANN401 - MLflow's pyfunc
+    try:
+        return mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    except (MlflowException, OSError) as error:
+        if str(error).startswith("API request to"):  # the server's fault, not the files'
+            raise
+        raise ProjectError(
+            f"Version {version} of the model '{name}' has the alias '{alias}', but its files "
+            f"cannot be loaded ({str(error).splitlines()[0]}). If the project's folder was moved, "
+            "or mlartifacts deleted, bring it back; or forget all versions and runs: make clean."
+        ) from error

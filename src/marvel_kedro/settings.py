@@ -18,6 +18,10 @@ DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    # An environment states the keys that differ, not whole sections.
+    "merge_strategy": {"parameters": "soft"},
+    # As kedro-mlflow has them; it would add them only after our hook has read the address.
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     "custom_resolvers": {
         "oc.env": oc.env,
         "git_sha": lambda: None,  # the hook knows it; kedro-viz loads the project without hooks

@@ -64,7 +64,7 @@ def _data(quality: dict[str, Any]) -> str:
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
     table = Table(
-        title=f"on {overall['rows'].iloc[0]:,} test rows, with intervals",
+        title=f"on {overall['rows'].max():,} test rows, with intervals",
         title_justify="left",
         title_style="",
         box=SIMPLE_HEAD,
@@ -82,8 +82,11 @@ def _models(evaluation: pd.DataFrame) -> Table:
 
 
 def _gate(promotion: dict[str, Any]) -> str:
+    version = promotion["model_version"]
+    if version and version == promotion["previous_champion"]:
+        return f"[green]champion already[/green]: version {version} is this very model"
     if promotion["promoted"]:
-        verdict = f"[green]promoted[/green]: version {promotion['model_version']} is the champion"
+        verdict = f"[green]promoted[/green]: version {version} is the champion"
     else:
         verdict = "[yellow]not promoted[/yellow]"
     return f"{verdict}\n{promotion['reason']}."

@@ -1,22 +1,22 @@
 """Where runs are tracked, and what every run is tagged with."""
 
 import os
+import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import psutil
+import requests
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.errors import ProjectError, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 5.0
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,32 @@ def find_store(project_path: Path) -> Store:
 def check_reachable(uri: str) -> None:
     """Fail within seconds if a tracking server does not answer; MLflow itself retries for minutes.
 
+    Whether the server lets the user in is for its answers to MLflow to say.
+
     Raises:
-        ProjectError: Nothing listens at the address.
+        ProjectError: Nothing answers at the address, or a server that has failed.
     """
-    address = urlsplit(uri)
-    if address.scheme not in _PORTS:
+    if not uri.startswith(("http://", "https://")):
         return
     try:
-        port = address.port or _PORTS[address.scheme]
-        socket.create_connection((address.hostname or "", port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ProjectError(
-            f"The MLflow server {address.scheme}://{address.hostname}:{port} cannot be reached "
-            f"({error}). Start it, correct MLFLOW_TRACKING_URI, or unset that variable to use "
-            "mlflow.db in the project."
-        ) from error
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS)
+    except (requests.RequestException, ValueError) as error:
+        fault = type(error).__name__
+    else:
+        if answer.status_code < requests.codes.server_error:
+            return
+        fault = f"status {answer.status_code}"
+    raise ProjectError(
+        f"The MLflow server {without_password(uri)} cannot be reached ({fault}). Start it, correct "
+        "MLFLOW_TRACKING_URI, or unset that variable to use mlflow.db in the project."
+    )
 
 
 def git_tags(project_path: Path) -> dict[str, str]:
-    """The commit and the branch of the checkout; nothing outside one."""
-    tags = {}
+    """The commit and the branch of the checkout; nothing outside one or without git."""
+    tags: dict[str, str] = {}
+    if shutil.which("git") is None:
+        return tags
     for tag, question in (("git_sha", ["HEAD"]), ("git_branch", ["--abbrev-ref", "HEAD"])):
         answer = subprocess.run(  # noqa: S603 - fixed words
             ["git", "rev-parse", *question],  # noqa: S607 - whichever git the user has
@@ -76,7 +82,11 @@ def git_tags(project_path: Path) -> dict[str, str]:
 
 def process_tags() -> dict[str, str]:
     """Which process runs this, so that a later one can see that it was killed."""
-    return {"process.host": socket.gethostname(), "process.id": str(os.getpid())}
+    return {
+        "process.host": socket.gethostname(),
+        "process.id": str(os.getpid()),
+        "process.started": f"{psutil.Process().create_time():.2f}",
+    }
 
 
 def close_killed_runs(client: "MlflowClient", experiment_id: str) -> None:
@@ -86,8 +96,17 @@ def close_killed_runs(client: "MlflowClient", experiment_id: str) -> None:
         f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'",
     )
     for run in running:
-        if not psutil.pid_exists(int(run.data.tags["process.id"])):
+        if not _lives(run.data.tags):
             client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _lives(tags: dict[str, str]) -> bool:
+    """Whether the process is there, and is not another one that got its number."""
+    try:
+        started = psutil.Process(int(tags["process.id"])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return f"{started:.2f}" == tags.get("process.started", f"{started:.2f}")
 
 
 def plain(parameters: Any) -> Any:  # noqa: ANN401

@@ -45,7 +45,7 @@ def test_a_tie_never_promotes(min_gain: float, metric: str) -> None:
     options = GateOptions(min_gain=min_gain, gain_metric=metric)
     tie = decide(ALIVE, Contender(GOOD), Contender(GOOD), SLICES, options)
     assert not tie.promoted
-    assert "answers as the champion does" in tie.reason
+    assert "a tie with the champion" in tie.reason
 
 
 def test_a_gain_that_may_be_chance_does_not_promote() -> None:
@@ -90,3 +90,49 @@ def test_made_up_rows_never_displace_real_ones() -> None:
 def test_the_same_seed_gives_the_same_decision() -> None:
     one, two = (gate(Contender(GOOD), Contender(WORSE)).checks for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_count() -> None:
+    """It answers perfectly where it has seen the answer, and at random where it has not."""
+    seen = np.arange(ROWS) < ROWS // 2
+    cheat = np.where(seen, np.where(ALIVE, 0.999, 0.001), 0.5)
+    assert not gate(Contender(GOOD), Contender(cheat)).promoted
+    fair = gate(Contender(GOOD), Contender(np.where(seen, np.nan, cheat)))
+    assert fair.promoted
+    rows = fair.checks.query("check == 'comparable_rows'")["value"]
+    assert rows.tolist() == [ROWS - seen.sum()]
+
+
+def test_too_few_rows_that_the_champion_has_not_seen_promote_nobody() -> None:
+    unseen = np.arange(ROWS) < OPTIONS.min_slice_rows - 1
+    decision = gate(Contender(GOOD), Contender(np.where(unseen, WORSE, np.nan)))
+    assert not decision.promoted
+    assert "comparable_rows 49.0000" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "challenges"),
+    [
+        (Contender(WORSE), Contender(GOOD), True),
+        (Contender(GOOD), Contender(WORSE), False),  # champion itself
+        (Contender(CHANCE), Contender(GOOD), False),  # below the floor
+        (Contender(GOOD, "synthetic"), Contender(WORSE, "file"), False),
+    ],
+)
+def test_who_is_worth_a_comparison_in_use(
+    candidate: Contender, champion: Contender, challenges: bool
+) -> None:
+    assert gate(candidate, champion).challenges is challenges
+
+
+def test_a_resample_of_one_class_does_not_spoil_the_bound() -> None:
+    few = np.r_[0:6, np.flatnonzero(~ALIVE)[:2]]
+    decision = decide(
+        ALIVE[few],
+        Contender(np.where(ALIVE[few], 0.9, 0.1)),
+        Contender(GOOD[few]),
+        SLICES.head(len(few)),
+        GateOptions(gain_metric="roc_auc"),
+    )
+    gains = decision.checks.query("check == 'roc_auc_gain'")["value"]
+    assert np.isfinite(gains).tolist() == [True]

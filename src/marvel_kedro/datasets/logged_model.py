@@ -1,6 +1,5 @@
 """The candidate of a run, as an MLflow model."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import mlflow
@@ -8,15 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from marvel_kedro.model.package import log_candidate
 from marvel_kedro.model.scoring import CharacterModel
-
-
-@dataclass(frozen=True)
-class LoggedModel:
-    """A model that a run has logged."""
-
-    uri: str
-    run_id: str
-    digest: str
+from marvel_kedro.registry import LoggedModel
 
 
 class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
@@ -43,8 +34,11 @@ class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
             DatasetError: This run has logged no model.
         """
         if self._logged is None:
-            raise DatasetError("This run has logged no model: run the pipeline from fit_model on.")
+            raise DatasetError("This run has logged no model: run the pipeline `training` whole.")
         return self._logged
+
+    def _exists(self) -> bool:
+        return self._logged is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name}

@@ -22,7 +22,11 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     length is written in bounded memory. Faults of the file end in one `ProjectError`.
     """
 
-    DEFAULT_LOAD_ARGS: dict[str, Any] = {"dtype": "str", "keep_default_na": False}  # noqa: RUF012
+    DEFAULT_LOAD_ARGS: dict[str, Any] = {  # noqa: RUF012
+        "dtype": "str",
+        "keep_default_na": False,
+        "index_col": False,  # else a comma at the end of every row shifts all columns
+    }
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False, "lineterminator": "\n"}  # noqa: RUF012
 
     def load(self) -> pd.DataFrame:

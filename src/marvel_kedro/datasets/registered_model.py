@@ -28,6 +28,7 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
         self._model_name = model_name
         self._alias = alias
         self._required = required
+        self._loaded: RegisteredModel | None = None
         self.metadata = metadata
 
     def load(self) -> RegisteredModel | None:
@@ -39,22 +40,24 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
         Raises:
             ProjectError: No version has the alias, and one is required.
         """
-        model = registry.find(self._model_name, self._alias)
-        if model is None and self._required:
+        # Once a run: what one node compares with, the next must not find moved.
+        self._loaded = self._loaded or registry.find(self._model_name, self._alias)
+        if self._loaded is None and self._required:
             raise ProjectError(
                 f"No version of the model '{self._model_name}' has the alias '{self._alias}'. "
                 "Train one that passes the gate: kedro run --pipelines training; "
                 "data/08_reporting/promotion.json says which checks the last one failed."
             )
-        return model
+        return self._loaded
 
     def save(self, data: dict[str, str]) -> None:
         """Point each alias at its version; no alias, nothing moves."""
+        self._loaded = None
         for alias, version in data.items():
             registry.move_alias(self._model_name, alias, version)
 
     def _exists(self) -> bool:
-        return registry.find(self._model_name, self._alias) is not None
+        return registry.version_with(self._model_name, self._alias) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"model_name": self._model_name, "alias": self._alias}

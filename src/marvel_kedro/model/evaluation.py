@@ -66,39 +66,32 @@ def evaluate(
 
     Args:
         alive: The labels, shape (rows,).
-        scores: Probabilities of Alive by model, each of shape (rows,).
+        scores: Probabilities of Alive by model, each of shape (rows,); NaN where the model was
+            trained on the row, which is left out of its figures.
         slice_columns: What `slices` returns for the rows.
         options: How.
         threshold: From which probability on the prediction is Alive.
 
     Returns:
         One row a model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
-        rows), `rows`, `metric`, `value`, and the percentile bootstrap interval `low` to `high`.
-        A metric that is not defined (ROC AUC of one class) is null. The order of the rows
-        does not matter.
+        rows), `rows`, `metric`, `value`, and the bootstrap interval `low` to `high`: percentile,
+        but for `ece` reflected. A metric that is not defined (ROC AUC of one class) is null.
+        The order of the rows does not matter.
     """
     functions = metrics.all_metrics(threshold, options.calibration_bins)
     tail = (1 - options.confidence) / 2
     found = []
     for key, value, inside in groups(slice_columns):
         for model, score in scores.items():
-            cells = Cells.of(alive[inside], np.asarray(score[inside], dtype=np.float64))
+            fair = inside & ~np.isnan(score)
+            if not fair.any():
+                continue
+            cells = Cells.of(alive[fair], np.asarray(score[fair], dtype=np.float64))
             shifts = _shifts(cells.on_grid(GRID_STEPS), functions, options)
             for name, function in functions.items():
                 figure = value_of(function, cells)
-                low, high = _quantiles(shifts[name], tail)
-                found.append(
-                    (
-                        model,
-                        key,
-                        value,
-                        int(inside.sum()),
-                        name,
-                        figure,
-                        figure + low,
-                        figure + high,
-                    )
-                )
+                bounds = _interval(name, figure, *_quantiles(shifts[name], tail))
+                found.append((model, key, value, int(fair.sum()), name, figure, *bounds))
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 
 
@@ -120,6 +113,17 @@ def _shifts(
         name: np.concatenate(draws[name]) - value_of(function, cells)
         for name, function in functions.items()
     }
+
+
+def _interval(metric: str, figure: float, low: float, high: float) -> tuple[float, float]:
+    """The bounds of a figure from those of its shifts.
+
+    Resampling adds to a calibration error, which is a sum of absolute gaps, what sampling has added
+    once already: the interval reflects that instead of adding it again (the basic bootstrap).
+    """
+    if metric != "ece":
+        return figure + low, figure + high
+    return max(0.0, figure - high), max(figure, figure - low)
 
 
 def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from marvel_kedro.model.metrics import Cells, Flags, Floats
 from marvel_kedro.options import Options
 
 Source = Literal["file", "synthetic"]
+_SOURCE = "data_source"
 
 
 class GateOptions(Options):
@@ -36,7 +37,8 @@ class Contender:
     """A model as the gate sees it.
 
     Attributes:
-        probabilities: Its probabilities of Alive on the test rows, shape (rows,).
+        probabilities: Its probabilities of Alive on the test rows, shape (rows,); NaN where it was
+            trained on the row.
         source: What it was trained on.
     """
 
@@ -50,13 +52,17 @@ class Decision:
 
     Attributes:
         promoted: Whether the candidate becomes champion.
+        source: What the candidate was trained on.
         floor_passed: Whether it passed the checks that need no champion.
+        challenges: Whether it is worth a comparison in use, though it is not promoted.
         reason: The decision in a sentence.
         checks: One row a check: `check`, `value`, `threshold`, `passed`, `detail`.
     """
 
     promoted: bool
+    source: Source
     floor_passed: bool
+    challenges: bool
     reason: str
     checks: pd.DataFrame
 
@@ -81,7 +87,8 @@ def decide(
 
     Without a champion the absolute checks alone decide; so they do if the candidate was trained on
     a real file and the champion on synthetic data. The other way round the candidate
-    is never promoted. A tie does not promote.
+    is never promoted. A tie does not promote. Rows that the champion was trained on, by another
+    split, do not count in the comparison.
 
     Args:
         alive: The labels, shape (rows,).
@@ -95,16 +102,15 @@ def decide(
     if champion and candidate.source == "synthetic" and champion.source == "file":
         comparison = [_source_check()]
     elif champion and candidate.source == champion.source:
-        both = candidate.probabilities, champion.probabilities
-        comparison = [
-            _gain(alive, *both, options),
-            _worst_slice(alive, *both, slice_columns, options),
-        ]
+        comparison = _compare(alive, candidate, champion, slice_columns, options)
     checks = floor + comparison
     failed = [check for check in checks if not check.passed]
+    floor_passed = all(check.passed for check in floor)
     return Decision(
         promoted=not failed,
-        floor_passed=all(check.passed for check in floor),
+        source=candidate.source,
+        floor_passed=floor_passed,
+        challenges=bool(failed) and floor_passed and failed[0].check != _SOURCE,
         reason=_reason(failed, comparison, had_champion=champion is not None),
         checks=pd.DataFrame(checks),
     )
@@ -126,12 +132,38 @@ def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check
 
 def _source_check() -> _Check:
     return _Check(
-        "data_source",
+        _SOURCE,
         np.nan,
         np.nan,
         passed=False,
         detail="a model of synthetic data never replaces one of a real file",
     )
+
+
+def _compare(
+    alive: Flags,
+    candidate: Contender,
+    champion: Contender,
+    slice_columns: pd.DataFrame,
+    options: GateOptions,
+) -> list[_Check]:
+    """The checks on the rows that neither was trained on."""
+    fair = ~np.isnan(champion.probabilities)
+    enough = _Check(
+        "comparable_rows",
+        float(fair.sum()),
+        options.min_slice_rows,
+        passed=bool(fair.all() or fair.sum() >= options.min_slice_rows),
+        detail="test rows that the champion was not trained on; at least",
+    )
+    if not enough.passed:
+        return [enough]
+    both = candidate.probabilities[fair], champion.probabilities[fair]
+    return [
+        _gain(alive[fair], *both, options),
+        _worst_slice(alive[fair], *both, slice_columns[fair], options),
+        *([] if fair.all() else [enough]),
+    ]
 
 
 def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOptions) -> _Check:
@@ -148,10 +180,11 @@ def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOption
             for counts in metrics.resamples(rows, options.resamples, generator)
         ]
     )
-    if not gains.any():
-        tie = "no gain, since it answers as the champion does"
+    if not np.nan_to_num(gains).any():
+        tie = f"no gain in {options.gain_metric}, a tie with the champion"
         return _Check(f"{options.gain_metric}_gain", 0.0, np.nan, passed=False, detail=tie)
-    bound = float(np.quantile(gains, 1 - options.gain_confidence))
+    # A resample of few rows may have one class only, in which no area under the curve is defined.
+    bound = float(np.nanquantile(gains, 1 - options.gain_confidence))
     return _Check(
         f"{options.gain_metric}_gain",
         bound,

@@ -118,7 +118,7 @@ def accuracy(threshold: float) -> Metric:
 
 
 def f1(threshold: float) -> Metric:
-    """Harmonic mean of precision and recall of Alive; 0 where nothing is predicted right."""
+    """Harmonic mean of precision and recall of Alive; NaN where no row is Alive or predicted so."""
 
     def metric(cells: Cells, counts: Floats) -> Floats:
         said = cells.score >= threshold

@@ -5,12 +5,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel, number
 
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
@@ -39,6 +40,33 @@ EXAMPLE = pd.DataFrame(
         "weight": [61.2],
     }
 )
+
+
+def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.DataFrame:
+    """Give records of any types the types that MLflow takes for them.
+
+    MLflow refuses a column of another type than the signature's, and makes text of the nulls that
+    pyarrow holds. What a value means is the same as in `scoring.py`.
+
+    Args:
+        records: Raw records, in any types; columns that the schema lacks are left out.
+        schema: The input columns.
+
+    Returns:
+        As many rows, with every column of the schema: text, or null, as objects; numbers as floats.
+    """
+    columns = {}
+    for column in schema.inputs:
+        values = records.get(column.name, pd.Series(None, index=records.index, dtype=object))
+        if column.type == DataType.string:
+            columns[column.name] = values.astype(object).where(values.notna(), None)
+        elif values.dtype != np.float64:
+            columns[column.name] = pd.Series(
+                [number(value) for value in values], index=records.index, dtype=np.float64
+            )
+        else:
+            columns[column.name] = values
+    return pd.DataFrame(columns, index=records.index)
 
 
 def log_candidate(model: CharacterModel, name: str) -> ModelInfo:

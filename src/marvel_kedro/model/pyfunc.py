@@ -12,7 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
@@ -30,7 +32,18 @@ class CharacterPyfunc(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's signature
     ) -> pd.DataFrame:
-        """Score raw records; see `scoring.py` for what a field may hold."""
+        """Score raw records; see `scoring.py` for what a field may hold.
+
+        Raises:
+            MlflowException: No record has a field of the signature. MLflow hands such records on as
+                a frame without columns and without rows, so that nobody can tell how many they are.
+        """
+        if not len(model_input.columns):
+            raise MlflowException(
+                "No record has a field that the model knows: send at least one of "
+                "name, universe, identity, gender, marital_status, teams, origin, height, weight.",
+                error_code=INVALID_PARAMETER_VALUE,
+            )
         scored: pd.DataFrame = self._model.predict(model_input)
         return scored
 
@@ -41,8 +54,11 @@ def _import_code(path: Path) -> ModuleType:
     if specification is None or specification.loader is None:
         raise ImportError(f"The model's code {path} cannot be imported.")
     module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses look their module up while they are made
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
     return module
 
 

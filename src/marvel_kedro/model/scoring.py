@@ -7,11 +7,15 @@ that column, so that a record scores the same alone as among a million.
 
 What a field may hold:
 
-- Text columns: text; white space and case do not matter. Absent, null, NaN, empty text, lists and
-  dictionaries are missing; a number or a Boolean stands for its text, `2.0` as `2`.
+- Text columns: text; white space and case do not matter. A number or a Boolean stands for its text,
+  `2.0` as `2`. Anything else is missing: absent, null, NaN, empty text, a list, a date, bytes.
 - Number columns: a positive finite number below 1,000,000, or text that is one in plain decimals
   (`1.80`). Anything else is missing: null, zero, a negative number, `inf`, `1,80`, a Boolean.
 - A category or a word that the training rows did not have is treated as unknown.
+
+`mlflow.pyfunc` holds records against the signature before they come here. It refuses, with an error
+that names the column, what is of another type throughout: whole numbers or text in a number column,
+numbers (so NaN, too) or Booleans in a text column. Nulls are None there, and 2 is 2.0.
 """
 
 import hashlib
@@ -20,6 +24,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,8 +47,10 @@ _LARGEST = 1_000_000.0
 _CHUNK_ROWS = 65_536
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]+)?")
 _WORD = re.compile(r"[a-z][a-z'-]*")
-_FOOTNOTE = re.compile(r"\[[^\]]*\]")
+_FOOTNOTE = re.compile(r"\[[^\[\]]*\]")  # without `[` inside, else time is quadratic
 _NUMBERED = re.compile(r"earth-([0-9]{1,9})")
+_NUMBERS = (int, float, Decimal, np.integer, np.floating)
+_WORDS = (str, *_NUMBERS, np.bool_)
 _UNKNOWN = 0.0
 _OTHER = 9.0
 _IDENTITY = {"": _UNKNOWN, "public": 1.0, "secret": 2.0}
@@ -80,13 +87,14 @@ class Encoder:
 
 def text(value: Any) -> str:  # noqa: ANN401 - a caller may send anything
     """The text of a field in lower case with single spaces; empty if it is missing."""
-    if value is None or isinstance(value, (list, dict, tuple, set)) or value is pd.NA:
-        return ""
     if isinstance(value, (float, np.floating)):
         if math.isnan(value):
             return ""
         # Beside a null, a column of whole numbers becomes one of floats.
         value = int(value) if value.is_integer() else value
+    # MLflow turns the nulls of a column that pyarrow holds into the text <NA>.
+    if not isinstance(value, _WORDS) or value == "<NA>":
+        return ""
     return " ".join(str(value).lower().split())
 
 
@@ -94,9 +102,7 @@ def number(value: Any) -> float:  # noqa: ANN401 - a caller may send anything
     """The number in a field; NaN if it is missing or no positive finite number."""
     if isinstance(value, str):
         value = float(value) if _PLAIN_NUMBER.fullmatch(value.strip()) else math.nan
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, _NUMBERS):
         return math.nan
     return float(value) if 0 < value < _LARGEST else math.nan
 
@@ -206,12 +212,13 @@ def feature_names(encoder: Encoder) -> list[str]:
 
 def _texts(records: pd.DataFrame, column: str) -> "pd.Series[Any]":
     if column not in records:
-        return pd.Series("", index=records.index, dtype="str")
+        return pd.Series("", index=records.index, dtype=object)
     values = records[column]
     if isinstance(values.dtype, pd.StringDtype):
         return values
-    # Mixed objects: 1, 1.0 and True would be one distinct value.
-    return pd.Series([text(value) for value in values], index=records.index, dtype="str")
+    # Mixed objects: 1, 1.0 and True would be one distinct value. Not of the dtype `str`, which
+    # refuses text that UTF-8 cannot say.
+    return pd.Series([text(value) for value in values], index=records.index, dtype=object)
 
 
 def _by_distinct_value(values: "pd.Series[Any]", function: Callable[[str], list[float]]) -> Floats:
@@ -266,7 +273,7 @@ class CharacterModel:
 
     def probabilities(self, records: pd.DataFrame) -> Probabilities:
         """The probability of Alive, one a record; chunks bound the memory."""
-        if records.empty:
+        if not len(records):  # `empty` is true of rows without columns as well
             return np.empty(0)
         return np.concatenate(
             [

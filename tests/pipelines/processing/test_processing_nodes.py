@@ -4,13 +4,14 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.pipelines.processing import nodes
-from marvel_kedro.pipelines.processing.nodes import ProcessingOptions, QualityOptions, SplitOptions
+from marvel_kedro.pipelines.processing.nodes import ProcessingOptions, QualityOptions
+from marvel_kedro.split import SplitOptions
 
 OPTIONS = ProcessingOptions(
     quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
@@ -41,7 +42,7 @@ def rejected(raw: pd.DataFrame) -> dict[str, str]:
 
 
 def kept(raw: pd.DataFrame) -> pd.DataFrame:
-    return nodes.select_characters(nodes.read_source(raw))
+    return nodes.select_usable(nodes.read_source(raw))
 
 
 def test_columns_are_renamed_and_in_order() -> None:
@@ -113,6 +114,7 @@ cells = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(cells, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_in_and_out_add_up_and_order_does_not_matter(rows: list[dict[str, str]], dice: Any) -> None:
     raw = source(*rows)
@@ -143,7 +145,7 @@ def many(rows: int) -> pd.DataFrame:
 
 def test_split_is_a_function_of_the_page_id_alone() -> None:
     characters = kept(many(2000))
-    train, test = nodes.split_characters(characters, OPTIONS)
+    train, test, _ = nodes.split_characters(characters, OPTIONS)
     sides = {page: zlib.crc32(page.encode()) % 10_000 < 2_000 for page in characters["page_id"]}
     assert set(test["page_id"]) == {page for page, is_test in sides.items() if is_test}
     assert set(train["page_id"]) == {page for page, is_test in sides.items() if not is_test}
@@ -152,9 +154,24 @@ def test_split_is_a_function_of_the_page_id_alone() -> None:
 
 def test_split_by_name_keeps_variants_together() -> None:
     options = ProcessingOptions(split=SplitOptions(by="name", test_share=0.3))
-    train, test = nodes.split_characters(kept(many(500)), options)
+    train, test, split = nodes.split_characters(kept(many(500)), options)
     assert set(train["name"]).isdisjoint(test["name"])
     assert len(test)
+    assert SplitOptions(**split) == options.split
+
+
+def test_rows_without_a_name_are_dealt_by_their_page_id() -> None:
+    raw = many(500).assign(Name="")
+    options = ProcessingOptions(split=SplitOptions(by="name"))
+    train, test, _ = nodes.split_characters(kept(raw), options)
+    assert 0.1 < len(test) / (len(train) + len(test)) < 0.3
+
+
+def test_a_file_without_a_usable_row_is_refused() -> None:
+    rows = nodes.read_source(source({"Alive": "alive"}, {"PageID": ""}))
+    quality = nodes.summarise_quality(rows, OPTIONS)
+    with pytest.raises(ProjectError, match="'no page_id': 1, 'unknown alive': 1"):
+        nodes.select_characters(rows, quality)
 
 
 def test_quality_counts_what_is_odd() -> None:
@@ -165,7 +182,7 @@ def test_quality_counts_what_is_odd() -> None:
         {"PageID": ""},
     )
     rows = nodes.read_source(raw)
-    summary = nodes.summarise_quality(rows, nodes.select_characters(rows), OPTIONS)
+    summary = nodes.summarise_quality(rows, OPTIONS)
     assert summary["rows_in"] == 4
     assert summary["rows_kept"] == 2
     assert summary["rejected"] == {"no page_id": 1, "unknown alive": 1}
@@ -190,11 +207,11 @@ def test_lazy_polars_gives_the_tables_that_pandas_gives(real_sample_path: Any) -
 
     def tables(frame: Any) -> tuple[Any, ...]:
         rows = nodes.read_source(frame)
-        characters = nodes.select_characters(rows)
+        characters = nodes.select_usable(rows)
         return (
             characters,
             nodes.select_rejected(rows),
-            *nodes.split_characters(characters, OPTIONS),
+            *nodes.split_characters(characters, OPTIONS)[:2],
         )
 
     lazy = pl.from_pandas(raw).lazy()
@@ -207,9 +224,24 @@ def test_lazy_polars_gives_the_tables_that_pandas_gives(real_sample_path: Any) -
         )
     lazy_rows = nodes.read_source(lazy)
     rows = nodes.read_source(raw)
-    assert nodes.summarise_quality(
-        lazy_rows, nodes.select_characters(lazy_rows), OPTIONS
-    ) == nodes.summarise_quality(rows, nodes.select_characters(rows), OPTIONS)
+    assert nodes.summarise_quality(lazy_rows, OPTIONS) == nodes.summarise_quality(rows, OPTIONS)
+
+
+def test_the_tables_are_made_without_collecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is collected leaves the engine; on Spark that would be the whole table."""
+    lazy = pl.from_pandas(many(50)).lazy()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a node collected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.LazyFrame, "collect", refuse)
+        rows = nodes.read_source(lazy)
+        characters = nodes.select_characters(rows, {"rows_kept": 50})
+        rejected = nodes.select_rejected(rows)
+        train, test, _ = nodes.split_characters(characters, OPTIONS)
+    assert len(rejected.collect()) == 0
+    assert len(train.collect()) + len(test.collect()) == len(characters.collect()) == 50
 
 
 def test_no_node_changes_its_input() -> None:
@@ -217,6 +249,6 @@ def test_no_node_changes_its_input() -> None:
     before = raw.copy()
     rows = nodes.read_source(raw)
     rows_before = rows.copy()
-    nodes.split_characters(nodes.select_characters(rows), OPTIONS)
+    nodes.split_characters(nodes.select_usable(rows), OPTIONS)
     assert_frame_equal(raw, before)
     assert_frame_equal(rows, rows_before)

@@ -20,7 +20,7 @@ from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.pipelines.processing.nodes import (
     ProcessingOptions,
     read_source,
-    select_characters,
+    select_usable,
     split_characters,
 )
 from marvel_kedro.pipelines.synthetic.fate import DriftOptions
@@ -148,8 +148,8 @@ def test_a_file_of_millions_is_a_stream() -> None:
 
 
 def learnt_auc(raw: pd.DataFrame) -> float:
-    characters = select_characters(read_source(raw))
-    train, test = split_characters(characters, ProcessingOptions())
+    characters = select_usable(read_source(raw))
+    train, test, _ = split_characters(characters, ProcessingOptions())
     model = fit(train, FitOptions())
     return float(roc_auc_score(test["alive"] == "Alive", model.probabilities(test)))
 
@@ -174,8 +174,8 @@ def test_prior_drift_moves_the_share_of_alive_alone(raw: pd.DataFrame) -> None:
 def test_concept_drift_turns_what_the_inputs_say(raw: pd.DataFrame) -> None:
     drifted = make(rows=ROWS, drift=DriftOptions(scenario="concept", magnitude=1))
     assert share(drifted, "Alive", "Alive") == pytest.approx(share(raw, "Alive", "Alive"), abs=0.02)
-    model = fit(select_characters(read_source(raw)), FitOptions())
-    characters = select_characters(read_source(drifted))
+    model = fit(select_usable(read_source(raw)), FitOptions())
+    characters = select_usable(read_source(drifted))
     alive = characters["alive"] == "Alive"
     assert roc_auc_score(alive, model.probabilities(characters)) < 0.4
 

@@ -103,7 +103,7 @@ def test_plots_show_every_model_and_say_what_they_found(
         figure.axes[0].get_title(loc="left")
         for figure in (
             roc,
-            plots.draw_calibration(scores, measured),
+            plots.draw_calibration(scores, measured, 10),
             plots.draw_confusion(scores, 0.5),
             plots.draw_importance(model.importances()),
         )

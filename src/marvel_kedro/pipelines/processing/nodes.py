@@ -1,7 +1,7 @@
 """Raw file to clean tables. Written with narwhals: any frame in, the same kind of frame out."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
@@ -10,7 +10,7 @@ from pydantic import Field
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import lazily
 from marvel_kedro.options import Options
-from marvel_kedro.pipelines.processing.crc32 import with_crc32
+from marvel_kedro.split import SplitOptions, with_side
 
 RENAMED = {
     "PageID": "page_id",
@@ -31,18 +31,9 @@ RENAMED = {
 
 NOT_NEEDED = {"URL", "Creators"}
 MEASUREMENTS = ("height", "weight")
-TEXTS = tuple(name for name in RENAMED.values() if name not in MEASUREMENTS)
 
 # Metres and kilograms in plain decimals; `1,80`, `inf`, `-1` and `6 ft` are none.
 _PLAIN_NUMBER = r"^[0-9]{1,6}(?:\.[0-9]+)?$"
-_BUCKETS = 10_000
-
-
-class SplitOptions(Options):
-    """How characters are dealt to `train_set` and `test_set`."""
-
-    by: Literal["page_id", "name"] = "page_id"
-    test_share: float = Field(0.2, gt=0, lt=1)
 
 
 class QualityOptions(Options):
@@ -138,7 +129,26 @@ def check_columns(present: Iterable[str]) -> None:
     )
 
 
-def select_characters(source_rows: IntoFrameT) -> IntoFrameT:
+def select_characters(source_rows: IntoFrameT, data_quality: dict[str, Any]) -> IntoFrameT:
+    """Make the table `characters`.
+
+    Args:
+        source_rows: What `read_source` returns.
+        data_quality: What `summarise_quality` says of it.
+
+    Raises:
+        ProjectError: There is no usable row. Tables of an earlier run stay as they are.
+    """
+    if not data_quality["rows_kept"]:
+        raise ProjectError(
+            f"The raw file (raw_characters) has no row that can be used; of its "
+            f"{data_quality['rows_in']} rows these are rejected: {data_quality['rejected']}. "
+            "Mend its columns PageID and Alive (Alive or Dead)."
+        )
+    return select_usable(source_rows)
+
+
+def select_usable(source_rows: IntoFrameT) -> IntoFrameT:
     """Keep the usable rows; a measurement that is no plain positive number becomes null."""
     return (
         lazily(source_rows)
@@ -156,31 +166,26 @@ def select_rejected(source_rows: IntoFrameT) -> IntoFrameT:
 
 def split_characters(
     characters: IntoFrameT, options: ProcessingOptions
-) -> tuple[IntoFrameT, IntoFrameT]:
+) -> tuple[IntoFrameT, IntoFrameT, dict[str, Any]]:
     """Deal characters to a train and a test set by a hash of `options.split.by`.
 
-    A row's side depends on nothing but that column, so it is the same on every engine, in every
-    run and in any row order; an old train set and a new test set never share a character.
-
     Returns:
-        The train set and the test set, with the columns of `characters`.
+        The train set and the test set, with the columns of `characters`, and the split itself,
+        which a model trained on the one must be known by.
     """
-    frame = with_crc32(lazily(characters), options.split.by, into="_crc32")
-    is_test = nw.col("_crc32") % _BUCKETS < round(options.split.test_share * _BUCKETS)
+    frame = with_side(lazily(characters), options.split, into="_is_test")
     return (
-        frame.filter(~is_test).drop("_crc32").to_native(),
-        frame.filter(is_test).drop("_crc32").to_native(),
+        frame.filter(~nw.col("_is_test")).drop("_is_test").to_native(),
+        frame.filter(nw.col("_is_test")).drop("_is_test").to_native(),
+        options.split.model_dump(),
     )
 
 
-def summarise_quality(
-    source_rows: IntoFrameT, characters: IntoFrameT, options: ProcessingOptions
-) -> dict[str, Any]:
-    """Count what came in, what was kept, and what is odd about it.
+def summarise_quality(source_rows: IntoFrameT, options: ProcessingOptions) -> dict[str, Any]:
+    """Count what came in, what is kept, and what is odd about it.
 
     Args:
         source_rows: What `read_source` returns.
-        characters: The table made from it.
         options: Which categories are expected.
 
     Returns:
@@ -189,28 +194,21 @@ def summarise_quality(
         and `new_categories` (by column: rows by value that is not expected, most frequent first).
     """
     rows = lazily(source_rows)
-    kept = lazily(characters)
-    rejected = _counts(rows.filter(~nw.col("reason").is_null()), "reason")
+    kept = lazily(select_usable(source_rows))
+    reasons = _counts(rows, "reason")
+    rows_kept = reasons.pop(None, 0)
+    rejected = {str(reason): number for reason, number in reasons.items()}
     nulls = _one_row(kept.select(nw.all().null_count()))
     given = _one_row(rows.filter(nw.col("reason").is_null()).select(nw.col(*MEASUREMENTS).count()))
-    rows_in = _one_row(rows.select(nw.len().alias("rows")))["rows"]
-    rows_kept = rows_in - sum(rejected.values())
     return {
-        "rows_in": rows_in,
+        "rows_in": rows_kept + sum(rejected.values()),
         "rows_kept": rows_kept,
         "rows_rejected": sum(rejected.values()),
         "rejected": rejected,
         "nulls": nulls,
         "unusable": {name: given[name] - (rows_kept - nulls[name]) for name in MEASUREMENTS},
         "new_categories": {
-            column: dict(
-                list(
-                    _counts(
-                        kept.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)),
-                        column,
-                    ).items()
-                )[: options.quality.examples]
-            )
+            column: _unexpected(kept, column, expected, options.quality.examples)
             for column, expected in options.quality.expected.items()
         },
     }
@@ -234,14 +232,23 @@ def _number(name: str) -> nw.Expr:
     return nw.when(number > 0).then(number).alias(name)
 
 
-def _one_row(frame: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> dict[str, int]:
+def _one_row(frame: nw.LazyFrame[Any]) -> dict[str, int]:
     return {name: int(value) for name, value in frame.lazy().collect().rows(named=True)[0].items()}
 
 
-def _counts(frame: nw.DataFrame[Any] | nw.LazyFrame[Any], column: str) -> dict[str, int]:
-    """Rows by value, most frequent first."""
+def _counts(frame: nw.LazyFrame[Any], column: str) -> dict[str | None, int]:
+    """Rows by value, most frequent first; None stands for null."""
     counts = frame.group_by(column).agg(nw.len().alias("rows")).lazy().collect()
-    return {
-        str(value): int(rows)
-        for value, rows in sorted(counts.iter_rows(), key=lambda row: (-row[1], row[0]))
+    found = {
+        None if value is None or value != value else str(value): int(rows)  # noqa: PLR0124 - NaN
+        for value, rows in counts.iter_rows()
     }
+    return dict(sorted(found.items(), key=lambda item: (-item[1], str(item[0]))))
+
+
+def _unexpected(
+    kept: nw.LazyFrame[Any], column: str, expected: list[str], most: int
+) -> dict[str, int]:
+    """The most frequent values that are not expected, with their rows."""
+    new = kept.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected))
+    return {str(value): rows for value, rows in list(_counts(new, column).items())[:most]}

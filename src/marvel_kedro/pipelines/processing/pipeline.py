@@ -10,21 +10,26 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(nodes.read_source, "raw_characters", "source_rows", name="read_source"),
-            node(nodes.select_characters, "source_rows", "characters", name="select_characters"),
+            node(
+                nodes.summarise_quality,
+                ["source_rows", "params:processing"],
+                "data_quality",
+                name="summarise_quality",
+            ),
+            node(
+                nodes.select_characters,
+                ["source_rows", "data_quality"],
+                "characters",
+                name="select_characters",
+            ),
             node(
                 nodes.select_rejected, "source_rows", "rejected_characters", name="select_rejected"
             ),
             node(
                 nodes.split_characters,
                 ["characters", "params:processing"],
-                ["train_set", "test_set"],
+                ["train_set", "test_set", "split"],
                 name="split_characters",
-            ),
-            node(
-                nodes.summarise_quality,
-                ["source_rows", "characters", "params:processing"],
-                "data_quality",
-                name="summarise_quality",
             ),
             node(
                 nodes.quality_metrics,

@@ -1,6 +1,7 @@
 """Made-up characters, a chunk at a time, so that a file of any length takes bounded memory."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,11 @@ class SyntheticOptions(Options):
     seed: int = Field(42, ge=0)
     drift: DriftOptions = DriftOptions()
     stand_in: bool = True
+
+
+def is_synthetic(urls: "pd.Series[Any]") -> bool:
+    """Whether any of the pages was made up here."""
+    return bool(urls.str.startswith(SYNTHETIC_URL).fillna(value=False).any())
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:

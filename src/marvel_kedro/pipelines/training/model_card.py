@@ -59,15 +59,10 @@ def render_markdown(facts: Facts, evaluation: pd.DataFrame) -> str:
     promotion = facts.promotion
     overall = evaluation[evaluation["slice_key"].isna()]
     models = [name for name in NAMES if name in set(overall["model"])]
-    verdict = (
-        f"**Champion.** Version {promotion['model_version']} was promoted."
-        if promotion["promoted"]
-        else "**Not promoted.**"
-    )
     return _templates.get_template("model_card.md.j2").render(
         **{key: value for key, value in promotion.items() if key != "checks"},
         checks=[_check(check) for check in promotion["checks"]],
-        verdict=verdict,
+        verdict=_verdict(promotion),
         version=promotion["model_version"],
         trained_at=facts.trained_at,
         git_sha=facts.git_sha,
@@ -75,7 +70,7 @@ def render_markdown(facts: Facts, evaluation: pd.DataFrame) -> str:
             [f"marvel_kedro {__version__}", *(f"{name} {version(name)}" for name in SOFTWARE)]
         ),
         tables=facts.tables,
-        test_rows=int(overall["rows"].iloc[0]),
+        test_rows=int(overall["rows"].max()),
         confidence=f"{facts.confidence:.0%}",
         models=[{"title": NAMES[name]} for name in models],
         metrics=[
@@ -111,10 +106,22 @@ def render_html(markdown: str, plots: dict[str, Figure]) -> str:
     )
 
 
+def _verdict(promotion: dict[str, Any]) -> str:
+    version = promotion["model_version"]
+    if version and version == promotion["previous_champion"]:
+        return f"**Champion already.** Version {version} is this very model; nothing moved."
+    if promotion["promoted"]:
+        return f"**Champion.** Version {version} was promoted."
+    return "**Not promoted.**"
+
+
 def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:
     found = rows[(rows["model"] == model) & (rows["metric"] == metric)]
     value, low, high = found[["value", "low", "high"]].iloc[0]
-    return "–" if pd.isna(value) else f"{value:.3f} ({low:.3f}–{high:.3f})"  # noqa: RUF001
+    if pd.isna(value):
+        return "–"  # noqa: RUF001
+    # One row, or one score for all, has no spread to show.
+    return f"{value:.3f}" if low == high else f"{value:.3f} ({low:.3f}–{high:.3f})"  # noqa: RUF001
 
 
 def _slices(evaluation: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,16 +8,15 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime
 
-from marvel_kedro import registry
-from marvel_kedro.datasets.logged_model import LoggedModel
-from marvel_kedro.frames import digest, to_pandas
+from marvel_kedro.frames import digest, lazily, to_pandas
 from marvel_kedro.model import evaluation, fit, gate
 from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.options import Options
-from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL
+from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
 from marvel_kedro.pipelines.training import baselines, model_card, plots
 from marvel_kedro.progress import report
-from marvel_kedro.registry import DataSource, RegisteredModel
+from marvel_kedro.registry import LoggedModel, RegisteredModel, version_tags
+from marvel_kedro.split import SplitOptions, with_side
 
 
 class TrainingOptions(Options):
@@ -46,7 +45,7 @@ def describe_tables(
         name: {
             "digest": digest(table),
             "rows": len(table),
-            "data_source": _data_source(table),
+            "data_source": "synthetic" if is_synthetic(table["url"]) else "file",
         }
         for name, table in (("train_set", to_pandas(train_set)), ("test_set", to_pandas(test_set)))
     }
@@ -71,7 +70,8 @@ def score_test_set(
 
     Returns:
         One row a test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
-        probability of Alive by `candidate`, `logistic_regression`, `always_alive`, `champion`.
+        probability of Alive by `candidate`, `logistic_regression`, `always_alive`, `champion`
+        (NaN for rows that the champion was trained on, having been made with another split).
     """
     train, test = to_pandas(train_set), to_pandas(test_set)
     scores = evaluation.slices(test).assign(
@@ -83,7 +83,8 @@ def score_test_set(
     )
     if reigning_champion is None:
         return scores
-    return scores.assign(champion=reigning_champion.predict(test)["probability"])
+    champion = reigning_champion.predict(test)["probability"]
+    return scores.assign(champion=champion.where(_is_new_to(reigning_champion, test)))
 
 
 def evaluate_models(
@@ -99,7 +100,7 @@ def evaluate_models(
     )
 
 
-def test_metrics(evaluation_table: pd.DataFrame) -> dict[str, float]:
+def pick_test_metrics(evaluation_table: pd.DataFrame) -> dict[str, float]:
     """Pick the candidate's overall figures, with the bounds of their intervals."""
     overall = evaluation_table.query("model == 'candidate' and slice_key.isna()")
     return {
@@ -136,48 +137,69 @@ def decide_promotion(
     return decision, decision.checks
 
 
-def promote(
+def describe_version(
     decision: gate.Decision,
     logged_candidate: LoggedModel,
-    reigning_champion: RegisteredModel | None,
     run_tables: dict[str, dict[str, Any]],
-    options: TrainingOptions,
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Register a candidate that passed the absolute checks, and say which alias it gets.
+    split: dict[str, Any],
+) -> dict[str, Any]:
+    """Say what to register; nothing if the candidate failed an absolute check."""
+    if not decision.floor_passed:
+        return {}
+    table = run_tables["train_set"]
+    tags = version_tags(
+        logged_candidate, table["data_source"], table["digest"], SplitOptions(**split)
+    )
+    return {"model_uri": logged_candidate.uri, "tags": tags}
 
-    The one node with an effect of its own: it makes the version. The alias moves when the
-    catalog saves the first output, after which the new champion is the champion for everybody.
+
+def promote(
+    decision: gate.Decision,
+    candidate_version: str | None,
+    logged_candidate: LoggedModel,
+    reigning_champion: RegisteredModel | None,
+    options: TrainingOptions,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Say which alias the candidate's version gets.
 
     Returns:
-        Versions by alias (`champion` if promoted, `challenger` if it passed the absolute checks
-        but did not beat the champion, nothing otherwise), and the record of the decision.
+        The record of the decision, and versions by alias: `champion` if promoted, `challenger` if
+        it passed the absolute checks and did not beat the champion, nothing otherwise. The record
+        is saved first: were the run killed between the two, it is the alias that the next run sets.
     """
     previous = reigning_champion.version if reigning_champion else None
-    version = _register(decision, logged_candidate, run_tables, options)
     aliases: dict[str, str] = {}
-    if version and version != previous:
-        aliases = {"champion" if decision.promoted else "challenger": version}
+    if candidate_version and candidate_version != previous:
+        if decision.promoted:
+            aliases = {"champion": candidate_version}
+        elif decision.challenges:
+            aliases = {"challenger": candidate_version}
     record = {
         "promoted": decision.promoted,
         "reason": decision.reason,
         "model_name": options.model_name,
-        "model_version": version,
+        "model_version": candidate_version,
         "previous_champion": previous,
         "model_digest": logged_candidate.digest,
         "run_id": logged_candidate.run_id,
-        "data_source": run_tables["train_set"]["data_source"],
+        "data_source": decision.source,
         "checks": json.loads(decision.checks.to_json(orient="records")),
     }
-    return aliases, record
+    return record, aliases
 
 
 def draw_plots(
-    test_scores: pd.DataFrame, evaluation_table: pd.DataFrame, candidate: CharacterModel
+    test_scores: pd.DataFrame,
+    evaluation_table: pd.DataFrame,
+    candidate: CharacterModel,
+    options: TrainingOptions,
 ) -> tuple[Figure, Figure, Figure, Figure, dict[str, Figure]]:
     """Draw the ROC, calibration, confusion and importance plots; the last output has all four."""
     figures = {
         "roc": plots.draw_roc(test_scores, evaluation_table),
-        "calibration": plots.draw_calibration(test_scores, evaluation_table),
+        "calibration": plots.draw_calibration(
+            test_scores, evaluation_table, options.evaluation.calibration_bins
+        ),
         "confusion": plots.draw_confusion(test_scores, candidate.threshold),
         "importance": plots.draw_importance(candidate.importances()),
     }
@@ -211,22 +233,10 @@ def write_model_card(
     return markdown, model_card.render_html(markdown, figures)
 
 
-def _register(
-    decision: gate.Decision,
-    logged_candidate: LoggedModel,
-    run_tables: dict[str, dict[str, Any]],
-    options: TrainingOptions,
-) -> str | None:
-    if not decision.floor_passed:
-        return None
-    tags = {
-        "model_digest": logged_candidate.digest,
-        "data_source": run_tables["train_set"]["data_source"],
-        "train_set_digest": run_tables["train_set"]["digest"],
-    }
-    return registry.register(options.model_name, logged_candidate.uri, tags)
-
-
-def _data_source(characters: pd.DataFrame) -> DataSource:
-    made = characters["url"].str.startswith(SYNTHETIC_URL).fillna(value=False)
-    return "synthetic" if made.any() else "file"
+def _is_new_to(champion: RegisteredModel, test: pd.DataFrame) -> "pd.Series[bool]":
+    """Which test rows the champion's own split put into its test set."""
+    if champion.split is None:
+        return pd.Series(data=True, index=test.index)
+    ids = test[["page_id", "name"]]
+    side: pd.DataFrame = with_side(lazily(ids), champion.split, into="is_test").to_native()
+    return side["is_test"]

@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
                 "evaluation",
                 name="evaluate_models",
             ),
-            node(nodes.test_metrics, "evaluation", "test_metrics", name="test_metrics"),
+            node(nodes.pick_test_metrics, "evaluation", "test_metrics", name="pick_test_metrics"),
             node(
                 nodes.decide_promotion,
                 ["test_scores", "reigning_champion", "run_tables", "params:training"],
@@ -41,20 +41,26 @@ def create_pipeline() -> Pipeline:
                 name="decide_promotion",
             ),
             node(
+                nodes.describe_version,
+                ["decision", "logged_candidate", "run_tables", "split"],
+                "candidate_version",
+                name="describe_version",
+            ),
+            node(
                 nodes.promote,
                 [
                     "decision",
+                    "candidate_version",
                     "logged_candidate",
                     "reigning_champion",
-                    "run_tables",
                     "params:training",
                 ],
-                ["champion", "promotion"],
+                ["promotion", "champion"],
                 name="promote",
             ),
             node(
                 nodes.draw_plots,
-                ["test_scores", "evaluation", "candidate"],
+                ["test_scores", "evaluation", "candidate", "params:training"],
                 ["roc_plot", "calibration_plot", "confusion_plot", "importance_plot", "plots"],
                 name="draw_plots",
             ),

@@ -30,7 +30,8 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
     figure, axes = _figure("False positive rate", "True positive rate")
     areas = _overall(evaluation, "roc_auc")
     for name, area in areas.items():
-        wrong, right, _ = roc_curve(test_scores["alive"], test_scores[name])
+        rows = test_scores.dropna(subset=[name])  # a champion of another split skips its own rows
+        wrong, right, _ = roc_curve(rows["alive"], rows[name])
         axes.plot(wrong, right, color=COLOURS[name], label=f"{NAMES[name]}  {area:.3f}", lw=2)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
@@ -38,12 +39,12 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
+def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: int) -> Figure:
     """Share of Alive by predicted probability, with 95 % Wilson intervals, over a histogram."""
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    bins = np.minimum((test_scores["candidate"] * 10).astype(int), 9)
-    groups = test_scores.groupby(bins).agg(
+    member = np.minimum((test_scores["candidate"] * bins).astype(int), bins - 1)
+    groups = test_scores.groupby(member).agg(
         mean=("candidate", "mean"), share=("alive", "mean"), rows=("alive", "size")
     )
     low, high = _wilson(groups["share"].to_numpy(), groups["rows"].to_numpy())
@@ -88,8 +89,9 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    right = np.trace(counts) / max(counts.sum(), 1)
-    _title(axes, f"{right:.1%} of the predictions are right")
+    rows = max(counts.sum(), 1)
+    right, base = np.trace(counts) / rows, counts[0].sum() / rows
+    _title(axes, f"{right:.1%} are right; of “all Alive”, {base:.1%} would be")
     return figure
 
 
@@ -101,7 +103,7 @@ def draw_importance(importances: "pd.Series[float]") -> Figure:
     axes = figure.subplots()
     axes.barh([name.replace("_", " ") for name in top.index], shares, color=COLOURS["candidate"])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set(xlabel="Share of the gain in log loss")
+    axes.set(xlabel="Share of the gain in log loss on the training rows")
     axes.tick_params(axis="y", length=0)
     _plain(axes)
     _title(axes, f"“{top.index[-1].replace('_', ' ')}” matters most")
