@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 from support import Outcome, Project
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
 
 @pytest.fixture
@@ -67,6 +70,33 @@ def test_one_class_only(filled: Project) -> None:
     raw.to_csv(filled.raw, index=False)
     says(filled.cli(), "train_set", "Dead")
     assert not filled.client().search_registered_models()
+
+
+def test_no_usable_row_leaves_the_tables_as_they_were(filled: Project) -> None:
+    filled.run("processing")
+    before = filled.table("characters")
+    raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="alive")
+    raw.to_csv(filled.raw, index=False)
+    says(filled.cli(), "no row that can be used", "'unknown alive': 3000")
+    assert_frame_equal(filled.table("characters"), before)
+
+
+def test_a_comma_at_the_end_of_every_row_shifts_nothing(filled: Project) -> None:
+    header, *rows = filled.raw.read_text(encoding="utf-8").splitlines()
+    expected = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
+    filled.raw.write_text("\n".join([header, *(f"{row}," for row in rows)]), encoding="utf-8")
+    assert_frame_equal(RawCSVDataset(filepath=str(filled.raw)).load(), expected)
+
+
+def test_a_project_that_was_moved(filled: Project) -> None:
+    """MLflow notes where artefacts are; a stranger to the new place must be told."""
+    filled.run()
+    moved = Project(filled.path.rename(filled.path.with_name("elsewhere")))
+    says(moved.kedro("run"), "its files cannot be loaded", "bring it back")
+    shutil.rmtree(filled.path, ignore_errors=True)  # MLflow makes the old folder again
+    moved.path.rename(filled.path)
+    filled.run()
+    assert filled.champion().version == 1
 
 
 def test_odd_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:

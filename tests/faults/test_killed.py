@@ -107,7 +107,8 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
 
 
 @pytest.mark.fault
-def test_interrupted(project: Project, synthetic_path: Path) -> None:
+@pytest.mark.parametrize("node", ["read_source", "fit_model", "write_model_card"])
+def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
     shutil.copy(synthetic_path, project.raw)
     process = subprocess.Popen(
         [sys.executable, "-m", "kedro", "run"],
@@ -121,7 +122,7 @@ def test_interrupted(project: Project, synthetic_path: Path) -> None:
     output = ""
     for line in process.stdout:
         output += line
-        if "fit_model" in line:
+        if node in line:
             os.kill(process.pid, signal.SIGINT)
             break
     output += process.stdout.read()
@@ -133,9 +134,11 @@ def test_interrupted(project: Project, synthetic_path: Path) -> None:
     assert experiment
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "KILLED"
-    assert not client.search_registered_models()
+    registered = client.search_registered_models()
+    assert bool(registered) == (node == "write_model_card")
     project.run()
-    assert project.report("promotion")["promoted"] is True
+    assert str(project.champion().version) == "1"
+    assert set(project.table("predictions")["model_version"]) == {"1"}
 
 
 def test_a_frame_survives_the_digest(synthetic_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Raw records in, probabilities out: one answer for every field, whoever else is in the batch."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,11 @@ def test_no_rows_no_answers(model: CharacterModel) -> None:
 
 
 @pytest.mark.parametrize("column", [*TEXT_COLUMNS, *NUMBER_COLUMNS])
-@pytest.mark.parametrize("missing", [None, math.nan, "", "  ", pd.NA, [], {}], ids=repr)
+@pytest.mark.parametrize(
+    "missing",
+    [None, math.nan, "", "  ", pd.NA, pd.NaT, Decimal("NaN"), [], {}, b"x", np.array([1])],
+    ids=repr,
+)
 def test_every_kind_of_missing_is_as_absent(
     model: CharacterModel, column: str, missing: Any
 ) -> None:
@@ -78,6 +83,7 @@ def test_what_is_no_measurement_is_missing(model: CharacterModel, height: Any) -
 def test_a_number_as_text_is_that_number() -> None:
     assert scoring.number("1.80") == scoring.number(1.8) == scoring.number(np.float64(1.8)) == 1.8
     assert scoring.number(" 2 ") == scoring.number(2) == 2.0
+    assert scoring.number(Decimal("1.8")) == 1.8
     assert math.isnan(scoring.number(np.bool_(True)))
 
 
@@ -114,9 +120,13 @@ def model_box(model: CharacterModel) -> list[CharacterModel]:
 ANYTHING = st.one_of(
     st.none(),
     st.text(),
+    st.text(st.characters(exclude_categories=())),  # lone surrogates, too
     st.integers(-(2**53), 2**53),
     st.floats(),
+    st.decimals(),
     st.booleans(),
+    st.binary(),
+    st.dates(),
     st.lists(st.text(), max_size=2),
 )
 
@@ -129,11 +139,20 @@ def test_any_record_has_an_answer_and_the_same_one_alone(
     model_box: list[CharacterModel], records: list[dict[str, Any]]
 ) -> None:
     (model,) = model_box
-    batch = pd.DataFrame([{"id": number} | record for number, record in enumerate(records)])
-    together = model.probabilities(batch)
+    together = model.probabilities(pd.DataFrame(records))
     assert ((together > 0) & (together < 1)).all()
     for record, expected in zip(records, together, strict=True):
-        assert probability(model, {"id": 0} | record) == expected
+        assert probability(model, record) == expected
+
+
+def test_records_without_any_field_have_an_answer_each(model: CharacterModel) -> None:
+    scored = model.predict(pd.DataFrame([{}, {}]))
+    assert scored["probability"].tolist() == [probability(model, {"name": None})] * 2
+
+
+def test_footnotes_are_found_in_linear_time() -> None:
+    """Each of a million opening brackets used to be followed to the end of the text."""
+    assert scoring.origin_words("[" * 1_000_000) == set()
 
 
 def test_origin_words_are_singular_and_without_footnotes() -> None:

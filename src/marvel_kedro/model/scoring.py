@@ -49,7 +49,7 @@ _PLAIN_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]+)?")
 _WORD = re.compile(r"[a-z][a-z'-]*")
 _FOOTNOTE = re.compile(r"\[[^\[\]]*\]")  # without `[` inside, else time is quadratic
 _NUMBERED = re.compile(r"earth-([0-9]{1,9})")
-_NUMBERS = (int, float, Decimal, np.integer, np.floating)
+_NUMBERS = (int, float, np.integer, np.floating)
 _WORDS = (str, *_NUMBERS, np.bool_)
 _UNKNOWN = 0.0
 _OTHER = 9.0
@@ -87,6 +87,8 @@ class Encoder:
 
 def text(value: Any) -> str:  # noqa: ANN401 - a caller may send anything
     """The text of a field in lower case with single spaces; empty if it is missing."""
+    if isinstance(value, Decimal):
+        value = _to_float(value)
     if isinstance(value, (float, np.floating)):
         if math.isnan(value):
             return ""
@@ -102,9 +104,15 @@ def number(value: Any) -> float:  # noqa: ANN401 - a caller may send anything
     """The number in a field; NaN if it is missing or no positive finite number."""
     if isinstance(value, str):
         value = float(value) if _PLAIN_NUMBER.fullmatch(value.strip()) else math.nan
+    if isinstance(value, Decimal):
+        value = _to_float(value)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, _NUMBERS):
         return math.nan
     return float(value) if 0 < value < _LARGEST else math.nan
+
+
+def _to_float(value: Decimal) -> float:
+    return float(value) if value.is_finite() else math.nan
 
 
 def origin_words(origin: str) -> set[str]:

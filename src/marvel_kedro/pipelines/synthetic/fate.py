@@ -22,8 +22,9 @@ class DriftOptions(Options):
     """How the made-up world differs from the one that was measured.
 
     `covariate` moves the shares of the inputs and leaves the chance of Alive given the inputs;
-    `prior` lowers the share of Alive; `concept` turns what the inputs say about it,
-    up to the opposite at magnitude 1, and keeps inputs and share.
+    `prior` lowers the share of Alive, by the same in log odds whatever the inputs, which it leaves;
+    `concept` turns what the inputs say about it, up to the opposite at magnitude 1, and keeps
+    inputs and share.
     """
 
     scenario: Literal["none", "covariate", "prior", "concept"] = "none"

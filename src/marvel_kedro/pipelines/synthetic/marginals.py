@@ -23,6 +23,8 @@ UNIVERSES = 5_000
 UNIVERSE_OFFSET = 4
 """The larger, the flatter the frequencies: the chance falls as 1 / (rank + offset)."""
 
+ORDINARY_UNIVERSES = 60
+"""The most frequent universes are neither temporary nor realms."""
 TEMPORARY_SHARE = 0.11
 REALM_SHARE = 0.025
 
@@ -47,12 +49,24 @@ ORIGIN_SHARES = {
     "616": (0.12, 0.45, 0.07, 0.035, 0.015, 0.02, 0.06, 0.23),
     "other": (0.185, 0.31, 0.095, 0.065, 0.03, 0.015, 0.075, 0.225),
 }
+# How many times as frequent an origin is where the identity is that.
+ORIGIN_RATIOS = {
+    "": (1.90, 0.57, 1.09, 0.89, 0.89, 0.57, 1.10, 1.16),
+    "Public": (0.65, 1.45, 0.76, 0.47, 0.47, 1.02, 1.41, 1.07),
+    "Secret": (1.05, 0.53, 1.45, 2.00, 2.00, 1.24, 0.31, 0.80),
+}
 FOOTNOTE_SHARE = 0.02
+FOOTNOTES = 6
 COMMA_SHARE = 0.022
 PIPE_SHARE = 0.003
 QUOTE_SHARE = 0.004
 
-HEIGHT_FILLED = {"616": 0.105, "other": 0.033}
+# The chance of a height by the number of teams (4 and more last), and what else multiplies it.
+HEIGHT_FILLED = (0.012, 0.055, 0.13, 0.29, 0.65)
+HEIGHT_RATIOS = {"616": 1.3, "other": 0.65}
+HEIGHT_RATIOS_BY_MARITAL = {
+    "": 0.55, "Single": 1.4, "Married": 1.3, "Widowed": 3.0, "Widow": 3.0, "Engaged": 1.3,
+}  # fmt: skip
 WEIGHT_GIVEN_HEIGHT = 0.86
 WEIGHT_ALONE = 0.002
 HEIGHT_MEDIAN, HEIGHT_SPREAD = 1.78, 0.09

@@ -81,7 +81,7 @@ def _chunk(number: int, options: SyntheticOptions, recipe: fate.Recipe) -> pd.Da
     alive = generator.random(CHUNK_ROWS) < recipe.probabilities(traits)
     name = words.names(traits.family)
     universe = _universe_texts(traits)
-    page = pd.Series(name, dtype=object).str.replace(" ", "_").to_numpy() + "_(" + universe + ")"
+    page = pd.Series(name + "_(" + universe + ")", dtype=object).str.replace(" ", "_").to_numpy()
     columns: tuple[object, ...] = (
         np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
         page,
@@ -122,14 +122,16 @@ def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Tra
     marital = pick(
         uniform(0.5), np.array([marginals.MARITAL_SHARES[k] for k in marginals.IDENTITY])[identity]
     )
-    origin = pick(
-        uniform(0.75), _shifted(_by_place(marginals.ORIGIN_SHARES)[where], shift, toward=2)
-    )
+    ratios = np.array([marginals.ORIGIN_RATIOS[k] for k in marginals.IDENTITY])[identity]
+    origins = _by_place(marginals.ORIGIN_SHARES)[where] * ratios
+    origins /= origins.sum(axis=1, keepdims=True)
+    origin = pick(uniform(0.75), _shifted(origins, shift, toward=2))
     filled = np.array([marginals.TEAMS_FILLED[k] for k in marginals.IDENTITY])[identity]
     teams = np.where(
         uniform(0.6) < filled, 1 + pick(uniform(0.3), np.array(marginals.TEAMS_COUNT)), 0
     )
-    height, weight = _measurements(generator, is_616, shift)
+    filled_heights = _height_shares(is_616, teams, marital) * (1 + 3 * shift)
+    height, weight = _measurements(generator, filled_heights)
     return Traits(
         family=first_row + member,
         variant=variant,
@@ -180,12 +182,24 @@ def _universe_numbers(
     return np.where(repeated, once, universe)
 
 
+def _height_shares(
+    is_616: npt.NDArray[np.bool_], teams: Integers, marital: Integers
+) -> npt.NDArray[np.float64]:
+    """The chance that a height is filled in: measured are those whom much is written about."""
+    by_teams = np.array(marginals.HEIGHT_FILLED)[
+        np.minimum(teams, len(marginals.HEIGHT_FILLED) - 1)
+    ]
+    by_marital = np.array([marginals.HEIGHT_RATIOS_BY_MARITAL[k] for k in marginals.MARITAL])
+    by_place = np.where(is_616, marginals.HEIGHT_RATIOS["616"], marginals.HEIGHT_RATIOS["other"])
+    shares: npt.NDArray[np.float64] = by_teams * by_marital[marital] * by_place
+    return shares
+
+
 def _measurements(
-    generator: np.random.Generator, is_616: npt.NDArray[np.bool_], shift: float
+    generator: np.random.Generator, share: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    rows = len(is_616)
-    share = np.where(is_616, marginals.HEIGHT_FILLED["616"], marginals.HEIGHT_FILLED["other"])
-    has_height = generator.random(rows) < share * (1 + 3 * shift)
+    rows = len(share)
+    has_height = generator.random(rows) < share
     has_weight = generator.random(rows) < np.where(
         has_height, marginals.WEIGHT_GIVEN_HEIGHT, marginals.WEIGHT_ALONE
     )
@@ -269,7 +283,8 @@ def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
     texts[comma] = texts[comma] + ", " + change[comma]
     texts[pipe] = texts[pipe] + " | " + change[pipe]
     texts[quote] = texts[quote] + ' ("' + change[quote] + '")'
-    texts[footnote] = texts[footnote] + " [ 1 ]"
+    mark = generator.integers(1, marginals.FOOTNOTES + 1, footnote.sum()).astype(str).astype(object)
+    texts[footnote] = texts[footnote] + " [ " + mark + " ]"
     return texts
 
 

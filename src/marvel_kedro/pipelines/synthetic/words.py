@@ -62,8 +62,15 @@ def names(family: Integers) -> Texts:
 def universes() -> Texts:
     """The universes that recur; the first one is Earth-616."""
     recurring = ["Earth-616"]
+    # The chance falls as 1 / (rank + offset), so that this is the share of the frequent ones.
+    most, ordinary = (
+        np.log1p(ranks / marginals.UNIVERSE_OFFSET)
+        for ranks in (marginals.UNIVERSES, marginals.ORDINARY_UNIVERSES)
+    )
     for index in range(1, marginals.UNIVERSES):
-        kind = index * 61 % 1000 / 1000
+        kind = index * 61 % 1000 / 1000 * (1 - ordinary / most)
+        if index < marginals.ORDINARY_UNIVERSES:
+            kind = 1.0
         if kind < marginals.REALM_SHARE:
             recurring.append(f"{_REALMS[index % len(_REALMS)]} {index}")
         elif kind < marginals.REALM_SHARE + marginals.TEMPORARY_SHARE:

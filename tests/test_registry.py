@@ -1,0 +1,84 @@
+"""Versions and aliases in a real registry."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from marvel_kedro import registry
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.package import log_candidate
+from marvel_kedro.model.scoring import CharacterModel
+from marvel_kedro.registry import LoggedModel
+from marvel_kedro.split import SplitOptions
+
+NAME = "characters"
+
+
+@pytest.fixture
+def logged(model: CharacterModel, tmp_path: Path) -> LoggedModel:
+    """A model in a store of its own."""
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = mlflow.create_experiment("e", artifact_location=(tmp_path / "files").as_uri())
+    with mlflow.start_run(experiment_id=experiment) as run:
+        uri = log_candidate(model, "m").model_uri
+    return LoggedModel(uri, run.info.run_id, model.digest)
+
+
+def register(logged: LoggedModel, digest: str = "", **split: Any) -> str:
+    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions(**split))
+    return registry.register(NAME, logged.uri, tags | ({"model_digest": digest} if digest else {}))
+
+
+def aliases() -> dict[str, str]:
+    model = MlflowClient().get_registered_model(NAME)
+    return {alias: str(version) for alias, version in model.aliases.items()}
+
+
+def test_one_digest_is_one_version(logged: LoggedModel) -> None:
+    assert [register(logged), register(logged, "other"), register(logged)] == ["1", "2", "1"]
+
+
+def test_a_version_says_how_it_was_split(logged: LoggedModel) -> None:
+    registry.move_alias(NAME, "champion", register(logged, by="name", test_share=0.3))
+    champion = registry.find(NAME, "champion")
+    assert champion
+    assert champion.split == SplitOptions(by="name", test_share=0.3)
+    assert champion.data_source == "file"
+
+
+def test_a_promotion_ends_the_challenge(logged: LoggedModel) -> None:
+    for digest in "abc":
+        register(logged, digest)
+    registry.move_alias(NAME, "champion", "1")
+    registry.move_alias(NAME, "challenger", "2")
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    registry.move_alias(NAME, "champion", "3")
+    assert aliases() == {"champion": "3"}
+
+
+def test_no_model_and_no_alias_are_none(logged: LoggedModel) -> None:
+    assert registry.find(NAME, "champion") is None
+    register(logged)
+    assert registry.find(NAME, "champion") is None
+
+
+def test_a_champion_whose_files_are_gone(logged: LoggedModel, tmp_path: Path) -> None:
+    registry.move_alias(NAME, "champion", register(logged))
+    shutil.rmtree(tmp_path / "files")
+    with pytest.raises(ProjectError, match="its files cannot be loaded") as fault:
+        registry.find(NAME, "champion")
+    assert "make clean" in str(fault.value)
+
+
+def test_records_of_any_form_are_scored(logged: LoggedModel, model: CharacterModel) -> None:
+    registry.move_alias(NAME, "champion", register(logged))
+    champion = registry.find(NAME, "champion")
+    assert champion
+    records = pd.DataFrame([{"height": 2, "page_id": "x"}, {}], dtype=object)
+    expected = model.predict(records)["probability"].tolist()
+    assert champion.predict(records)["probability"].tolist() == expected
