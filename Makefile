@@ -13,6 +13,8 @@ help: ## List the targets
 run: $(VENV)/.base ## Raw file to a promoted model and predictions (ARGS="--params ..")
 	@$(BIN)/kedro run $(ARGS)
 
+# As many workers as threads: LightGBM's would wait for each other.
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.dev ## Run every test (ARGS="-k name")
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 

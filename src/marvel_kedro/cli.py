@@ -8,7 +8,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro import run_checks
-from marvel_kedro.errors import explain
+from marvel_kedro.explain import explain
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended, by the shells' convention."""

@@ -6,7 +6,8 @@ import pytest
 from kedro.io import DatasetError
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.errors import ProjectError, explain
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.explain import explain
 
 
 def load(path: Path, content: bytes) -> pd.DataFrame:

@@ -17,6 +17,8 @@ from marvel_kedro.model import scoring
 from marvel_kedro.model.scoring import CharacterModel, Encoder, encode, feature_names
 from marvel_kedro.options import Options
 
+_FEW_ROWS = 20_000
+
 Flags = npt.NDArray[np.bool_]
 Progress = Callable[[str], Callable[[int, int], None]]
 """Takes what is counted, and gives what is called with the number done and the total."""
@@ -76,7 +78,7 @@ def fit(
     features[:, rate] = _rates_out_of_fold(rows, alive, options)
     trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
     booster = lightgbm.train(
-        _parameters(options),
+        _parameters(options, len(alive)),
         lightgbm.Dataset(features, alive, feature_name=_safe_names(encoder)),
         trees,
         callbacks=_told(progress, "trees"),
@@ -190,7 +192,7 @@ def _find_trees(
         return options.min_trees
     rest = lightgbm.Dataset(features[~held_out], alive[~held_out])
     trial = lightgbm.train(
-        _parameters(options),
+        _parameters(options, len(alive)),
         rest,
         options.max_trees,
         valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
@@ -202,7 +204,7 @@ def _find_trees(
     return max(trial.best_iteration, options.min_trees)
 
 
-def _parameters(options: FitOptions) -> dict[str, Any]:
+def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
     return {
         "objective": "binary",
         "learning_rate": options.learning_rate,
@@ -215,6 +217,8 @@ def _parameters(options: FitOptions) -> dict[str, Any]:
         "seed": options.seed,
         "deterministic": True,
         "force_row_wise": True,
+        # On few rows threads gain nothing, and wait for each other where the machine is busy.
+        "num_threads": 1 if rows < _FEW_ROWS else 0,
         "verbose": -1,
     }
 
