@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from support import ROOT, Project
 
+import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.model.scoring import CharacterModel
