@@ -21,10 +21,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
+from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
 from marvel_kedro.pipelines.training import baselines
 
 ROOT = Path(__file__).parents[1]
-FILES = (  # the first that is there
+FILES = (  # the first that is there and real
     ROOT / "data" / "01_raw" / "marvel_characters_dataset.csv",
     ROOT.parent / "shared" / "data" / "marvel_characters_sample.csv",
 )
@@ -39,9 +40,9 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=10)
     arguments.add_argument("--folds", type=int, default=5)
     options = arguments.parse_args()
-    path = options.data or next((file for file in FILES if file.exists()), None)
+    path = options.data or next((file for file in FILES if file.exists() and is_real(file)), None)
     if path is None:
-        sys.exit("No raw file: name one with --data (README.md says where the real one is).")
+        sys.exit("No real raw file: name one with --data (README.md says where the real one is).")
     raw = pd.read_csv(path, dtype="str", keep_default_na=False)
     characters = select_usable(read_source(raw)).reset_index(drop=True)
     models: dict[str, Model] = {
@@ -57,6 +58,12 @@ def main() -> None:
     )
     figures, train_share = cross_validate(characters, models, options.repeats, options.folds)
     report(figures, train_share)
+
+
+def is_real(path: Path) -> bool:
+    """Whether a raw file is one that somebody brought: made-up rows say nothing of quality."""
+    first = pd.read_csv(path, dtype="str", nrows=1)
+    return "URL" not in first or not is_synthetic(first["URL"])
 
 
 def cross_validate(

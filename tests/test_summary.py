@@ -80,3 +80,11 @@ def test_a_part_shows_its_part() -> None:
     text = shown(["data_quality"], terminal=False)
     assert "8 kept" in text
     assert "Model" not in text
+
+
+def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = PROMOTION | {"promoted": False, "previous_champion": "3", "reason": "Failed: a tie"}
+    monkeypatch.setitem(MADE, "promotion", again)
+    text = shown(["evaluation", "promotion"], terminal=False)
+    assert "champion already: version 3" in text
+    assert "Failed" not in text

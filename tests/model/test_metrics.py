@@ -131,4 +131,44 @@ def test_every_slice_is_measured_on_its_rows() -> None:
     assert public["value"].item() == pytest.approx(
         reference.brier_score_loss(alive[::2], score[::2])
     )
-    assert ((table["low"] <= table["value"]) | table["metric"].eq("ece")).all()
+    defined = table.dropna()
+    assert (defined["low"] <= defined["value"]).all()
+    assert (defined["value"] <= defined["high"]).all()
+
+
+def test_rows_that_a_model_was_trained_on_are_left_out_of_its_figures() -> None:
+    generator = np.random.default_rng(3)
+    score, alive = generator.random(100), generator.random(100) < 0.5
+    seen = np.arange(100) % 3 == 0
+    table = evaluate(
+        alive,
+        {"m": score, "seen": np.where(seen, np.nan, score)},
+        slices_of(100),
+        EvaluationOptions(),
+        THRESHOLD,
+    )
+    overall = table[table["slice_key"].isna() & (table["metric"] == "brier")].set_index("model")
+    assert overall["rows"].to_dict() == {"m": 100, "seen": (~seen).sum()}
+    assert overall["value"]["seen"] == pytest.approx(
+        reference.brier_score_loss(alive[~seen], score[~seen])
+    )
+
+
+@pytest.mark.parametrize(("shift", "least"), [(0.0, 0.5), (0.06, 0.85)])
+def test_intervals_of_calibration_errors_hold_the_truth(shift: float, least: float) -> None:
+    """Simulated: probabilities that are right, where 0 is a bound and hard, and that are not."""
+    generator = np.random.default_rng(4)
+    held = []
+    for _ in range(40):
+        truth = generator.beta(4, 2, 600).clip(0.1, 0.9)
+        score, alive = truth - shift, generator.random(600) < truth
+        table = evaluate(
+            alive,
+            {"m": score},
+            slices_of(600),
+            EvaluationOptions(resamples=100),
+            THRESHOLD,
+        )
+        row = table[table["slice_key"].isna() & (table["metric"] == "ece")].iloc[0]
+        held.append(row["low"] <= shift + 1e-12 and shift <= row["high"])
+    assert np.mean(held) >= least

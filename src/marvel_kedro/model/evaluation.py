@@ -74,8 +74,8 @@ def evaluate(
 
     Returns:
         One row a model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
-        rows), `rows`, `metric`, `value`, and the bootstrap interval `low` to `high`: percentile,
-        but for `ece` reflected. A metric that is not defined (ROC AUC of one class) is null.
+        rows), `rows`, `metric`, `value`, and the percentile bootstrap interval `low` to `high`,
+        for `ece` symmetric. A metric that is not defined (ROC AUC of one class) is null.
         The order of the rows does not matter.
     """
     functions = metrics.all_metrics(threshold, options.calibration_bins)
@@ -118,12 +118,14 @@ def _shifts(
 def _interval(metric: str, figure: float, low: float, high: float) -> tuple[float, float]:
     """The bounds of a figure from those of its shifts.
 
-    Resampling adds to a calibration error, which is a sum of absolute gaps, what sampling has added
-    once already: the interval reflects that instead of adding it again (the basic bootstrap).
+    Resampling adds to a calibration error, a sum of absolute gaps, what sampling has added once
+    already, so that its percentiles may all lie above the truth and above the figure. Its lower
+    bound is therefore as far below as its upper one is above, and 0 at the least.
     """
     if metric != "ece":
         return figure + low, figure + high
-    return max(0.0, figure - high), max(figure, figure - low)
+    reach = max(high, 0.0)
+    return max(0.0, figure - reach), figure + reach
 
 
 def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Baselines, plots and the model card."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -137,3 +138,22 @@ def test_the_page_needs_nothing_else_and_escapes(
     assert "<script" not in page
     assert "&lt;every&gt;" in page
     assert "<every>" not in page
+
+
+@pytest.mark.parametrize(
+    ("promotion", "verdict"),
+    [
+        ({"promoted": True}, "**Champion.** Version 3 was promoted."),
+        ({"promoted": False}, "**Not promoted.**"),
+        ({"promoted": False, "previous_champion": "3"}, "**Champion already.**"),
+        ({"promoted": False, "model_version": None}, "**Not promoted.**"),
+    ],
+)
+def test_the_card_says_what_became_of_the_model(
+    facts: model_card.Facts,
+    measured: pd.DataFrame,
+    promotion: dict[str, Any],
+    verdict: str,
+) -> None:
+    told = dataclasses.replace(facts, promotion=facts.promotion | promotion)
+    assert verdict in model_card.render_markdown(told, measured)
