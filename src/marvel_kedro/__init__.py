@@ -1,3 +1,3 @@
-"""Portable MLOps on the Marvel Characters data: Kedro pipelines, MLflow models, any engine."""
+"""Portable MLOps on the Marvel Characters data: Kedro pipelines and MLflow models."""
 
 __version__ = "0.1.0"
