@@ -94,6 +94,16 @@ def test_a_server_that_answers_and_a_database_pass(server: Server, status: int) 
     tracking.check_reachable("sqlite:///mlflow.db")
 
 
+def test_a_store_is_made_once_and_left_alone(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/folder/mlflow.db"
+    tracking.make_store(uri)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mlflow.db"]
+    client = MlflowClient(uri)
+    client.create_experiment("mine")
+    tracking.make_store(uri)
+    assert client.get_experiment_by_name("mine")
+
+
 def test_without_git_there_are_no_git_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert tracking.git_tags(tmp_path) == {}

@@ -16,6 +16,8 @@ _SQLITE = {
     "disk i/o error": "The disk refused to write. Look whether it is full",
     "readonly database": "The MLflow store is read-only. Make it writable",
     "unable to open database file": "The MLflow store cannot be opened. Mend its path or rights",
+    "file is not a database": "The MLflow store is damaged. Bring back a copy or move it away",
+    "disk image is malformed": "The MLflow store is damaged. Bring back a copy or move it away",
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."

@@ -33,7 +33,9 @@ class ProjectHooks:
         OmegaConf.register_resolver("git_sha", lambda: self._git_tags.get("git_sha"), replace=True)
         self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
         server = context.config_loader["mlflow"].get("server", {})
-        tracking.check_reachable(server.get("mlflow_tracking_uri") or store.uri)
+        uri = server.get("mlflow_tracking_uri") or store.uri
+        tracking.check_reachable(uri)
+        tracking.make_store(uri)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def check_inputs(

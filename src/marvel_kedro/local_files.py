@@ -20,10 +20,16 @@ from fsspec.implementations.local import LocalFileSystem
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
 
+def partial_of(target: Path) -> Path:
+    """Where this process writes `target` until it is whole."""
+    return target.with_name(f".{target.name}.{os.getpid()}.partial")
+
+
 def remove_leftovers(target: Path) -> None:
     """Remove what writers of `target` left behind when they were killed."""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-        writer = leftover.suffixes[-2].removeprefix(".")
+    # SQLite keeps a journal beside a database that it writes: `.partial-journal`.
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial*"):
+        writer = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
         if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             leftover.unlink(missing_ok=True)
 
@@ -38,7 +44,7 @@ class WholeFile:
         if "b" not in mode:
             text_options.setdefault("encoding", "utf-8")
         self._target = target
-        self._partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        self._partial = partial_of(target)
         self._stream: IO[Any] = self._partial.open(mode, **text_options)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import psutil
 import requests
 
 from marvel_kedro.errors import ProjectError, without_password
+from marvel_kedro.local_files import partial_of, remove_leftovers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +38,32 @@ def find_store(project_path: Path) -> Store:
         f"sqlite:///{(project_path / 'mlflow.db').as_posix()}",
         (project_path / "mlartifacts").as_uri(),
     )
+
+
+def make_store(uri: str) -> None:
+    """Make an SQLite store whole, or not at all.
+
+    MLflow makes its tables one by one in seconds, and cannot go on where a kill ended that. So they
+    are made in a file beside it, which takes the name when it is done; another process that did
+    the same meanwhile is heeded.
+    """
+    if not uri.startswith("sqlite:///"):
+        return
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    from sqlalchemy import make_url  # noqa: PLC0415 - slow to import
+
+    target = Path(make_url(uri).database or "")
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
+    partial = partial_of(target)
+    try:
+        MlflowClient(f"sqlite:///{partial.as_posix()}").search_experiments(max_results=1)
+        with suppress(FileExistsError):
+            os.link(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check_reachable(uri: str) -> None:

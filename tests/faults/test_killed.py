@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,33 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
     assert statuses.count("FINISHED") == 2
     assert statuses.count("KILLED") == len(points)
     assert len(statuses) == len(points) + 2
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("seconds", [0.0, 0.6, 1.2])
+def test_killed_while_the_store_is_made(
+    project: Project, synthetic_path: Path, seconds: float
+) -> None:
+    """MLflow cannot go on from tables that a kill left half-made."""
+    shutil.copy(synthetic_path, project.raw)
+    (project.path / "mlflow.db").unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run"],
+        cwd=project.path,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(project.path.glob(".mlflow.db.*.partial")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    assert not (project.path / "mlflow.db").exists()
+    outcome = project.kedro("run", "--to-nodes", "read_source")
+    assert outcome.status == 0, outcome.output
+    assert not list(project.path.glob(".mlflow.db.*"))
 
 
 @pytest.mark.fault
