@@ -18,10 +18,16 @@ _SQLITE = {
     "unable to open database file": "The MLflow store cannot be opened. Mend its path or rights",
     "file is not a database": "The MLflow store is damaged. Bring back a copy or move it away",
     "disk image is malformed": "The MLflow store is damaged. Bring back a copy or move it away",
+    "can't locate revision": "The MLflow store is of a newer MLflow. Install that one",
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."
 _MOST_OF_AN_ANSWER = 300
+_STORE_REMEDY = (
+    "Correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db in the project; where a server asks "
+    "who you are, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "MLFLOW_TRACKING_TOKEN."
+)
 
 
 def explain(error: BaseException) -> str | None:
@@ -33,46 +39,66 @@ def explain(error: BaseException) -> str | None:
     Returns:
         What is wrong and what to do; None if the error is not the user's to mend.
     """
-    for fault in _chain(error):
-        if isinstance(fault, ProjectError):
-            return str(fault)
-        if isinstance(fault, OSError) and fault.errno in _DISK:
-            return f"{_DISK[fault.errno]}{_where(fault)} {_AGAIN}"
-        message = _from_store(fault) or _from_kedro(fault)
-        if message:
-            return message
+    chain = list(_chain(error))
+    for word in (_from_project, _from_store, _from_libraries):  # the most telling first
+        for fault in chain:
+            message = word(fault)
+            if message:
+                return message
+    return None
+
+
+def _from_project(fault: BaseException) -> str | None:
+    from kedro.validation.exceptions import DataValidationError  # noqa: PLC0415 - for commands
+
+    if isinstance(fault, ProjectError):
+        return str(fault)
+    if isinstance(fault, DataValidationError):
+        return f"A table breaks its contract (src/marvel_kedro/schemas.py). {fault}"
+    if isinstance(fault, OSError) and fault.errno in _DISK:
+        return f"{_DISK[fault.errno]}{_where(fault)} {_AGAIN}"
+    if isinstance(fault, OSError) and fault.filename:
+        return f"{fault.strerror}: {fault.filename}. Mend that path {_AGAIN}"
     return None
 
 
 def _from_store(fault: BaseException) -> str | None:
     """Faults of the MLflow store: SQLite's, or those of a server."""
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - slow to import
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - slow to import
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
 
-    if not isinstance(fault, (MlflowException, DBAPIError)):
+    if not isinstance(fault, (MlflowException, SQLAlchemyError, CommandError)):
         return None
-    text = str(fault)
+    text = without_password(str(fault))
     for symptom, remedy in _SQLITE.items():
         if symptom in text.lower():
             return f"{remedy} {_AGAIN}"
-    if text.startswith("API request to"):
-        return (
-            f"The MLflow server failed. {without_password(text)[:_MOST_OF_AN_ANSWER]}\n"
-            "Correct MLFLOW_TRACKING_URI; where the server wants them, set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
-        )
+    if isinstance(fault, MlflowException):
+        return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}"
     return None
 
 
-def _from_kedro(fault: BaseException) -> str | None:
-    """Faults that Kedro already words well."""
-    from kedro.validation.exceptions import DataValidationError  # noqa: PLC0415 - as above
+def _from_libraries(fault: BaseException) -> str | None:
+    """What Kedro says itself of names, files and configuration is worded for people."""
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415 - for commands
+    from yaml import YAMLError  # noqa: PLC0415 - for commands
 
-    if isinstance(fault, DataValidationError):
-        return f"A table breaks its contract (src/marvel_kedro/schemas.py). {fault}"
-    if isinstance(fault, ValueError) and str(fault).startswith("Failed to find the pipeline"):
-        return f"{fault}\nkedro registry list shows the pipelines there are."
+    if isinstance(fault, (OmegaConfBaseException, YAMLError)):
+        return f"The configuration in conf/ cannot be read: {fault}"
+    if isinstance(fault, ModuleNotFoundError):
+        return f"The package {fault.name} is needed for this and not installed: pip install it."
+    if _raised_in(fault) == "kedro":
+        return f"{without_password(str(fault))}\nkedro --verbose run shows where."
     return None
+
+
+def _raised_in(fault: BaseException) -> str:
+    """The package whose code raised it."""
+    place = fault.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    return str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if place else ""
 
 
 def _where(fault: OSError) -> str:

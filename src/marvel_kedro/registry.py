@@ -28,6 +28,14 @@ class LoggedModel:
 
 
 @dataclass(frozen=True)
+class Version:
+    """A registered model and its version; None if a run made none."""
+
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     """A version of a registered model, ready to score.
 
@@ -112,7 +120,7 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     for found in client.search_model_versions(f"name='{name}'"):
         # Asked for one by one, since not every registry's search gives the tags.
         version = client.get_model_version(name, found.version)
-        if version.tags.get("model_digest") == tags["model_digest"]:
+        if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
             return str(version.version)
     return str(mlflow.register_model(model_uri, name, tags=tags).version)
 
@@ -125,10 +133,18 @@ def move_alias(name: str, alias: str, version: str) -> None:
         client.delete_registered_model_alias(name, "challenger")
 
 
+def _has_files(version: ModelVersion) -> bool:
+    try:
+        mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
+    except (MlflowException, OSError):
+        return False
+    return True
+
+
 def _load(name: str, version: str, alias: str) -> Any:  # noqa: ANN401 - MLflow's pyfunc
     try:
         return mlflow.pyfunc.load_model(f"models:/{name}/{version}")
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # the code that a version carries may raise anything
         if str(error).startswith("API request to"):  # the server's fault, not the files'
             raise
         raise ProjectError(

@@ -12,6 +12,8 @@ HOOKS = (ProjectHooks(),)
 
 # Nobody is told of a run, as .telemetry says; MLflow asks this variable alone.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A server that dies during a run is asked again for half a minute, instead of for four.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 

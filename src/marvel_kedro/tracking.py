@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 5.0
+_SQLITE_START = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ def make_store(uri: str) -> None:
     MLflow makes its tables one by one in seconds, and cannot go on where a kill ended that. So they
     are made in a file beside it, which takes the name when it is done; another process that did
     the same meanwhile is heeded.
+
+    Raises:
+        ProjectError: The store cannot be made or used; MLflow itself would try for minutes.
     """
     if not uri.startswith("sqlite:///"):
         return
@@ -54,8 +58,13 @@ def make_store(uri: str) -> None:
 
     target = Path(make_url(uri).database or "")
     if target.exists():
+        _check_database(target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK):
+        raise ProjectError(
+            f"The MLflow store {target} cannot be made: {target.parent} is read-only."
+        )
     remove_leftovers(target)
     partial = partial_of(target)
     try:
@@ -64,6 +73,18 @@ def make_store(uri: str) -> None:
             os.link(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_database(path: Path) -> None:
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ProjectError(f"The MLflow store {path} is no file that can be read. Mend its rights.")
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE_START))
+    if start not in {b"", _SQLITE_START}:
+        raise ProjectError(
+            f"The MLflow store {path} is damaged or no SQLite database. Bring back a copy, or move "
+            "it away to begin anew."
+        )
 
 
 def check_reachable(uri: str) -> None:

@@ -155,3 +155,78 @@ def test_a_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
     assert not filled.client().search_registered_models()
     filled.run()
     assert filled.report("promotion")["promoted"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--env", "prod"], "prod"),
+        (["--tags", "trainingg"], "contains no nodes"),
+        (["--nodes", "fit_modell"], "fit_modell"),
+        (["--from-nodes", "nope"], "nope"),
+        (["--runner", "Foo"], "Foo"),
+        (["--params", "processing.quality.expected.foo=[a]"], "processing.quality.expected.foo"),
+        (["--params", "training.fit.leaves=1000000"], "training.fit.leaves"),
+        (["--params", "training.model_name=mine"], "training.model_name"),
+        (["--params", "mlflow_run_id=abc"], "abc"),
+    ],
+)
+def test_words_that_mean_nothing(filled: Project, words: list[str], said: str) -> None:
+    says(filled.cli(*words), said)
+    assert untouched(filled)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("base/training/parameters.yml", "training: {fit: [1"),
+        ("local/parameters.yml", "training:\n\tfit: 1"),
+        ("base/processing/parameters.yml", "processing: ${globals:nothing_of_that_name}"),
+        ("local/catalog.yml", "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"),
+    ],
+)
+def test_configuration_that_cannot_be_read(filled: Project, file: str, content: str) -> None:
+    (filled.path / "conf" / file).write_text(content)
+    says(filled.cli())
+    assert untouched(filled)
+
+
+@pytest.mark.parametrize("uri", ["foo", "foo://bar", "postgresql://me:hush@127.0.0.1:1/db"])
+def test_an_address_that_is_no_store(
+    filled: Project, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    outcome = filled.cli()
+    says(outcome)
+    assert "hush" not in outcome.output
+    assert untouched(filled)
+
+
+def test_a_folder_in_the_place_of_the_raw_file(project: Project) -> None:
+    project.raw.mkdir()
+    says(project.cli("--pipelines", "processing"), "There is no raw file at")
+
+
+def test_a_damaged_store(filled: Project) -> None:
+    (filled.path / "mlflow.db").write_bytes(b"no database" * 100)
+    says(filled.cli(), "is damaged or no SQLite database", "move it away")
+
+
+def test_a_damaged_table(filled: Project) -> None:
+    filled.run("processing")
+    (filled.path / "data/05_model_input/train_set.parquet").write_bytes(b"garbage" * 10)
+    says(filled.cli("--pipelines", "training"), "train_set")
+    filled.run()
+
+
+def test_a_table_that_lacks_a_column(filled: Project) -> None:
+    filled.run()
+    filled.table("characters").drop(columns="origin").to_parquet(
+        filled.path / "data/03_primary/characters.parquet"
+    )
+    says(filled.cli("--pipelines", "serving"), "breaks its contract", "origin")
+
+
+def test_an_empty_test_set(filled: Project) -> None:
+    says(filled.cli("--params", "processing.split.test_share=0.00001"), "test_set has no rows")
+    assert not filled.client().search_registered_models()

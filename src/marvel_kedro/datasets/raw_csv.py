@@ -39,7 +39,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             ProjectError: The file is missing, empty, not UTF-8 or no CSV.
         """
         path = Path(str(self._filepath))
-        if not path.exists():
+        if not path.is_file():
             raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
         try:
             return cast("pd.DataFrame", pd.read_csv(path, **self._load_args))

@@ -5,9 +5,10 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from marvel_kedro import registry
+from marvel_kedro.registry import Version
 
 
-class RegisteredVersionDataset(AbstractDataset[dict[str, Any], str | None]):
+class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):
     """The version that a run makes: saving registers a logged model, loading says which version.
 
     Saving takes `model_uri` and `tags`, or nothing for a model that is not worth a version.
@@ -22,9 +23,9 @@ class RegisteredVersionDataset(AbstractDataset[dict[str, Any], str | None]):
         """Register the model, or find the version that it is already."""
         self._version = registry.register(self._model_name, **data) if data else None
 
-    def load(self) -> str | None:
-        """Say which version it is; None if there is none."""
-        return self._version
+    def load(self) -> Version:
+        """Say which version it is."""
+        return Version(self._model_name, self._version)
 
     def _exists(self) -> bool:
         return self._version is not None

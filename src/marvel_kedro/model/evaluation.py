@@ -22,7 +22,7 @@ class EvaluationOptions(Options):
     seed: int = Field(42, ge=0)
     resamples: int = Field(500, ge=20)
     confidence: float = Field(0.95, gt=0, lt=1)
-    calibration_bins: int = Field(10, ge=2)
+    calibration_bins: int = Field(10, ge=2, le=1000)
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:

@@ -31,14 +31,14 @@ class FitOptions(Options):
     training rows that is set aside, and the model is then fitted again on all of them.
     """
 
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=2**31)
     threshold: float = Field(0.5, gt=0, lt=1)
     min_rows: int = Field(100, ge=2)
     max_trees: int = Field(1000, ge=1)
     min_trees: int = Field(20, ge=1)
     patience: int = Field(50, ge=1)
     learning_rate: float = Field(0.05, gt=0, le=1)
-    leaves: int = Field(16, ge=2)
+    leaves: int = Field(16, ge=2, le=131_072)
     min_rows_in_leaf: int = Field(20, ge=1)
     l2: float = Field(10.0, ge=0)
     feature_share: float = Field(0.5, gt=0, le=1)

@@ -23,7 +23,7 @@ class GateOptions(Options):
     min_roc_auc: float = Field(0.55, ge=0, le=1)
     max_log_loss: float = Field(0.60, gt=0)
     max_ece: float = Field(0.10, ge=0, le=1)
-    calibration_bins: int = Field(10, ge=2)
+    calibration_bins: int = Field(10, ge=2, le=1000)
     gain_metric: Literal["log_loss", "roc_auc"] = "log_loss"
     min_gain: float = 0.0
     gain_confidence: float = Field(0.95, gt=0.5, lt=1)

@@ -1,7 +1,7 @@
 """Raw file to clean tables. Written with narwhals: any frame in, the same kind of frame out."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
@@ -29,6 +29,7 @@ RENAMED = {
 }
 """The columns of the source file, in the order of the table `characters`."""
 
+Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
 NOT_NEEDED = {"URL", "Creators"}
 MEASUREMENTS = ("height", "weight")
 
@@ -39,7 +40,7 @@ _PLAIN_NUMBER = r"^[0-9]{1,6}(?:\.[0-9]+)?$"
 class QualityOptions(Options):
     """What the data-quality summary holds the table against."""
 
-    expected: dict[str, list[str]] = Field(default_factory=dict)
+    expected: dict[Category, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime
 
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import digest, lazily, to_pandas
 from marvel_kedro.model import evaluation, fit, gate
 from marvel_kedro.model.scoring import CharacterModel
@@ -15,14 +16,13 @@ from marvel_kedro.options import Options
 from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
 from marvel_kedro.pipelines.training import baselines, model_card, plots
 from marvel_kedro.progress import report
-from marvel_kedro.registry import LoggedModel, RegisteredModel, version_tags
+from marvel_kedro.registry import LoggedModel, RegisteredModel, Version, version_tags
 from marvel_kedro.split import SplitOptions, with_side
 
 
 class TrainingOptions(Options):
     """The section `training` of the parameters."""
 
-    model_name: str
     trained_at: AwareDatetime
     git_sha: str | None
     fit: fit.FitOptions
@@ -72,8 +72,16 @@ def score_test_set(
         One row a test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
         probability of Alive by `candidate`, `logistic_regression`, `always_alive`, `champion`
         (NaN for rows that the champion was trained on, having been made with another split).
+
+    Raises:
+        ProjectError: The test set is empty.
     """
     train, test = to_pandas(train_set), to_pandas(test_set)
+    if not len(test):
+        raise ProjectError(
+            "test_set has no rows to measure a model on: raise processing.split.test_share, or "
+            "bring more rows in data/01_raw."
+        )
     scores = evaluation.slices(test).assign(
         page_id=test["page_id"],
         alive=test["alive"] == "Alive",
@@ -155,10 +163,9 @@ def describe_version(
 
 def promote(
     decision: gate.Decision,
-    candidate_version: str | None,
+    candidate_version: Version,
     logged_candidate: LoggedModel,
     reigning_champion: RegisteredModel | None,
-    options: TrainingOptions,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Say which alias the candidate's version gets.
 
@@ -169,16 +176,17 @@ def promote(
     """
     previous = reigning_champion.version if reigning_champion else None
     aliases: dict[str, str] = {}
-    if candidate_version and candidate_version != previous:
+    version = candidate_version.version
+    if version and version != previous:
         if decision.promoted:
-            aliases = {"champion": candidate_version}
+            aliases = {"champion": version}
         elif decision.challenges:
-            aliases = {"challenger": candidate_version}
+            aliases = {"challenger": version}
     record = {
         "promoted": decision.promoted,
         "reason": decision.reason,
-        "model_name": options.model_name,
-        "model_version": candidate_version,
+        "model_name": candidate_version.name,
+        "model_version": version,
         "previous_champion": previous,
         "model_digest": logged_candidate.digest,
         "run_id": logged_candidate.run_id,

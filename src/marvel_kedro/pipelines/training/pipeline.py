@@ -53,7 +53,6 @@ def create_pipeline() -> Pipeline:
                     "candidate_version",
                     "logged_candidate",
                     "reigning_champion",
-                    "params:training",
                 ],
                 ["promotion", "champion"],
                 name="promote",
