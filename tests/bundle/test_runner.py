@@ -1,0 +1,199 @@
+"""The local runner does what the platform is documented to do with a job."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundle.bundle import load
+from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
+
+# Stands for the wheel's command: tells what it was given; fails, hangs and leaves values as told.
+STUB = """#!{python} -S
+import json, os, pathlib, sys, time
+named = dict(word[2:].split("=", 1) for word in sys.argv[1:])
+print(json.dumps(named | {{"cwd": os.listdir(), "environment": sorted(os.environ)}}))
+plan = json.loads(os.environ["PLAN"]).get(named["pipeline"], {{}})
+tries = pathlib.Path(__file__).with_name(named["pipeline"])
+number = len(tries.read_text()) + 1 if tries.exists() else 1
+tries.write_text("x" * number)
+time.sleep(plan.get("seconds", 0))
+if "values" in plan:
+    pathlib.Path(os.environ["MARVEL_TASK_VALUES"]).write_text(json.dumps(plan["values"]))
+sys.exit(3 if number <= plan.get("fails", 0) else 0)
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    stub = tmp_path / "bin" / "marvel-kedro-job"
+    stub.parent.mkdir()
+    stub.write_text(STUB.format(python=sys.executable))
+    stub.chmod(0o755)
+    return stub.parent
+
+
+@pytest.fixture(scope="session")
+def training_job() -> dict[str, Any]:
+    job: dict[str, Any] = load("dev")["resources"]["jobs"]["marvel_training"]
+    return job
+
+
+def run(
+    job: dict[str, Any], scripts: Path, parameters: dict[str, str] | None = None, **plan: Any
+) -> dict[str, TaskRun]:
+    return run_job(job, scripts, {"PLAN": json.dumps(plan)}, parameters)
+
+
+def promoted(value: str) -> dict[str, Any]:
+    return {"values": {"promoted": value, "model_version": "7"}}
+
+
+def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
+    return {key: task.state for key, task in tasks.items()}
+
+
+def wheel(key: str, *after: str, **settings: Any) -> dict[str, Any]:
+    return settings | {
+        "task_key": key,
+        "depends_on": [{"task_key": before} for before in after],
+        "python_wheel_task": {
+            "package_name": "p",
+            "entry_point": "marvel-kedro-job",
+            "named_parameters": {"pipeline": key},
+        },
+    }
+
+
+def test_a_promoted_model_is_used(training_job: dict[str, Any], scripts: Path) -> None:
+    tasks = run(training_job, scripts, training=promoted("true"))
+    assert list(tasks) == ["processing", "training", "promoted", "serving"]
+    assert set(states(tasks).values()) == {"SUCCESS"}
+    assert tasks["promoted"].outcome == "true"
+    assert tasks["training"].values == {"promoted": "true", "model_version": "7"}
+    assert tasks["serving"].status == 0
+
+
+def test_another_is_not_and_the_job_is_still_well(
+    training_job: dict[str, Any], scripts: Path
+) -> None:
+    tasks = run(training_job, scripts, training=promoted("false"))
+    assert tasks["promoted"].outcome == "false"
+    assert tasks["serving"] == TaskRun("EXCLUDED")
+    assert tasks["promoted"].state == tasks["training"].state == "SUCCESS"
+
+
+def test_a_command_gets_what_the_platform_would_give_it(
+    training_job: dict[str, Any], scripts: Path
+) -> None:
+    tasks = run(training_job, scripts, {"files": "/tmp/files"}, training=promoted("true"))
+    given = {key: json.loads(task.output) for key, task in tasks.items() if task.output}
+    assert given["training"]["pipeline"] == "training"
+    assert given["training"]["schema"] == "dev_jane_doe_marvel_characters"
+    assert given["training"]["files"] == "/tmp/files"
+    assert given["training"]["tracking-uri"] == "databricks"
+    assert (given["serving"]["job-id"], given["serving"]["run-id"]) == (JOB_ID, JOB_RUN_ID)
+    assert len({task["task-run-id"] for task in given.values()}) == 3
+    assert given["processing"]["cwd"] == []
+    assert given["processing"]["environment"][-2:] == ["MARVEL_TASK_VALUES", "PLAN"]
+
+
+def test_job_parameters_reach_tasks_that_do_not_name_them_and_win(scripts: Path) -> None:
+    task = wheel("a")
+    task["python_wheel_task"]["named_parameters"] |= {"catalog": "mine"}
+    parameters = [{"name": "catalog", "default": "c"}, {"name": "unnamed", "default": "u"}]
+    tasks = run({"parameters": parameters, "tasks": [task]}, scripts)
+    given = json.loads(tasks["a"].output)
+    assert (given["catalog"], given["unnamed"]) == ("c", "u")
+    with pytest.raises(ValueError, match="schema"):
+        run({"parameters": parameters, "tasks": [task]}, scripts, {"schema": "s"})
+
+
+def test_a_failing_task_is_tried_again(training_job: dict[str, Any], scripts: Path) -> None:
+    plan = promoted("true") | {"fails": 1}
+    tasks = run(training_job, scripts, processing={"fails": 2}, training=plan)
+    assert (tasks["processing"].state, tasks["processing"].tries) == ("SUCCESS", 3)
+    assert (tasks["training"].state, tasks["training"].tries) == ("SUCCESS", 2)
+    assert tasks["serving"].state == "SUCCESS"
+
+
+def test_what_depends_on_a_failed_task_does_not_run(
+    training_job: dict[str, Any], scripts: Path
+) -> None:
+    tasks = run(training_job, scripts, training={"fails": 9})
+    assert states(tasks) == {
+        "processing": "SUCCESS",
+        "training": "FAILED",
+        "promoted": "UPSTREAM_FAILED",
+        "serving": "UPSTREAM_FAILED",
+    }
+    assert (tasks["training"].status, tasks["training"].tries) == (3, 2)
+    assert '"pipeline": "training"' in tasks["training"].output
+
+
+def test_a_value_that_was_not_left_fails_who_asks_for_it(
+    training_job: dict[str, Any], scripts: Path
+) -> None:
+    tasks = run(training_job, scripts)
+    assert tasks["promoted"].state == "FAILED"
+    assert tasks["promoted"].output == "{{tasks.training.values.promoted}} refers to nothing"
+    assert tasks["serving"].state == "UPSTREAM_FAILED"
+
+
+@pytest.mark.parametrize(("retry", "tries"), [(False, 1), (True, 2)])
+def test_a_task_that_hangs_is_ended(scripts: Path, retry: bool, tries: int) -> None:
+    task = wheel("a", timeout_seconds=0.3, max_retries=1, retry_on_timeout=retry)
+    tasks = run({"tasks": [task]}, scripts, a={"seconds": 30})
+    assert (tasks["a"].state, tasks["a"].status, tasks["a"].tries) == ("TIMEDOUT", None, tries)
+
+
+@pytest.mark.parametrize(
+    ("run_if", "bad", "state"),
+    [
+        ("ALL_SUCCESS", 0, "SUCCESS"),
+        ("ALL_SUCCESS", 1, "UPSTREAM_FAILED"),
+        ("NONE_FAILED", 1, "UPSTREAM_FAILED"),
+        ("ALL_DONE", 2, "SUCCESS"),
+        ("AT_LEAST_ONE_SUCCESS", 1, "SUCCESS"),
+        ("AT_LEAST_ONE_SUCCESS", 2, "UPSTREAM_FAILED"),
+        ("AT_LEAST_ONE_FAILED", 0, "EXCLUDED"),
+        ("AT_LEAST_ONE_FAILED", 1, "SUCCESS"),
+        ("ALL_FAILED", 1, "EXCLUDED"),
+        ("ALL_FAILED", 2, "SUCCESS"),
+    ],
+)
+def test_run_if(scripts: Path, run_if: str, bad: int, state: str) -> None:
+    job = {"tasks": [wheel("c", "a", "b", run_if=run_if), wheel("a"), wheel("b")]}
+    plan: dict[str, Any] = {key: {"fails": 9} for key in "ab"[:bad]}
+    assert run(job, scripts, **plan)["c"].state == state
+
+
+@pytest.mark.parametrize(
+    ("left", "op", "right", "outcome"),
+    [
+        ("12.0", "EQUAL_TO", "12", "false"),
+        ("true", "NOT_EQUAL", "true", "false"),
+        ("12.0", "GREATER_THAN_OR_EQUAL", "12", "true"),
+        ("9", "LESS_THAN", "10", "true"),
+    ],
+)
+def test_a_branch_left_out_counts_as_success_where_branches_meet(
+    scripts: Path, left: str, op: str, right: str, outcome: str
+) -> None:
+    decide = {"task_key": "if", "condition_task": {"op": op, "left": left, "right": right}}
+    yes, no = wheel("yes", "if"), wheel("no", "if")
+    yes["depends_on"][0]["outcome"], no["depends_on"][0]["outcome"] = "true", "false"
+    job = {"tasks": [decide, yes, no, wheel("after", "yes", "no")]}
+    tasks = run(job, scripts)
+    assert tasks["if"].outcome == outcome
+    wanted = ("SUCCESS", "EXCLUDED") if outcome == "true" else ("EXCLUDED", "SUCCESS")
+    assert (tasks["yes"].state, tasks["no"].state) == wanted
+    assert tasks["after"].state == "SUCCESS"
+
+
+def test_what_the_runner_does_not_know_it_refuses(scripts: Path) -> None:
+    with pytest.raises(NotImplementedError, match="neither a condition nor a wheel"):
+        run({"tasks": [{"task_key": "a", "notebook_task": {}}]}, scripts)
+    with pytest.raises(NotImplementedError, match="without end"):
+        run({"tasks": [wheel("a", max_retries=-1)]}, scripts)
