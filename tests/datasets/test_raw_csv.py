@@ -48,6 +48,12 @@ def test_no_file(tmp_path: Path) -> None:
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
         (b'a,b\n1,2\n1,2,3,4\n"', "is no CSV file"),
+        (b"a,b\n1,2\n3,4\n5,6,7\n", "Expected 2 fields in line 4, saw 3"),
+        (b"a,b\n1,2\n3,4,\n", "Expected 2 fields in line 3, saw 3"),
+        (b"a,b\n1,2,9\n3,4\n", "more cells than columns: 1, the first is row 1 "),
+        (b"a,b\n1,2,\n3,4,5\n6,7,8\n", "more cells than columns: 2, the first is row 2 "),
+        (b"a;b\n1;2,9\n", "load_args.sep"),
+        (b"a,b\n1,2,,\n3,4,,5\n", "more cells than columns: 1, the first is row 2 "),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
@@ -55,6 +61,27 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) 
     path.write_bytes(content)
     assert words in message(path)
     assert str(path) in message(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1,02\n,x\n",
+        "a,b\n1,02,\n,x,\n",
+        "a,b\n1,02,\n,x\n",
+        "a,b\n1,02,,\n,x,,\n",
+        "a,b,\n1,02,\n,x,\n",
+    ],
+)
+def test_a_comma_at_the_end_of_rows_is_harmless(tmp_path: Path, content: str) -> None:
+    frame = load(tmp_path / "r.csv", content.encode())
+    expected = pd.DataFrame({"a": ["1", ""], "b": ["02", "x"]}, dtype="str")
+    pd.testing.assert_frame_equal(frame[["a", "b"]], expected)
+
+
+def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
+    frame = load(tmp_path / "r.csv", b"a,b\n")
+    assert (list(frame.columns), len(frame)) == (["a", "b"], 0)
 
 
 def test_frames_are_streamed_into_one_file(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ _GET_THE_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "
     "kedro run --pipelines synthetic."
 )
+_MEND_ROWS = (
+    "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
+    "of raw_characters if something else parts the cells (docs/own-data.md)."
+)
 
 
 class RawCSVDataset(CSVDataset):  # type: ignore[misc]
@@ -22,11 +26,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     length is written in bounded memory. Faults of the file end in one `ProjectError`.
     """
 
-    DEFAULT_LOAD_ARGS: dict[str, Any] = {  # noqa: RUF012
-        "dtype": "str",
-        "keep_default_na": False,
-        "index_col": False,  # else a comma at the end of every row shifts all columns
-    }
+    DEFAULT_LOAD_ARGS: dict[str, Any] = {"dtype": "str", "keep_default_na": False}  # noqa: RUF012
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False, "lineterminator": "\n"}  # noqa: RUF012
 
     def load(self) -> pd.DataFrame:
@@ -36,13 +36,14 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             A frame of strings, with the columns as the file names them.
 
         Raises:
-            ProjectError: The file is missing, empty, not UTF-8 or no CSV.
+            ProjectError: The file is missing, empty, not UTF-8 or no CSV, or has rows with more
+                cells than there are columns.
         """
         path = Path(str(self._filepath))
         if not path.is_file():
             raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
         try:
-            return cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
+            frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
             raise ProjectError(f"{path} is empty. {_GET_THE_FILE}") from error
         except UnicodeDecodeError as error:
@@ -52,7 +53,10 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
                 "raw_characters in conf/base/processing/catalog.yml."
             ) from error
         except pd.errors.ParserError as error:
-            raise ProjectError(f"{path} is no CSV file: {error}. {_GET_THE_FILE}") from error
+            raise ProjectError(
+                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {_GET_THE_FILE}"
+            ) from error
+        return frame if "index_col" in self._load_args else _below_its_header(frame, path)
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears when the last one is written."""
@@ -60,3 +64,21 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             for number, frame in enumerate(data):
                 frame.to_csv(file, header=number == 0, **self._save_args)
         self._invalidate_cache()
+
+
+def _below_its_header(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Put cells back that pandas takes for row names: the first ones, where rows have too many.
+
+    `index_col=False` would not do: with it pandas drops the last cells, whatever is in them.
+    """
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    cells = pd.concat([frame.index.to_frame(index=False), frame.reset_index(drop=True)], axis=1)
+    width = len(frame.columns)
+    lost = (cells.iloc[:, width:] != "").any(axis=1)  # a comma at the end of a row loses nothing
+    if lost.any():
+        raise ProjectError(
+            f"{path} has rows with more cells than columns: {lost.sum():,}, the first is row "
+            f"{lost.argmax() + 1:,} below the header. {_MEND_ROWS}"
+        )
+    return cells.iloc[:, :width].set_axis(frame.columns, axis=1)
