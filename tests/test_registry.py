@@ -75,6 +75,18 @@ def test_a_champion_whose_files_are_gone(logged: LoggedModel, tmp_path: Path) ->
     assert "make clean" in str(fault.value)
 
 
+def test_a_fault_without_words_is_named_by_its_type(
+    logged: LoggedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    registry.move_alias(NAME, "champion", register(logged))
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", fail)
+    with pytest.raises(ProjectError, match=r"cannot be loaded \(ZeroDivisionError\)"):
+        registry.find(NAME, "champion")
+
+
 def test_records_of_any_form_are_scored(logged: LoggedModel, model: CharacterModel) -> None:
     registry.move_alias(NAME, "champion", register(logged))
     champion = registry.find(NAME, "champion")

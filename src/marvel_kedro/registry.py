@@ -147,8 +147,9 @@ def _load(name: str, version: str, alias: str) -> Any:  # noqa: ANN401 - MLflow'
     except Exception as error:  # the code that a version carries may raise anything
         if str(error).startswith("API request to"):  # the server's fault, not the files'
             raise
+        fault = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ProjectError(
             f"Version {version} of the model '{name}' has the alias '{alias}', but its files "
-            f"cannot be loaded ({str(error).splitlines()[0]}). If the project's folder was moved, "
+            f"cannot be loaded ({fault}). If the project's folder was moved, "
             "or mlartifacts deleted, bring it back; or forget all versions and runs: make clean."
         ) from error
