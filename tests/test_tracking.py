@@ -1,3 +1,5 @@
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -102,6 +104,26 @@ def test_a_store_is_made_once_and_left_alone(tmp_path: Path) -> None:
     client.create_experiment("mine")
     tracking.make_store(uri)
     assert client.get_experiment_by_name("mine")
+
+
+@pytest.mark.parametrize("made_meanwhile", [False, True])
+def test_a_store_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made_meanwhile: bool
+) -> None:
+    target = tmp_path / "mlflow.db"
+
+    def link(*_: Path) -> None:
+        if made_meanwhile:
+            target.write_text("another process's")
+        raise OSError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    tracking.make_store(f"sqlite:///{target}")
+    assert list(tmp_path.iterdir()) == [target]
+    if made_meanwhile:
+        assert target.read_text() == "another process's"
+    else:
+        assert MlflowClient(f"sqlite:///{target}").search_experiments()
 
 
 def test_without_git_there_are_no_git_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

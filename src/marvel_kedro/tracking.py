@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +68,11 @@ def make_store(uri: str) -> None:
     partial = partial_of(target)
     try:
         MlflowClient(f"sqlite:///{partial.as_posix()}").search_experiments(max_results=1)
-        with suppress(FileExistsError):
+        try:
             os.link(partial, target)
+        except OSError:  # the name is taken, or the file system has no hard links
+            if not os.path.lexists(target):  # a rename would overwrite it
+                partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
 
