@@ -3,8 +3,11 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support import Project
+
+from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
 
 @pytest.fixture
@@ -67,6 +70,42 @@ def test_made_up_rows_never_overwrite_a_file_that_somebody_brought(
     said = refused(project, "--pipelines", "synthetic")
     assert "Move it away first" in said
     assert project.raw.read_bytes() == real_sample_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "not of its making"),
+        (b"PageID\n1\n", "not of its making"),
+        (b"", "cannot be read"),
+        (b"PageID,URL\n\xe9,x\n", "cannot be read"),
+        (b'PageID,URL\n"', "cannot be read"),
+        (b"PageID,URL\n1,2,3\n", "cannot be read"),
+    ],
+)
+def test_made_up_rows_never_overwrite_what_is_not_theirs(
+    project: Project, content: bytes, fault: str
+) -> None:
+    project.raw.write_bytes(content)
+    said = refused(project, "--pipelines", "synthetic")
+    assert "Move it away first" in said
+    assert fault in said
+    assert project.raw.read_bytes() == content
+
+
+def test_one_row_tells_who_made_a_file(filled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A raw file may be larger than memory."""
+    read: list[int] = []
+    load = RawCSVDataset.load
+
+    def counting(dataset: RawCSVDataset) -> pd.DataFrame:
+        frame: pd.DataFrame = load(dataset)
+        read.append(len(frame))
+        return frame
+
+    monkeypatch.setattr(RawCSVDataset, "load", counting)
+    filled.run("synthetic", synthetic={"rows": 200})
+    assert read == [1]
 
 
 def test_made_up_rows_may_be_made_anew(filled: Project) -> None:

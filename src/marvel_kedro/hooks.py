@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from omegaconf import OmegaConf
@@ -15,6 +15,10 @@ from marvel_kedro import run_checks, tracking
 from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
+_WOULD_OVERWRITE = (
+    "The pipeline `synthetic` would overwrite the raw file (raw_characters), which {}. "
+    "Move it away first."
+)
 
 
 class ProjectHooks:
@@ -56,14 +60,21 @@ class ProjectHooks:
         """Refuse to write made-up rows over a file that somebody brought."""
         if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
             return
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
         from marvel_kedro.pipelines.synthetic.nodes import is_synthetic  # noqa: PLC0415
 
-        raw = catalog.load("raw_characters")
-        if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
-            raise ProjectError(
-                "The raw file (raw_characters) was not made by the pipeline `synthetic`, which "
-                "would overwrite it. Move it away first."
+        dataset: Any = catalog.get("raw_characters")
+        try:  # one row tells, and the file may be larger than memory
+            raw = (
+                pd.DataFrame(**dataset.preview(nrows=1))
+                if hasattr(dataset, "preview")
+                else catalog.load("raw_characters")
             )
+        except DatasetError as error:
+            raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
+        if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
+            raise ProjectError(_WOULD_OVERWRITE.format("is not of its making"))
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def make_missing_raw_file(

@@ -44,6 +44,7 @@ def test_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (b"", "move it away: kedro run then makes synthetic rows"),
         (b"", "is empty"),
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),

@@ -13,6 +13,10 @@ _GET_THE_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "
     "kedro run --pipelines synthetic."
 )
+_BETTER_FILE = (
+    "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
+    "run then makes synthetic rows."
+)
 _MEND_ROWS = (
     "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
     "of raw_characters if something else parts the cells (docs/own-data.md)."
@@ -45,7 +49,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
         try:
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
-            raise ProjectError(f"{path} is empty. {_GET_THE_FILE}") from error
+            raise ProjectError(f"{path} is empty. {_BETTER_FILE}") from error
         except UnicodeDecodeError as error:
             raise ProjectError(
                 f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
@@ -54,7 +58,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             ) from error
         except pd.errors.ParserError as error:
             raise ProjectError(
-                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {_GET_THE_FILE}"
+                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {_BETTER_FILE}"
             ) from error
         return frame if "index_col" in self._load_args else _below_its_header(frame, path)
 
