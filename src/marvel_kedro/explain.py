@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 
 from marvel_kedro.errors import ProjectError, without_password
 
@@ -85,12 +86,37 @@ def _from_libraries(fault: BaseException) -> str | None:
     from yaml import YAMLError  # noqa: PLC0415 - for commands
 
     if isinstance(fault, (OmegaConfBaseException, YAMLError)):
-        return f"The configuration in conf/ cannot be read: {fault}"
+        return f"The configuration in conf/ cannot be read: {fault}{_in_file(fault)}"
     if isinstance(fault, ModuleNotFoundError):
         return f"The package {fault.name} is needed for this and not installed: pip install it."
     if _raised_in(fault) == "kedro":
         return f"{without_password(str(fault))}\nkedro --verbose run shows where."
     return None
+
+
+def _in_file(fault: Exception) -> str:
+    """The file it is about: most faults do not name it, since Kedro reads text and merges files."""
+    from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
+
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    files = sorted((project / "conf").rglob("*.y*ml"))
+    unnamed = [str(file) for file in files if str(file) not in str(fault) and _has(file, fault)]
+    return f"\nMend {', '.join(unnamed)}" if unnamed else ""
+
+
+def _has(file: Path, fault: Exception) -> bool:
+    """Whether the file on its own has the same fault."""
+    from omegaconf import OmegaConf  # noqa: PLC0415 - for commands
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415 - for commands
+    from yaml import YAMLError  # noqa: PLC0415 - for commands
+
+    try:
+        OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    except YAMLError:
+        return isinstance(fault, YAMLError)
+    except (OmegaConfBaseException, OSError, ValueError) as own:
+        return str(own) == str(fault)
+    return False
 
 
 def _raised_in(fault: BaseException) -> str:

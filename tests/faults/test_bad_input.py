@@ -1,5 +1,6 @@
 """Bad input through the door that users take: one message, and nothing changes."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -177,17 +178,32 @@ def test_words_that_mean_nothing(filled: Project, words: list[str], said: str) -
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
+    ("file", "content", "words"),
     [
-        ("base/training/parameters.yml", "training: {fit: [1"),
-        ("local/parameters.yml", "training:\n\tfit: 1"),
-        ("base/processing/parameters.yml", "processing: ${globals:nothing_of_that_name}"),
-        ("local/catalog.yml", "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"),
+        ("base/training/parameters.yml", "training: {fit: [1", "Invalid YAML"),
+        ("local/parameters.yml", "training:\n\tfit: 1", "Invalid YAML"),
+        ("local/parameters.yml", "training: 1\ntraining: 2", "duplicate key training"),
+        ("local/parameters.yml", "training: *nothing", "undefined alias"),
+        ("base/processing/parameters.yml", "processing: ${globals:nothing}", "key 'nothing'"),
+        ("local/parameters.yml", "serving:\n  scored_at: [1, '${nothing}']", "key 'nothing'"),
+        ("local/catalog.yml", "characters: {filepath: '${nothing}'}", "key 'nothing'"),
     ],
 )
-def test_configuration_that_cannot_be_read(filled: Project, file: str, content: str) -> None:
-    (filled.path / "conf" / file).write_text(content)
-    says(filled.cli())
+def test_configuration_that_cannot_be_read(
+    filled: Project, file: str, content: str, words: str
+) -> None:
+    path = filled.path / "conf" / file
+    path.write_text(content)
+    outcome = filled.cli()
+    says(outcome, words)
+    assert re.findall(r"/\S+\.yml", outcome.output) == [str(path)]
+    assert untouched(filled)
+
+
+def test_a_dataset_of_no_type(filled: Project) -> None:
+    entry = "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"
+    (filled.path / "conf/local/catalog.yml").write_text(entry)
+    says(filled.cli(), "'raw_characters'", "'NoSuchDataset'")
     assert untouched(filled)
 
 
