@@ -31,6 +31,18 @@ def make_raw(path: Path, seed: int) -> None:
     )
 
 
+def start(project: Project, output: int) -> subprocess.Popen[str]:
+    """Start `kedro run` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run"],
+        cwd=project.path,
+        env=clean_environment(),
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def digests(project: Project) -> dict[str, str]:
     return {name: digest(project.table(name)) for name in TABLES}
 
@@ -115,13 +127,7 @@ def test_killed_while_the_store_is_made(
     """MLflow cannot go on from tables that a kill left half-made."""
     shutil.copy(synthetic_path, project.raw)
     (project.path / "mlflow.db").unlink()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kedro", "run"],
-        cwd=project.path,
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start(project, subprocess.DEVNULL)
     while not list(project.path.glob(".mlflow.db.*.partial")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -138,14 +144,7 @@ def test_killed_while_the_store_is_made(
 @pytest.mark.parametrize("node", ["read_source", "fit_model", "write_model_card"])
 def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
     shutil.copy(synthetic_path, project.raw)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kedro", "run"],
-        cwd=project.path,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(project, subprocess.PIPE)
     assert process.stdout
     output = ""
     for line in process.stdout:
