@@ -13,10 +13,16 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals
 
 
 def to_pandas(frame: IntoFrame) -> pd.DataFrame:
-    """Collect a frame of any engine; a pandas frame is handed back as it is."""
+    """Collect a table of any engine.
+
+    Returns:
+        The rows in the order of `page_id`, since engines give them in any; text as pandas' `str`.
+    """
     if isinstance(frame, pd.DataFrame):
-        return frame
-    return lazily(frame).lazy().collect("pandas").to_native()
+        rows = frame
+    else:  # by way of Arrow, as Parquet files are read: the same types, and nulls stay nulls
+        rows = lazily(frame).lazy().collect("pyarrow").to_native().to_pandas()
+    return rows.sort_values("page_id", ignore_index=True)
 
 
 def digest(frame: pd.DataFrame) -> str:

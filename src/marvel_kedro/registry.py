@@ -1,6 +1,7 @@
 """The model registry: versions, and the aliases `champion` and `challenger`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -45,6 +46,7 @@ class RegisteredModel:
         data_source: What it was trained on.
         split: Which rows it was trained on, and which it has not seen; None if nobody noted it.
         pyfunc: The loaded model.
+        folder: Its files.
     """
 
     name: str
@@ -52,6 +54,12 @@ class RegisteredModel:
     data_source: Source
     split: SplitOptions | None
     pyfunc: Any
+    folder: Path
+
+    @property
+    def input_columns(self) -> list[str]:
+        """The columns that the model takes."""
+        return list(self.pyfunc.metadata.get_input_schema().input_names())
 
     def predict(self, records: pd.DataFrame) -> pd.DataFrame:
         """Score raw records; one row of `prediction` and `probability` a record."""
@@ -93,6 +101,7 @@ def find(name: str, alias: str) -> RegisteredModel | None:
     if version is None:
         return None
     tags = version.tags
+    folder, pyfunc = _load(name, str(version.version), alias)
     return RegisteredModel(
         name=name,
         version=str(version.version),
@@ -100,7 +109,8 @@ def find(name: str, alias: str) -> RegisteredModel | None:
         split=SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
         if "split_by" in tags
         else None,
-        pyfunc=_load(name, str(version.version), alias),
+        pyfunc=pyfunc,
+        folder=folder,
     )
 
 
@@ -141,9 +151,11 @@ def _has_files(version: ModelVersion) -> bool:
     return True
 
 
-def _load(name: str, version: str, alias: str) -> Any:  # noqa: ANN401 - MLflow's pyfunc
+def _load(name: str, version: str, alias: str) -> tuple[Path, Any]:
+    """Fetch the files of a version, and load the model in them."""
     try:
-        return mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+        return folder, mlflow.pyfunc.load_model(str(folder))
     except Exception as error:  # the code that a version carries may raise anything
         if str(error).startswith("API request to"):  # the server's fault, not the files'
             raise

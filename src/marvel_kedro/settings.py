@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 from omegaconf.resolvers import oc
 
+from marvel_kedro import catalog_entries
+from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
 from marvel_kedro.local_files import write_files_whole
 
-HOOKS = (ProjectHooks(),)
+# The last one's hooks are called first: the session is there before anything asks for a table.
+HOOKS = (ProjectHooks(), LakehouseHooks())
 
 # Nobody is told of a run, as .telemetry says; MLflow asks this variable alone.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -26,6 +29,7 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     "custom_resolvers": {
         "oc.env": oc.env,
+        "table": catalog_entries.table,
         "git_sha": lambda: None,  # the hook knows it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },

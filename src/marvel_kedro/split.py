@@ -60,6 +60,11 @@ def _with_crc32(frame: nw.LazyFrame[Any], column: str, *, into: str) -> nw.LazyF
 
         checksums = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
         return lazily(native.with_columns(checksums.alias(into)))
+    if frame.implementation.is_spark_like():
+        from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
+
+        text = sql.coalesce(sql.col(column), sql.lit(""))
+        return lazily(native.withColumn(into, sql.crc32(text)))
     raise TypeError(f"No CRC-32 for frames of {frame.implementation}.")
 
 

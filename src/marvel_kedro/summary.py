@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from narwhals.typing import IntoFrame
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
+from marvel_kedro.frames import lazily
 from marvel_kedro.pipelines.training.plots import NAMES
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
@@ -92,10 +95,14 @@ def _gate(promotion: dict[str, Any]) -> str:
     return f"{verdict}\n{promotion['reason']}."
 
 
-def _predictions(predictions: pd.DataFrame) -> str:
-    alive = (predictions["prediction"] == "Alive").mean()
-    version = predictions["model_version"].iloc[0]
-    return f"{len(predictions):,} characters scored by version {version}, {alive:.0%} Alive"
+def _predictions(predictions: IntoFrame) -> str:
+    """Counted where the table is: it may be long."""
+    alive = (nw.col("prediction") == "Alive").cast(nw.Int64)
+    counts = lazily(predictions).select(
+        nw.len().alias("rows"), alive.mean().alias("alive"), nw.col("model_version").max()
+    )
+    ((rows, share, version),) = counts.lazy().collect().iter_rows()
+    return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
 def _next(made: set[str]) -> Table:

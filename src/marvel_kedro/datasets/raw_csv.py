@@ -13,7 +13,7 @@ _GET_THE_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "
     "kedro run --pipelines synthetic."
 )
-_BETTER_FILE = (
+BETTER_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
     "run then makes synthetic rows."
 )
@@ -43,13 +43,11 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             ProjectError: The file is missing, empty, not UTF-8 or no CSV, or has rows with more
                 cells than there are columns.
         """
-        path = Path(str(self._filepath))
-        if not path.is_file():
-            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
+        path = self._existing_file()
         try:
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
-            raise ProjectError(f"{path} is empty. {_BETTER_FILE}") from error
+            raise ProjectError(f"{path} is empty. {BETTER_FILE}") from error
         except UnicodeDecodeError as error:
             raise ProjectError(
                 f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
@@ -58,9 +56,15 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             ) from error
         except pd.errors.ParserError as error:
             raise ProjectError(
-                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {_BETTER_FILE}"
+                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {BETTER_FILE}"
             ) from error
         return frame if "index_col" in self._load_args else _below_its_header(frame, path)
+
+    def _existing_file(self) -> Path:
+        path = Path(str(self._filepath))
+        if not path.is_file():
+            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
+        return path
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears when the last one is written."""

@@ -33,6 +33,9 @@ Category = Literal["identity", "gender", "marital_status", "universe", "teams", 
 NOT_NEEDED = {"URL", "Creators"}
 MEASUREMENTS = ("height", "weight")
 
+# Python's idea of whitespace, spelt out: each engine has another.
+WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+
 # Metres and kilograms in plain decimals; `1,80`, `inf`, `-1` and `6 ft` are none.
 _PLAIN_NUMBER = r"^[0-9]{1,6}(?:\.[0-9]+)?$"
 
@@ -71,7 +74,7 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
     check_columns(present)
     texts = frame.select(
         (
-            nw.col(source).cast(nw.String).str.strip_chars()
+            nw.col(source).cast(nw.String).str.strip_chars(WHITESPACE)
             if source in present
             else nw.lit(None, dtype=nw.String)
         ).alias(name)

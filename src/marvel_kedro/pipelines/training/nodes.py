@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
@@ -71,7 +72,7 @@ def score_test_set(
     Returns:
         One row a test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
         probability of Alive by `candidate`, `logistic_regression`, `always_alive`, `champion`
-        (NaN for rows that the champion was trained on, having been made with another split).
+        (NaN without one, and for rows that it was trained on, having been made with another split).
 
     Raises:
         ProjectError: The test set is empty.
@@ -90,7 +91,7 @@ def score_test_set(
         always_alive=baselines.always_alive(train),
     )
     if reigning_champion is None:
-        return scores
+        return scores.assign(champion=np.nan)
     champion = reigning_champion.predict(test)["probability"]
     return scores.assign(champion=champion.where(_is_new_to(reigning_champion, test)))
 
@@ -101,7 +102,7 @@ def evaluate_models(
     """Measure every model on the test set, overall and by slice, each figure with its interval."""
     return evaluation.evaluate(
         test_scores["alive"].to_numpy(),
-        {name: test_scores[name].to_numpy() for name in SCORES if name in test_scores},
+        {name: test_scores[name].to_numpy() for name in SCORES},
         test_scores[list(evaluation.SLICES)],
         options.evaluation,
         candidate.threshold,

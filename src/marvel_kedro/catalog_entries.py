@@ -1,0 +1,41 @@
+"""One short line a table in the catalog, whatever a table is in the environment."""
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+
+def table(name: str, folder: str, contract: str, frame: str = "spark") -> dict[str, Any]:
+    """Make the catalog entry of a table: the global `table`, filled in.
+
+    `characters: ${table:characters, 03_primary, Characters}` in the base environment is the entry
+    of the same table in every other one.
+
+    Args:
+        name: The table.
+        folder: Its folder below `data`; without the number it is the layer that kedro-viz shows.
+        contract: The class of its contract in `schemas.py`.
+        frame: `spark`, or `pandas` for a small result that nodes take and give in pandas, where
+            the environment has Spark.
+    """
+    template = OmegaConf.create({"table": "${globals:table}"})
+    words = {
+        "name": name,
+        "folder": folder,
+        "layer": folder.partition("_")[2],
+        "contract": contract,
+        "frame": frame,
+    }
+    filled: dict[str, Any] = _fill(OmegaConf.to_container(template, resolve=True), words)
+    return filled["table"]
+
+
+def _fill(entry: Any, words: dict[str, str]) -> Any:  # noqa: ANN401 - a piece of YAML
+    if isinstance(entry, dict):
+        return {key: _fill(value, words) for key, value in entry.items()}
+    if isinstance(entry, list):
+        return [_fill(value, words) for value in entry]
+    if isinstance(entry, str):
+        for word, value in words.items():
+            entry = entry.replace(f"{{{word}}}", value)
+    return entry

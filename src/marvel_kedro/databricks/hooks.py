@@ -1,0 +1,123 @@
+"""What a run on a lakehouse needs around it; in other environments nothing of it happens."""
+
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from marvel_kedro.databricks.tables import Contract, Place
+
+
+class LakehouseHooks:
+    """Starts and stops the session, and looks after tables when they are loaded and saved."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """See whether the environment keeps its tables in a lakehouse."""
+        names = context.config_loader["globals"]
+        self._place: Place | None = None
+        self._stop: Callable[[], None] = lambda: None
+        if "catalog" not in names:
+            return
+        from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
+
+        self._engine = names["engine"]
+        self._place = tables.place_from(names, context.project_path)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Start the session and show it the tables."""
+        if self._place is None:
+            return
+        from marvel_kedro.databricks import session, tables  # noqa: PLC0415
+
+        self._catalog = catalog
+        self._checked: set[tuple[str, int]] = set()
+        self._stop = session.start(self._engine, self._place.warehouse)
+        tables.attach(_spark(), self._place)
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
+        """Refuse a frame that is not what the table is; make the table before its first rows."""
+        contract = self._contract(dataset_name)
+        if contract is None or self._place is None:
+            return
+        from marvel_kedro.databricks import tables  # noqa: PLC0415
+
+        spark, place = _spark(), self._place
+        there = None
+        if spark.catalog.tableExists(place.full_name(dataset_name)):
+            there = spark.table(place.full_name(dataset_name)).dtypes
+        columns = tables.columns_of(data, contract)
+        tables.check_columns(dataset_name, columns, contract, there, place)
+        if there is None:
+            tables.create(spark, dataset_name, columns, contract, place)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Comment the columns, and note the version that was written."""
+        contract = self._contract(dataset_name)
+        if contract is None or self._place is None:
+            return
+        from marvel_kedro.databricks import tables  # noqa: PLC0415
+
+        tables.comment(_spark(), dataset_name, contract, self._place)
+        _note("written", dataset_name, tables.version(_spark(), dataset_name, self._place))
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
+        """Hold the table against its contract, once a version, and note the version."""
+        contract = self._contract(dataset_name)
+        if contract is None or self._place is None:
+            return
+        from marvel_kedro.databricks import tables  # noqa: PLC0415
+
+        version = tables.version(_spark(), dataset_name, self._place)
+        if (dataset_name, version) in self._checked:
+            return
+        tables.check_rows(dataset_name, data, contract)
+        self._checked.add((dataset_name, version))
+        _note("read", dataset_name, version)
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Stop what was started, after the summary has been read from the tables."""
+        self._end()
+
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self) -> None:
+        """Stop what was started."""
+        self._end()
+
+    def _end(self) -> None:
+        stop, self._stop = self._stop, lambda: None
+        stop()
+
+    def _contract(self, dataset_name: str) -> "Contract | None":
+        if self._place is None:
+            return None
+        dataset = self._catalog.get(dataset_name)
+        name = (getattr(dataset, "metadata", None) or {}).get("contract")
+        if name is None:
+            return None
+        from marvel_kedro.databricks.tables import Contract  # noqa: PLC0415
+
+        return Contract.named(name)
+
+
+def _spark() -> Any:  # noqa: ANN401 - a session, classic or remote
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+    return SparkSession.builder.getOrCreate()
+
+
+def _note(what: str, table: str, version: int) -> None:
+    """Tag the run with the Delta version of a table."""
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    if mlflow.active_run():
+        mlflow.set_tag(f"delta.{what}.{table}", str(version))

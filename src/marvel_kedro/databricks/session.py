@@ -1,0 +1,168 @@
+"""The Spark session of a run: the one that is there, or one that is started and stopped again."""
+
+import importlib.util
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from marvel_kedro.errors import ProjectError
+
+logger = logging.getLogger(__name__)
+
+Engine = Literal["sail", "spark"]
+
+CONNECT_SECONDS = 5.0
+_DEFAULT_PORT = 15002  # of Spark Connect
+_JAVA = (17, 21)  # what Spark 4.1 runs on
+_DELTA = "io.delta:delta-spark_4.1_2.13:4.3.1"
+
+SPARK_SETTINGS = {
+    "spark.jars.packages": _DELTA,
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # With the 200 and 50 that a cluster has, a small table takes seconds.
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.session.timeZone": "UTC",
+    # Without Arrow a pandas null becomes the text `nan`.
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.driver.memory": "3g",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+}
+"""A local Spark with Delta that suits a laptop."""
+
+
+def start(engine: Engine, scratch: Path) -> Callable[[], None]:
+    """Make sure that `SparkSession.builder.getOrCreate()` gives a session.
+
+    On Databricks there is one. Else the server that SPARK_REMOTE names is used; else Sail is
+    started in this process, or Spark, if `engine` asks for it. `SPARK_REMOTE=local[2]` is Spark in
+    this process behind Spark Connect.
+
+    Args:
+        engine: What to start where there is no session.
+        scratch: A folder for what a local Spark leaves behind.
+
+    Returns:
+        What ends the session, and the server if one was started here.
+
+    Raises:
+        ProjectError: It cannot be started or reached; the message says what to do.
+    """
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return lambda: None
+    _refuse_databricks_connect()
+    _need_package("pyspark")
+    # Workers would otherwise run whatever `python3` is.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    remote = os.environ.get("SPARK_REMOTE", "")
+    if remote.startswith("local"):
+        return _start_spark(scratch, remote=remote)
+    if remote:
+        _check_reachable(remote)
+        return _end_session
+    return _start_spark(scratch) if engine == "spark" else _start_sail()
+
+
+def _start_sail() -> Callable[[], None]:
+    _need_package("pysail")
+    os.environ.setdefault("RUST_LOG", "error")
+    from pysail.spark import SparkConnectServer  # noqa: PLC0415 - only where Sail is used
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    _, port = server.listening_address
+    os.environ["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}"
+
+    def stop() -> None:
+        _end_session()  # first: it would look for the server for minutes
+        server.stop()
+        os.environ.pop("SPARK_REMOTE", None)
+
+    return stop
+
+
+def _start_spark(scratch: Path, remote: str | None = None) -> Callable[[], None]:
+    _check_java()
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+    settings = SPARK_SETTINGS | {
+        "spark.sql.warehouse.dir": str(scratch / "spark"),
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch / 'derby'}",
+    }
+    builder = SparkSession.builder
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    logger.info("Starting Apache Spark; the first start fetches Delta's jars.")
+    session = (builder.remote(remote) if remote else builder.master("local[*]")).getOrCreate()
+    return session.stop
+
+
+def _end_session() -> None:
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+    session = SparkSession.getActiveSession()
+    if session:
+        with suppress(Exception):  # a server that has died has nothing to end
+            session.stop()
+
+
+def _need_package(name: str) -> None:
+    if importlib.util.find_spec(name) is None:
+        raise ProjectError(
+            f"The environment `lakehouse` needs {name}: make lakehouse installs it, or "
+            'pip install "marvel-kedro[spark]".'
+        )
+
+
+def _refuse_databricks_connect() -> None:
+    """Refuse a package that takes Spark's place, and every session with it to a workspace."""
+    with suppress(ModuleNotFoundError):
+        if importlib.util.find_spec("databricks.connect"):
+            raise ProjectError(
+                "databricks-connect is installed: it replaces pyspark and would send every table "
+                "to a workspace. pip uninstall databricks-connect pyspark, then make lakehouse."
+            )
+
+
+def _check_reachable(remote: str) -> None:
+    """Fail within seconds where pyspark would try for minutes."""
+    address = urlsplit(remote.partition(";")[0])
+    host, port = address.hostname, address.port or _DEFAULT_PORT
+    try:
+        socket.create_connection((str(host), port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ProjectError(
+            f"Nothing answers at SPARK_REMOTE, which is sc://{host}:{port} ({error}). Start that "
+            "server, correct the address, or unset SPARK_REMOTE to use Sail."
+        ) from error
+
+
+def _check_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java: Any = Path(home) / "bin" / "java" if home else shutil.which("java")
+    remedy = (
+        f"Install Java {_JAVA[0]} or {_JAVA[1]} and set JAVA_HOME, or leave MARVEL_ENGINE out: "
+        "Sail needs no Java."
+    )
+    if not java or not Path(java).exists():
+        place = f"JAVA_HOME={home}" if home else "the PATH"
+        raise ProjectError(f"Apache Spark needs Java, and there is none in {place}. {remedy}")
+    said = subprocess.run(  # noqa: S603 - the java that Spark would start
+        [str(java), "-version"], capture_output=True, text=True, check=False
+    ).stderr
+    found = re.search(r'version "(\d+)', said)
+    if found is None or int(found[1]) not in _JAVA:
+        version = found[1] if found else "no version"
+        raise ProjectError(f"Apache Spark 4.1 needs Java 17 or 21; {java} is {version}. {remedy}")

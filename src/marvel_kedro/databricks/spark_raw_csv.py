@@ -1,0 +1,45 @@
+"""The raw file, read by the engine."""
+
+from typing import Any
+
+from kedro_datasets._typing import TablePreview
+from pyspark.sql import DataFrame, SparkSession
+
+from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset
+from marvel_kedro.errors import ProjectError
+
+_OPTIONS: dict[str, bool | str] = {
+    "header": True,
+    "multiLine": True,
+    "escape": '"',
+    # By default Spark would drop the cells of a long row, and make up those of a short one.
+    "mode": "FAILFAST",
+}
+
+
+class SparkRawCSVDataset(RawCSVDataset):
+    """A CSV file of text that Spark reads lazily; it is written as `RawCSVDataset` writes it.
+
+    Of `load_args` Spark takes `sep` and `encoding`.
+    """
+
+    def load(self) -> DataFrame:  # type: ignore[override]
+        """Read the file, once rows are asked for.
+
+        Returns:
+            A frame of text, with the columns as the file names them; an empty cell is null.
+
+        Raises:
+            ProjectError: The file is missing or empty.
+        """
+        path = self._existing_file()
+        if not path.stat().st_size:
+            raise ProjectError(f"{path} is empty. {BETTER_FILE}")
+        given = {key: self._load_args[key] for key in ("sep", "encoding") if key in self._load_args}
+        reader = SparkSession.builder.getOrCreate().read.options(**_OPTIONS, **given)
+        return reader.csv(str(path.absolute()))
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Read the first rows with pandas: for that nobody needs an engine."""
+        file: Any = RawCSVDataset(filepath=str(self._filepath), load_args=self._load_args)
+        return file.preview(nrows)
