@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz ui bench lock clean
+.PHONY: help run lakehouse wheel test lint format viz ui bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/.base ## Raw file to a promoted model and predictions (ARGS="--params ..")
 	@$(BIN)/kedro run $(ARGS)
+
+lakehouse: $(VENV)/.spark ## The same on tables, with Sail (MARVEL_ENGINE=spark for Apache Spark)
+	@$(BIN)/kedro run --env lakehouse $(ARGS)
+
+wheel: $(VENV)/.base ## The wheel for jobs, in dist/, with its configuration
+	@rm -rf dist
+	@$(BIN)/hatchling build -t wheel
 
 # As many workers as threads: LightGBM's would wait for each other.
 test: export OMP_NUM_THREADS ?= 1
@@ -47,6 +54,9 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" -o requirements/base.txt pyproject.toml requirements/build.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" -o requirements/spark.txt --extra spark \
+	  -c requirements/base.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" -o requirements/dev.txt --all-extras \
 	  -c requirements/base.txt pyproject.toml
 
@@ -65,7 +75,12 @@ $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+$(VENV)/.spark: requirements/spark.txt $(VENV)/.base
+	@echo "Installing Sail and pyspark into $(VENV), a minute or two the first time .."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/spark.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.spark
 	@echo "Installing the tools for tests and views into $(VENV) .."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@

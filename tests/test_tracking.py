@@ -128,11 +128,11 @@ def test_a_store_where_there_are_no_hard_links(
 
 def test_without_git_there_are_no_git_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert tracking.git_tags(tmp_path) == {}
+    assert tracking.origin_tags(tmp_path) == {}
 
 
 def test_git_tags_name_commit_and_branch(tmp_path: Path) -> None:
-    assert tracking.git_tags(tmp_path) == {}
+    assert tracking.origin_tags(tmp_path) == {}
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@x", *words]
@@ -140,7 +140,7 @@ def test_git_tags_name_commit_and_branch(tmp_path: Path) -> None:
 
     git("init", "--initial-branch", "trunk")
     git("commit", "--allow-empty", "--message", "first")
-    assert tracking.git_tags(tmp_path) == {
+    assert tracking.origin_tags(tmp_path) == {
         "git_sha": git("rev-parse", "HEAD"),
         "git_branch": "trunk",
     }

@@ -47,7 +47,11 @@ def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:
     )[COLUMNS]
 
 
-def _on_workers(table: Any, model: RegisteredModel, scored_at: datetime) -> "DataFrame":
+def _on_workers(
+    table: Any,  # noqa: ANN401 - a Spark frame, classic or remote
+    model: RegisteredModel,
+    scored_at: datetime,
+) -> "DataFrame":
     """Send the model with the query; no worker has to reach a registry or a file of the driver."""
     from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 

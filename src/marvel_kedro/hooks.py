@@ -32,9 +32,9 @@ class ProjectHooks:
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         store = tracking.find_store(context.project_path)
-        self._git_tags = tracking.git_tags(context.project_path)
+        self._origin = tracking.origin_tags(context.project_path)
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
-        OmegaConf.register_resolver("git_sha", lambda: self._git_tags.get("git_sha"), replace=True)
+        OmegaConf.register_resolver("origin", lambda: self._origin, replace=True)
         self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
         server = context.config_loader["mlflow"].get("server", {})
         uri = server.get("mlflow_tracking_uri") or store.uri
@@ -108,7 +108,7 @@ class ProjectHooks:
         # Of an earlier session in this process: metrics would be linked to that one's model.
         mlflow.clear_active_model()
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
-        mlflow.set_tags(tracking.process_tags() | self._git_tags)
+        mlflow.set_tags(tracking.process_tags() | self._origin)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def count_nodes(self, pipeline: Pipeline) -> None:

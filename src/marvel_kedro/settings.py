@@ -30,7 +30,7 @@ CONFIG_LOADER_ARGS = {
     "custom_resolvers": {
         "oc.env": oc.env,
         "table": catalog_entries.table,
-        "git_sha": lambda: None,  # the hook knows it; kedro-viz loads the project without hooks
+        "origin": dict,  # the hook knows it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },
 }

@@ -1,5 +1,6 @@
 """The closing summary in the terminal: what came out, how good it is, what to do next."""
 
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -16,7 +17,6 @@ from marvel_kedro.frames import lazily
 from marvel_kedro.pipelines.training.plots import NAMES
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
-CARD = "data/08_reporting/model_card.html"
 
 
 def show(
@@ -45,8 +45,10 @@ def show(
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
-    for row in [*rows, ("Next", _next(made))]:
+    for row in rows:
         grid.add_row(*row)
+    if next_steps := _next(made, catalog):
+        grid.add_row("Next", next_steps)
     (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
 
 
@@ -105,10 +107,18 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
-def _next(made: set[str]) -> Table:
+def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    if "model_card" in made:
-        steps.add_row("open the model card", CARD)
-        steps.add_row("see runs and models", "make ui")
-    steps.add_row("see pipelines, tables, plots", "make viz")
-    return steps
+    card = getattr(catalog.get("model_card"), "_filepath", None) if "model_card" in made else None
+    if card:
+        steps.add_row("open the model card", _shortened(Path(card)))
+    if Path("Makefile").exists():  # a job that runs from the wheel has none
+        if "model_card" in made:
+            steps.add_row("see runs and models", "make ui")
+        steps.add_row("see pipelines, tables, plots", "make viz")
+    return steps if steps.rows else None
+
+
+def _shortened(path: Path) -> str:
+    """A path from here, if it is below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

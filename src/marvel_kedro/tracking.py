@@ -113,7 +113,25 @@ def check_reachable(uri: str) -> None:
     )
 
 
-def git_tags(project_path: Path) -> dict[str, str]:
+_TOLD = {
+    "git_sha": "MARVEL_GIT_SHA",
+    "git_branch": "MARVEL_GIT_BRANCH",
+    "job_id": "MARVEL_JOB_ID",
+    "job_run_id": "MARVEL_JOB_RUN_ID",
+    "task_run_id": "MARVEL_TASK_RUN_ID",
+}
+
+
+def origin_tags(project_path: Path) -> dict[str, str]:
+    """What made a run or a model: commit and branch, and the job if one has said so.
+
+    What a job says goes before what the checkout says, for a wheel has none.
+    """
+    told = {tag: os.environ[name] for tag, name in _TOLD.items() if os.environ.get(name)}
+    return told if "git_sha" in told else _git_tags(project_path) | told
+
+
+def _git_tags(project_path: Path) -> dict[str, str]:
     """The commit and the branch of the checkout; nothing outside one or without git."""
     tags: dict[str, str] = {}
     if shutil.which("git") is None:

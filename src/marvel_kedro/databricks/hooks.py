@@ -57,6 +57,20 @@ class LakehouseHooks:
         if there is None:
             tables.create(spark, dataset_name, columns, contract, place)
 
+    @hook_impl(specname="after_dataset_saved")
+    def tell_later_tasks(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
+        """Tell the job's later tasks whether there is a new champion."""
+        if dataset_name != "promotion":
+            return
+        from marvel_kedro.databricks import task_values  # noqa: PLC0415
+
+        task_values.set_values(
+            {
+                "promoted": str(data["promoted"]).lower(),
+                "model_version": str(data["model_version"] or ""),
+            }
+        )
+
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Comment the columns, and note the version that was written."""

@@ -25,7 +25,7 @@ class TrainingOptions(Options):
     """The section `training` of the parameters."""
 
     trained_at: AwareDatetime
-    git_sha: str | None
+    origin: dict[str, str]
     fit: fit.FitOptions
     evaluation: evaluation.EvaluationOptions
     gate: gate.GateOptions
@@ -151,6 +151,7 @@ def describe_version(
     logged_candidate: LoggedModel,
     run_tables: dict[str, dict[str, Any]],
     split: dict[str, Any],
+    options: TrainingOptions,
 ) -> dict[str, Any]:
     """Say what to register; nothing if the candidate failed an absolute check."""
     if not decision.floor_passed:
@@ -159,7 +160,7 @@ def describe_version(
     tags = version_tags(
         logged_candidate, table["data_source"], table["digest"], SplitOptions(**split)
     )
-    return {"model_uri": logged_candidate.uri, "tags": tags}
+    return {"model_uri": logged_candidate.uri, "tags": options.origin | tags}
 
 
 def promote(
@@ -236,7 +237,7 @@ def write_model_card(
         threshold=options.fit.threshold,
         confidence=options.evaluation.confidence,
         trained_at=f"{options.trained_at:%Y-%m-%d %H:%M %Z}",
-        git_sha=options.git_sha,
+        git_sha=options.origin.get("git_sha"),
     )
     markdown = model_card.render_markdown(facts, evaluation_table)
     return markdown, model_card.render_html(markdown, figures)

@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.describe_version,
-                ["decision", "logged_candidate", "run_tables", "split"],
+                ["decision", "logged_candidate", "run_tables", "split", "params:training"],
                 "candidate_version",
                 name="describe_version",
             ),

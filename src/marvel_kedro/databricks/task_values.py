@@ -1,0 +1,25 @@
+"""What a task tells the tasks after it."""
+
+import json
+import os
+from pathlib import Path
+
+
+def set_values(values: dict[str, str]) -> None:
+    """Set task values of the Databricks job, and write them where another orchestrator reads them.
+
+    Elsewhere than on Databricks they go to the JSON file that MARVEL_TASK_VALUES names, if it names
+    one. That a wheel task may set them is what the course does from a script; it was not verified.
+
+    Args:
+        values: By key; other tasks read `{{tasks.<task>.values.<key>}}`.
+    """
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        from databricks.sdk.runtime import dbutils  # noqa: PLC0415 - there only
+
+        for key, value in values.items():
+            dbutils.jobs.taskValues.set(key=key, value=value)
+    if file := os.environ.get("MARVEL_TASK_VALUES"):
+        path = Path(file)
+        said = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        path.write_text(json.dumps(said | values), "utf-8")
