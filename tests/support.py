@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from click.testing import CliRunner
+from deltalake import DeltaTable
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from mlflow import MlflowClient
@@ -45,9 +46,14 @@ class Project:
     def report(self, name: str) -> Any:
         return json.loads((self.path / "data" / "08_reporting" / f"{name}.json").read_text())
 
-    def champion(self) -> Any:
+    def delta(self, name: str) -> pd.DataFrame:
+        """Read a table of the warehouse, as anybody could."""
+        folder = self.path / "data" / "warehouse" / "marvel_characters" / name
+        return DeltaTable(folder).to_pandas()
+
+    def champion(self, model: str = "marvel_characters") -> Any:
         """The registry's champion."""
-        return self.client().get_model_version_by_alias("marvel_characters", "champion")
+        return self.client().get_model_version_by_alias(model, "champion")
 
     def client(self) -> MlflowClient:
         return MlflowClient(f"sqlite:///{self.path}/mlflow.db")
@@ -60,7 +66,7 @@ class Project:
             env=clean_environment() | environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
@@ -91,5 +97,5 @@ def clean_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("MLFLOW_", "KEDRO_"))
+        if not name.startswith(("MLFLOW_", "KEDRO_", "MARVEL_", "SPARK_"))
     } | {"COLUMNS": "120"}

@@ -74,7 +74,10 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
     check_columns(present)
     texts = frame.select(
         (
-            nw.col(source).cast(nw.String).str.strip_chars(WHITESPACE)
+            nw.col(source)
+            .cast(nw.String)
+            .str.replace_all("\r\n", "\n", literal=True)  # as Spark reads it within a cell
+            .str.strip_chars(WHITESPACE)
             if source in present
             else nw.lit(None, dtype=nw.String)
         ).alias(name)

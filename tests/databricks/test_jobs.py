@@ -1,0 +1,114 @@
+"""The bundle's jobs, run here from the installed wheel in a clean environment, on Sail."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from bundle.bundle import GIT, load
+from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
+from deltalake import DeltaTable
+from mlflow import MlflowClient
+from support import clean_environment
+
+MODEL = "sail.dev_jane_doe_marvel_characters.marvel_characters"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the platform has: a volume, tables, an MLflow server."""
+
+    home: Path
+    scripts: Path
+    address: str
+
+    @property
+    def volume(self) -> Path:
+        return self.home / "Volumes" / "files"
+
+    def run(self, key: str, **changed: str) -> dict[str, TaskRun]:
+        """Run a job of the bundle with its own commands; only where things are is from here."""
+        job: dict[str, Any] = load("dev")["resources"]["jobs"][key]
+        for task in job["tasks"]:
+            if "python_wheel_task" in task:
+                named = task["python_wheel_task"]["named_parameters"]
+                assert named["tracking-uri"] == "databricks"
+                assert named["registry-uri"] == "databricks-uc"
+                named |= {"tracking-uri": self.address, "registry-uri": self.address}
+        environment = clean_environment() | {
+            "MARVEL_WAREHOUSE": str(self.home / "warehouse"),
+            "OMP_NUM_THREADS": "1",
+        }
+        environment.pop("PYTHONPATH", None)
+        places = {"catalog": "sail", "files": str(self.volume)}
+        return run_job(job, self.scripts, environment, places | changed)
+
+    def table(self, name: str) -> pd.DataFrame:
+        schema = "dev_jane_doe_marvel_characters"
+        return DeltaTable(self.home / "warehouse" / schema / name).to_pandas()
+
+
+@pytest.fixture(scope="module")
+def workspace(
+    wheel_scripts: Path,
+    mlflow_server: str,
+    synthetic_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Workspace:
+    made = Workspace(tmp_path_factory.mktemp("workspace"), wheel_scripts, mlflow_server)
+    (made.volume / "01_raw").mkdir(parents=True)
+    shutil.copy(synthetic_path, made.volume / "01_raw" / "marvel_characters_dataset.csv")
+    return made
+
+
+def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
+    return {key: task.state for key, task in tasks.items()}
+
+
+def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
+    """Training both ways through its condition, then scoring; a task that fails says so."""
+    first = workspace.run("marvel_training")
+    output = "\n".join(task.output for task in first.values())
+    assert set(states(first).values()) == {"SUCCESS"}, output
+    told = first["training"].values  # noqa: PD011 - no frame
+    assert told == {"promoted": "true", "model_version": "1"}
+    assert first["promoted"].outcome == "true"
+    assert len(workspace.table("predictions")) == len(workspace.table("characters"))
+    # A log for people: times, no colours, nothing of this project's tools that a job has not.
+    assert "INFO" in first["training"].output
+    assert "\x1b" not in output
+    assert "make viz" not in output
+
+    client = MlflowClient(workspace.address)
+    version = client.get_model_version_by_alias(MODEL, "champion")
+    run: Any = client.get_run(str(version.run_id))
+    assert client.get_experiment(run.info.experiment_id).name.endswith("marvel_characters_dev")
+    for tags in (version.tags, run.data.tags):
+        assert tags["git_sha"] == GIT["commit"]
+        assert tags["git_branch"] == GIT["branch"]
+        assert (tags["job_id"], tags["job_run_id"]) == (JOB_ID, JOB_RUN_ID)
+        assert tags["task_run_id"].isdecimal()
+    mlflow.set_tracking_uri(workspace.address)
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    assert set(model.predict(pd.DataFrame({"name": ["X"]}))) == {"prediction", "probability"}
+
+    again = workspace.run("marvel_training")
+    assert states(again)["training"] == "SUCCESS", again["training"].output
+    told = again["training"].values  # noqa: PD011 - no frame
+    assert told == {"promoted": "false", "model_version": "1"}
+    assert again["promoted"].outcome == "false"
+    assert again["serving"].state == "EXCLUDED"
+
+    scored = workspace.run("marvel_scoring")
+    assert set(states(scored).values()) == {"SUCCESS"}, scored
+
+    (workspace.home / "empty").mkdir()
+    lost = workspace.run("marvel_training", files=str(workspace.home / "empty"))
+    assert states(lost)["processing"] == "FAILED"
+    assert lost["processing"].status == 1
+    assert "There is no raw file at" in lost["processing"].output
+    assert "Traceback" not in lost["processing"].output
+    assert states(lost)["training"] == states(lost)["serving"] == "UPSTREAM_FAILED"
