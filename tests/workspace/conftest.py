@@ -1,0 +1,40 @@
+"""A workspace to talk to, and the environment that points clients at it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from workspace.catalog import UnityCatalog
+from workspace.files import Files
+from workspace.identity import Identity
+from workspace.jobs import Jobs
+from workspace.registry import ModelRegistry
+from workspace.server import Workspace
+
+SCHEMA = "mlops_dev.marvel_characters"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A workspace and what is in it."""
+
+    workspace: Workspace
+    catalog: UnityCatalog
+    files: Files
+    jobs: Jobs
+    registry: ModelRegistry
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """A workspace with one schema; clients of this process find it by themselves."""
+    catalog, files, jobs = UnityCatalog(SCHEMA), Files(), Jobs()
+    registry = ModelRegistry(catalog)
+    with Workspace(Identity(), catalog, files, jobs, registry) as workspace:
+        monkeypatch.setenv("DATABRICKS_HOST", workspace.url)
+        monkeypatch.setenv("DATABRICKS_TOKEN", workspace.token)
+        monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none.cfg"))
+        monkeypatch.setenv("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "3")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        yield Host(workspace, catalog, files, jobs, registry)
