@@ -1,5 +1,7 @@
 """The model registry: versions, and the aliases `champion` and `challenger`."""
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,16 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking._model_registry.fluent import _register_model
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro import remote
+from marvel_kedro.errors import ProjectError, without_password
 from marvel_kedro.model.gate import Source
 from marvel_kedro.model.package import conform
 from marvel_kedro.split import SplitOptions
 
-_ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
+_NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_NO_ALIAS = (*_NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def version_with(name: str, alias: str) -> ModelVersion | None:
     try:
         return MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in _ABSENT:  # no such model; no such alias
+        if error.error_code in _NO_ALIAS:
             return None
         raise
 
@@ -127,12 +131,17 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
         come back to the version that is there.
     """
     client = MlflowClient()
-    for found in client.search_model_versions(f"name='{name}'"):
+    for number in _numbers(client, name):
         # Asked for one by one, since not every registry's search gives the tags.
-        version = client.get_model_version(name, found.version)
+        version = client.get_model_version(name, number)
         if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
             return str(version.version)
-    return str(mlflow.register_model(model_uri, name, tags=tags).version)
+    # From a copy: MLflow deletes the logged model itself once Unity Catalog has it, if its address
+    # is file://. What `mlflow.register_model` calls, which does not take a copy.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
+        version = _register_model(model_uri, name, tags=tags, local_model_path=copy)
+    return str(version.version)
 
 
 def move_alias(name: str, alias: str, version: str) -> None:
@@ -143,10 +152,31 @@ def move_alias(name: str, alias: str, version: str) -> None:
         client.delete_registered_model_alias(name, "challenger")
 
 
+def _numbers(client: MlflowClient, name: str) -> Iterator[str]:
+    """The versions that there are; a registry gives them page by page."""
+    token: str | None = None
+    while True:
+        try:
+            page = client.search_model_versions(f"name='{name}'", page_token=token)
+        except MlflowException as error:
+            if error.error_code in _NO_MODEL:
+                return
+            raise
+        yield from (str(found.version) for found in page)
+        token = page.token
+        if not token:
+            return
+
+
 def _has_files(version: ModelVersion) -> bool:
+    """Whether the version can be loaded: its files are there, and were copied to the end."""
+    if version.status != "READY":
+        return False
     try:
         mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
-    except (MlflowException, OSError):
+    except (MlflowException, OSError) as error:
+        if remote.refusal(error):  # else every hiccup of a server would make one more version
+            raise
         return False
     return True
 
@@ -157,9 +187,10 @@ def _load(name: str, version: str, alias: str) -> tuple[Path, Any]:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
         return folder, mlflow.pyfunc.load_model(str(folder))
     except Exception as error:  # the code that a version carries may raise anything
-        if str(error).startswith("API request to"):  # the server's fault, not the files'
+        if remote.refusal(error) or str(error).startswith("API request to"):  # not the files' fault
             raise
-        fault = str(error).strip().partition("\n")[0] or type(error).__name__
+        said = without_password(str(error)).strip()
+        fault = said.partition("\n")[0] or type(error).__name__
         raise ProjectError(
             f"Version {version} of the model '{name}' has the alias '{alias}', but its files "
             f"cannot be loaded ({fault}). If the project's folder was moved, "
