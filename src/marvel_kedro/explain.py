@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+from marvel_kedro import remote
 from marvel_kedro.errors import ProjectError, without_password
 
 _DISK = {
@@ -29,6 +30,16 @@ _STORE_REMEDY = (
     "who you are, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN."
 )
+_WORKSPACE_REMEDIES: dict[remote.Refusal | None, str] = {
+    "token": "The token has expired or is not of this workspace. Make a new one in its settings "
+    "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
+    "databricks auth login.",
+    "privilege": "Have it granted by an owner. Models need USE CATALOG and USE SCHEMA, and "
+    "CREATE MODEL ON SCHEMA to register, EXECUTE ON MODEL to load.",
+    "busy": "The workspace is busy, broken or out of reach. Run the same command again later; if "
+    "it stays so, look at DATABRICKS_HOST and at the workspace's status page.",
+    None: "Look at DATABRICKS_HOST, and whether the catalog, the schema and the model are there.",
+}
 
 
 def explain(error: BaseException) -> str | None:
@@ -64,20 +75,31 @@ def _from_project(fault: BaseException) -> str | None:
 
 
 def _from_store(fault: BaseException) -> str | None:
-    """Faults of the MLflow store: SQLite's, or those of a server."""
+    """Faults of the MLflow store: SQLite's, or those of a server or a workspace."""
     from alembic.util.exc import CommandError  # noqa: PLC0415 - slow to import
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
 
-    if not isinstance(fault, (MlflowException, SQLAlchemyError, CommandError)):
-        return None
     text = without_password(str(fault))
-    for symptom, remedy in _SQLITE.items():
-        if symptom in text.lower():
-            return f"{remedy} {_AGAIN}"
-    if isinstance(fault, MlflowException):
-        return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}"
-    return None
+    if isinstance(fault, (MlflowException, SQLAlchemyError, CommandError)):
+        for symptom, remedy in _SQLITE.items():
+            if symptom in text.lower():
+                return f"{remedy} {_AGAIN}"
+    refusal = remote.refusal(fault)
+    by_mlflow = isinstance(fault, MlflowException)
+    by_sdk = type(fault).__module__.startswith("databricks.sdk.")
+    if by_sdk or ((refusal or by_mlflow) and _asks_workspace(text)):
+        said = text.partition(" Config: host=")[0][:_MOST_OF_AN_ANSWER]  # the SDK's settings
+        return f"Databricks says: {said}\n{_WORKSPACE_REMEDIES[refusal]}"
+    return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
+
+
+def _asks_workspace(text: str) -> bool:
+    """Whether a workspace said it, and not an MLflow server beside it."""
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    uris = (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    return any(uri.startswith("databricks") for uri in uris) and "API request to http" not in text
 
 
 def _from_libraries(fault: BaseException) -> str | None:

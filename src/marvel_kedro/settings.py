@@ -17,6 +17,8 @@ HOOKS = (ProjectHooks(), LakehouseHooks())
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that dies during a run is asked again for half a minute, instead of for four.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+# Likewise a workspace, which MLflow would ask for eight minutes; one try may take a minute.
+os.environ.setdefault("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "60")
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
