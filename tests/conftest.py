@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -56,8 +57,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`mlflow.set_tracking_uri` leaves the variable behind, which the project heeds."""
+    """MLflow keeps an address that was set, and leaves it in variables that the project heeds."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
 
 
 @pytest.fixture

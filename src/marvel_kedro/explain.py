@@ -89,8 +89,9 @@ def _from_store(fault: BaseException) -> str | None:
     by_mlflow = isinstance(fault, MlflowException)
     by_sdk = type(fault).__module__.startswith("databricks.sdk.")
     if by_sdk or ((refusal or by_mlflow) and _asks_workspace(text)):
-        said = text.partition(" Config: host=")[0][:_MOST_OF_AN_ANSWER]  # the SDK's settings
-        return f"Databricks says: {said}\n{_WORKSPACE_REMEDIES[refusal]}"
+        # MLflow puts a heading above it, the SDK its settings below.
+        said = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
+        return f"Databricks says: {said[:_MOST_OF_AN_ANSWER]}\n{_WORKSPACE_REMEDIES[refusal]}"
     return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
 
 
@@ -98,8 +99,10 @@ def _asks_workspace(text: str) -> bool:
     """Whether a workspace said it, and not an MLflow server beside it."""
     import mlflow  # noqa: PLC0415 - slow to import
 
-    uris = (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
-    return any(uri.startswith("databricks") for uri in uris) and "API request to http" not in text
+    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    if tracking.startswith("http") and without_password(tracking) in text:
+        return False
+    return tracking.startswith("databricks") or registry.startswith("databricks")
 
 
 def _from_libraries(fault: BaseException) -> str | None:

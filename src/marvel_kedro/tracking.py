@@ -23,20 +23,30 @@ _SQLITE_START = b"SQLite format 3\0"
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow tracking store; the server chooses where artefacts go unless the store is local."""
+    """An MLflow tracking store, and the model registry unless it is the same store.
+
+    The server chooses where artefacts go unless the store is local.
+    """
 
     uri: str
     artifacts: str | None
+    registry: str | None = None
 
 
 def find_store(project_path: Path) -> Store:
-    """MLFLOW_TRACKING_URI if it is set, else the database in the project's root."""
+    """MLFLOW_TRACKING_URI if it is set, else the database in the project's root.
+
+    Models are registered at MLFLOW_REGISTRY_URI if it is set, else in the same place; in Unity
+    Catalog if that is a workspace.
+    """
+    registry = os.environ.get("MLFLOW_REGISTRY_URI") or None
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
-        return Store(uri, None)
+        return Store(uri, None, registry)
     return Store(
         f"sqlite:///{(project_path / 'mlflow.db').as_posix()}",
         (project_path / "mlartifacts").as_uri(),
+        registry,
     )
 
 

@@ -70,7 +70,7 @@ def _answering(address: str) -> str:
 @pytest.fixture(params=["sqlite", "server", "workspace"])
 def logged(
     request: pytest.FixtureRequest, template: Path, model: CharacterModel, tmp_path: Path
-) -> Iterator[LoggedModel]:
+) -> LoggedModel:
     """A model that a run has logged, in each of the stores."""
     if request.param == "server":
         mlflow.set_tracking_uri(request.getfixturevalue("server"))
@@ -84,8 +84,7 @@ def logged(
         mlflow.set_registry_uri("databricks-uc")
     with mlflow.start_run(experiment_id=experiment) as run:
         uri = log_candidate(model, "m").model_uri
-    yield LoggedModel(uri, run.info.run_id, model.digest)
-    mlflow.set_registry_uri("")
+    return LoggedModel(uri, run.info.run_id, model.digest)
 
 
 def register(logged: LoggedModel, digest: str) -> str:
