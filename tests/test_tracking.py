@@ -27,6 +27,8 @@ def test_the_store_is_the_projects_own_unless_the_variable_says_otherwise(
     assert store.artifacts == (tmp_path / "mlartifacts").as_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     assert tracking.find_store(tmp_path) == tracking.Store("https://mlflow.example.org", None)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "databricks-uc")
+    assert tracking.find_store(tmp_path).registry == "databricks-uc"
 
 
 class Answer(BaseHTTPRequestHandler):
