@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import pytest
 from workspace.catalog import UnityCatalog
 from workspace.files import Files
@@ -38,3 +39,4 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         monkeypatch.setenv("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "3")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         yield Host(workspace, catalog, files, jobs, registry)
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # nobody asks for it after its end

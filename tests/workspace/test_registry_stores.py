@@ -26,9 +26,9 @@ from marvel_kedro.split import SplitOptions
 NAME = f"{SCHEMA}.marvel_characters"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server of our own."""
+    """The address of an MLflow server of our own, which gets up while others are tested."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(template / "mlflow.db", folder)
     with socket.socket() as unused:
@@ -51,7 +51,7 @@ def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         start_new_session=True,
     )
     try:
-        yield _answering(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # with its worker
         process.wait()
@@ -67,13 +67,17 @@ def _answering(address: str) -> str:
     raise TimeoutError(address)
 
 
-@pytest.fixture(params=["sqlite", "server", "workspace"])
+@pytest.fixture(params=["sqlite", "workspace", "server"])
 def logged(
-    request: pytest.FixtureRequest, template: Path, model: CharacterModel, tmp_path: Path
+    request: pytest.FixtureRequest,
+    server: str,
+    template: Path,
+    model: CharacterModel,
+    tmp_path: Path,
 ) -> LoggedModel:
     """A model that a run has logged, in each of the stores."""
     if request.param == "server":
-        mlflow.set_tracking_uri(request.getfixturevalue("server"))
+        mlflow.set_tracking_uri(_answering(server))
         experiment = mlflow.create_experiment(tmp_path.name)
     else:
         shutil.copy(template / "mlflow.db", tmp_path)
