@@ -49,7 +49,9 @@ def test_the_main_job_with_all_of_mlflow_in_a_workspace(
     monkeypatch.delenv("MLFLOW_REGISTRY_URI")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
     mine = governed.path / "conf" / "local" / "mlflow.yml"
-    mine.write_text("tracking: {experiment: {name: /Shared/marvel_characters}}\n")
+    mine.write_text(
+        "tracking: {experiment: {name: /Shared/marvel_characters}, run: {nested: false}}\n"
+    )
     governed.run()
     assert host.registry.models[NAME]["aliases"] == [{"alias": "champion", "version": "1"}]
     (version,) = host.registry.versions[NAME].values()
