@@ -61,6 +61,7 @@ def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
+    assert mlflow.active_run() is None, "a test before has left its run open"
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro_datasets.text import TextDataset
 from rich.console import Console
 
 from marvel_kedro import summary
@@ -38,12 +40,18 @@ MADE = {
 }
 
 
+CARD = Path.cwd() / "data" / "08_reporting" / "model_card.html"
+
+
 def shown(names: list[str], *, terminal: bool, width: int = 80) -> str:
     def nothing() -> Any:
         return None
 
     pipeline = Pipeline([node(nothing, None, name, name=name) for name in names])
-    catalog = DataCatalog({name: MemoryDataset(MADE[name]) for name in names})
+    catalog = DataCatalog(
+        {name: MemoryDataset(MADE[name]) for name in names}
+        | {"model_card": TextDataset(filepath=str(CARD))}
+    )
     stream = io.StringIO()
     summary.show(pipeline, catalog, Console(file=stream, force_terminal=terminal, width=width))
     return stream.getvalue()

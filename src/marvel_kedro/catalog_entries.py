@@ -5,7 +5,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 
-def table(name: str, folder: str, contract: str, frame: str = "spark") -> dict[str, Any]:
+def table(
+    name: str, folder: str, contract: str, frame: str = "spark", layer: str = ""
+) -> dict[str, Any]:
     """Make the catalog entry of a table: the global `table`, filled in.
 
     `characters: ${table:characters, 03_primary, Characters}` in the base environment is the entry
@@ -13,16 +15,17 @@ def table(name: str, folder: str, contract: str, frame: str = "spark") -> dict[s
 
     Args:
         name: The table.
-        folder: Its folder below `data`; without the number it is the layer that kedro-viz shows.
+        folder: Its folder below `data`.
         contract: The class of its contract in `schemas.py`.
         frame: `spark`, or `pandas` for a small result that nodes take and give in pandas, where
             the environment has Spark.
+        layer: What kedro-viz shows it in; the folder without its number, if nothing is said.
     """
     template = OmegaConf.create({"table": "${globals:table}"})
     words = {
         "name": name,
         "folder": folder,
-        "layer": folder.partition("_")[2],
+        "layer": layer or folder.partition("_")[2],
         "contract": contract,
         "frame": frame,
     }

@@ -27,7 +27,12 @@ class ProjectHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - loaded
+
         from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
+
+        # It outlives a session, and an untracked pipeline would go on in the run of the one before.
+        mlflow_hook.run_id = None
 
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
