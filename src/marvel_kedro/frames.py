@@ -1,10 +1,15 @@
 """Frames of any engine: how nodes take them, and how they leave the engine."""
 
+import logging
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 from narwhals.typing import IntoFrame
+
+from marvel_kedro.errors import ProjectError
+
+logger = logging.getLogger(__name__)
 
 
 def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals knows
@@ -12,17 +17,35 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals
     return nw.from_native(frame)
 
 
-def to_pandas(frame: IntoFrame) -> pd.DataFrame:
+def to_pandas(frame: IntoFrame, most: int | None = None) -> pd.DataFrame:
     """Collect a table of any engine.
+
+    Args:
+        frame: The table.
+        most: How many rows this process is to hold at the most.
 
     Returns:
         The rows in the order of `page_id`, since engines give them in any; text as pandas' `str`.
     """
     if isinstance(frame, pd.DataFrame):
         rows = frame
-    else:  # by way of Arrow, as Parquet files are read: the same types, and nulls stay nulls
+    else:
+        _refuse_more(lazily(frame), most)
+        # By way of Arrow, as Parquet files are read: the same types, and nulls stay nulls.
         rows = lazily(frame).lazy().collect("pyarrow").to_native().to_pandas()
     return rows.sort_values("page_id", ignore_index=True)
+
+
+def _refuse_more(frame: nw.LazyFrame[Any], most: int | None) -> None:
+    if most is None:
+        return
+    rows = int(frame.select(nw.len()).lazy().collect().item())
+    if rows > most:
+        raise ProjectError(
+            f"A table of {rows:,} rows would leave the engine, and training.max_rows is {most:,}. "
+            "Raise it if the memory of this process allows it, or train on fewer rows."
+        )
+    logger.info("          %s rows leave the engine", f"{rows:,}")
 
 
 def digest(frame: pd.DataFrame) -> str:

@@ -73,13 +73,13 @@ class LakehouseHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Comment the columns, and note the version that was written."""
+        """Restore what an overwrite took away, and note the version that was written."""
         contract = self._contract(dataset_name)
         if contract is None or self._place is None:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415
 
-        tables.comment(_spark(), dataset_name, contract, self._place)
+        tables.restore(_spark(), dataset_name, contract, self._place)
         _note("written", dataset_name, tables.version(_spark(), dataset_name, self._place))
 
     @hook_impl

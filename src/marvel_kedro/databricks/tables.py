@@ -289,21 +289,23 @@ def create(
         spark.sql(f"ALTER TABLE {table} SET TAGS ({tags})")
 
 
-def comment(spark: "SparkSession", name: str, contract: Contract, place: Place) -> None:
-    """Give columns their comments again, which an overwrite takes away."""
-    if "comments" not in place.features:
-        return
+def restore(spark: "SparkSession", name: str, contract: Contract, place: Place) -> None:
+    """Give a table back what an overwrite takes away: comments of columns, and clustering."""
     table = place.full_name(name)
-    described = {
-        row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {table}").collect()
-    }
-    missing = [
-        f"`{column}` COMMENT {_quoted(meaning)}"
-        for column, meaning in contract.comments.items()
-        if described.get(column) != meaning
-    ]
-    if missing:
-        spark.sql(f"ALTER TABLE {table} ALTER COLUMN {', '.join(missing)}")
+    if "comments" in place.features:
+        rows = spark.sql(f"DESCRIBE TABLE {table}").collect()
+        described = {row["col_name"]: row["comment"] for row in rows}
+        missing = [
+            f"`{column}` COMMENT {_quoted(meaning)}"
+            for column, meaning in contract.comments.items()
+            if described.get(column) != meaning
+        ]
+        if missing:
+            spark.sql(f"ALTER TABLE {table} ALTER COLUMN {', '.join(missing)}")
+    if "clustering" in place.features and contract.key:
+        (detail,) = spark.sql(f"DESCRIBE DETAIL {table}").collect()
+        if list(detail["clusteringColumns"]) != [contract.key]:
+            spark.sql(f"ALTER TABLE {table} CLUSTER BY (`{contract.key}`)")
 
 
 def check_rows(name: str, frame: "DataFrame | pd.DataFrame", contract: Contract) -> None:
@@ -338,7 +340,12 @@ def version(spark: "SparkSession", name: str, place: Place) -> int:
         from deltalake import DeltaTable  # noqa: PLC0415 - only where Spark is used
 
         return int(DeltaTable(place.folder(name)).version())
-    (latest,) = spark.sql(f"DESCRIBE HISTORY {place.full_name(name)} LIMIT 1").collect()
+    return latest_version(spark, place.full_name(name))
+
+
+def latest_version(spark: "SparkSession", table: str) -> int:
+    """What a table's history says, on engines that have one."""
+    (latest,) = spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1").collect()
     return int(latest["version"])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import digest, lazily, to_pandas
@@ -26,6 +26,7 @@ class TrainingOptions(Options):
 
     trained_at: AwareDatetime
     origin: dict[str, str]
+    max_rows: int = Field(5_000_000, ge=1)
     fit: fit.FitOptions
     evaluation: evaluation.EvaluationOptions
     gate: gate.GateOptions
@@ -35,20 +36,24 @@ SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
 
 
 def describe_tables(
-    train_set: IntoFrame, test_set: IntoFrame
+    train_set: IntoFrame, test_set: IntoFrame, options: TrainingOptions
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Say which rows the run is made from; the second copy is the one that MLflow shows.
 
     Returns:
         By table its `digest`, its `rows` and its `data_source` (file or synthetic).
     """
+    collected = {
+        name: to_pandas(table, options.max_rows)
+        for name, table in (("train_set", train_set), ("test_set", test_set))
+    }
     tables = {
         name: {
             "digest": digest(table),
             "rows": len(table),
             "data_source": "synthetic" if is_synthetic(table["url"]) else "file",
         }
-        for name, table in (("train_set", to_pandas(train_set)), ("test_set", to_pandas(test_set)))
+        for name, table in collected.items()
     }
     return tables, tables
 

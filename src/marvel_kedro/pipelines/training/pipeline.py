@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.describe_tables,
-                ["train_set", "test_set"],
+                ["train_set", "test_set", "params:training"],
                 ["run_tables", "run_inputs"],
                 name="describe_tables",
             ),

@@ -1,0 +1,160 @@
+"""Tables of a lakehouse: their catalog entries, their SQL, and what Spark makes of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from kedro.config import OmegaConfigLoader
+from support import ROOT, clean_environment
+
+from marvel_kedro import schemas
+from marvel_kedro.databricks.tables import Contract, Feature, create_statement
+from marvel_kedro.pipeline_registry import register_pipelines
+from marvel_kedro.settings import CONFIG_LOADER_ARGS
+
+CHARACTERS = Contract("marvel_kedro.schemas.Characters", schemas.Characters)
+TABLES = {
+    "characters",
+    "rejected_characters",
+    "source_rows",
+    "train_set",
+    "test_set",
+    "test_scores",
+    "predictions",
+}
+
+
+def catalog(env: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = CONFIG_LOADER_ARGS
+    found: dict[str, Any] = OmegaConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
+    return found
+
+
+def test_every_table_is_one_of_unity_catalog_with_three_levels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MARVEL_CATALOG", "mlops_dev")
+    monkeypatch.setenv("MARVEL_SCHEMA", "mine")
+    entries = catalog("lakehouse")
+    found = {
+        name: entry for name, entry in entries.items() if "ManagedTable" in str(entry.get("type"))
+    }
+    assert set(found) == TABLES
+    for name, entry in found.items():
+        assert (entry["catalog"], entry["database"], entry["table"]) == ("mlops_dev", "mine", name)
+        assert entry["write_mode"] == "overwrite", "an upsert may fall back to append"
+        Contract.named(entry["metadata"]["contract"])
+    assert entries["champion"]["model_name"] == "mlops_dev.mine.marvel_characters"
+    # What is left to files is small, or belongs to the run.
+    others = {str(entry["type"]) for name, entry in entries.items() if name not in TABLES}
+    assert not [kind for kind in others if "Parquet" in kind]
+
+
+def test_a_table_of_one_environment_is_a_table_of_the_other() -> None:
+    base = {name for name, entry in catalog("base").items() if "Parquet" in str(entry["type"])}
+    assert base == TABLES - {"source_rows"}  # which pandas need not read twice
+    assert register_pipelines()["__default__"].datasets() <= {
+        *catalog("lakehouse"),
+        *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
+        *("params:processing", "params:training", "params:serving"),
+    }
+
+
+def test_base_imports_nothing_of_spark() -> None:
+    code = """
+import json, sys
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(".")
+with KedroSession.create(".") as session:
+    session.load_context().catalog
+names = ("pyspark", "pysail", "deltalake", "marvel_kedro.databricks.tables")
+print(json.dumps([name for name in names if name in sys.modules]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=clean_environment() | {"MLFLOW_TRACKING_URI": "sqlite:///:memory:"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_the_sql_says_what_the_engine_has() -> None:
+    columns = [("page_id", "string"), ("height", "double")]
+    plain = create_statement("`c`.`s`.`t`", columns, CHARACTERS, [])
+    made = "CREATE TABLE IF NOT EXISTS `c`.`s`.`t`"
+    assert plain == f"{made} (`page_id` string, `height` double) USING delta"
+    every: list[Feature] = ["comments", "primary_key", "clustering", "change_data_feed", "tags"]
+    whole = create_statement("`c`.`s`.`t`", columns, CHARACTERS, every)
+    for part in (
+        "`page_id` string NOT NULL COMMENT 'Title of the wiki page; the key'",
+        "PRIMARY KEY (`page_id`)",
+        "CLUSTER BY (`page_id`)",
+        "COMMENT 'One row a page of the wiki; text is null where the source is empty.'",
+        "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
+    ):
+        assert part in whole
+
+
+ON_SPARK = """
+import json, sys
+from pathlib import Path
+from pyspark.sql import SparkSession
+from marvel_kedro.databricks import session, tables
+from marvel_kedro.databricks.tables import Contract, Place
+
+features = frozenset({"comments", "clustering", "change_data_feed"})
+place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
+contract = Contract.named("marvel_kedro.schemas.Predictions")
+stop = session.start("spark", place.warehouse)
+spark = SparkSession.builder.getOrCreate()
+tables.attach(spark, place)
+name = place.full_name("predictions")
+rows = spark.sql(
+    "SELECT 'a' page_id, 'Alive' prediction, 0.5D probability, 'm' model_name, '1' model_version,"
+    " current_timestamp() scored_at"
+)
+tables.create(spark, "predictions", rows.dtypes, contract, place)
+rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").saveAsTable(name)
+tables.restore(spark, "predictions", contract, place)
+said = {
+    "clustered": spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["clusteringColumns"],
+    "changes": spark.sql(f"SELECT * FROM table_changes('{name}', 0)").count(),
+    "local version": tables.version(spark, "predictions", place),
+    "history": tables.latest_version(spark, name),
+}
+tables.restore(spark, "predictions", contract, place)
+said["after a second look"] = tables.version(spark, "predictions", place)
+stop()
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.spark
+def test_spark_keeps_comments_clustering_and_changes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ON_SPARK, str(tmp_path)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["clustered"] == ["page_id"]
+    assert said["changes"] == 1
+    # The version that a folder tells is the one that the history tells, and comments that are
+    # there are not written again.
+    assert said["local version"] == said["history"] == said["after a second look"]
+    table = DeltaTable(tmp_path / "features" / "predictions")
+    assert table.metadata().description == "One row a scored character."
+    comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
+    assert comments["probability"] == "Probability of Alive"
+    assert all(comments.values())
