@@ -1,5 +1,7 @@
 """What a run on a lakehouse needs around it; in other environments nothing of it happens."""
 
+import atexit
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
@@ -7,20 +9,22 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from marvel_kedro.databricks.tables import Contract, Place
 
 
 class LakehouseHooks:
     """Starts and stops the session, and looks after tables when they are loaded and saved."""
 
+    def __init__(self) -> None:
+        self._stop: Callable[[], None] = lambda: None
+        atexit.register(self._end)  # Kedro calls no hook after Ctrl-C
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """See whether the environment keeps its tables in a lakehouse."""
+        self._end()  # what an interrupted run in this process left
         names = context.config_loader["globals"]
         self._place: Place | None = None
-        self._stop: Callable[[], None] = lambda: None
         if "catalog" not in names:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
@@ -28,17 +32,24 @@ class LakehouseHooks:
         self._engine = names["engine"]
         self._place = tables.place_from(names, context.project_path)
 
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Start the session and show it the tables."""
-        if self._place is None:
-            return
+    @hook_impl(wrapper=True, tryfirst=True)
+    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> Generator[None, Any, Any]:
+        """Start the session and show it the tables, before other hooks ask for one."""
+        try:
+            if self._place is not None:
+                self._attach(self._place, catalog)
+            return (yield)
+        except BaseException:  # after this hook Kedro calls no other
+            self._end()
+            raise
+
+    def _attach(self, place: "Place", catalog: CatalogProtocol[Any, Any]) -> None:
         from marvel_kedro.databricks import session, tables  # noqa: PLC0415
 
         self._catalog = catalog
         self._checked: set[tuple[str, int]] = set()
-        self._stop = session.start(self._engine, self._place.warehouse)
-        tables.attach(_spark(), self._place)
+        self._stop = session.start(self._engine, place.warehouse)
+        tables.attach(_spark(), place)
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
@@ -49,13 +60,14 @@ class LakehouseHooks:
         from marvel_kedro.databricks import tables  # noqa: PLC0415
 
         spark, place = _spark(), self._place
-        there = None
-        if spark.catalog.tableExists(place.full_name(dataset_name)):
-            there = spark.table(place.full_name(dataset_name)).dtypes
-        columns = tables.columns_of(data, contract)
-        tables.check_columns(dataset_name, columns, contract, there, place)
-        if there is None:
-            tables.create(spark, dataset_name, columns, contract, place)
+        with tables.noted("checking", dataset_name):
+            there = None
+            if spark.catalog.tableExists(place.full_name(dataset_name)):
+                there = spark.table(place.full_name(dataset_name)).dtypes
+            columns = tables.columns_of(data, contract)
+            tables.check_columns(dataset_name, columns, contract, there, place)
+            if there is None:
+                tables.create(spark, dataset_name, columns, contract, place)
 
     @hook_impl(specname="after_dataset_saved")
     def tell_later_tasks(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
@@ -79,8 +91,10 @@ class LakehouseHooks:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415
 
-        tables.restore(_spark(), dataset_name, contract, self._place)
-        _note("written", dataset_name, tables.version(_spark(), dataset_name, self._place))
+        with tables.noted("checking", dataset_name):
+            tables.restore(_spark(), dataset_name, contract, self._place)
+            version = tables.version(_spark(), dataset_name, self._place)
+        _note("written", dataset_name, version)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
@@ -90,17 +104,21 @@ class LakehouseHooks:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415
 
-        version = tables.version(_spark(), dataset_name, self._place)
-        if (dataset_name, version) in self._checked:
-            return
-        tables.check_rows(dataset_name, data, contract)
+        with tables.noted("checking", dataset_name):
+            version = tables.version(_spark(), dataset_name, self._place)
+            if (dataset_name, version) in self._checked:
+                return
+            tables.check_rows(dataset_name, data, contract)
         self._checked.add((dataset_name, version))
         _note("read", dataset_name, version)
 
-    @hook_impl(trylast=True)
-    def after_pipeline_run(self) -> None:
+    @hook_impl(wrapper=True)
+    def after_pipeline_run(self) -> Generator[None, Any, Any]:
         """Stop what was started, after the summary has been read from the tables."""
-        self._end()
+        try:
+            return (yield)
+        finally:
+            self._end()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
