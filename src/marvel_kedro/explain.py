@@ -1,10 +1,12 @@
 """What ended a run, in one message, where the user can mend it."""
 
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from marvel_kedro import remote
+from marvel_kedro.databricks import faults
 from marvel_kedro.errors import ProjectError, without_password
 
 _DISK = {
@@ -23,6 +25,7 @@ _SQLITE = {
     "can't locate revision": "The MLflow store is of a newer MLflow. Install that one",
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
+_DATASET = re.compile(r"Failed while (\w+) .*?\btable='(\w+)'", re.DOTALL)
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."
 _MOST_OF_AN_ANSWER = 300
 _STORE_REMEDY = (
@@ -52,11 +55,16 @@ def explain(error: BaseException) -> str | None:
         What is wrong and what to do; None if the error is not the user's to mend.
     """
     chain = list(_chain(error))
-    for word in (_from_project, _from_store, _from_libraries):  # the most telling first
+    for word in (
+        _from_project,
+        _from_store,
+        _from_engine,
+        _from_libraries,
+    ):  # the most telling first
         for fault in chain:
             message = word(fault)
             if message:
-                return message
+                return _doing(chain) + message if word is _from_engine else message
     return None
 
 
@@ -103,6 +111,21 @@ def _asks_workspace(text: str) -> bool:
     if tracking.startswith("http") and without_password(tracking) in text:
         return False
     return tracking.startswith("databricks") or registry.startswith("databricks")
+
+
+def _from_engine(fault: BaseException) -> str | None:
+    """Faults of what holds the tables of a lakehouse."""
+    return faults.explain(fault) if faults.of_engine(fault) else None
+
+
+def _doing(chain: list[BaseException]) -> str:
+    """Which table an engine was busy with: the hooks' note, or what Kedro says of the dataset."""
+    for fault in chain:
+        if notes := getattr(fault, "__notes__", []):
+            return str(notes[0])
+        if found := _DATASET.search(str(fault)):
+            return f"While {found[1]} {found[2]}: "
+    return ""
 
 
 def _from_libraries(fault: BaseException) -> str | None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from marvel_kedro.databricks import faults
 from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 Engine = Literal["sail", "spark"]
 
 CONNECT_SECONDS = 5.0
-_DEFAULT_PORT = 15002  # of Spark Connect
 _JAVA = (17, 21)  # what Spark 4.1 runs on
 _DELTA = "io.delta:delta-spark_4.1_2.13:4.3.1"
 
@@ -71,7 +70,7 @@ def start(engine: Engine, scratch: Path) -> Callable[[], None]:
         return _start_spark(scratch, remote=remote)
     if remote:
         _check_reachable(remote)
-        return _end_session
+        return _connect()
     return _start_spark(scratch) if engine == "spark" else _start_sail()
 
 
@@ -84,9 +83,10 @@ def _start_sail() -> Callable[[], None]:
     server.start(background=True)
     _, port = server.listening_address
     os.environ["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}"
+    end_session = _connect()
 
     def stop() -> None:
-        _end_session()  # first: it would look for the server for minutes
+        end_session()  # first: it would look for the server for minutes
         server.stop()
         os.environ.pop("SPARK_REMOTE", None)
 
@@ -105,17 +105,37 @@ def _start_spark(scratch: Path, remote: str | None = None) -> Callable[[], None]
     for key, value in settings.items():
         builder = builder.config(key, value)
     logger.info("Starting Apache Spark; the first start fetches Delta's jars.")
-    session = (builder.remote(remote) if remote else builder.master("local[*]")).getOrCreate()
-    return session.stop
+    builder = builder.remote(remote) if remote else builder.master("local[*]")
+    try:
+        return builder.getOrCreate().stop
+    except Exception as error:  # of py4j, pyspark or the launcher
+        raise ProjectError(
+            f"Apache Spark could not be started: {' '.join(str(error).split())}\nWhat it printed "
+            f"above says why. If it could not fetch {_DELTA}, let it reach Maven Central once, or "
+            "bring the folder ~/.ivy2.5.2 of a machine that has; or leave MARVEL_ENGINE and "
+            "SPARK_REMOTE out: Sail needs no Java."
+        ) from error
 
 
-def _end_session() -> None:
+def _connect() -> Callable[[], None]:
+    """Begin a session at the server that SPARK_REMOTE names, and see that it lets this user in."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+    from pyspark.sql.connect.client.retries import DefaultPolicy  # noqa: PLC0415
 
-    session = SparkSession.getActiveSession()
-    if session:
-        with suppress(Exception):  # a server that has died has nothing to end
-            session.stop()
+    session: Any = SparkSession.builder.getOrCreate()
+
+    def end() -> None:
+        session.client.set_retry_policies([])  # a server that has died has nothing to end
+        session.stop()
+
+    # A server that dies during a run is asked again for half a minute, instead of for ten.
+    session.client.set_retry_policies([DefaultPolicy(max_retries=6, max_backoff=10_000)])
+    try:
+        session.version  # noqa: B018 - asks the server
+    except Exception as error:
+        end()
+        raise ProjectError(faults.explain(error)) from error
+    return end
 
 
 def _need_package(name: str) -> None:
@@ -138,15 +158,32 @@ def _refuse_databricks_connect() -> None:
 
 def _check_reachable(remote: str) -> None:
     """Fail within seconds where pyspark would try for minutes."""
-    address = urlsplit(remote.partition(";")[0])
-    host, port = address.hostname, address.port or _DEFAULT_PORT
+    import grpc  # noqa: PLC0415 - only where Spark is used
+    from pyspark.sql.connect.client import DefaultChannelBuilder  # noqa: PLC0415
+
+    address = remote.partition(";")[0].rstrip("/")  # what follows may be a token
     try:
-        socket.create_connection((str(host), port), CONNECT_SECONDS).close()
+        builder = DefaultChannelBuilder(remote)
+        host, _, port = builder.endpoint.rpartition(":")
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
-        raise ProjectError(
-            f"Nothing answers at SPARK_REMOTE, which is sc://{host}:{port} ({error}). Start that "
-            "server, correct the address, or unset SPARK_REMOTE to use Sail."
-        ) from error
+        fault: object = error
+    except Exception:  # noqa: BLE001 - the address; what pyspark says of it has the token
+        fault = "no address like sc://host:port/;token=.."
+    else:
+        channel = builder.toChannel()
+        try:
+            grpc.channel_ready_future(channel).result(CONNECT_SECONDS)
+        except grpc.FutureTimeoutError:
+            fault = "it takes connections but speaks no Spark Connect"
+        else:
+            return
+        finally:
+            channel.close()
+    raise ProjectError(
+        f"Nothing answers at SPARK_REMOTE, which is {address} ({fault}). Start that server, "
+        "correct the address, or unset SPARK_REMOTE to use Sail."
+    )
 
 
 def _check_java() -> None:

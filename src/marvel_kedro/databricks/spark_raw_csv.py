@@ -1,11 +1,13 @@
 """The raw file, read by the engine."""
 
+import codecs
+from pathlib import Path
 from typing import Any
 
 from kedro_datasets._typing import TablePreview
 from pyspark.sql import DataFrame, SparkSession
 
-from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset
+from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset, not_utf8
 from marvel_kedro.errors import ProjectError
 
 _OPTIONS: dict[str, bool | str] = {
@@ -30,12 +32,14 @@ class SparkRawCSVDataset(RawCSVDataset):
             A frame of text, with the columns as the file names them; an empty cell is null.
 
         Raises:
-            ProjectError: The file is missing or empty.
+            ProjectError: The file is missing, empty or not UTF-8.
         """
         path = self._existing_file()
         if not path.stat().st_size:
             raise ProjectError(f"{path} is empty. {BETTER_FILE}")
         given = {key: self._load_args[key] for key in ("sep", "encoding") if key in self._load_args}
+        if "encoding" not in given:
+            _check_utf8(path)
         reader = SparkSession.builder.getOrCreate().read.options(**_OPTIONS, **given)
         return reader.csv(str(path.absolute()))
 
@@ -43,3 +47,22 @@ class SparkRawCSVDataset(RawCSVDataset):
         """Read the first rows with pandas: for that nobody needs an engine."""
         file: Any = RawCSVDataset(filepath=str(self._filepath), load_args=self._load_args)
         return file.preview(nrows)
+
+
+_BLOCK = 1 << 24
+
+
+def _check_utf8(path: Path) -> None:
+    """Refuse a file in another encoding: Sail and Spark would put U+FFFD for what they cannot read.
+
+    One pass over the bytes, a second a gigabyte, is little beside what the engine does with them;
+    to look for U+FFFD in the table instead would refuse a text that has it.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while block := file.read(_BLOCK):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise not_utf8(path, error) from error

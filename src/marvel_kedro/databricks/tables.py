@@ -4,7 +4,8 @@
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -154,6 +155,16 @@ def place_from(names: Mapping[str, Any], project_path: Path) -> Place:
     )
 
 
+@contextmanager
+def noted(doing: str, table: str) -> Iterator[None]:
+    """Note on a fault of the engine which table it is about, for the message."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"While {doing} {table}: ")
+        raise
+
+
 def attach(spark: "SparkSession", place: Place) -> None:
     """Make the tables of the warehouse known to a session that has just begun.
 
@@ -173,10 +184,13 @@ def attach(spark: "SparkSession", place: Place) -> None:
     home.mkdir(parents=True, exist_ok=True)
     spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema} LOCATION '{home}'")
     for log in sorted(home.glob("*/_delta_log")):
-        spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {place.full_name(log.parent.name)} "
-            f"USING delta LOCATION '{log.parent}'"
-        )
+        if not any(log.glob("*.json")):
+            continue  # a first save that was killed: no table yet
+        with noted("attaching", log.parent.name):
+            spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {place.full_name(log.parent.name)} "
+                f"USING delta LOCATION '{log.parent}'"
+            )
 
 
 def _has_schema(spark: "SparkSession", place: Place) -> bool:
@@ -280,8 +294,8 @@ def create(
     place: Place,
 ) -> None:
     """Make a table before its first rows; where the engine has no features, saving makes it."""
-    if not place.features:
-        return
+    if not place.features or (place.is_local and place.folder(name).exists()):
+        return  # only saving overwrites what a first save that was killed has left
     table = place.full_name(name)
     spark.sql(create_statement(table, columns, contract, place.features))
     if "tags" in place.features:

@@ -49,11 +49,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
         except pd.errors.EmptyDataError as error:
             raise ProjectError(f"{path} is empty. {BETTER_FILE}") from error
         except UnicodeDecodeError as error:
-            raise ProjectError(
-                f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
-                "Convert it (iconv -f latin1 -t utf-8), or set load_args.encoding of "
-                "raw_characters in conf/base/processing/catalog.yml."
-            ) from error
+            raise not_utf8(path, error) from error
         except pd.errors.ParserError as error:
             raise ProjectError(
                 f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {BETTER_FILE}"
@@ -72,6 +68,15 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             for number, frame in enumerate(data):
                 frame.to_csv(file, header=number == 0, **self._save_args)
         self._invalidate_cache()
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
+    """Say what to do about a file in another encoding."""
+    return ProjectError(
+        f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
+        "Convert it (iconv -f latin1 -t utf-8), or set load_args.encoding of "
+        "raw_characters in conf/base/processing/catalog.yml."
+    )
 
 
 def _below_its_header(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
