@@ -8,6 +8,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro import run_checks
+from marvel_kedro.databricks import session
 from marvel_kedro.explain import explain
 
 INTERRUPTED = 130
@@ -28,6 +29,7 @@ def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and resul
         run_checks.check_options(options)
         return _RUN(**options)
     except KeyboardInterrupt:
+        session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
         _close_run("KILLED")
         click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
         raise SystemExit(INTERRUPTED) from None

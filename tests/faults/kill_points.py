@@ -1,7 +1,7 @@
 """Run the main job in forks of this process and kill each at another point.
 
-Usage: python kill_points.py PROJECT SHARD SHARDS. Prints one line a point: its name and whether
-the kill came there. Forks, because the imports take longer than the run.
+Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Prints one line a point:
+its name and whether the kill came there. Forks, because the imports take longer than the run.
 """
 
 import json
@@ -47,10 +47,11 @@ class Points:
 
 
 def run(project: Path, reached: Any) -> None:
+    env, *pipelines = sys.argv[4:] or [None]
     session: Any
-    with KedroSession.create(project, runtime_params=PARAMETERS) as session:
+    with KedroSession.create(project, env=env, runtime_params=PARAMETERS) as session:
         session._hook_manager.register(Points(reached))
-        session.run()
+        session.run(pipeline_names=pipelines or None)
 
 
 def in_fork(project: Path, reached: Any) -> int:
@@ -73,6 +74,13 @@ def main() -> None:
     bootstrap_project(project)
     import lightgbm  # noqa: F401 - imported once, before the forks
 
+    if sys.argv[4:]:
+        import deltalake  # noqa: F401
+        import kedro_datasets.databricks  # noqa: F401
+        import pysail.spark  # noqa: F401
+        import pyspark.sql.connect.functions
+        import pyspark.sql.connect.session  # noqa: F401
+
     points_file = project / "points.jsonl"
 
     def note(point: str) -> None:
@@ -81,7 +89,7 @@ def main() -> None:
 
     if in_fork(project, note) != 0:
         sys.exit("the run that nobody disturbs failed")
-    shard, shards = map(int, sys.argv[2:])
+    shard, shards = map(int, sys.argv[2:4])
     points = [json.loads(line) for line in points_file.read_text().splitlines()][shard::shards]
     points_file.unlink()
     print(json.dumps({"undisturbed": points}), flush=True)

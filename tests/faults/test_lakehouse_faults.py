@@ -1,16 +1,27 @@
 """What can go wrong where the tables are in a lakehouse: one message, and the next run heals."""
 
+import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pandas.testing import assert_frame_equal
-from support import Outcome, Project
+from support import Outcome, Project, clean_environment
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.frames import digest
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
 
 LAKEHOUSE = ("--env", "lakehouse", "--pipelines", "processing")
@@ -176,3 +187,231 @@ def test_one_class_only(lake: Project) -> None:
 def test_a_catalog_that_is_not_there(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARVEL_CATALOG", "mlops_dev")
     says(lake.cli(*LAKEHOUSE), "mlops_dev")
+
+
+def start(project: Project, **environment: str) -> subprocess.Popen[str]:
+    """Start the processing in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", *LAKEHOUSE],
+        cwd=project.path,
+        env=clean_environment() | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60) -> Outcome:
+    output, _ = process.communicate(timeout=seconds)
+    return Outcome(process.returncode, output)
+
+
+@pytest.mark.fault
+def test_two_jobs_at_once(lake: Project, tmp_path: Path) -> None:
+    """Both write whole tables; one may have to give way, and running it again is enough."""
+    shutil.copytree(lake.path, tmp_path / "other")
+    other = Project(tmp_path / "other")
+    for project in (lake, other):
+        make_raw(project.raw, seed=2)
+    warehouse = str(lake.path / "data/warehouse")
+    processes = [start(project, MARVEL_WAREHOUSE=warehouse) for project in (lake, other)]
+    outcomes = [ended(process) for process in processes]
+    for outcome in outcomes:
+        if outcome.status:
+            says(outcome, "Another job wrote the same table")
+    assert any(outcome.status == 0 for outcome in outcomes), outcomes
+    seen = {name: rows(lake, name) for name in TABLES}
+    assert lake.cli(*LAKEHOUSE).status == 0
+    for name in TABLES:
+        assert_frame_equal(rows(lake, name), seen[name])
+
+
+@pytest.mark.fault
+def test_interrupted(lake: Project) -> None:
+    make_raw(lake.raw, seed=2)
+    process = start(lake)
+    assert process.stdout
+    for line in process.stdout:
+        if "select_characters" in line:
+            os.kill(process.pid, signal.SIGINT)
+            break
+    outcome = ended(process, 20)
+    assert outcome.status == 130, outcome.output
+    assert "Traceback" not in outcome.output
+    assert outcome.output.rstrip().endswith("nothing is half-written.")
+    assert lake.cli(*LAKEHOUSE).status == 0
+
+
+def serve_sail() -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True, env=clean_environment()
+    )
+    assert process.stdout
+    return process, f"sc://127.0.0.1:{int(process.stdout.readline())}"
+
+
+SERVE = """
+from pysail.spark import SparkConnectServer
+server = SparkConnectServer("127.0.0.1", 0)
+server.start(background=True)
+print(server.listening_address[1], flush=True)
+import time; time.sleep(600)
+"""
+
+
+@pytest.mark.fault
+def test_a_server_that_dies(lake: Project) -> None:
+    server, address = serve_sail()
+    process = start(lake, SPARK_REMOTE=address)
+    assert process.stdout
+    for line in process.stdout:
+        if "summarise_quality" in line:
+            server.kill()
+            break
+    begun = time.monotonic()
+    outcome = ended(process, 90)
+    print(time.monotonic() - begun)
+    says(outcome, "The Spark server is gone")
+    assert lake.cli(*LAKEHOUSE).status == 0
+
+
+def test_a_server_that_is_not_there(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        address = f"sc://127.0.0.1:{mute.getsockname()[1]}"
+        monkeypatch.setenv("SPARK_REMOTE", f"{address}/;token=hush")
+        outcome = lake.cli(*LAKEHOUSE)
+        says(outcome, f"Nothing answers at SPARK_REMOTE, which is {address}", "refused", "unset")
+        mute.listen()
+        begun = time.monotonic()
+        monkeypatch.setenv("SPARK_REMOTE", address)
+        says(lake.cli(*LAKEHOUSE), f"Nothing answers at SPARK_REMOTE, which is {address}", "unset")
+        assert time.monotonic() - begun < 15
+    for wrong in ("sc://h:x/;token=hush", "127.0.0.1:15002/;token=hush", "sc:///;token=hush"):
+        monkeypatch.setenv("SPARK_REMOTE", wrong)
+        outcome = lake.cli(*LAKEHOUSE)
+        says(outcome, "SPARK_REMOTE")
+        assert "hush" not in outcome.output
+
+
+class _Refuses(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def service(self, details: Any) -> Any:
+        def refuse(_: Any, context: Any) -> None:
+            told = dict(context.invocation_metadata()).get("authorization")
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, f"token expired: {told}")
+
+        def refuse_stream(request: Any, context: Any) -> Any:
+            refuse(request, context)
+            yield
+
+        if details.method.endswith(("ExecutePlan", "ReattachExecute")):
+            return grpc.unary_stream_rpc_method_handler(refuse_stream)
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def test_an_expired_token(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((_Refuses(),))
+    port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
+    server.start()
+    monkeypatch.setenv("SPARK_REMOTE", f"sc://localhost:{port}/;token=hush-hush")
+    outcome = lake.cli(*LAKEHOUSE)
+    server.stop(None)
+    says(outcome, "the token is wrong or has expired")
+    assert "hush" not in outcome.output
+
+
+def test_databricks_connect_in_the_place_of_pyspark(lake: Project, tmp_path: Path) -> None:
+    package = tmp_path / "packages" / "databricks" / "connect"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    path = os.pathsep.join([str(package.parents[1]), os.environ.get("PYTHONPATH", "")])
+    outcome = lake.kedro("run", *LAKEHOUSE, PYTHONPATH=path)
+    says(outcome, "pip uninstall databricks-connect")
+    assert version(lake, "characters") == 0
+
+
+@pytest.mark.fault
+def test_killed_at_every_point(lake: Project, tmp_path: Path) -> None:
+    """A reader finds each table as it was or as it will be; the next run completes them."""
+    make_raw(lake.raw.with_name("next.csv"), seed=2)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("kill_points.py")),
+            *(str(lake.path), "0", "1", "lakehouse", "processing"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "log").open("w"),
+        env=clean_environment(),
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    before = {name: digest(rows(lake, name)) for name in TABLES}
+    seen: dict[str, set[str]] = {name: set() for name in TABLES}
+    points = 0
+    for line in process.stdout:
+        if line.startswith('{"point"'):
+            assert json.loads(line)["killed"], line
+            points += 1
+            for name in TABLES:
+                seen[name].add(digest(rows(lake, name)))
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
+    assert points >= 14
+    after = {name: digest(rows(lake, name)) for name in TABLES}
+    assert before["characters"] != after["characters"]
+    for name in TABLES:
+        assert seen[name] <= {before[name], after[name]}, name
+
+
+@pytest.mark.fault
+def test_killed_in_the_middle_of_a_save(lake: Project) -> None:
+    """Files of rows are there and the log does not know them."""
+    before = rows(lake, "source_rows")
+    files = set(folder(lake, "source_rows").glob("*.parquet"))
+    make_raw(lake.raw, seed=2)
+    process = start(lake)
+    while process.poll() is None and files == set(folder(lake, "source_rows").glob("*.parquet")):
+        time.sleep(0.0005)
+    process.kill()
+    ended(process)
+    assert_frame_equal(rows(lake, "source_rows"), before)
+    assert lake.cli(*LAKEHOUSE).status == 0
+    assert not rows(lake, "source_rows").equals(before)
+
+
+@pytest.mark.fault
+def test_a_full_and_a_read_only_disk(small_disk: Path, lake: Project) -> None:
+    before = rows(lake, "characters")
+    lake.path.joinpath("data/warehouse").rename(lake.path / "whole")
+    lake.path.joinpath("data/warehouse").symlink_to(small_disk)
+    shutil.copytree(lake.path / "whole", small_disk, dirs_exist_ok=True)
+    make_raw(lake.raw, seed=2)
+    size = shutil.disk_usage(small_disk).used // 1024
+    assert mount("-o", f"remount,size={size + 24}k", str(small_disk))
+    says(lake.cli(*LAKEHOUSE), "The disk of the tables is full", "run the same command again")
+    assert mount("-o", "remount,ro,size=1g", str(small_disk))
+    says(lake.cli(*LAKEHOUSE), "The disk of the tables is read-only")
+    assert_frame_equal(rows(lake, "characters"), before)
+    assert mount("-o", "remount,rw", str(small_disk))
+    assert lake.cli(*LAKEHOUSE).status == 0
+    assert not rows(lake, "characters").equals(before)
+
+
+def mount(*words: str) -> bool:
+    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, which needs the right to mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.name != "posix" or os.geteuid() != 0 or not mount("-t", "tmpfs", "tmpfs", str(disk)):
+        pytest.skip("a small disk can be mounted only by root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -1,12 +1,13 @@
 """What a run on a lakehouse needs around it; in other environments nothing of it happens."""
 
-import atexit
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+
+from marvel_kedro.databricks import session
 
 if TYPE_CHECKING:
     from marvel_kedro.databricks.tables import Contract, Place
@@ -15,14 +16,9 @@ if TYPE_CHECKING:
 class LakehouseHooks:
     """Starts and stops the session, and looks after tables when they are loaded and saved."""
 
-    def __init__(self) -> None:
-        self._stop: Callable[[], None] = lambda: None
-        atexit.register(self._end)  # Kedro calls no hook after Ctrl-C
-
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """See whether the environment keeps its tables in a lakehouse."""
-        self._end()  # what an interrupted run in this process left
         names = context.config_loader["globals"]
         self._place: Place | None = None
         if "catalog" not in names:
@@ -40,15 +36,15 @@ class LakehouseHooks:
                 self._attach(self._place, catalog)
             return (yield)
         except BaseException:  # after this hook Kedro calls no other
-            self._end()
+            session.end()
             raise
 
     def _attach(self, place: "Place", catalog: CatalogProtocol[Any, Any]) -> None:
-        from marvel_kedro.databricks import session, tables  # noqa: PLC0415
+        from marvel_kedro.databricks import tables  # noqa: PLC0415
 
         self._catalog = catalog
         self._checked: set[tuple[str, int]] = set()
-        self._stop = session.start(self._engine, place.warehouse)
+        session.start(self._engine, place.warehouse)
         tables.attach(_spark(), place)
 
     @hook_impl
@@ -118,16 +114,12 @@ class LakehouseHooks:
         try:
             return (yield)
         finally:
-            self._end()
+            session.end()
 
-    @hook_impl(trylast=True)
+    @hook_impl(tryfirst=True)
     def on_pipeline_error(self) -> None:
-        """Stop what was started."""
-        self._end()
-
-    def _end(self) -> None:
-        stop, self._stop = self._stop, lambda: None
-        stop()
+        """Stop what was started, before MLflow closes its run: it would ask the session."""
+        session.end()
 
     def _contract(self, dataset_name: str) -> "Contract | None":
         if self._place is None:

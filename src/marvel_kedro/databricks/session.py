@@ -1,5 +1,6 @@
 """The Spark session of a run: the one that is there, or one that is started and stopped again."""
 
+import atexit
 import importlib.util
 import logging
 import os
@@ -42,8 +43,19 @@ SPARK_SETTINGS = {
 """A local Spark with Delta that suits a laptop."""
 
 
-def start(engine: Engine, scratch: Path) -> Callable[[], None]:
-    """Make sure that `SparkSession.builder.getOrCreate()` gives a session.
+_ends: list[Callable[[], object]] = []
+
+
+@atexit.register
+def end() -> None:
+    """End the session and stop its server, if one was started here; nothing if that is done."""
+    while _ends:
+        with suppress(Exception):  # what has died has nothing to end
+            _ends.pop()()
+
+
+def start(engine: Engine, scratch: Path) -> None:
+    """Make sure that `SparkSession.builder.getOrCreate()` gives a session, until `end`.
 
     On Databricks there is one. Else the server that SPARK_REMOTE names is used; else Sail is
     started in this process, or Spark, if `engine` asks for it. `SPARK_REMOTE=local[2]` is Spark in
@@ -53,28 +65,29 @@ def start(engine: Engine, scratch: Path) -> Callable[[], None]:
         engine: What to start where there is no session.
         scratch: A folder for what a local Spark leaves behind.
 
-    Returns:
-        What ends the session, and the server if one was started here.
-
     Raises:
         ProjectError: It cannot be started or reached; the message says what to do.
     """
+    end()  # what an interrupted run in this process left
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        return lambda: None
+        return
     _refuse_databricks_connect()
     _need_package("pyspark")
     # Workers would otherwise run whatever `python3` is.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     remote = os.environ.get("SPARK_REMOTE", "")
     if remote.startswith("local"):
-        return _start_spark(scratch, remote=remote)
-    if remote:
+        _start_spark(scratch, remote=remote)
+    elif remote:
         _check_reachable(remote)
-        return _connect()
-    return _start_spark(scratch) if engine == "spark" else _start_sail()
+        _connect()
+    elif engine == "spark":
+        _start_spark(scratch)
+    else:
+        _start_sail()
 
 
-def _start_sail() -> Callable[[], None]:
+def _start_sail() -> None:
     _need_package("pysail")
     os.environ.setdefault("RUST_LOG", "error")
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - only where Sail is used
@@ -83,17 +96,11 @@ def _start_sail() -> Callable[[], None]:
     server.start(background=True)
     _, port = server.listening_address
     os.environ["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}"
-    end_session = _connect()
-
-    def stop() -> None:
-        end_session()  # first: it would look for the server for minutes
-        server.stop()
-        os.environ.pop("SPARK_REMOTE", None)
-
-    return stop
+    _ends.append(lambda: (server.stop(), os.environ.pop("SPARK_REMOTE")))
+    _connect()  # to be ended before the server, which it would look for for minutes
 
 
-def _start_spark(scratch: Path, remote: str | None = None) -> Callable[[], None]:
+def _start_spark(scratch: Path, remote: str | None = None) -> None:
     _check_java()
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
 
@@ -107,7 +114,7 @@ def _start_spark(scratch: Path, remote: str | None = None) -> Callable[[], None]
     logger.info("Starting Apache Spark; the first start fetches Delta's jars.")
     builder = builder.remote(remote) if remote else builder.master("local[*]")
     try:
-        return builder.getOrCreate().stop
+        _ends.append(builder.getOrCreate().stop)
     except Exception as error:  # of py4j, pyspark or the launcher
         raise ProjectError(
             f"Apache Spark could not be started: {' '.join(str(error).split())}\nWhat it printed "
@@ -117,25 +124,24 @@ def _start_spark(scratch: Path, remote: str | None = None) -> Callable[[], None]
         ) from error
 
 
-def _connect() -> Callable[[], None]:
+def _connect() -> None:
     """Begin a session at the server that SPARK_REMOTE names, and see that it lets this user in."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
     from pyspark.sql.connect.client.retries import DefaultPolicy  # noqa: PLC0415
 
     session: Any = SparkSession.builder.getOrCreate()
 
-    def end() -> None:
-        session.client.set_retry_policies([])  # a server that has died has nothing to end
+    def end_session() -> None:
+        session.client.set_retry_policies([])  # a server that has died is not waited for
         session.stop()
 
+    _ends.append(end_session)
     # A server that dies during a run is asked again for half a minute, instead of for ten.
-    session.client.set_retry_policies([DefaultPolicy(max_retries=6, max_backoff=10_000)])
+    session.client.set_retry_policies([DefaultPolicy(max_retries=5, max_backoff=4_000)])
     try:
         session.version  # noqa: B018 - asks the server
     except Exception as error:
-        end()
         raise ProjectError(faults.explain(error)) from error
-    return end
 
 
 def _need_package(name: str) -> None:
@@ -161,7 +167,7 @@ def _check_reachable(remote: str) -> None:
     import grpc  # noqa: PLC0415 - only where Spark is used
     from pyspark.sql.connect.client import DefaultChannelBuilder  # noqa: PLC0415
 
-    address = remote.partition(";")[0].rstrip("/")  # what follows may be a token
+    address = remote.partition(";")[0].removesuffix("/")  # what follows may be a token
     try:
         builder = DefaultChannelBuilder(remote)
         host, _, port = builder.endpoint.rpartition(":")
