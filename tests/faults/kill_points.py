@@ -47,11 +47,11 @@ class Points:
 
 
 def run(project: Path, reached: Any) -> None:
-    env, *pipelines = sys.argv[4:] or [None]
+    env, pipelines = (sys.argv[4], sys.argv[5:]) if sys.argv[4:] else (None, None)
     session: Any
     with KedroSession.create(project, env=env, runtime_params=PARAMETERS) as session:
         session._hook_manager.register(Points(reached))
-        session.run(pipeline_names=pipelines or None)
+        session.run(pipeline_names=pipelines)
 
 
 def in_fork(project: Path, reached: Any) -> int:

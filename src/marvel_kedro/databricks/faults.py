@@ -16,11 +16,6 @@ _REMEDIES = {
         "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
         "of raw_characters if something else parts the cells (docs/own-data.md)."
     ),
-    r"ConcurrentModification|Concurrent\w*Exception|DELTA_CONCURRENT|ransaction conflict"
-    r"|PROTOCOL_CHANGED|DELTA_METADATA_CHANGED|METADATA_CHANGED": (
-        "Another job wrote the same table at the same time, and this one gave way. Run the same "
-        "command again; a job on Databricks has max_concurrent_runs: 1 for this."
-    ),
     r"No space left|StorageFull|Disk quota": (
         "The disk of the tables is full. Free some space and run the same command again: tables "
         "are as they were before the step."
@@ -32,6 +27,11 @@ _REMEDIES = {
     r"Permission denied \(os error": (
         "Permission to the folder of the tables was denied. Grant it, or set MARVEL_WAREHOUSE to "
         "another, and run the same command again."
+    ),
+    r"Failed to commit transaction|Concurrent\w*Exception|DELTA_CONCURRENT|CommitFailed"
+    r"|PROTOCOL_CHANGED|METADATA_CHANGED": (
+        "Another job wrote the same table at the same time, and this one gave way. Run the same "
+        "command again; a job on Databricks has max_concurrent_runs: 1 for this."
     ),
     r"UNAUTHENTICATED|StatusCode\.PERMISSION_DENIED|[Ii]nvalid access token": (
         "The server that SPARK_REMOTE names does not accept who you are: the token is wrong or "

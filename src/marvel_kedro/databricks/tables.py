@@ -197,7 +197,7 @@ def _has_schema(spark: "SparkSession", place: Place) -> bool:
     try:
         return spark.catalog.databaseExists(f"{place.catalog}.{place.schema}")
     except Exception as error:  # of the server, one type an engine
-        if "NOT_FOUND" in str(error) or "PERMISSION" in str(error).upper():
+        if any(word in str(error).upper() for word in ("NOT_FOUND", "NO_SUCH", "PERMISSION")):
             return False
         raise
 

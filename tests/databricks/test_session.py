@@ -1,0 +1,48 @@
+"""What a session needs, and what is said where it is not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from marvel_kedro.databricks import session
+from marvel_kedro.errors import ProjectError
+
+
+def a_java(folder: Path, version: str) -> Path:
+    java = folder / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2019' >&2\n")
+    java.chmod(0o755)
+    return folder
+
+
+def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(ProjectError, match=rf"none in JAVA_HOME={tmp_path}.*Install Java 17 or 21"):
+        session.start("spark", tmp_path)
+    monkeypatch.delenv("JAVA_HOME")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ProjectError, match=r"none in the PATH.*Sail needs no Java"):
+        session.start("spark", tmp_path)
+
+
+@pytest.mark.parametrize("version", ["11.0.2", "1.8.0_452", "25", "nonsense"])
+def test_another_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    monkeypatch.setenv("JAVA_HOME", str(a_java(tmp_path, version)))
+    with pytest.raises(ProjectError, match=r"needs Java 17 or 21; .*/bin/java is .*Sail needs"):
+        session.start("spark", tmp_path)
+
+
+def test_sail_is_gone_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next run in this process would take it for a server of somebody."""
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    session.start("sail", tmp_path)
+    first = os.environ["SPARK_REMOTE"]
+    session.start("sail", tmp_path)  # the first was interrupted
+    assert os.environ["SPARK_REMOTE"] != first
+    session.end()
+    session.end()
+    assert "SPARK_REMOTE" not in os.environ
