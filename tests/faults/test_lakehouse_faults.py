@@ -164,6 +164,13 @@ def test_ragged_rows(lake: Project, cells: str) -> None:
     assert version(lake, "source_rows") == 0
 
 
+def test_a_byte_order_mark_and_a_sign_for_unknown_signs_are_text(lake: Project) -> None:
+    text = lake.raw.read_text(encoding="utf-8").replace("Earth", "Earth\ufffd")
+    lake.raw.write_text(text, encoding="utf-8-sig")
+    assert lake.cli(*LAKEHOUSE).status == 0
+    assert rows(lake, "characters")["universe"].str.contains("\ufffd").any()
+
+
 def test_not_utf8(lake: Project) -> None:
     text = lake.raw.read_text(encoding="utf-8")
     lake.raw.write_bytes(text.replace("Earth", "Ärth").encode("latin-1", "replace"))
@@ -201,7 +208,7 @@ def start(project: Project, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> Outcome:
+def ended(process: subprocess.Popen[str], seconds: float = 200) -> Outcome:
     output, _ = process.communicate(timeout=seconds)
     return Outcome(process.returncode, output)
 
@@ -235,7 +242,7 @@ def test_interrupted(lake: Project) -> None:
         if "select_characters" in line:
             os.kill(process.pid, signal.SIGINT)
             break
-    outcome = ended(process, 20)
+    outcome = ended(process, 60)
     assert outcome.status == 130, outcome.output
     assert "Traceback" not in outcome.output
     assert outcome.output.rstrip().endswith("nothing is half-written.")
