@@ -29,6 +29,11 @@ SAVING = (
         ("[DELTA_CONCURRENT_WRITE] ConcurrentWriteException: ..", "Run the same command again"),
         ("io.delta.exceptions.ConcurrentAppendException: Files were added", "max_concurrent_runs"),
         ("Failed to commit transaction: 0", "max_concurrent_runs"),
+        (
+            "[FAILED_READ_FILE.NO_HINT] w/_delta_log/00000000000000000000.json MALFORMED_RECORD",
+            "The log of a table",
+        ),
+        ("[FAILED_READ_FILE.NO_HINT] raw.csv MALFORMED_RECORD_IN_PARSING", "The raw file"),
         ("[SESSION_CLOSED] The session is closed", "The Spark server is gone"),
         ("[SOMETHING_NEW] Odd", "The engine that holds the tables says: AnalysisException: [SOME"),
     ],

@@ -9,13 +9,8 @@ from marvel_kedro.errors import without_password
 _ENGINES = {"pyspark", "py4j", "grpc", "deltalake", "_internal"}
 _MOST_OF_AN_ANSWER = 400
 
-# By a pattern of what an engine says; the first that is found counts, and `{0}` is its group.
+# By a pattern of what an engine says; the first that is found counts.
 _REMEDIES = {
-    r"Csv error: (.+)|MALFORMED_(?:CSV_)?RECORD": (
-        "The raw file (raw_characters) has rows with more or fewer cells than the header. Put "
-        "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-        "of raw_characters if something else parts the cells (docs/own-data.md)."
-    ),
     r"No space left|StorageFull|Disk quota": (
         "The disk of the tables is full. Free some space and run the same command again: tables "
         "are as they were before the step."
@@ -32,6 +27,16 @@ _REMEDIES = {
     r"|PROTOCOL_CHANGED|METADATA_CHANGED": (
         "Another job wrote the same table at the same time, and this one gave way. Run the same "
         "command again; a job on Databricks has max_concurrent_runs: 1 for this."
+    ),
+    r"Invalid JSON in log record|Cannot load table state|_delta_log/\d+\.json"
+    r"|DELTA_STATE_RECOVER_ERROR|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_MISSING_TRANSACTION_LOG": (
+        "The log of a table (_delta_log in its folder) is damaged. Bring its folder back from a "
+        "copy, or move it away, and run the same command again: the table is made anew."
+    ),
+    r"Csv error|MALFORMED_(?:CSV_)?RECORD": (
+        "The raw file (raw_characters) has rows with more or fewer cells than the header. Put "
+        "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
+        "of raw_characters if something else parts the cells (docs/own-data.md)."
     ),
     r"UNAUTHENTICATED|StatusCode\.PERMISSION_DENIED|[Ii]nvalid access token": (
         "The server that SPARK_REMOTE names does not accept who you are: the token is wrong or "
@@ -52,11 +57,6 @@ _REMEDIES = {
     r"SCHEMA_NOT_FOUND|NO_SUCH_SCHEMA|[Dd]atabase not found": (
         "There is no such schema, or nobody granted it to you. Correct MARVEL_SCHEMA, CREATE "
         "SCHEMA, or GRANT USE SCHEMA ON SCHEMA."
-    ),
-    r"Invalid JSON in log record|Cannot load table state|_delta_log/\d+\.json"
-    r"|DELTA_STATE_RECOVER_ERROR|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_MISSING_TRANSACTION_LOG": (
-        "The log of a table (_delta_log in its folder) is damaged. Bring its folder back from a "
-        "copy, or move it away, and run the same command again: the table is made anew."
     ),
     r"Failed to fetch metadata for file|FAILED_READ_FILE|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND"
     r"|FileNotFound|File .* does not exist|Object at location .* not found": (
