@@ -61,7 +61,7 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt
 	  -c requirements/base.txt pyproject.toml
 
 clean: ## Remove the environment and what runs have made; the raw file stays
-	rm -rf $(VENV) mlflow.db mlartifacts data/0[2-9]*/*
+	rm -rf $(VENV) mlflow.db mlartifacts data/0[2-9]*/* data/warehouse dist .viz
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

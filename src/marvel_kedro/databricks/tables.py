@@ -62,7 +62,7 @@ class Contract:
     @property
     def comments(self) -> dict[str, str]:
         """The meaning by column."""
-        return {name: str(column.description) for name, column in self._columns.items()}
+        return {name: column.description or "" for name, column in self._columns.items()}
 
     @property
     def key(self) -> str | None:
@@ -100,15 +100,19 @@ class Contract:
 
 def _rule(column: "Column", check: str, statistics: dict[str, Any]) -> "Column":
     """A check of pandera's as a condition of Spark's; null where the value is null."""
-    bound = next(iter(statistics.values()))
-    if check == "isin":
-        return column.isin(bound)
-    return {
+    conditions = {
+        "isin": column.isin,
         "greater_than": column.__gt__,
         "greater_than_or_equal_to": column.__ge__,
         "less_than": column.__lt__,
         "less_than_or_equal_to": column.__le__,
-    }[check](bound)
+    }
+    if check not in conditions:
+        raise ProjectError(
+            f"A contract has the rule {check}, which a lakehouse does not know: add its condition "
+            f"to databricks/tables.py, or use one of {', '.join(conditions)}."
+        )
+    return conditions[check](next(iter(statistics.values())))
 
 
 @dataclass(frozen=True)
@@ -233,14 +237,14 @@ def check_columns(
         raise ProjectError(
             f"The table {name} breaks its contract {contract.name}: "
             f"{_difference(dict(columns), contract.types)}. Mend the node that makes it or the "
-            "contract. Nothing was written."
+            "contract. This table was not written."
         )
     if there is not None and dict(there) != dict(columns) and name not in place.evolve:
         raise ProjectError(
             f"The table {name} that is there has other columns than its contract: "
             f"{_difference(dict(there), dict(columns))}. To change the table, run once with "
-            f"MARVEL_EVOLVE={name}; else bring the contract {contract.name} back. "
-            "Nothing was written."
+            f"MARVEL_EVOLVE={name} (the parameter `evolve` of a job); else bring the contract "
+            f"{contract.name} back. This table was not written."
         )
 
 
@@ -304,22 +308,26 @@ def create(
 
 
 def restore(spark: "SparkSession", name: str, contract: Contract, place: Place) -> None:
-    """Give a table back what an overwrite takes away: comments of columns, and clustering."""
+    """Give a table back what an overwrite takes away, or another engine has not given it."""
+    if not place.features & {"comments", "clustering"}:
+        return
     table = place.full_name(name)
+    (detail,) = spark.sql(f"DESCRIBE DETAIL {table}").collect()
     if "comments" in place.features:
+        if detail["description"] != contract.comment:
+            spark.sql(f"COMMENT ON TABLE {table} IS {_quoted(contract.comment)}")
         rows = spark.sql(f"DESCRIBE TABLE {table}").collect()
         described = {row["col_name"]: row["comment"] for row in rows}
         missing = [
             f"`{column}` COMMENT {_quoted(meaning)}"
             for column, meaning in contract.comments.items()
-            if described.get(column) != meaning
+            if (described.get(column) or "") != meaning
         ]
         if missing:
             spark.sql(f"ALTER TABLE {table} ALTER COLUMN {', '.join(missing)}")
-    if "clustering" in place.features and contract.key:
-        (detail,) = spark.sql(f"DESCRIBE DETAIL {table}").collect()
-        if list(detail["clusteringColumns"]) != [contract.key]:
-            spark.sql(f"ALTER TABLE {table} CLUSTER BY (`{contract.key}`)")
+    key = contract.key if "clustering" in place.features else None
+    if key and list(detail["clusteringColumns"]) != [key]:
+        spark.sql(f"ALTER TABLE {table} CLUSTER BY (`{key}`)")
 
 
 def check_rows(name: str, frame: "DataFrame | pd.DataFrame", contract: Contract) -> None:
@@ -334,7 +342,7 @@ def check_rows(name: str, frame: "DataFrame | pd.DataFrame", contract: Contract)
     if dict(frame.dtypes) != contract.types:
         raise ProjectError(
             f"The table {name} breaks its contract {contract.name}: "
-            f"{_difference(dict(frame.dtypes), contract.types)}. Make it again: kedro run."
+            f"{_difference(dict(frame.dtypes), contract.types)}. Run the pipeline that writes it."
         )
     rules = contract.faults()
     if not rules:
@@ -343,8 +351,8 @@ def check_rows(name: str, frame: "DataFrame | pd.DataFrame", contract: Contract)
     broken = [f"{rule} in {rows} rows" for rule, rows in zip(rules, counts, strict=True) if rows]
     if broken:
         raise ProjectError(
-            f"The table {name} breaks its contract {contract.name}: {'; '.join(broken)}. Make it "
-            "again (kedro run), or bring a version back: RESTORE TABLE .. TO VERSION AS OF .."
+            f"The table {name} breaks its contract {contract.name}: {'; '.join(broken)}. Run the "
+            "pipeline that writes it, or go back: RESTORE TABLE .. TO VERSION AS OF .."
         )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 def set_values(values: dict[str, str]) -> None:
     """Set task values of the Databricks job, and write them where another orchestrator reads them.
 
-    Elsewhere than on Databricks they go to the JSON file that MARVEL_TASK_VALUES names, if it names
-    one. That a wheel task may set them is what the course does from a script; it was not verified.
+    That is the JSON file that MARVEL_TASK_VALUES names, if it names one. A wheel task that sets
+    task values was not verified; the course does it from a script.
 
     Args:
         values: By key; other tasks read `{{tasks.<task>.values.<key>}}`.
