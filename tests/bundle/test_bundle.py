@@ -211,7 +211,7 @@ CATALOG = "resources/unity_catalog.yml"
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        (JOB, "${bundle.git.commit}", "${bundle.git.comit}", "parameters[4].default"),
+        (JOB, "${bundle.git.commit}", "${bundle.git.comit}", "parameters[5].default"),
         (JOB, "${resources.experiments.", "${resources.experiment.", "there is no experiment"),
         (JOB, "${var.notification_email}", "${var.mail}", f"{JOB}: resources.jobs.marvel_train"),
         (CATALOG, "${var.schema}", "${workspace.name}", f"{CATALOG}: resources.schemas.marvel"),
