@@ -1,6 +1,7 @@
 """`kedro run` with a stopwatch in its hooks.
 
-Usage: python kedro_job.py PROJECT. Prints the time and the peak memory of each stage.
+Usage: python kedro_job.py PROJECT [ENVIRONMENT [PIPELINE ..]]. Prints the time and the peak memory
+of each stage.
 """
 
 from stages import Stages
@@ -24,6 +25,11 @@ STAGES = {"fit_model": "fit_model", "score_characters": "serving"}
 class Stopwatch:
     """Gives the time between events to the stage of the node."""
 
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self) -> None:
+        """The session of an engine, if there is one, has started."""
+        watch.lap("start of the run")
+
     @hook_impl
     def before_node_run(self, node: Any) -> None:  # noqa: ANN401 - Kedro's node
         """Its inputs are loaded."""
@@ -41,20 +47,20 @@ def _stage(node: Any) -> str:  # noqa: ANN401 - Kedro's node
     return STAGES.get(node.name, "evaluation, gate, card")
 
 
-def main(project: Path) -> None:
+def main(project: Path, environment: str | None = None, *pipelines: str) -> None:
     """Run the job."""
     watch.lap("imports of Kedro and MLflow")
     bootstrap_project(project)
     session: Any
-    with KedroSession.create(project) as session:
+    with KedroSession.create(project, env=environment) as session:
         session._hook_manager.register(Stopwatch())  # noqa: SLF001 - no public way
         context = session.load_context()
         _ = context.catalog
         watch.lap("own imports and store")
-        session.run()
+        session.run(pipeline_names=list(pipelines) or None)
     watch.lap("summary")
     watch.print()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

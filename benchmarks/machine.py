@@ -8,8 +8,12 @@ from pathlib import Path
 PACKAGES = ("kedro", "mlflow", "lightgbm", "scikit-learn", "pandas", "numpy")
 
 
-def describe() -> str:
-    """The processor, its cores, the system and the versions, in two lines."""
+def describe(*more: str) -> str:
+    """The processor, its cores, the system and the versions, in two lines.
+
+    Args:
+        more: Packages whose versions matter here.
+    """
     cpu = Path("/proc/cpuinfo")
     model = platform.processor() or platform.machine()
     if cpu.exists():
@@ -18,5 +22,5 @@ def describe() -> str:
     return (
         f"{model}, {os.cpu_count()} cores, {platform.platform()}\n"
         f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        + ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *more))
     )

@@ -24,7 +24,7 @@ from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_charac
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 RAW = Path("data", "01_raw", "marvel_characters_dataset.csv")
-START = ("imports of Kedro and MLflow", "own imports and store")
+START = ("imports of Kedro and MLflow", "own imports and store", "start of the run")
 AIM_RATIO = 1.3
 AIM_MEGABYTES = 1500
 
