@@ -25,6 +25,14 @@ CONNECT_SECONDS = 5.0
 _JAVA = (17, 21)  # what Spark 4.1 runs on
 _DELTA = "io.delta:delta-spark_4.1_2.13:4.3.1"
 
+SAIL_SETTINGS = {
+    "RUST_LOG": "error",
+    # Without a bound Sail sorts in memory whatever the size; beyond it, it spills to TMPDIR.
+    "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+    "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(2 * 1024**3),
+}
+"""A Sail in this process that suits a laptop; what the environment says goes before it."""
+
 SPARK_SETTINGS = {
     "spark.jars.packages": _DELTA,
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -89,7 +97,8 @@ def start(engine: Engine, scratch: Path) -> None:
 
 def _start_sail() -> None:
     _need_package("pysail")
-    os.environ.setdefault("RUST_LOG", "error")
+    for key, value in SAIL_SETTINGS.items():
+        os.environ.setdefault(key, value)
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - only where Sail is used
 
     server = SparkConnectServer("127.0.0.1", 0)
