@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version", "scored_at"]
 
+BATCH_ROWS = 50_000
+
 _LOADED: dict[str, Any] = {}
 
 
@@ -86,10 +88,22 @@ def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.Dat
         # The worker's own module: what is pickled with this function would be made anew each time.
         from marvel_kedro import batch  # noqa: PLC0415, PLW0406
 
-        for records in batches:
+        for records in batch.larger(batches):
             yield batch.score_records(records, digest, packed)
 
     return score_batches
+
+
+def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Join batches: engines hand out some thousand rows, and each call of a model costs."""
+    waiting: list[pd.DataFrame] = []
+    for records in batches:
+        waiting.append(records)
+        if sum(map(len, waiting)) >= BATCH_ROWS:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
 
 
 def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataFrame:
@@ -100,4 +114,5 @@ def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataF
             _LOADED[digest] = mlflow.pyfunc.load_model(folder)
     model = _LOADED[digest]
     inputs = conform(records, model.metadata.get_input_schema())
-    return model.predict(inputs).assign(page_id=records["page_id"])[COLUMNS[:3]]
+    # As objects: text of several batches is in chunks, which engines refuse.
+    return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]

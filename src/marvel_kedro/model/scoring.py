@@ -226,7 +226,9 @@ def _texts(records: pd.DataFrame, column: str) -> "pd.Series[Any]":
         return values
     # Mixed objects: 1, 1.0 and True would be one distinct value. Not of the dtype `str`, which
     # refuses text that UTF-8 cannot say.
-    return pd.Series([text(value) for value in values], index=records.index, dtype=object)
+    known = {value: text(value) for value in {value for value in values if type(value) is str}}
+    texts = [known[value] if type(value) is str else text(value) for value in values]
+    return pd.Series(texts, index=records.index, dtype=object)
 
 
 def _by_distinct_value(values: "pd.Series[Any]", function: Callable[[str], list[float]]) -> Floats:
