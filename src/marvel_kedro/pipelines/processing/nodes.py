@@ -201,23 +201,20 @@ def summarise_quality(source_rows: IntoFrameT, options: ProcessingOptions) -> di
         and `new_categories` (by column: rows by value that is not expected, most frequent first).
     """
     rows = lazily(source_rows)
-    kept = lazily(select_usable(source_rows))
-    reasons = _counts(rows, "reason")
-    rows_kept = reasons.pop(None, 0)
-    rejected = {str(reason): number for reason, number in reasons.items()}
-    nulls = _one_row(kept.select(nw.all().null_count()))
-    given = _one_row(rows.filter(nw.col("reason").is_null()).select(nw.col(*MEASUREMENTS).count()))
+    reasons = _filled_by_reason(rows)
+    usable = reasons.pop(None, {})
+    rows_kept = usable.pop("rows", 0)
+    numbers = {name: usable.pop(f"{name}_number", 0) for name in MEASUREMENTS}
+    rejected = {str(reason): filled["rows"] for reason, filled in reasons.items()}
+    rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
     return {
         "rows_in": rows_kept + sum(rejected.values()),
         "rows_kept": rows_kept,
         "rows_rejected": sum(rejected.values()),
         "rejected": rejected,
-        "nulls": nulls,
-        "unusable": {name: given[name] - (rows_kept - nulls[name]) for name in MEASUREMENTS},
-        "new_categories": {
-            column: _unexpected(kept, column, expected, options.quality.examples)
-            for column, expected in options.quality.expected.items()
-        },
+        "nulls": {name: rows_kept - (usable | numbers).get(name, 0) for name in RENAMED.values()},
+        "unusable": {name: usable.get(name, 0) - numbers[name] for name in MEASUREMENTS},
+        "new_categories": _unexpected(rows.filter(nw.col("reason").is_null()), options.quality),
     }
 
 
@@ -239,23 +236,44 @@ def _number(name: str) -> nw.Expr:
     return nw.when(number > 0).then(number).alias(name)
 
 
-def _one_row(frame: nw.LazyFrame[Any]) -> dict[str, int]:
-    return {name: int(value) for name, value in frame.lazy().collect().rows(named=True)[0].items()}
+def _filled_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int]]:
+    """In one pass, by reason: its rows, and how many are filled by column.
+
+    `height_number` and `weight_number` are those of the measurements that are numbers.
+    """
+    counts = (
+        rows.with_columns(_number(name).alias(f"{name}_number") for name in MEASUREMENTS)
+        .group_by("reason")
+        .agg(
+            nw.len().alias("rows"),
+            *(nw.col(name).count() for name in RENAMED.values()),
+            *(nw.col(f"{name}_number").count() for name in MEASUREMENTS),
+        )
+    )
+    found = {}
+    for row in counts.lazy().collect().rows(named=True):
+        reason = row.pop("reason")
+        missing = reason is None or reason != reason  # noqa: PLR0124 - NaN
+        found[None if missing else str(reason)] = {name: int(row[name]) for name in row}
+    return found
 
 
-def _counts(frame: nw.LazyFrame[Any], column: str) -> dict[str | None, int]:
-    """Rows by value, most frequent first; None stands for null."""
-    counts = frame.group_by(column).agg(nw.len().alias("rows")).lazy().collect()
-    found = {
-        None if value is None or value != value else str(value): int(rows)  # noqa: PLR0124 - NaN
-        for value, rows in counts.iter_rows()
+def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, dict[str, int]]:
+    """By column: the most frequent values that are not expected, with their rows."""
+    new = [
+        kept.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)).select(
+            nw.lit(column).alias("column"), nw.col(column).alias("value")
+        )
+        for column, expected in quality.expected.items()
+    ]
+    found: dict[str, dict[str, int]] = {column: {} for column in quality.expected}
+    if new:  # one query for all columns
+        counts = nw.concat(new).group_by("column", "value").agg(nw.len().alias("rows"))
+        for column, value, rows in counts.lazy().collect().iter_rows():
+            found[column][str(value)] = int(rows)
+    return {
+        column: dict(
+            sorted(values.items(), key=lambda item: (-item[1], item[0]))[: quality.examples]
+        )
+        for column, values in found.items()
     }
-    return dict(sorted(found.items(), key=lambda item: (-item[1], str(item[0]))))
-
-
-def _unexpected(
-    kept: nw.LazyFrame[Any], column: str, expected: list[str], most: int
-) -> dict[str, int]:
-    """The most frequent values that are not expected, with their rows."""
-    new = kept.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected))
-    return {str(value): rows for value, rows in list(_counts(new, column).items())[:most]}
