@@ -46,9 +46,10 @@ ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(VENV)/.base ## Open the runs and models in MLflow
 	$(BIN)/kedro mlflow ui $(ARGS)
 
-bench: $(VENV)/.dev ## Model quality and the main job, side by side with their peers
+bench: $(VENV)/.dev ## Model quality, the main job and scale, side by side with their peers
 	$(BIN)/python benchmarks/model_quality.py
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python benchmarks/scale.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
