@@ -98,4 +98,8 @@ def clean_environment() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("MLFLOW_", "KEDRO_", "MARVEL_", "SPARK_"))
-    } | {"COLUMNS": "120"}
+    } | {
+        "COLUMNS": "120",
+        # A JVM that lives for one small run never gets back what it spends on optimising.
+        "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
+    }
