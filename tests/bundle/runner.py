@@ -34,13 +34,14 @@ class TaskRun:
     tries: int = 0
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 - a job and what the platform adds
     job: Mapping[str, Any],
     scripts: Path,
     environment: Mapping[str, str],
     parameters: Mapping[str, str] | None = None,
     *,
     longest_retry_wait: float = 0.0,
+    job_run_id: str = JOB_RUN_ID,
 ) -> dict[str, TaskRun]:
     """Run a job's tasks, each after those it depends on.
 
@@ -50,6 +51,7 @@ def run_job(
         environment: Environment variables of the tasks, all of them.
         parameters: Values for the job's parameters, instead of their defaults.
         longest_retry_wait: Seconds; a task's `min_retry_interval_millis` counts up to it.
+        job_run_id: Which run of the job this is.
 
     Returns:
         By task key how it ended.
@@ -57,7 +59,7 @@ def run_job(
     given = {entry["name"]: entry["default"] for entry in job.get("parameters", ())}
     if unknown := set(parameters or {}) - given.keys():
         raise ValueError(f"the job has no parameters {sorted(unknown)}")
-    run = _Run(given | dict(parameters or {}), scripts, environment, longest_retry_wait)
+    run = _Run(given | dict(parameters or {}), scripts, environment, longest_retry_wait, job_run_id)
     tasks = {task["task_key"]: task for task in job["tasks"]}
     order = TopologicalSorter(
         {
@@ -77,12 +79,14 @@ class _Run:
         scripts: Path,
         environment: Mapping[str, str],
         longest_retry_wait: float,
+        job_run_id: str,
     ) -> None:
         self.tasks: dict[str, TaskRun] = {}
         self._parameters = parameters
         self._scripts = scripts
         self._environment = environment
         self._longest_retry_wait = longest_retry_wait
+        self._job_run_id = job_run_id
         self._task_run_ids = count(_FIRST_TASK_RUN)
 
     def add(self, task: Mapping[str, Any]) -> None:
@@ -164,7 +168,7 @@ class _Run:
                 case ["job", "id"]:
                     return JOB_ID
                 case ["job", "run_id"]:
-                    return JOB_RUN_ID
+                    return self._job_run_id
                 case ["task", "run_id"]:
                     return task_run_id
                 case ["tasks", key, rest] if rest.startswith("values."):

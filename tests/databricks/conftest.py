@@ -22,6 +22,21 @@ def run(*words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(autouse=True)
+def _delta_jars(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Fetch Delta's jars once: two Sparks that fill one cache at the same time spoil it."""
+    if not request.node.get_closest_marker("spark"):
+        return
+    with Path(sys.prefix, "delta-jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(Path.home().glob(".ivy2*/jars/io.delta_delta-spark*")):
+            start = "from marvel_kedro.databricks import session; session.start('spark', Path('.'))"
+            code = f"from pathlib import Path; {start}"
+            subprocess.run(
+                [sys.executable, "-c", code], cwd=tmp_path, env=clean_environment(), check=True
+            )
+
+
 @pytest.fixture(scope="session")
 def wheel_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of an environment that holds the wheel, Sail, and nothing of this checkout."""
@@ -31,16 +46,16 @@ def wheel_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Path(sys.prefix) / "wheel-environment"
     with Path(f"{home}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # workers share it
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in [*LOCKS, wheel])).hexdigest()
+        uv = [sys.executable, "-m", "uv"]
+        install: list[str | Path] = [*uv, "pip", "install", "-q", "--no-deps", "--python", home]
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in LOCKS)).hexdigest()
         done = home / "made-from"
         if not done.exists() or done.read_text() != digest:
-            uv = [sys.executable, "-m", "uv"]
-            install: list[str | Path] = [*uv, "pip", "install", "-q", "--no-deps", "--python", home]
             run(*uv, "venv", "-q", "--clear", "--python", sys.executable, home)
             locks = [word for path in LOCKS for word in ("-r", str(path))]
             run(*install, "--require-hashes", "--compile-bytecode", *locks)
-            run(*install, wheel)
             done.write_text(digest)
+        run(*install, "--reinstall", wheel)
     return home / "bin"
 
 

@@ -29,7 +29,7 @@ class Workspace:
     def volume(self) -> Path:
         return self.home / "Volumes" / "files"
 
-    def run(self, key: str, **changed: str) -> dict[str, TaskRun]:
+    def run(self, key: str, job_run_id: str = JOB_RUN_ID, **changed: str) -> dict[str, TaskRun]:
         """Run a job of the bundle with its own commands; only where things are is from here."""
         job: dict[str, Any] = load("dev")["resources"]["jobs"][key]
         for task in job["tasks"]:
@@ -44,7 +44,7 @@ class Workspace:
         }
         environment.pop("PYTHONPATH", None)
         places = {"catalog": "sail", "files": str(self.volume)}
-        return run_job(job, self.scripts, environment, places | changed)
+        return run_job(job, self.scripts, environment, places | changed, job_run_id=job_run_id)
 
     def table(self, name: str) -> pd.DataFrame:
         schema = "dev_jane_doe_marvel_characters"
@@ -95,12 +95,18 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     assert set(model.predict(pd.DataFrame({"name": ["X"]}))) == {"prediction", "probability"}
 
-    again = workspace.run("marvel_training")
+    again = workspace.run("marvel_training", job_run_id="another")
     assert states(again)["training"] == "SUCCESS", again["training"].output
     told = again["training"].values  # noqa: PD011 - no frame
     assert told == {"promoted": "false", "model_version": "1"}
     assert again["promoted"].outcome == "false"
     assert again["serving"].state == "EXCLUDED"
+
+    # A repair of the run that promoted: its tasks run again, and later ones must not be left out.
+    repaired = workspace.run("marvel_training")
+    told = repaired["training"].values  # noqa: PD011 - no frame
+    assert told == {"promoted": "true", "model_version": "1"}
+    assert repaired["serving"].state == "SUCCESS"
 
     scored = workspace.run("marvel_scoring")
     assert set(states(scored).values()) == {"SUCCESS"}, scored

@@ -113,7 +113,7 @@ from marvel_kedro.databricks.tables import Contract, Place
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
 contract = Contract.named("marvel_kedro.schemas.Predictions")
-stop = session.start("spark", place.warehouse)
+session.start("spark", place.warehouse)
 spark = SparkSession.builder.getOrCreate()
 tables.attach(spark, place)
 name = place.full_name("predictions")
@@ -132,16 +132,17 @@ said = {
 }
 tables.restore(spark, "predictions", contract, place)
 said["after a second look"] = tables.version(spark, "predictions", place)
-stop()
+session.end()
 print(json.dumps(said))
 """
 
 
 @pytest.mark.spark
-def test_spark_keeps_comments_clustering_and_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remote", ["", "local[2]"], ids=["classic", "connect"])
+def test_spark_keeps_comments_clustering_and_changes(tmp_path: Path, remote: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ON_SPARK, str(tmp_path)],
-        env=clean_environment(),
+        env=clean_environment() | ({"SPARK_REMOTE": remote} if remote else {}),
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 class LakehouseHooks:
     """Starts and stops the session, and looks after tables when they are loaded and saved."""
 
+    _place: "Place | None" = None
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """See whether the environment keeps its tables in a lakehouse."""
         names = context.config_loader["globals"]
-        self._place: Place | None = None
+        self._place = None
         if "catalog" not in names:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
@@ -72,24 +75,24 @@ class LakehouseHooks:
             return
         from marvel_kedro.databricks import task_values  # noqa: PLC0415
 
-        task_values.set_values(
-            {
-                "promoted": str(data["promoted"]).lower(),
-                "model_version": str(data["model_version"] or ""),
-            }
-        )
+        task_values.set_values(task_values.of_promotion(data))
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
-        """Restore what an overwrite took away, and note the version that was written."""
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
+        """Restore what an overwrite took away, check the rows, and note the version."""
         contract = self._contract(dataset_name)
         if contract is None or self._place is None:
             return
         from marvel_kedro.databricks import tables  # noqa: PLC0415
 
         with tables.noted("checking", dataset_name):
-            tables.restore(_spark(), dataset_name, contract, self._place)
-            version = tables.version(_spark(), dataset_name, self._place)
+            spark, place = _spark(), self._place
+            tables.restore(spark, dataset_name, contract, place)
+            version = tables.version(spark, dataset_name, place)
+            if not isinstance(data, pd.DataFrame):  # which was checked before it was saved
+                saved = spark.table(place.full_name(dataset_name))
+                tables.check_rows(dataset_name, saved, contract)
+        self._checked.add((dataset_name, version))
         _note("written", dataset_name, version)
 
     @hook_impl
@@ -102,10 +105,9 @@ class LakehouseHooks:
 
         with tables.noted("checking", dataset_name):
             version = tables.version(_spark(), dataset_name, self._place)
-            if (dataset_name, version) in self._checked:
-                return
-            tables.check_rows(dataset_name, data, contract)
-        self._checked.add((dataset_name, version))
+            if (dataset_name, version) not in self._checked:
+                tables.check_rows(dataset_name, data, contract)
+                self._checked.add((dataset_name, version))
         _note("read", dataset_name, version)
 
     @hook_impl(wrapper=True)

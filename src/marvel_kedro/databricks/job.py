@@ -94,4 +94,5 @@ def _log_plainly(conf: Path) -> None:
         "formatter": "plain",
     }
     LOGGING.configure(settings)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's kernel, which runs wheel tasks, has none
+        sys.stdout.reconfigure(line_buffering=True)

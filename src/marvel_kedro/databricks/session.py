@@ -105,7 +105,7 @@ def _start_sail() -> None:
     server.start(background=True)
     _, port = server.listening_address
     os.environ["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}"
-    _ends.append(lambda: (server.stop(), os.environ.pop("SPARK_REMOTE")))
+    _ends.append(lambda: (os.environ.pop("SPARK_REMOTE"), server.stop()))
     _connect()  # to be ended before the server, which it would look for for minutes
 
 
@@ -115,7 +115,7 @@ def _start_spark(scratch: Path, remote: str | None = None) -> None:
 
     settings = SPARK_SETTINGS | {
         "spark.sql.warehouse.dir": str(scratch / "spark"),
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch / 'derby'}",
+        "spark.driver.extraJavaOptions": f'-Dderby.system.home="{scratch / "derby"}"',
     }
     builder = SparkSession.builder
     for key, value in settings.items():
@@ -145,7 +145,7 @@ def _connect() -> None:
         session.stop()
 
     _ends.append(end_session)
-    # A server that dies during a run is asked again for half a minute, instead of for ten.
+    # A server that dies during a run is asked again for ten seconds, not for ten minutes.
     session.client.set_retry_policies([DefaultPolicy(max_retries=5, max_backoff=4_000)])
     try:
         session.version  # noqa: B018 - asks the server

@@ -38,7 +38,7 @@ class SparkRawCSVDataset(RawCSVDataset):
         if not path.stat().st_size:
             raise ProjectError(f"{path} is empty. {BETTER_FILE}")
         given = {key: self._load_args[key] for key in ("sep", "encoding") if key in self._load_args}
-        if "encoding" not in given:
+        if codecs.lookup(given.get("encoding", "utf-8")).name in ("utf-8", "utf-8-sig"):
             _check_utf8(path)
         reader = SparkSession.builder.getOrCreate().read.options(**_OPTIONS, **given)
         return reader.csv(str(path.absolute()))

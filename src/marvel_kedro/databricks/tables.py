@@ -25,7 +25,7 @@ Feature = Literal["comments", "primary_key", "clustering", "change_data_feed", "
 LOCAL_CATALOGS = ("sail", "spark_catalog")
 """Catalogs that forget their tables with the session; the folder of Delta tables remembers them."""
 
-TAGS = {"project": "marvel_kedro"}
+TAGS = {"project": "marvel_characters"}
 
 _SQL_TYPES = {
     "string[pyarrow]": "string",
@@ -155,7 +155,7 @@ def place_from(names: Mapping[str, Any], project_path: Path) -> Place:
         schema=names["schema"],
         warehouse=project_path / names["warehouse"],
         features=frozenset(features.get(names["catalog"], features["unity"])),
-        evolve=frozenset(filter(None, str(names["evolve"]).split(","))),
+        evolve=frozenset(str(names["evolve"]).replace(" ", "").split(",")),
     )
 
 
@@ -186,20 +186,20 @@ def attach(spark: "SparkSession", place: Place) -> None:
         return
     home = place.warehouse / place.schema
     home.mkdir(parents=True, exist_ok=True)
-    spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema} LOCATION '{home}'")
+    spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema} LOCATION {_quoted(str(home))}")
     for log in sorted(home.glob("*/_delta_log")):
         if not any(log.glob("*.json")):
             continue  # a first save that was killed: no table yet
         with noted("attaching", log.parent.name):
             spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {place.full_name(log.parent.name)} "
-                f"USING delta LOCATION '{log.parent}'"
+                f"USING delta LOCATION {_quoted(str(log.parent))}"
             )
 
 
 def _has_schema(spark: "SparkSession", place: Place) -> bool:
     try:
-        return spark.catalog.databaseExists(f"{place.catalog}.{place.schema}")
+        return spark.catalog.databaseExists(f"`{place.catalog}`.`{place.schema}`")
     except Exception as error:  # of the server, one type an engine
         if any(word in str(error).upper() for word in ("NOT_FOUND", "NO_SUCH", "PERMISSION")):
             return False

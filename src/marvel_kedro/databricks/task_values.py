@@ -3,6 +3,30 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+
+def of_promotion(promotion: dict[str, Any]) -> dict[str, str]:
+    """What the decision about a candidate means for the tasks after it.
+
+    A try that failed after it had moved the alias is followed by one that finds its own candidate
+    to be the champion already: for the job, that is a promotion.
+
+    Args:
+        promotion: The record of the decision.
+
+    Returns:
+        `promoted` (`true` or `false`) and `model_version` (empty if none was made).
+    """
+    version = promotion["model_version"]
+    promoted = promotion["promoted"]
+    run = os.environ.get("MARVEL_JOB_RUN_ID")
+    if run and version and version == promotion["previous_champion"]:
+        tags = MlflowClient().get_model_version(promotion["model_name"], version).tags
+        promoted = tags.get("job_run_id") == run
+    return {"promoted": str(promoted).lower(), "model_version": version or ""}
 
 
 def set_values(values: dict[str, str]) -> None:

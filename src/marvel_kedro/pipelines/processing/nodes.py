@@ -269,11 +269,14 @@ def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, d
     found: dict[str, dict[str, int]] = {column: {} for column in quality.expected}
     if new:  # one query for all columns
         counts = nw.concat(new).group_by("column", "value").agg(nw.len().alias("rows"))
-        for column, value, rows in counts.lazy().collect().iter_rows():
-            found[column][str(value)] = int(rows)
-    return {
-        column: dict(
-            sorted(values.items(), key=lambda item: (-item[1], item[0]))[: quality.examples]
+        most = (
+            counts.with_columns((-nw.col("rows")).alias("_order"), nw.lit(1).alias("_one"))
+            .with_columns(
+                nw.col("_one").cum_sum().over("column", order_by=["_order", "value"]).alias("place")
+            )
+            .filter(nw.col("place") <= quality.examples)
+            .select("column", "place", "value", "rows")
         )
-        for column, values in found.items()
-    }
+        for column, _, value, rows in sorted(most.lazy().collect().iter_rows()):
+            found[column][str(value)] = int(rows)
+    return found

@@ -62,7 +62,7 @@ def fit_model(
     train_set: IntoFrame, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is the one that MLflow logs."""
-    model = fit.fit(to_pandas(train_set), options.fit, progress=report)
+    model = fit.fit(to_pandas(train_set, options.max_rows), options.fit, progress=report)
     return model, model
 
 
@@ -71,6 +71,7 @@ def score_test_set(
     test_set: IntoFrame,
     candidate: CharacterModel,
     reigning_champion: RegisteredModel | None,
+    options: TrainingOptions,
 ) -> pd.DataFrame:
     """Score the test set with the candidate, the baselines and, if there is one, the champion.
 
@@ -82,7 +83,7 @@ def score_test_set(
     Raises:
         ProjectError: The test set is empty.
     """
-    train, test = to_pandas(train_set), to_pandas(test_set)
+    train, test = (to_pandas(table, options.max_rows) for table in (train_set, test_set))
     if not len(test):
         raise ProjectError(
             "test_set has no rows to measure a model on: raise processing.split.test_share, or "

@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.score_test_set,
-                ["train_set", "test_set", "candidate", "reigning_champion"],
+                ["train_set", "test_set", "candidate", "reigning_champion", "params:training"],
                 "test_scores",
                 name="score_test_set",
             ),

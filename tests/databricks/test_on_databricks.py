@@ -1,0 +1,62 @@
+"""What only the platform has, as far as it can be had elsewhere: its variable and its `dbutils`."""
+
+import io
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from pyspark.sql import SparkSession
+from support import ROOT
+
+from marvel_kedro.databricks import job, session, tables, task_values
+from marvel_kedro.databricks.tables import Place
+
+
+@pytest.fixture(autouse=True)
+def _platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "client.4.9")
+    monkeypatch.delenv("MARVEL_TASK_VALUES", raising=False)
+
+
+def test_task_values_go_to_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str] = {}
+
+    def tell(key: str, value: str) -> None:
+        told[key] = value
+
+    runtime = ModuleType("databricks.sdk.runtime")
+    values = SimpleNamespace(set=tell)
+    runtime.dbutils = SimpleNamespace(  # type: ignore[attr-defined]
+        jobs=SimpleNamespace(taskValues=values)
+    )
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
+    task_values.set_values({"promoted": "true", "model_version": "3"})
+    assert told == {"promoted": "true", "model_version": "3"}
+
+
+def test_no_session_is_started_where_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", "sc://nobody.invalid:1")
+    session.start("spark", ROOT / "nowhere")
+    assert SparkSession.getActiveSession() is None
+
+
+def test_a_log_that_cannot_be_reconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheel tasks run in a notebook's kernel, whose output is no file."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    job._log_plainly(job.conf_source())
+
+
+def test_the_version_is_the_latest_of_the_history() -> None:
+    asked: list[str] = []
+
+    class Spark:
+        def sql(self, statement: str) -> "Spark":
+            asked.append(statement)
+            return self
+
+        def collect(self) -> list[dict[str, int]]:
+            return [{"version": 7}]
+
+    place = Place("mlops_dev", "marvel", ROOT / "nowhere", frozenset())
+    assert tables.version(Spark(), "characters", place) == 7  # type: ignore[arg-type]
+    assert asked == ["DESCRIBE HISTORY `mlops_dev`.`marvel`.`characters` LIMIT 1"]
