@@ -130,7 +130,7 @@ def test_the_classic_job_has_to_be_asked_for_and_does_the_same() -> None:
     assert "schedule" not in found["marvel_training_classic"]
 
     def work(job: dict[str, Any]) -> list[dict[str, Any]]:
-        compute = {"environment_key", "job_cluster_key", "libraries"}
+        compute = {"environment_key", "job_cluster_key", "libraries", "disable_auto_optimization"}
         return [{k: v for k, v in task.items() if k not in compute} for task in job["tasks"]]
 
     classic, serverless = found["marvel_training_classic"], found["marvel_training"]

@@ -28,7 +28,7 @@ RECORD = {
 
 
 def probability(model: CharacterModel, record: dict[str, Any]) -> float:
-    return float(model.probabilities(pd.DataFrame([record]))[0])
+    return float(model.probabilities(pd.DataFrame([record], dtype=object))[0])
 
 
 def test_a_record_alone_scores_as_in_a_batch(
@@ -139,7 +139,7 @@ def test_any_record_has_an_answer_and_the_same_one_alone(
     model_box: list[CharacterModel], records: list[dict[str, Any]]
 ) -> None:
     (model,) = model_box
-    together = model.probabilities(pd.DataFrame(records))
+    together = model.probabilities(pd.DataFrame(records, dtype=object))
     assert ((together > 0) & (together < 1)).all()
     for record, expected in zip(records, together, strict=True):
         assert probability(model, record) == expected

@@ -270,7 +270,9 @@ def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, d
     if new:  # one query for all columns
         counts = nw.concat(new).group_by("column", "value").agg(nw.len().alias("rows"))
         most = (
-            counts.with_columns((-nw.col("rows")).alias("_order"), nw.lit(1).alias("_one"))
+            counts.with_columns(
+                (-nw.col("rows").cast(nw.Int64)).alias("_order"), nw.lit(1).alias("_one")
+            )
             .with_columns(
                 nw.col("_one").cum_sum().over("column", order_by=["_order", "value"]).alias("place")
             )
