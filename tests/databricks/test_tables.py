@@ -64,7 +64,7 @@ def test_a_table_of_one_environment_is_a_table_of_the_other() -> None:
     }
 
 
-def test_base_needs_nothing_of_a_lakehouse() -> None:
+def test_base_needs_nothing_of_a_lakehouse(tmp_path: Path) -> None:
     """Packages look for Spark by themselves; the project does without, as where it is absent."""
     code = """
 import sys
@@ -81,7 +81,7 @@ print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env=clean_environment() | {"MLFLOW_TRACKING_URI": "sqlite:///:memory:"},
+        env=clean_environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"},
         capture_output=True,
         text=True,
         check=False,
