@@ -201,7 +201,7 @@ def watch(
         found = 0.0
         for one in family:
             with suppress(psutil.NoSuchProcess):
-                found += one.memory_info().rss / 1e6
+                found += _own_megabytes(one)
                 cpu[one.pid] = sum(one.cpu_times()[:2])
         peak = max(peak, found)
         late = time.monotonic() > end
@@ -213,6 +213,13 @@ def watch(
             return peak, sum(cpu.values()), f"{seconds:,.0f} s" if late else f"{found:,.0f} MB"
         time.sleep(EACH)
     return peak, sum(cpu.values()), ""
+
+
+def _own_megabytes(process: psutil.Process) -> float:
+    """Resident megabytes; of what several processes share (Spark forks its workers), a share."""
+    if sys.platform == "linux":
+        return float(process.memory_full_info().pss) / 1e6
+    return float(process.memory_info().rss) / 1e6
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

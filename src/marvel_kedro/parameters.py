@@ -10,10 +10,11 @@ from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
+from marvel_kedro.server.description import EndpointOptions, ServerOptions
 
 
 class Parameters(Options):
-    """One section a pipeline, and the run that tasks of one job may share."""
+    """One section a pipeline, the endpoint, and the run that tasks of one job may share."""
 
     mlflow_run_id: str | None = None
 
@@ -21,6 +22,8 @@ class Parameters(Options):
     processing: ProcessingOptions
     training: TrainingOptions
     serving: ServingOptions
+    endpoint: EndpointOptions
+    server: ServerOptions
 
 
 def check(parameters: dict[str, Any]) -> Parameters:

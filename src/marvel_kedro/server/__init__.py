@@ -1,0 +1,1 @@
+"""The endpoint: the model over HTTP, with neither Kedro nor Spark."""

@@ -1,0 +1,164 @@
+"""What the endpoint is: one description for a process, a container and a Databricks endpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from marvel_kedro.options import Options
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+"""What Databricks takes for endpoints and served entities."""
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class ServedEntity(Options):
+    """A version of the model that is served under a name: the one of an alias, or a fixed one."""
+
+    name: Name
+    alias: str | None = None
+    version: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.alias is None) == (self.version is None):
+            raise ValueError(f"the served entity {self.name} needs an alias or a version, not both")
+        return self
+
+
+class InferenceTableOptions(Options):
+    """What is written down of requests and answers.
+
+    Attributes:
+        enabled: Whether anything is.
+        table_name_prefix: Name of the table; Databricks adds `_payload`.
+        sampling_fraction: Share of the requests that is written down.
+        max_body_bytes: Of a longer body only the error code is written down, as on Databricks.
+        redact: Fields whose values are replaced in the request that is written down.
+    """
+
+    enabled: bool = True
+    table_name_prefix: Name = "inference"
+    sampling_fraction: float = Field(default=1.0, gt=0, le=1)
+    max_body_bytes: int = Field(default=1024**2, gt=0)
+    redact: tuple[str, ...] = ()
+
+
+class Limits(Options):
+    """What is refused.
+
+    Attributes:
+        body_bytes: Longer bodies: 413.
+        records: More records in a request: 400.
+        concurrency: More requests at once in a worker: 429.
+        seconds: What takes longer: 504.
+        retry_after: After how many seconds a client may come again, said with a 429.
+    """
+
+    body_bytes: int = Field(default=16 * 1024**2, gt=0)
+    records: int = Field(default=10_000, gt=0)
+    concurrency: int = Field(default=256, gt=0)
+    seconds: float = Field(default=60.0, gt=0)
+    retry_after: int = Field(default=1, ge=0)
+
+
+class RateLimit(Options):
+    """Calls a minute on Databricks' AI Gateway."""
+
+    calls: int = Field(gt=0)
+    key: Literal["endpoint", "user"] = "endpoint"
+
+
+class DatabricksOptions(Options):
+    """What only the managed endpoint has."""
+
+    workload_size: Literal["Small", "Medium", "Large"] = "Small"
+    scale_to_zero: bool = True
+    rate_limits: tuple[RateLimit, ...] = ()
+    tags: dict[str, str] = {}
+
+
+class EndpointOptions(Options):
+    """The section `endpoint` of the parameters.
+
+    Attributes:
+        name: Name of the endpoint, part of its address.
+        model: The registered model.
+        served_entities: What is served; the name is what `traffic` and the answers call it.
+        traffic: Percentages by served entity, 100 in all.
+        inference_table: What is written down.
+        limits: What is refused.
+        databricks: What only the managed endpoint has.
+    """
+
+    name: Name
+    model: str
+    served_entities: Annotated[tuple[ServedEntity, ...], Field(min_length=1)]
+    traffic: dict[Name, Percent]
+    inference_table: InferenceTableOptions = InferenceTableOptions()
+    limits: Limits = Limits()
+    databricks: DatabricksOptions = DatabricksOptions()
+
+    @model_validator(mode="after")
+    def _routes_are_sound(self) -> Self:
+        names = [entity.name for entity in self.served_entities]
+        if len(set(names)) < len(names):
+            raise ValueError("two served entities have the same name")
+        check_traffic(self.traffic, names)
+        return self
+
+
+def check_traffic(traffic: dict[str, int], names: Sequence[str]) -> None:
+    """Refuse percentages that do not add up, or that go to somebody who is not served.
+
+    Raises:
+        ValueError: It names the entity, or the sum.
+    """
+    strangers = sorted(set(traffic) - set(names))
+    if strangers:
+        raise ValueError(
+            f"traffic goes to {', '.join(strangers)}, which is not served: {', '.join(names)}"
+        )
+    if any(not 0 <= share <= 100 for share in traffic.values()):  # noqa: PLR2004 - per cent
+        raise ValueError("a share of the traffic is from 0 to 100")
+    if sum(traffic.values()) != 100:  # noqa: PLR2004 - per cent
+        raise ValueError(f"traffic adds up to {sum(traffic.values())}, not to 100")
+
+
+class ServerOptions(Options):
+    """The section `server` of the parameters: how the endpoint runs on a machine of one's own.
+
+    Attributes:
+        host: Address to listen on; 0.0.0.0 is everywhere.
+        port: Port; 0 is any that is free.
+        workers: Processes that answer.
+        folder: Where the server keeps models and what is not yet in the inference table.
+        inference_table: Folder of the Delta table.
+        characters: The file that completes records which have only a `page_id`.
+        poll_seconds: How often the registry is asked whether an alias has moved.
+        flush_seconds: How often requests are moved to the inference table.
+        compact_files: From how many small files of a day on they are joined.
+        spool_bytes: How much may wait for the inference table before requests are not written down.
+        grace_seconds: How long a server that stops waits for what it has begun.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1)
+    folder: Path
+    inference_table: Path
+    characters: Path
+    poll_seconds: float = Field(default=5.0, gt=0)
+    flush_seconds: float = Field(default=5.0, gt=0)
+    compact_files: int = Field(default=20, ge=2)
+    spool_bytes: int = Field(default=1024**3, gt=0)
+    grace_seconds: float = Field(default=30.0, gt=0)
+
+
+class Description(Options):
+    """What a server is started with."""
+
+    endpoint: EndpointOptions
+    server: ServerOptions
