@@ -77,7 +77,7 @@ class DatabricksOptions(Options):
     workload_size: Literal["Small", "Medium", "Large"] = "Small"
     scale_to_zero: bool = True
     rate_limits: tuple[RateLimit, ...] = ()
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
 
 
 class EndpointOptions(Options):
@@ -134,7 +134,10 @@ class ServerOptions(Options):
         host: Address to listen on; 0.0.0.0 is everywhere.
         port: Port; 0 is any that is free.
         workers: Processes that answer.
-        folder: Where the server keeps models and what is not yet in the inference table.
+        folder: Where the server keeps what is not yet in the inference table.
+        models: Where it keeps versions of the model, and which of them are served.
+        ask_registry: Whether the registry is asked; else `models` has what is served, for good.
+        accept_simulated_time: Whether clients may say when a request is made: for simulations only.
         inference_table: Folder of the Delta table.
         characters: The file that completes records which have only a `page_id`.
         poll_seconds: How often the registry is asked whether an alias has moved.
@@ -148,6 +151,9 @@ class ServerOptions(Options):
     port: int = Field(default=8080, ge=0, le=65535)
     workers: int = Field(default=1, ge=1)
     folder: Path
+    models: Path
+    ask_registry: bool = True
+    accept_simulated_time: bool = False
     inference_table: Path
     characters: Path
     poll_seconds: float = Field(default=5.0, gt=0)

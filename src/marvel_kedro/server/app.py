@@ -1,0 +1,268 @@
+"""The endpoint as an ASGI application: `invoke` is the hot path, everything else is in `pages`."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from marvel_kedro.server import guard, metrics, protocol
+from marvel_kedro.server.access_log import AccessLog, moment
+from marvel_kedro.server.description import Description
+from marvel_kedro.server.entities import Entities, Served
+from marvel_kedro.server.guard import ClientGoneError, Tokens
+from marvel_kedro.server.lookup import CannotCompleteError, Lookup
+from marvel_kedro.server.pages import Pages
+from marvel_kedro.server.refusal import Refusal, invalid_value
+from marvel_kedro.server.spool import Entry, Spool
+from marvel_kedro.server.state import SPOOL
+from marvel_kedro.server.telemetry import Answered, Telemetry
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+INLINE_BYTES = 64 * 1024
+INLINE_RECORDS = 32
+"""Up to so much is answered at once; more in a thread, so that others need not wait."""
+
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What becomes known of a request while it is answered."""
+
+    id: str
+    time: float
+    started: float
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    answer: bytes = b""
+    status: int = 200
+    requester: str | None = None
+    client_request_id: str | None = None
+    served: Served | None = None
+    records: int = 0
+    extra_headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Endpoint:
+    """The application of one worker process."""
+
+    def __init__(self, description: Description, tokens: Tokens, log: AccessLog) -> None:
+        self._options = description.endpoint
+        self._limits = description.endpoint.limits
+        self._server = description.server
+        self._tokens = tokens
+        self._log = log
+        self._lookup = Lookup(description.server.characters)
+        self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
+        self._entities = Entities(description, log)
+        self._pages = Pages(description, self._entities, tokens)
+        self._telemetry = Telemetry.from_environment(description.endpoint.name)
+        self._threads = ThreadPoolExecutor(thread_name_prefix="score")
+        self._busy = 0
+        name = description.endpoint.name
+        self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
+
+    def _open_spool(self) -> Spool:
+        return Spool(
+            self._server.folder / SPOOL,
+            self._options.inference_table,
+            self._server.spool_bytes,
+            on_drop=lambda reason, requests: metrics.DROPPED.labels(reason).inc(requests),
+        )
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer what ASGI hands on."""
+        if scope["type"] == "http" and scope["path"] in self._paths:
+            await self._invoke(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        tasks = [asyncio.create_task(self._entities.follow())]
+        if self._spool:
+            tasks.append(asyncio.create_task(self._rotate(self._spool)))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in tasks:
+            task.cancel()
+        if self._spool:
+            self._spool.rotate()
+        self._log.flush()
+        self._telemetry.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _rotate(self, spool: Spool) -> None:
+        while True:
+            await asyncio.sleep(self._server.flush_seconds)
+            spool.rotate()
+
+    async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        call = Invocation(uuid.uuid4().hex, time.time(), started, dict(scope["headers"]))
+        self._busy += 1
+        metrics.IN_PROGRESS.inc()
+        try:
+            await self._answer(call, scope["method"], receive)
+        except ClientGoneError:
+            metrics.GONE.inc()
+            return
+        finally:
+            self._busy -= 1
+            metrics.IN_PROGRESS.dec()
+        seconds = time.perf_counter() - started
+        self._write_down(call, seconds)
+        await self._send(call, send)
+        self._report(call, scope["path"], seconds)
+
+    async def _answer(self, call: Invocation, method: str, receive: Receive) -> None:
+        """Fill in the answer, or why there is none."""
+        try:
+            if method != "POST":
+                raise Refusal(
+                    HTTPStatus.METHOD_NOT_ALLOWED,
+                    "BAD_REQUEST",
+                    f"Send POST, not {method}; /docs shows how.",
+                    ((b"allow", b"POST"),),
+                )
+            call.requester = self._tokens.requester(call.headers.get(b"authorization"))
+            if self._busy > self._limits.concurrency:
+                raise self._busy_refusal()
+            async with asyncio.timeout(self._limits.seconds):
+                await self._score(call, receive)
+        except Refusal as refusal:
+            self._refuse(call, refusal)
+        except TimeoutError:
+            self._refuse(call, self._late_refusal())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            self._log.line(
+                time=moment(call.time), level="error", request_id=call.id, fault=repr(error)[:1000]
+            )
+            self._refuse(
+                call,
+                Refusal(
+                    HTTPStatus.INTERNAL_SERVER_ERROR,
+                    "INTERNAL_ERROR",
+                    f"The server is at fault; its log says more of the request {call.id}.",
+                ),
+            )
+
+    async def _score(self, call: Invocation, receive: Receive) -> None:
+        headers = call.headers
+        guard.check_content_type(headers.get(b"content-type"))
+        call.body = await guard.read_body(
+            receive, headers.get(b"content-length"), self._limits.body_bytes
+        )
+        if len(call.body) <= INLINE_BYTES:
+            request = protocol.read(call.body)
+        else:
+            request = await self._in_thread(protocol.read, call.body)
+        call.client_request_id, call.records = request.client_request_id, len(request.records)
+        if call.records > self._limits.records:
+            raise invalid_value(
+                f"{call.records:,} records are more than the {self._limits.records:,} that are "
+                "taken at once. Send them in several requests."
+            )
+        served = call.served = self._entities.choose(request.client_request_id)
+        if call.records <= INLINE_RECORDS:
+            scored = self._complete_and_score(served, request.records)
+        else:
+            scored = await self._in_thread(self._complete_and_score, served, request.records)
+        call.answer = protocol.answer(scored)
+        metrics.count_records(served.name, served.version, scored)
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
+
+    def _complete_and_score(
+        self, served: Served, records: list[protocol.Record]
+    ) -> list[tuple[str, float]]:
+        try:
+            complete = self._lookup.complete(records)
+        except CannotCompleteError as error:
+            raise invalid_value(str(error)) from None
+        model = served.loaded
+        return model.score(protocol.conform(complete, model.schema, model.required))
+
+    def _refuse(self, call: Invocation, refusal: Refusal) -> None:
+        call.status, call.extra_headers = refusal.status, refusal.headers
+        call.answer = protocol.refuse(refusal.code, refusal.message)
+
+    def _busy_refusal(self) -> Refusal:
+        return Refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "REQUEST_LIMIT_EXCEEDED",
+            f"More than {self._limits.concurrency} requests at once. Come again later.",
+            ((b"retry-after", str(self._limits.retry_after).encode()),),
+        )
+
+    def _late_refusal(self) -> Refusal:
+        return Refusal(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            "DEADLINE_EXCEEDED",
+            f"The request took longer than {self._limits.seconds:g} seconds. "
+            "Send fewer records at once.",
+        )
+
+    def _write_down(self, call: Invocation, seconds: float) -> None:
+        """Before the answer is sent: what was answered is in the table, whatever happens next."""
+        if self._spool is None:
+            return
+        served = call.served
+        self._spool.write(
+            Entry(
+                databricks_request_id=call.id,
+                client_request_id=call.client_request_id,
+                request_time=int(call.time * 1e6),
+                status_code=call.status,
+                execution_duration_ms=round(seconds * 1000),
+                request=call.body or None,
+                response=call.answer,
+                served_entity_id=served.id if served else None,
+                requester=call.requester,
+            )
+        )
+
+    async def _send(self, call: Invocation, send: Send) -> None:
+        headers = [
+            _JSON,
+            (b"content-length", str(len(call.answer)).encode()),
+            (b"x-request-id", call.id.encode()),
+            *call.extra_headers,
+        ]
+        if call.served:
+            headers.append((b"served-model-name", call.served.name.encode()))
+        await send({"type": "http.response.start", "status": call.status, "headers": headers})
+        await send({"type": "http.response.body", "body": call.answer})
+
+    def _report(self, call: Invocation, path: str, seconds: float) -> None:
+        entity, version = (call.served.name, call.served.version) if call.served else ("", "")
+        metrics.count(entity, version, call.status, seconds)
+        answered = Answered(
+            path, call.status, call.time, seconds, entity, version, call.records, call.id
+        )
+        traceparent = call.headers.get(b"traceparent", b"").decode("latin-1")
+        self._log.line(
+            time=moment(call.time),
+            level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
+            request_id=call.id,
+            trace_id=self._telemetry.record(answered, traceparent),
+            path=path,
+            status=call.status,
+            duration_ms=round(seconds * 1000, 3),
+            records=call.records,
+            served_entity=entity or None,
+            model_version=version or None,
+            client_request_id=call.client_request_id,
+            requester=call.requester,
+        )

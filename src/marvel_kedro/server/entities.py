@@ -1,0 +1,127 @@
+"""The versions that a worker answers with, as `deployment.json` has them."""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from marvel_kedro.server import metrics, served_model
+from marvel_kedro.server.access_log import AccessLog, now
+from marvel_kedro.server.deployment import Deployed, Deployment, stamp
+from marvel_kedro.server.description import Description
+from marvel_kedro.server.refusal import Refusal
+from marvel_kedro.server.routing import Router
+from marvel_kedro.server.served_model import ServedModel
+
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Served:
+    """A served entity that can answer."""
+
+    name: str
+    model: str
+    version: str
+    id: str
+    loaded: ServedModel
+
+
+class Entities:
+    """Loads what is to be served; what cannot be loaded leaves the version before in its place.
+
+    Attributes:
+        deployment: What is to be served, as far as it was read.
+        faults: By served entity, why it is not what it is to be.
+    """
+
+    def __init__(self, description: Description, log: AccessLog) -> None:
+        self.deployment: Deployment | None = None
+        self.faults: dict[str, str] = {}
+        self._endpoint = description.endpoint
+        self._folder = description.server.models
+        self._log = log
+        self._served: dict[str, Served] = {}
+        self._router = Router(self._endpoint.name, (), ())
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered."""
+        return self._router.choose(None) is not None
+
+    @property
+    def served(self) -> list[Served]:
+        """Who can answer."""
+        return list(self._served.values())
+
+    def choose(self, client_request_id: str | None) -> Served:
+        """Choose who answers a request.
+
+        Raises:
+            Refusal: 503; nobody can.
+        """
+        served: Served | None = self._router.choose(client_request_id)
+        if served is None:
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "TEMPORARILY_UNAVAILABLE",
+                f"No model is loaded. {self.why_not()}".strip(),
+                ((b"retry-after", b"1"),),
+            )
+        return served
+
+    def why_not(self) -> str:
+        """What keeps the endpoint from being what the description says; empty if nothing does."""
+        known = self.deployment.faults if self.deployment else {}
+        return " ".join(f"{name}: {fault}" for name, fault in (known | self.faults).items())
+
+    async def follow(self) -> None:
+        """Load what is deployed whenever that changes; without an end."""
+        seen = None
+        while True:
+            found = stamp(self._folder)
+            if found != seen:
+                seen = found
+                await self._take(Deployment.read(self._folder))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _take(self, deployment: Deployment | None) -> None:
+        if deployment is None or deployment.endpoint != self._endpoint.name:
+            return
+        self.deployment = deployment
+        served: dict[str, Served] = {}
+        for entity in deployment.entities:
+            one = await self._load(entity)
+            if one is not None:
+                served[one.name] = one
+        wanted = {entity.name for entity in deployment.entities}
+        self.faults = {name: fault for name, fault in self.faults.items() if name in wanted}
+        self._served = served
+        self._router = Router(
+            self._endpoint.name,
+            tuple(served.values()),
+            tuple(deployment.traffic.get(name, 0) for name in served),
+        )
+
+    async def _load(self, entity: Deployed) -> Served | None:
+        """The entity as it is to be; else as it was; None if there is neither."""
+        before = self._served.get(entity.name)
+        identity = entity.id(self._endpoint.name)
+        if before is not None and before.id == identity:
+            self.faults.pop(entity.name, None)
+            return before
+        try:
+            loaded = await asyncio.to_thread(served_model.load, self._folder / entity.folder)
+        except Exception as error:  # noqa: BLE001 - the code that a version carries may raise any
+            said = f"version {entity.version} cannot be loaded ({type(error).__name__}: {error})"
+            if before is not None:
+                said += f"; version {before.version} goes on"
+            self.faults[entity.name] = f"{said}."
+            metrics.LOAD_FAILURES.labels(entity.name).inc()
+            self._log.line(time=now(), level="error", served_entity=entity.name, fault=said)
+            return before
+        self.faults.pop(entity.name, None)
+        self._log.line(
+            time=now(), level="info", served_entity=entity.name, model_version=entity.version,
+            message="loaded",
+        )  # fmt: skip
+        return Served(entity.name, entity.model, entity.version, identity, loaded)

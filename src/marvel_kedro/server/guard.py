@@ -1,0 +1,138 @@
+"""Who may ask, and how much."""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.server.refusal import Refusal
+
+TOKENS = "MARVEL_TOKENS"
+TOKENS_FILE = "MARVEL_TOKENS_FILE"
+
+Receive = Callable[[], Awaitable[Any]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class ClientGoneError(Exception):
+    """The client went away before it had said what it wants."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The bearer tokens that are taken; everybody may ask if there are none.
+
+    Attributes:
+        digests: By who has the token, its SHA-256: the tokens themselves are not kept.
+    """
+
+    digests: Mapping[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Tokens":
+        """Read `name:token` pairs from MARVEL_TOKENS, parted by commas, or from a file's lines.
+
+        Raises:
+            ProjectError: A pair is not one; the message does not show it.
+        """
+        text = environment.get(TOKENS, "").replace(",", "\n")
+        if path := environment.get(TOKENS_FILE):
+            try:
+                text += "\n" + Path(path).read_text("utf-8")
+            except OSError as error:
+                raise ProjectError(f"{TOKENS_FILE}: {path}: {error.strerror}.") from error
+        digests: dict[str, bytes] = {}
+        for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
+            name, _, token = map(str.strip, line.partition(":"))
+            if not name or not token or name in digests:
+                raise ProjectError(
+                    f"Token {number} of {TOKENS} or {TOKENS_FILE} is not name:token with a name "
+                    "of its own. Write one pair for everybody who may ask."
+                )
+            digests[name] = _digest(token.encode())
+        return cls(digests)
+
+    def requester(self, authorization: bytes | None) -> str | None:
+        """Who has the token of a request; None if everybody may ask.
+
+        Raises:
+            Refusal: 401.
+        """
+        if not self.digests:
+            return None
+        scheme, _, token = (authorization or b"").partition(b" ")
+        sent = _digest(token.strip())
+        # All of them, and each in constant time: how long it takes tells nothing.
+        found = [name for name, kept in self.digests.items() if hmac.compare_digest(kept, sent)]
+        if scheme.lower() != b"bearer" or not found:
+            raise Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                "UNAUTHENTICATED",
+                "Send the header Authorization: Bearer <token> with a token of this endpoint.",
+                ((b"www-authenticate", b"Bearer"),),
+            )
+        return found[0]
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def check_content_type(value: bytes | None) -> None:
+    """Take JSON in UTF-8 only.
+
+    Raises:
+        Refusal: 415.
+    """
+    if value == b"application/json":  # nearly always
+        return
+    kind, *parameters = (value or b"").decode("latin-1").lower().split(";")
+    words = dict(parameter.strip().partition("=")[::2] for parameter in parameters)
+    charset = words.pop("charset", "utf-8").strip("\"'")
+    if kind.strip() != "application/json" or charset not in ("utf-8", "utf8") or words:
+        raise Refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send JSON in UTF-8, with the header Content-Type: application/json.",
+        )
+
+
+async def read_body(receive: Receive, said_length: bytes | None, most: int) -> bytes:
+    """Read a body.
+
+    Raises:
+        Refusal: 413, as soon as it is known to be too long.
+        ClientGoneError: It does not come to its end.
+    """
+    if said_length is not None and said_length.isdigit() and int(said_length[:20]) > most:
+        raise too_long(most)
+    message = await receive()
+    if message["type"] != "http.disconnect" and not message.get("more_body"):  # nearly always
+        body: bytes = message.get("body", b"")
+        if len(body) > most:
+            raise too_long(most)
+        return body
+    parts, length = [], 0
+    while message["type"] != "http.disconnect":
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > most:
+            raise too_long(most)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+    raise ClientGoneError
+
+
+def too_long(most: int) -> Refusal:
+    """The body has more bytes than are taken."""
+    return Refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "MAX_REQUEST_SIZE_EXCEEDED",
+        f"The body has more than {most:,} bytes. Send fewer records at once.",
+    )

@@ -1,0 +1,116 @@
+"""What Prometheus is told: one truth for all processes of a server.
+
+Each process counts in files of its own, in the folder PROMETHEUS_MULTIPROC_DIR; whoever is asked
+adds them up. Counts of a worker that died stay.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+)  # fmt: skip
+
+REQUESTS = Counter(
+    "marvel_requests", "Answered requests", ["served_entity", "model_version", "code"]
+)
+SECONDS = Histogram(
+    "marvel_request_duration_seconds",
+    "From the first byte of a request to its answer",
+    ["served_entity", "model_version"],
+    buckets=_SECONDS,
+)
+RECORDS = Counter("marvel_records", "Scored records", ["served_entity", "model_version"])
+ALIVE = Counter(
+    "marvel_predicted_alive", "Records scored as Alive", ["served_entity", "model_version"]
+)
+IN_PROGRESS = Gauge(
+    "marvel_requests_in_progress", "Requests that are being answered", multiprocess_mode="livesum"
+)
+GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
+DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
+LOGGED = Counter("marvel_inference_log_rows", "Requests that are in the inference table")
+LAG = Gauge(
+    "marvel_inference_log_lag_seconds",
+    "Age of the oldest request that is not yet in the inference table",
+    multiprocess_mode="mostrecent",
+)
+LOG_FAILING = Gauge(
+    "marvel_inference_log_failing",
+    "Whether the inference table could not be written to, last time",
+    multiprocess_mode="mostrecent",
+)
+SERVED = Gauge(
+    "marvel_served_version",
+    "1 for the versions that are served",
+    ["served_entity", "model", "model_version"],
+    multiprocess_mode="mostrecent",
+)
+TRAFFIC = Gauge(
+    "marvel_traffic_percent",
+    "Share of the traffic",
+    ["served_entity"],
+    multiprocess_mode="mostrecent",
+)
+DEPLOYMENT_FAULTS = Gauge(
+    "marvel_deployment_faults",
+    "Served entities that are not as described, the registry included",
+    multiprocess_mode="mostrecent",
+)
+LOAD_FAILURES = Counter(
+    "marvel_model_load_failures", "Versions that could not be loaded", ["served_entity"]
+)
+WORKERS = Gauge("marvel_workers", "Worker processes", multiprocess_mode="mostrecent")
+RESTARTS = Counter("marvel_worker_restarts", "Worker processes that died and were replaced")
+
+
+@lru_cache(4096)
+def _children(entity: str, version: str, code: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(entity, version, str(code)), SECONDS.labels(entity, version)
+
+
+@lru_cache(256)
+def _records(entity: str, version: str) -> tuple[Counter, Counter]:
+    return RECORDS.labels(entity, version), ALIVE.labels(entity, version)
+
+
+def count(entity: str, version: str, code: int, seconds: float) -> None:
+    """Count an answered request; `entity` and `version` are empty if nobody was asked."""
+    requests, duration = _children(entity, version, code)
+    requests.inc()
+    duration.observe(seconds)
+
+
+def count_records(entity: str, version: str, scored: Iterable[tuple[str, float]]) -> None:
+    """Count the records of a request by what was predicted."""
+    total = alive = 0
+    for prediction, _ in scored:
+        total += 1
+        alive += prediction == "Alive"
+    records, living = _records(entity, version)
+    records.inc(total)
+    if alive:
+        living.inc(alive)
+
+
+def page() -> bytes:
+    """All metrics of all processes, in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Drop what a process that died was in the middle of; what it has counted stays."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,161 @@
+"""What people and probes look at: health, version, metrics and the description of the API."""
+
+import html
+from collections.abc import Awaitable, Callable
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+import swagger_ui_bundle
+
+from marvel_kedro.server import metrics
+from marvel_kedro.server.description import Description
+from marvel_kedro.server.entities import Entities
+from marvel_kedro.server.guard import Tokens
+from marvel_kedro.server.openapi import describe
+from marvel_kedro.server.protocol import refuse
+from marvel_kedro.server.refusal import Refusal
+
+Message = dict[str, Any]
+
+OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
+"""What is answered without a token: probes have none, and the description is no secret."""
+
+_JSON = b"application/json"
+_HTML = b"text/html; charset=utf-8"
+_ASSETS = {"swagger-ui.css": b"text/css", "swagger-ui-bundle.js": b"text/javascript"}
+
+
+class Pages:
+    """Everything but invocations."""
+
+    def __init__(self, description: Description, entities: Entities, tokens: Tokens) -> None:
+        self._name = description.endpoint.name
+        self._entities = entities
+        self._tokens = tokens
+        self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
+            "/": lambda: (HTTPStatus.OK, _HTML, _docs_page(self._name)),
+            "/docs": lambda: (HTTPStatus.OK, _HTML, _docs_page(self._name)),
+            "/openapi.json": self._openapi,
+            "/ping": self._ping,
+            "/health": self._health,
+            "/version": self._version,
+            "/metrics": lambda: (HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.page()),
+        } | {f"/docs/{name}": lambda name=name: _asset(name) for name in _ASSETS}
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],  # noqa: ARG002 - no page takes a body
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one request."""
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            status, kind, body = self._find(scope)
+        except Refusal as refusal:
+            status, kind = refusal.status, _JSON
+            body, headers = refuse(refusal.code, refusal.message), refusal.headers
+        sent = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers]
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        body = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": body})
+
+    def _find(self, scope: Message) -> tuple[int, bytes, bytes]:
+        path = scope["path"]
+        if path not in OPEN_PATHS and not path.startswith("/docs/"):
+            self._tokens.requester(dict(scope["headers"]).get(b"authorization"))
+        page = self._pages.get(path)
+        if page is None:
+            raise self._not_found(path)
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "BAD_REQUEST",
+                f"{path} answers GET.",
+                ((b"allow", b"GET, HEAD"),),
+            )
+        return page()
+
+    def _not_found(self, path: str) -> Refusal:
+        """No such page, or no such endpoint."""
+        shown = path[:200]
+        if path.startswith("/serving-endpoints/"):
+            return Refusal(
+                HTTPStatus.NOT_FOUND,
+                "ENDPOINT_NOT_FOUND",
+                f"{shown}: there is no such endpoint; this server has {self._name}.",
+            )
+        return Refusal(
+            HTTPStatus.NOT_FOUND,
+            "ENDPOINT_NOT_FOUND",
+            f"{shown}: nothing is here; /docs lists what is.",
+        )
+
+    def _ping(self) -> tuple[int, bytes, bytes]:
+        return HTTPStatus.OK, _JSON, b"{}"
+
+    def _health(self) -> tuple[int, bytes, bytes]:
+        """Ready only with a model."""
+        fields = {"ready": self._entities.ready, "faults": self._entities.why_not()}
+        status = HTTPStatus.OK if fields["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, _JSON, orjson.dumps(fields)
+
+    def _version(self) -> tuple[int, bytes, bytes]:
+        """What is served, in the words of the description."""
+        deployment = self._entities.deployment
+        fields = {
+            "marvel_kedro": version("marvel_kedro"),
+            "endpoint": self._name,
+            "served_entities": [
+                {
+                    "name": served.name,
+                    "entity_name": served.model,
+                    "entity_version": served.version,
+                    "served_entity_id": served.id,
+                }
+                for served in self._entities.served
+            ],
+            "traffic": deployment.traffic if deployment else {},
+            "faults": self._entities.why_not(),
+        }
+        return HTTPStatus.OK, _JSON, orjson.dumps(fields)
+
+    def _openapi(self) -> tuple[int, bytes, bytes]:
+        served = self._entities.served
+        schema = served[0].loaded.schema if served else {}
+        described = describe(self._name, schema, with_tokens=bool(self._tokens.digests))
+        return HTTPStatus.OK, _JSON, orjson.dumps(described)
+
+
+@cache
+def _asset(name: str) -> tuple[int, bytes, bytes]:
+    folder = resources.files(swagger_ui_bundle) / "vendor" / "swagger-ui-4.15.5"
+    return HTTPStatus.OK, _ASSETS[name], (folder / name).read_bytes()
+
+
+@cache
+def _docs_page(name: str) -> bytes:
+    """Swagger UI from this server: nothing is fetched from elsewhere."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{html.escape(name)}</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({{
+  url: "openapi.json", dom_id: "#page", deepLinking: true, tryItOutEnabled: true,
+  defaultModelsExpandDepth: -1
+}});
+</script>
+</body>
+</html>
+""".encode()

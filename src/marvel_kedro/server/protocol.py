@@ -1,0 +1,213 @@
+"""Bodies of requests and answers: the contract that MLflow and Databricks share.
+
+Source: MLflow's scoring server and Databricks' "Query serving endpoints for custom models".
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from marvel_kedro.server.refusal import bad_request, invalid_value
+
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+Record = dict[str, Any]
+
+Kind = Literal["string", "double"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A body, read.
+
+    Attributes:
+        records: Fields by name, one dictionary a record.
+        client_request_id: What the client calls the request.
+    """
+
+    records: list[Record]
+    client_request_id: str | None
+
+
+def read(body: bytes) -> Request:
+    """Read the body of an invocation.
+
+    Raises:
+        Refusal: 400; the message says which part of the body is wrong.
+    """
+    fields = _json(body)
+    forms = [form for form in FORMS if form in fields]
+    if len(forms) != 1:
+        got = " and ".join(forms) or ", ".join(list(fields)[:10]) or "nothing"
+        raise bad_request(f"Send exactly one of {', '.join(FORMS)}; got {got}.")
+    params = fields.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise bad_request("params has to be an object.")
+    name = fields.get("client_request_id")
+    if name is not None and not isinstance(name, str):
+        raise bad_request("client_request_id has to be text.")
+    form = forms[0]
+    return Request(_READERS[form](form, fields[form]), name)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:  # the NaN that Python's own json writes, and whole numbers of any length
+            fields = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            said = str(error) or type(error).__name__
+            raise bad_request(f"The body is no JSON: {said}") from None
+    if not isinstance(fields, dict):
+        raise bad_request(
+            f"The body has to be an object with one of {', '.join(FORMS)}; got {_kind_of(fields)}."
+        )
+    return fields
+
+
+def _records(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
+    if not isinstance(value, list):
+        raise bad_request(f"{form} has to be a list of records; got {_kind_of(value)}.")
+    for row, record in enumerate(value):
+        if type(record) is not dict:
+            raise bad_request(
+                f"{form}: record {row} has to be an object of fields by name; "
+                f"got {_kind_of(record)}."
+            )
+    return value
+
+
+def _split(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
+    if not isinstance(value, dict) or not value.keys() >= {"columns", "data"}:
+        raise bad_request(f"{form} has to be an object with columns and data.")
+    if unknown := sorted(value.keys() - {"columns", "data", "index"}):
+        raise bad_request(f"{form} has columns, data and index, not {', '.join(unknown[:10])}.")
+    columns, data = value["columns"], value["data"]
+    if not isinstance(columns, list) or not all(type(column) is str for column in columns):
+        raise bad_request(f"{form}: columns has to be a list of names.")
+    if len(set(columns)) < len(columns):
+        raise bad_request(f"{form}: a column is named twice.")
+    if not isinstance(data, list):
+        raise bad_request(f"{form}: data has to be a list of rows; got {_kind_of(data)}.")
+    for row, values in enumerate(data):
+        if type(values) is not list or len(values) != len(columns):
+            raise bad_request(
+                f"{form}: row {row} of data has to be a list of {len(columns)} values, "
+                "one for each of columns."
+            )
+    return [dict(zip(columns, values, strict=True)) for values in data]
+
+
+def _tensors(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
+    """TensorFlow's forms: a list of records, or an object of columns."""
+    if not isinstance(value, dict):
+        return _records(form, value)
+    columns = {
+        name: values if isinstance(values, list) else [values] for name, values in value.items()
+    }
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        few, many = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        raise bad_request(
+            f"{form}: all columns need as many values; {few} has {lengths[few]}, "
+            f"{many} has {lengths[many]}."
+        )
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, values, strict=True)) for values in rows]
+
+
+_READERS: dict[str, Callable[[str, Any], list[Record]]] = {
+    "dataframe_split": _split,
+    "dataframe_records": _records,
+    "instances": _tensors,
+    "inputs": _tensors,
+}
+
+
+def conform(
+    records: list[Record], schema: Mapping[str, Kind], required: Sequence[str] = ()
+) -> list[Record]:
+    """Hold records against the signature of a model.
+
+    Text is text, a number is a number or the text of one, and anything may be null. MLflow's server
+    refuses the same, but for Booleans in number columns, which it takes for 0 and 1.
+
+    Args:
+        records: The records; fields that the schema lacks do not matter.
+        schema: Kind by field.
+        required: Fields that every record has to have.
+
+    Returns:
+        The records, with numbers where there was the text of one.
+
+    Raises:
+        Refusal: 400; the message names the record and the field.
+    """
+    known = False
+    for row, record in enumerate(records):
+        for name, value in record.items():
+            kind = schema.get(name)
+            if kind is None:
+                continue
+            known = True
+            if value is None:
+                continue
+            of = type(value)
+            if kind == "string":
+                if of is not str:
+                    raise _wrong_type(row, name, "text", value)
+            elif of is not float and of is not int:
+                record[name] = _number(row, name, value)
+        for name in required:
+            if record.get(name) is None:
+                raise invalid_value(f"Record {row} lacks the field {name}, which has to be there.")
+    if records and not known:
+        raise invalid_value(
+            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
+        )
+    return records
+
+
+def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSON
+    if type(value) is str:
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    raise _wrong_type(row, name, "a number", value)
+
+
+def _wrong_type(row: int, name: str, wanted: str, value: Any) -> Exception:  # noqa: ANN401
+    return invalid_value(
+        f"Record {row}: the field {name} has to be {wanted} or null; got {_kind_of(value)}."
+    )
+
+
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "a Boolean", type(None): "null"}
+
+
+def _kind_of(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return _KINDS.get(type(value), "a number")
+
+
+def answer(predictions: list[tuple[str, float]]) -> bytes:
+    """The body of an answer."""
+    return orjson.dumps(
+        {
+            "predictions": [
+                {"prediction": prediction, "probability": probability}
+                for prediction, probability in predictions
+            ]
+        }
+    )
+
+
+def refuse(code: str, message: str) -> bytes:
+    """The body of a refusal."""
+    # Text from JSON may hold lone surrogates, which UTF-8 cannot say.
+    clean = message.encode("utf-8", "replace").decode()
+    return orjson.dumps({"error_code": code, "message": clean})

@@ -1,0 +1,221 @@
+"""What the registry says of the served entities, fetched and published for the workers."""
+
+import json
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from marvel_kedro.server import served_model
+from marvel_kedro.server.deployment import Deployed, Deployment
+from marvel_kedro.server.description import (
+    Description,
+    EndpointOptions,
+    ServedEntity,
+    check_traffic,
+)
+
+logger = logging.getLogger(__name__)
+
+_GONE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # of an alias
+
+
+def traffic_tag(endpoint: str) -> str:
+    """The tag of the registered model that shares the traffic out anew, while servers run."""
+    return f"endpoint.{endpoint}.traffic"
+
+
+class Registry:
+    """Looks up, fetches and publishes.
+
+    Args:
+        description: What is to be served.
+        folder: Where versions and `deployment.json` go.
+    """
+
+    def __init__(self, description: Description, folder: Path) -> None:
+        self._endpoint = description.endpoint
+        self._folder = folder
+        self._published = Deployment.read(folder)
+        self._broken: dict[str, tuple[float, Exception]] = {}
+
+    @property
+    def published(self) -> Deployment | None:
+        """What the workers were told last, perhaps by a server before this one."""
+        return self._published
+
+    def refresh(self) -> Deployment:
+        """Ask the registry, fetch what is new, and publish what has changed.
+
+        A registry that cannot be asked and a version that cannot be had leave in place what was
+        there, and are said in `faults`.
+        """
+        before = self._published
+        known = {entity.name: entity for entity in before.entities} if before else {}
+        faults: dict[str, str] = {}
+        entities: list[Deployed] = []
+        for entity in self._endpoint.served_entities:
+            try:
+                found = self._find(entity)
+            except Exception as error:  # noqa: BLE001 - clients raise whatever they like
+                faults[entity.name] = _said(error)
+                found = known.get(entity.name)
+                if found is not None:
+                    faults[entity.name] += f" Version {found.version} goes on."
+            if found is not None:
+                entities.append(found)
+        try:
+            traffic = self._traffic()
+        except Exception as error:  # noqa: BLE001 - likewise
+            faults["traffic"] = _said(error)
+            traffic = before.traffic if before else dict(self._endpoint.traffic)
+        deployment = Deployment(
+            endpoint=self._endpoint.name,
+            entities=tuple(entities),
+            traffic=traffic,
+            faults=faults,
+        )
+        if deployment != before:
+            deployment.write(self._folder)
+            self._published = deployment
+            self._tidy(deployment)
+        return deployment
+
+    def _find(self, entity: ServedEntity) -> Deployed | None:
+        """The version of an entity, fetched; None if its alias points nowhere."""
+        from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        model, client = self._endpoint.model, MlflowClient()
+        if entity.alias is not None:
+            try:
+                version = client.get_model_version_by_alias(model, entity.alias)
+            except MlflowException as error:
+                if error.error_code in _GONE:
+                    return None
+                raise
+        else:
+            version = client.get_model_version(model, str(entity.version))
+        # A number may come again, in a registry that was made anew.
+        folder = f"{version.version}-{version.creation_timestamp}"
+        fetched = Deployed(
+            name=entity.name, model=model, version=str(version.version), folder=folder
+        )
+        if not (self._folder / folder).is_dir():
+            self._fetch_once_in_a_while(model, str(version.version), folder)
+        return fetched
+
+    def _fetch_once_in_a_while(self, model: str, version: str, folder: str) -> None:
+        """What cannot be used is not fetched again at every look."""
+        until, fault = self._broken.get(folder, (0.0, None))
+        if fault is not None and time.monotonic() < until:
+            raise fault
+        try:
+            self._fetch(model, version, folder)
+        except Exception as error:
+            self._broken[folder] = time.monotonic() + _PATIENCE, error
+            raise
+
+    def _fetch(self, model: str, version: str, folder: str) -> None:
+        """Fetch the files of a version and hold them against their digest: all or nothing."""
+        import mlflow  # noqa: PLC0415 - slow to import
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self._folder) as temporary:
+            files = mlflow.artifacts.download_artifacts(
+                f"models:/{model}/{version}", dst_path=temporary
+            )
+            try:
+                served_model.check(Path(files))
+            except ValueError as error:
+                raise RuntimeError(f"version {version} cannot be used: {error}") from error
+            shutil.copytree(files, Path(temporary) / "whole")
+            (Path(temporary) / "whole").rename(self._folder / folder)
+
+    def _traffic(self) -> dict[str, int]:
+        """The description's traffic, or what a tag of the registered model says instead."""
+        from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            model = MlflowClient().get_registered_model(self._endpoint.model)
+        except MlflowException as error:
+            if error.error_code in _GONE:
+                return dict(self._endpoint.traffic)
+            raise
+        said = model.tags.get(traffic_tag(self._endpoint.name))
+        return read_traffic(said, self._endpoint) if said else dict(self._endpoint.traffic)
+
+    def _tidy(self, deployment: Deployment) -> None:
+        """Remove versions that nobody is served from any more; the last ones may still be read."""
+        kept = {entity.folder for entity in deployment.entities}
+        old = sorted(
+            (path for path in self._folder.glob("[!.]*-*") if path.name not in kept),
+            key=lambda path: path.stat().st_mtime,
+        )
+        for path in old[:-_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+_KEPT = 4
+_PATIENCE = 30.0  # seconds
+
+
+def read_traffic(said: str, endpoint: EndpointOptions) -> dict[str, int]:
+    """Read the tag.
+
+    Raises:
+        ValueError: It is not what a tag of this endpoint has to be.
+    """
+    names = [entity.name for entity in endpoint.served_entities]
+    try:
+        traffic: dict[str, int] = {
+            str(name): int(share) for name, share in json.loads(said).items()
+        }
+        check_traffic(traffic, names)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"the tag {traffic_tag(endpoint.name)} of the model {endpoint.model} is no traffic "
+            f"({error}); set it anew: kedro endpoint shift"
+        ) from error
+    return traffic
+
+
+def _said(error: Exception) -> str:
+    from marvel_kedro.errors import without_password  # noqa: PLC0415 - not on the way to a start
+
+    text = without_password(str(error)).strip().partition("\n")[0] or type(error).__name__
+    return text[:300].rstrip(".") + "."
+
+
+def watch(
+    registry: Registry,
+    seconds: float,
+    stop: threading.Event,
+    seen: Callable[[Deployment], Any],
+) -> None:
+    """Refresh until told to stop.
+
+    Args:
+        registry: Whom to ask.
+        seconds: How long to wait in between.
+        stop: Ends it.
+        seen: Told what is served, each time.
+    """
+    said: dict[str, str] = {}
+    while not stop.is_set():
+        try:
+            deployment = registry.refresh()
+        except OSError as error:  # the disk
+            logger.error("What is to be served cannot be written down: %s", error)  # noqa: TRY400
+        else:
+            if deployment.faults != said:
+                said = deployment.faults
+                for name, fault in said.items():
+                    logger.warning("%s: %s", name, fault)
+            seen(deployment)
+        stop.wait(seconds)

@@ -1,0 +1,116 @@
+"""A version of the model, ready to answer: from its own code and files, without MLflow."""
+
+import hashlib
+import importlib.util
+import json
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from marvel_kedro.server.protocol import Kind, Record
+
+Score = Callable[[list[Record]], list[tuple[str, float]]]
+
+_FILES = Path("artifacts", "model")  # where model/package.py puts them
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded version.
+
+    Attributes:
+        score: From records to prediction and probability, one pair a record.
+        schema: Kind by input field.
+        required: Input fields that have to be there.
+    """
+
+    score: Score
+    schema: dict[str, Kind]
+    required: tuple[str, ...]
+
+
+def check(folder: Path) -> None:
+    """Hold the files of a version against the digest that was taken when it was fitted.
+
+    Raises:
+        ValueError: A file is not as it was, or not there.
+    """
+    wanted = (_description(folder).get("metadata") or {}).get("model_digest")
+    if wanted is None:  # not of this project's making: loading will tell
+        return
+    # MLflow leaves what Python compiled beside the code.
+    files = sorted(path for path in (folder / _FILES).glob("*") if path.is_file())
+    parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
+    if hashlib.sha256(b"\0".join(parts)).hexdigest() != wanted:
+        raise ValueError("its files are not those that were registered")
+
+
+def load(folder: Path) -> ServedModel:
+    """Load a version.
+
+    Args:
+        folder: The files of an MLflow model.
+
+    Returns:
+        The model. One that this project has fitted is scored by its own `scoring.py`, without
+        MLflow and pandas between it and the records; any other one by `mlflow.pyfunc`.
+    """
+    inputs = json.loads(_description(folder)["signature"]["inputs"])
+    code = folder / _FILES / "scoring.py"
+    model: Any = _import(code).CharacterModel.load(folder / _FILES) if code.is_file() else None
+    score: Score = model.score if hasattr(model, "score") else _through_mlflow(folder, inputs)
+    loaded = ServedModel(
+        score=score,
+        schema={field["name"]: _kind(field) for field in inputs},
+        required=tuple(field["name"] for field in inputs if field.get("required", True)),
+    )
+    loaded.score([{}, {}])  # what is broken shows here, and what is made on first use is made now
+    loaded.score([{}])
+    return loaded
+
+
+def _kind(field: dict[str, Any]) -> Kind:
+    return "string" if field["type"] == "string" else "double"
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    return described
+
+
+def _import(path: Path) -> ModuleType:
+    """Import a version's own code under a name of its own, as `model/pyfunc.py` does."""
+    name = f"marvel_scoring_{uuid.uuid4().hex}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # dataclasses look their module up while they are made
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+def _through_mlflow(folder: Path, inputs: list[dict[str, Any]]) -> Score:
+    import mlflow  # noqa: PLC0415 - only for models of others
+    import pandas as pd  # noqa: PLC0415
+
+    model = mlflow.pyfunc.load_model(str(folder))
+    types = {field["name"]: "object" if _kind(field) == "string" else "float64" for field in inputs}
+
+    def score(records: list[Record]) -> list[tuple[str, float]]:
+        frame = pd.DataFrame(
+            {name: [record.get(name) for record in records] for name in types}
+        ).astype(types)
+        scored = model.predict(frame)
+        return list(zip(scored["prediction"].tolist(), scored["probability"].tolist(), strict=True))
+
+    return score

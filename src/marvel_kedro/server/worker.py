@@ -1,0 +1,62 @@
+"""One worker process: the application, and connections that are not held open for nothing."""
+
+import os
+import sys
+from asyncio import BaseTransport, TimerHandle
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from marvel_kedro.server.description import Description
+
+HEADER_SECONDS = 10.0
+"""How long a client may take to say what it wants."""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which by itself waits without an end for the headers of a request."""
+
+    _deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Wait for the first request, for some time."""
+        super().connection_made(transport)  # type: ignore[arg-type] # as uvicorn has it
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of its headers."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """From here on the application's own limit holds."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
+    """Make the application of this process."""
+    # LightGBM imports scikit-learn where it finds it, for classes that no server needs: a second.
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
+    share = max(1, (os.cpu_count() or 1) // description.server.workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    from marvel_kedro.server.access_log import AccessLog  # noqa: PLC0415 - after the lines above
+    from marvel_kedro.server.app import Endpoint  # noqa: PLC0415
+    from marvel_kedro.server.guard import Tokens  # noqa: PLC0415
+
+    return Endpoint(description, Tokens.from_environment(), AccessLog())
