@@ -2,6 +2,8 @@
 
 import copy
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +34,21 @@ def cli() -> None:
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
     try:
-        run_checks.check_options(options)
-        return _RUN(**options)
+        with _in_words():
+            run_checks.check_options(options)
+            return _RUN(**options)
     except KeyboardInterrupt:
         session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
         _close_run("KILLED")
         click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn a fault that the user can mend into its message."""
+    try:
+        yield
     except Exception as error:
         message = explain(error)
         if message is None:
@@ -136,20 +146,21 @@ def traffic(  # noqa: PLR0913 - one an option
     """
     from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
 
-    parameters, names = _configuration(env)
     try:
-        command.run(
-            url=url or command.local_url(parameters.server, parameters.endpoint),
-            token=os.environ.get("MARVEL_TOKEN"),
-            rate=rate,
-            connections=connections,
-            labels_to=labels_to or Path(names["files"], "03_primary", "labels.parquet"),
-            options=command.checked(
-                **options,
-                start=start.date() if start else None,
-                drift={"scenario": scenario, "magnitude": magnitude},
-                world=parameters.synthetic.seed,
-            ),
-        )
+        with _in_words():
+            parameters, names = _configuration(env)
+            command.run(
+                url=url or command.local_url(parameters.server, parameters.endpoint),
+                token=os.environ.get("MARVEL_TOKEN"),
+                rate=rate,
+                connections=connections,
+                labels_to=labels_to or Path(names["files"], "03_primary", "labels.parquet"),
+                options=command.checked(
+                    **options,
+                    start=start.date() if start else None,
+                    drift={"scenario": scenario, "magnitude": magnitude},
+                    world=parameters.synthetic.seed,
+                ),
+            )
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -30,7 +30,7 @@ def publish(path: Path, characters: pd.DataFrame) -> None:
 
 def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:
     record = characters.iloc[row][["page_id", *INPUTS]].to_dict()
-    return {name: None if pd.isna(value) else value for name, value in record.items()}
+    return {str(name): None if pd.isna(value) else value for name, value in record.items()}
 
 
 def refusal(found: Lookup, *records: dict[str, Any]) -> str:
@@ -59,7 +59,10 @@ def test_records_without_an_id_are_left_alone(path: Path) -> None:
 
 
 def test_an_unknown_id_beside_fields_of_its_own_is_no_fault(path: Path) -> None:
-    records = [{"page_id": "nobody", "weight": None}, {"page_id": 7, "name": "X"}]
+    records: list[dict[str, Any]] = [
+        {"page_id": "nobody", "weight": None},
+        {"page_id": 7, "name": "X"},
+    ]
     assert Lookup(path).complete(records) == records
 
 

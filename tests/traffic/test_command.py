@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,6 +20,7 @@ from support import Project
 
 from marvel_kedro import cli
 from marvel_kedro.traffic import replay
+from marvel_kedro.traffic.plan import Request
 
 
 class Endpoint:
@@ -157,8 +157,8 @@ def test_a_slow_answer_does_not_keep_the_next_request(endpoint: Endpoint) -> Non
 
     endpoint.answer = answer
     tally = replay.Tally()
-    made = [replay.Request(b"{}", "now")] * 20
-    replay.replay(made, replay.Sender(endpoint.url), 100.0, 4, tally)
+    made = [Request(b"{}", "now")] * 20
+    replay.replay(made, replay.Sender(endpoint.url), rate=100.0, connections=4, tally=tally)
     assert endpoint.began[-1] - endpoint.began[0] < slow
     assert tally.late == 0
     assert max(tally.latencies) > slow > sorted(tally.latencies)[-2]
@@ -173,8 +173,8 @@ def test_what_waits_for_a_connection_counts_as_latency(endpoint: Endpoint) -> No
 
     endpoint.answer = answer
     tally = replay.Tally()
-    made = [replay.Request(b"{}", "now")] * 10
-    replay.replay(made, replay.Sender(endpoint.url), 1e6, 1, tally)
+    made = [Request(b"{}", "now")] * 10
+    replay.replay(made, replay.Sender(endpoint.url), rate=1e6, connections=1, tally=tally)
     assert tally.late == 9
     assert tally.latencies == sorted(tally.latencies)
     assert tally.latencies[-1] > 0.5

@@ -61,7 +61,8 @@ def test_the_scenario_begins_on_its_day() -> None:
     made = days(requests=2000, drift=drift)
     assert [day.drifts for day in made] == [False, False, True, True]
     main = [float((records(day)["universe"] == "Earth-616").mean()) for day in made]
-    assert min(main[:2]) > 0.3 > 0.25 > max(main[2:])
+    assert min(main[:2]) > 0.3
+    assert max(main[2:]) < 0.25
     assert not any(day.drifts for day in days(requests=1))
 
 
@@ -93,7 +94,7 @@ def test_times_are_in_order_within_the_day_and_evenly_apart(day: date, requests:
     assert all(abs(b - a - gap) <= timedelta(microseconds=1) for a, b in pairwise(times))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(number=st.integers(1, 4), delay=st.integers(0, 5))
 def test_each_label_is_due_once_and_known_when_its_day_ends(number: int, delay: int) -> None:
     made = list(plan.days(options(days=number, requests=3, records=2, label_delay_days=delay)))

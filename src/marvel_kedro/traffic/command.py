@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913 - one an option
     try:
         for day in plan.days(options):
             made = [*made[-options.label_delay_days :], day] if options.label_delay_days else [day]
-            tally = replay_day(day, sender, rate, connections, total)
+            tally = replay_day(day, sender, rate=rate, connections=connections, total=total)
             click.echo(f"day {day.number:2}  {day.date}{_scenario(day, options)}  {_short(tally)}")
             due = plan.labels_due(made, day.number, options.label_delay_days)
             if len(due):

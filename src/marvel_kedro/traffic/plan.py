@@ -137,7 +137,9 @@ def _rows(options: TrafficOptions, *, drifts: bool) -> Iterator[dict[str, Any]]:
             ["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]
         ].sample(frac=1, random_state=np.random.default_rng([options.seed, number]))
         rows["page_id"] += mark
-        yield from rows.astype(object).where(rows.notna(), None).to_dict("records")
+        names = list(rows.columns)
+        for values in rows.astype(object).where(rows.notna(), None).itertuples(index=False):
+            yield dict(zip(names, values, strict=True))
 
 
 def _take(rows: Iterator[dict[str, Any]], number: int) -> list[dict[str, Any]]:

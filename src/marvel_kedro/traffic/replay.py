@@ -79,9 +79,10 @@ def _counts(found: Counter[str]) -> str:
     return "   ".join(f"{what} {number:,}" for what, number in found.most_common())
 
 
-def replay(
+def replay(  # noqa: PLR0913 - all but two by name
     made: Sequence[Request],
     sender: "Sender",
+    *,
     rate: float,
     connections: int,
     tally: Tally,
@@ -105,7 +106,16 @@ def replay(
     """
     began = time.perf_counter()
     try:
-        asyncio.run(_replay(made, sender, rate, connections, tally, progress))
+        asyncio.run(
+            _replay(
+                made,
+                sender,
+                rate=rate,
+                connections=connections,
+                tally=tally,
+                progress=progress,
+            )
+        )
     finally:
         tally.seconds += time.perf_counter() - began
 
@@ -113,6 +123,7 @@ def replay(
 async def _replay(  # noqa: PLR0913 - as above
     made: Sequence[Request],
     sender: "Sender",
+    *,
     rate: float,
     connections: int,
     tally: Tally,
@@ -200,12 +211,12 @@ class Sender:
             ) from error
 
 
-def replay_day(day: Day, sender: Sender, rate: float, connections: int, total: Tally) -> Tally:
+def replay_day(day: Day, sender: Sender, *, rate: float, connections: int, total: Tally) -> Tally:
     """Send the requests of a day; they are added to the total even if it is broken off."""
     tally = Tally()
     try:
         log = report(f"requests of day {day.number}")
-        replay(day.requests, sender, rate, connections, tally, log)
+        replay(day.requests, sender, rate=rate, connections=connections, tally=tally, progress=log)
     finally:
         total.add(tally)
     return tally
