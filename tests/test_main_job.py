@@ -19,6 +19,7 @@ from marvel_kedro.model.fit import FitOptions
 from marvel_kedro.model.gate import GateOptions
 from marvel_kedro.pipelines.processing.nodes import RENAMED
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
+from marvel_kedro.server.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
 from marvel_kedro.split import SplitOptions
 
@@ -122,6 +123,17 @@ def test_predictions_are_the_champions_answers(done: Project) -> None:
     expected = scored.sort_values("page_id", ignore_index=True)
     assert_frame_equal(predictions[["prediction", "probability", "page_id"]], expected)
     assert (predictions["scored_at"] == pd.Timestamp("2026-01-01", tz="UTC")).all()
+
+
+def test_an_endpoint_gets_the_fields_that_the_model_reads(done: Project) -> None:
+    characters = done.table("characters")
+    lookup = Lookup(done.path / "data" / "07_model_output" / "online_characters.db")
+    records = lookup.complete([{"page_id": page} for page in characters["page_id"]])
+    mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
+    wanted = done.table("predictions").set_index("page_id")["probability"]
+    found = model.predict(pd.DataFrame(records))["probability"].set_axis(characters["page_id"])
+    assert found.to_dict() == wanted.to_dict()
 
 
 def test_a_rerun_changes_no_table_no_alias_and_no_version(done: Project) -> None:

@@ -5,7 +5,12 @@ import re
 
 import click
 
-_SECRETS = ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "MLFLOW_TRACKING_TOKEN")
+_SECRETS = (
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_CLIENT_SECRET",
+    "MLFLOW_TRACKING_TOKEN",
+    "MARVEL_TOKEN",
+)
 
 
 class ProjectError(click.ClickException):

@@ -1,6 +1,7 @@
 """Frames of any engine: how nodes take them, and how they leave the engine."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import narwhals as nw
@@ -10,6 +11,8 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
+
+_PIECE = 10_000
 
 
 def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals knows
@@ -46,6 +49,31 @@ def _refuse_more(frame: nw.LazyFrame[Any], most: int | None) -> None:
             "Raise it if the memory of this process allows it, or train on fewer rows."
         )
     logger.info("          %s rows leave the engine", f"{rows:,}")
+
+
+def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
+    """Walk through a table of any engine in the order of its key, without holding it.
+
+    Spark sorts by the bytes of a text, as UTF-8 and pandas do, and hands on a piece at a time; an
+    eager frame is in this process already.
+
+    Args:
+        frame: The table.
+        key: The column to sort by.
+
+    Yields:
+        A row, its values in the order of the columns; a null is None, or NaN where the engine has
+        both.
+    """
+    ordered = lazily(frame).sort(key)
+    if ordered.implementation.is_spark_like():
+        native: Any = ordered.to_native()
+        yield from native.toLocalIterator()
+        return
+    collected = ordered.lazy().collect("pyarrow").to_native()
+    table = collected.select(ordered.collect_schema().names())  # pandas leaves its index in it
+    for batch in table.to_batches(max_chunksize=_PIECE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def digest(frame: pd.DataFrame) -> str:

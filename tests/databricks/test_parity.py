@@ -107,6 +107,8 @@ def test_an_engine_changes_nothing(
             expected["model_name"] = model
         assert len(expected), name
         assert_frame_equal(found, expected, check_exact=True, obj=name)
+    online = Path("data", "07_model_output", "online_characters.db")
+    assert (project.path / online).read_bytes() == (base.path / online).read_bytes()
     assert project.report("data_quality") == base.report("data_quality")
     assert booster(project, model) == booster(base, "marvel_characters")
 

@@ -138,6 +138,23 @@ def test_one_seed_one_file_and_a_longer_one_begins_with_it(tmp_path: Path) -> No
     pd.testing.assert_frame_equal(longer, make(rows=20_000, seed=3))
 
 
+def test_another_row_seed_makes_other_rows_of_the_same_world(
+    raw: pd.DataFrame, fitted: CharacterModel
+) -> None:
+    """A model of the world knows as much about the other rows as about new ones of the first."""
+    other = make(rows=ROWS, row_seed=1)
+    same = [(other[name] == raw[name]).mean() for name in ("Identity", "Origin")]
+    assert max(same) < 0.7
+    new = make(rows=2 * ROWS).iloc[ROWS:].reset_index(drop=True)
+    scores = []
+    for rows in (new, other):
+        characters = select_usable(read_source(rows))
+        alive = characters["alive"] == "Alive"
+        scores.append(roc_auc_score(alive, fitted.probabilities(characters)))
+    assert scores[1] == pytest.approx(scores[0], abs=0.015)
+    assert scores[1] > 0.68
+
+
 def test_another_process_makes_the_same_file() -> None:
     code = (
         "import sys; from marvel_kedro.pipelines.synthetic.nodes import *; "

@@ -6,6 +6,8 @@ from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime
 
 from marvel_kedro import batch
+from marvel_kedro.frames import lazily
+from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.options import Options
 from marvel_kedro.registry import RegisteredModel
 
@@ -26,3 +28,12 @@ def score_characters(
         `model_name`, `model_version`, `scored_at` (UTC).
     """
     return batch.score(characters, champion, options.scored_at)
+
+
+def publish_characters(characters: IntoFrame) -> Any:  # noqa: ANN401 - a frame of the same engine
+    """Choose what an endpoint needs to answer for a character of which it is told only the id.
+
+    Returns:
+        `online_characters`: one row a character with `page_id` and the fields of the model's input.
+    """
+    return lazily(characters).select("page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()

@@ -1,4 +1,4 @@
-"""Wiring of `serving`: the champion scores the characters."""
+"""Wiring of `serving`: the champion scores the characters, and an endpoint gets their fields."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -14,7 +14,13 @@ def create_pipeline() -> Pipeline:
                 ["characters", "champion", "params:serving"],
                 "predictions",
                 name="score_characters",
-            )
+            ),
+            node(
+                nodes.publish_characters,
+                "characters",
+                "online_characters",
+                name="publish_characters",
+            ),
         ],
         tags="serving",
     )

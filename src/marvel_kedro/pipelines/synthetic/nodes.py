@@ -15,6 +15,7 @@ from marvel_kedro.pipelines.synthetic.marginals import pick
 from marvel_kedro.progress import track
 
 CHUNK_ROWS = 20_000
+MOST_ROWS = 10_000_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
 """How the URL of every synthetic row begins, which is how the project tells them from real ones."""
 
@@ -40,10 +41,15 @@ Texts = npt.NDArray[np.object_]
 
 
 class SyntheticOptions(Options):
-    """The section `synthetic` of the parameters."""
+    """The section `synthetic` of the parameters.
 
-    rows: int = Field(96_000, ge=1, le=10_000_000)
+    `seed` is the world: which universes are dangerous, for one. `row_seed` draws other rows of the
+    same world, so that a model of that world can be held against rows which it has not seen.
+    """
+
+    rows: int = Field(96_000, ge=1, le=MOST_ROWS)
     seed: int = Field(42, ge=0)
+    row_seed: int = Field(0, ge=0)
     drift: DriftOptions = DriftOptions()
     stand_in: bool = True
 
@@ -62,11 +68,14 @@ def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
     Returns:
         Frames of text with the source's columns (the first one, unnamed, is the row number).
     """
-    chunks = range(-(-options.rows // CHUNK_ROWS))
+    return track(chunks(options), options.rows, "synthetic rows", each=CHUNK_ROWS)
+
+
+def chunks(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
+    """Make the frames of a raw file, each when it is asked for."""
     recipe = fate.Recipe.of(options.drift, _pilot(options.seed), options.seed)
-    frames = (_chunk(number, options, recipe) for number in chunks)
-    cut = (frame.head(options.rows - number * CHUNK_ROWS) for number, frame in enumerate(frames))
-    return track(cut, options.rows, "synthetic rows", each=CHUNK_ROWS)
+    for number in range(-(-options.rows // CHUNK_ROWS)):
+        yield _chunk(number, options, recipe).head(options.rows - number * CHUNK_ROWS)
 
 
 def _pilot(seed: int) -> Traits:
@@ -75,7 +84,9 @@ def _pilot(seed: int) -> Traits:
 
 
 def _chunk(number: int, options: SyntheticOptions, recipe: fate.Recipe) -> pd.DataFrame:
-    generator = np.random.default_rng([options.seed, number])
+    # Without the 2, row seed 1 of chunk 1 would be the stream that universes are drawn from.
+    other = [2, options.row_seed] if options.row_seed else []
+    generator = np.random.default_rng([options.seed, number, *other])
     first_row = number * CHUNK_ROWS
     traits = _traits(generator, first_row, recipe.shift)
     alive = generator.random(CHUNK_ROWS) < recipe.probabilities(traits)
