@@ -23,11 +23,11 @@ import pytest
 from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from server.spooled import ENTRIES, entry, expected, mount, spool_in
 from support import clean_environment
 
 from marvel_kedro.server.inference_table import TableWriter, parsed
 from marvel_kedro.server.spool import Entry
-from server.spooled import ENTRIES, entry, expected, mount, spool_in
 
 HERE = Path(__file__).parent
 CONTRACT = {
@@ -105,12 +105,11 @@ def test_every_entry_arrives(entries: list[Entry]) -> None:
         server.spool.rotate()
         assert server.flush() == len(entries)
         rows = DeltaTable(server.table).to_pyarrow_table().to_pylist()
-        found, wanted = [], []
+        found = []
         for row in rows:
             assert row.pop("request_date") == row["request_time"].date()
             found.append(row | {"request_time": row["request_time"].timestamp()})
-        for item in entries:
-            wanted.append(expected(item) | {"request_time": item.request_time / 1e6})
+        wanted = [expected(it) | {"request_time": it.request_time / 1e6} for it in entries]
         key = str
         assert sorted((sorted(row.items()) for row in found), key=key) == sorted(
             (sorted(row.items()) for row in wanted), key=key
@@ -156,7 +155,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     for number in range(30):
         server.answer(str(number))  # about 300 bytes, in a file of its own
     assert server.flush() == 30
-    commits = [entry for entry in DeltaTable(server.table).history() if "WRITE" in str(entry)]
+    commits = [commit for commit in DeltaTable(server.table).history() if "WRITE" in str(commit)]
     assert 4 <= len(commits) <= 8
     assert len(server.names()) == len(set(server.names())) == 30
 
@@ -261,7 +260,9 @@ def read_by_all(table: Path) -> dict[str, list[str]]:
     """The ids in the table as pandas, Polars and DuckDB see it."""
     dataset = DeltaTable(table).to_pyarrow_dataset()
     column = "databricks_request_id"
-    rows = duckdb.connect().execute("SELECT databricks_request_id FROM dataset").fetchall()
+    duck = duckdb.connect()
+    duck.register("inference", dataset)
+    rows = duck.execute("SELECT databricks_request_id FROM inference").fetchall()
     return {
         "pandas": list(DeltaTable(table).to_pandas(columns=[column])[column]),
         "polars": pl.read_delta(str(table))[column].to_list(),

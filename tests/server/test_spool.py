@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from server.spooled import ENTRIES, entry, expected, lines_in, mount, spool_in
+
 from marvel_kedro.server.description import InferenceTableOptions
 from marvel_kedro.server.spool import Entry, Spool, oldest, redacted
 
@@ -24,7 +24,7 @@ from marvel_kedro.server.spool import Entry, Spool, oldest, redacted
 def test_every_entry_comes_back(entries: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spool = spool_in(Path(folder))
-        assert all([spool.write(item) for item in entries])
+        assert all(spool.write(item) for item in entries)
         rows = lines_in(Path(folder)).to_pylist()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for row, item in zip(rows, entries, strict=True):
@@ -54,7 +54,7 @@ def test_a_sample_is_a_share_of_the_requests_and_the_same_in_each_worker(tmp_pat
     samples = []
     for worker in ("one", "two"):
         spool = spool_in(tmp_path / worker, sampling_fraction=0.1)
-        assert all([spool.write(entry(name)) for name in names])
+        assert all(spool.write(entry(name)) for name in names)
         assert not spool.dropped
         samples.append(lines_in(tmp_path / worker))
     first, second = (set(table["databricks_request_id"].to_pylist()) for table in samples)
