@@ -33,7 +33,7 @@ def main() -> None:
         written += 1
         if written % 50 == 0:
             spool.rotate()
-            time.sleep(0.01)
+            time.sleep(0.05)
     spool.rotate()
 
 

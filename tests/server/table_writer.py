@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from marvel_kedro.server import inference_table
+import marvel_kedro.server.inference_table
 from marvel_kedro.server.inference_table import TableWriter
 
 
@@ -23,6 +23,7 @@ def die(*_: Any, **__: Any) -> None:
 def main() -> None:
     table, spool = map(Path, sys.argv[1:3])
     point = sys.argv[3] if len(sys.argv) > 3 else None
+    inference_table: Any = marvel_kedro.server.inference_table
     write = inference_table.write_deltalake
 
     def write_and_die(*values: Any, **options: Any) -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     if point == "gathered":
         inference_table.write_deltalake = die
     elif point == "written":
-        inference_table.write_deltalake = write_and_die  # type: ignore[assignment]
+        inference_table.write_deltalake = write_and_die
     elif point == "deleting":
         shutil.rmtree = delete_one_and_die  # type: ignore[assignment]
 
