@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, oldest
 
@@ -163,6 +162,7 @@ class TableWriter:
         before = self.rows
         try:
             self._own()
+            self._opened()
             for batch in self._batches():
                 self._move(batch)
             self._add_served()
@@ -282,34 +282,42 @@ class TableWriter:
             return
         path = self._path.with_name("served_entities")
         table = _table(path, SERVED_SCHEMA, [], "Who answers requests, and since when.")
-        known = set(table.to_pyarrow_table(columns=["served_entity_id"])[0].to_pylist())
-        if not served.keys() <= known:
-            rows = pa.concat_tables(served.values())
-            same = "old.served_entity_id = new.served_entity_id"
-            # Of two servers at once, the second finds its commit refused, and sees the row then.
-            table.merge(rows, same, "new", "old").when_not_matched_insert_all().execute()
+        with _alone(path, wait=True):  # two servers may come with the same row
+            table.update_incremental()
+            known = set(table.to_pyarrow_table(columns=["served_entity_id"])[0].to_pylist())
+            rows = [row for name, row in served.items() if name not in known]
+            if rows:
+                write_deltalake(table, pa.concat_tables(rows), mode="append")
         for name in served:
             self._served.pop(name, None)
 
     def _tidy(self) -> None:
         """Join small files, and delete what no reader needs any more."""
-        if self._table is None:
-            return
-        try:
-            for size in _FILE_SIZES:
-                for day in _crowded_days(self._table, size // 2, self._compact_files):
-                    self._table.optimize.compact(
-                        partition_filters=[("request_date", "=", day)],
-                        target_size=size,
-                        max_concurrent_tasks=1,
-                    )
-        except CommitFailedError:  # another server joins the same files
-            self._table = None
-            return
+        table = self._opened()
+        if any(_crowded_days(table, size // 2, self._compact_files) for size in _FILE_SIZES):
+            with _alone(self._path, wait=False) as alone:
+                if alone:
+                    self._compact(table)
         stamp = self._spool / "vacuumed"
         if not stamp.exists() or time.time() - stamp.stat().st_mtime > _RETENTION.total_seconds():
-            self._table.vacuum(dry_run=False, full=True)
+            table.vacuum(dry_run=False, full=True)
             stamp.touch()
+
+    def _compact(self, table: DeltaTable) -> None:
+        """Join small files, as the only server that does.
+
+        Two compactions of the same files both succeed in deltalake (1.6), so that every row is
+        there twice: it takes no commit that changes no data for a conflict. Hence the lock, and
+        the look at the table once it is held.
+        """
+        table.update_incremental()
+        for size in _FILE_SIZES:
+            for day in _crowded_days(table, size // 2, self._compact_files):
+                table.optimize.compact(
+                    partition_filters=[("request_date", "=", day)],
+                    target_size=size,
+                    max_concurrent_tasks=1,
+                )
 
     def _failed(self, error: Exception) -> None:
         self._table = None  # what it knows may be wrong
@@ -400,8 +408,21 @@ def _unowned(path: Path) -> Iterator[int | None]:
             stream = stack.enter_context(path.open("rb"))
             if path.suffix == OPEN:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            size = os.fstat(stream.fileno()).st_size
+            there = os.fstat(stream.fileno())
+            if path.stat().st_ino == there.st_ino:  # else its worker has just closed it
+                size = there.st_size
         yield size
+
+
+@contextmanager
+def _alone(table: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a table among the servers that write it; whether it is held."""
+    with (table / "_server.lock").open("a") as lock:  # Delta leaves such names alone
+        held = False
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        yield held
 
 
 def _number(batch: Path) -> int:
