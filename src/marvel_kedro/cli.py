@@ -1,7 +1,11 @@
-"""Project commands: `kedro run` that ends in one message where the user can mend the fault."""
+"""Project commands: `kedro run` and others that end in one message where the user can mend it."""
 
 import copy
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from kedro.framework.cli.project import run as kedro_run
@@ -9,7 +13,11 @@ from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro import run_checks
 from marvel_kedro.databricks import session
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.explain import explain
+
+if TYPE_CHECKING:
+    from marvel_kedro.configuration import Configuration
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended, by the shells' convention."""
@@ -25,13 +33,23 @@ def cli() -> None:
 
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
+    with _told("Interrupted. Run the same command again: nothing is half-written."):
+        try:
+            run_checks.check_options(options)
+            return _RUN(**options)
+        except KeyboardInterrupt:
+            session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
+            _close_run("KILLED")
+            raise
+
+
+@contextmanager
+def _told(interrupted: str) -> Iterator[None]:
+    """End the process with one message, where the user can mend the fault or has stopped it."""
     try:
-        run_checks.check_options(options)
-        return _RUN(**options)
+        yield
     except KeyboardInterrupt:
-        session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
-        _close_run("KILLED")
-        click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
+        click.secho(interrupted, err=True)
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         message = explain(error)
@@ -60,3 +78,95 @@ class _FaultError(KedroCliError):
 run: click.Command = copy.copy(kedro_run)
 run.callback = _run
 cli.add_command(run)
+
+
+@cli.command()
+@click.option(
+    "--target",
+    type=click.Choice(["databricks", "local"]),
+    default="local",
+    show_default=True,
+    help="databricks: make or change the served endpoint of the workspace. local: see what kedro "
+    "serve serves, and whether it answers.",
+)
+@click.option("--env", help="Environment; lakehouse for databricks, else Kedro's default.")
+@click.option("--conf-source", help="Folder or archive of the configuration.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Minutes that an update may take.",
+)
+def deploy(
+    target: Literal["databricks", "local"],
+    env: str | None,
+    conf_source: str | None,
+    *,
+    dry_run: bool,
+    timeout: float,
+) -> None:
+    """Serve what the section `endpoint` of the parameters describes.
+
+    On Databricks only what differs is changed; where the new version does not come up or does not
+    answer, the one that served before is brought back.
+    """
+    with _told("Interrupted. An update goes on in the workspace; the same command waits for it."):
+        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+
+        read = configuration.load(
+            env or ("lakehouse" if target == "databricks" else None), conf_source
+        )
+        if target == "databricks":
+            _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
+        else:
+            _check_local(read)
+
+
+def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedelta) -> None:
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
+
+    try:
+        from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise ProjectError(
+            f'This needs {error.name}: pip install "marvel-kedro[databricks]".'
+        ) from error
+    asked = read.parameters.endpoint
+    if missing := {"catalog", "schema"} - read.names.keys():
+        raise ProjectError(
+            f"globals.yml has no {' and no '.join(sorted(missing))} for the endpoint "
+            f"'{asked.name}'. Use an environment that has: kedro deploy --env lakehouse."
+        )
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
+    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
+    versions = registry.served_versions(asked)
+    wanted = endpoint.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
+    client = endpoint.connect()
+    if dry_run:
+        done = endpoint.differences(client, wanted)
+    else:
+        done = endpoint.deploy(client, wanted, timeout)
+    for change in done:
+        click.echo(f"- {change}")
+    all_well = "is as described" if not done else "would change" if dry_run else "serves"
+    click.echo(f"The endpoint '{asked.name}' {all_well}.")
+
+
+def _check_local(read: "Configuration") -> None:
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    from marvel_kedro import configuration, local_endpoint, tracking  # noqa: PLC0415 - likewise
+
+    store = tracking.find_store(configuration.project_path())
+    tracking.check_reachable(store.uri)
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.registry or store.uri)
+    asked = read.parameters.endpoint
+    click.echo(f"The endpoint '{asked.name}' serves:")
+    for line in local_endpoint.check_versions(asked):
+        click.echo(f"- {line}")
+    click.echo(local_endpoint.smoke(asked, read.parameters.server))
