@@ -128,13 +128,8 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     import mlflow  # noqa: PLC0415 - slow to import
 
     from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - imports the SDK
 
-    try:
-        from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise ProjectError(
-            f'This needs {error.name}: pip install "marvel-kedro[databricks]".'
-        ) from error
     asked = read.parameters.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
         raise ProjectError(
