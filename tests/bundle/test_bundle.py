@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import TypeAdapter
 from bundle.bundle import CLASSIC, USER, VARIABLES, BundleError, load, walk
 from bundle.check import bundle_faults
+from pydantic import TypeAdapter
 from support import ROOT
 
 from marvel_kedro.pipeline_registry import register_pipelines

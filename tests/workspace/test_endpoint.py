@@ -201,6 +201,21 @@ def test_only_what_differs_is_changed(
     assert endpoint.differences(client, wanted(**changes)) == []
 
 
+def test_a_table_that_is_not_wanted_is_not_spoken_of(host: Host, client: WorkspaceClient) -> None:
+    nothing: dict[str, Any] = {
+        "inference_table": {"enabled": False},
+        "databricks": {"rate_limits": []},
+    }
+    deploy(client, **nothing)
+    (made,) = changed(host)
+    assert "ai_gateway" not in made.fields
+    assert deploy(client, **nothing) == []
+    deploy(client)
+    deploy(client, inference_table={"enabled": False})
+    table = host.serving.endpoints[NAME]["ai_gateway"]["inference_table_config"]
+    assert (table["enabled"], table["table_name_prefix"]) == (False, "inference")
+
+
 def test_groups_are_let_in_and_others_stay(host: Host, client: WorkspaceClient) -> None:
     deploy(client)
     (held,) = host.serving.permissions.values()
@@ -442,7 +457,7 @@ def test_a_busy_workspace_is_asked_again(host: Host, client: WorkspaceClient, pa
 
 
 @pytest.mark.parametrize(
-    ("path", "changes"),
+    "act",
     [
         ("POST .*/serving-endpoints$", None),
         ("PUT .*/config", {"traffic": {"champion": 100}}),
@@ -453,28 +468,28 @@ def test_a_busy_workspace_is_asked_again(host: Host, client: WorkspaceClient, pa
     ids=["made", "updated", "gateway", "tags", "permissions"],
 )
 @pytest.mark.parametrize(
-    ("reply", "remedy"),
+    "refusal",
     [
         (
             ApiError(403, "PERMISSION_DENIED", "User does not have CAN_MANAGE.").reply,
             "CREATE TABLE ON SCHEMA",
         ),
         (ApiError(409, "RESOURCE_CONFLICT", "It is being updated.").reply, "Another deployment"),
+        (ApiError(400, "INVALID_STATE", "It is being updated.").reply, "Another deployment"),
         (ApiError(404, "RESOURCE_DOES_NOT_EXIST", "There is none.").reply, "has deleted it"),
         (ApiError(400, "INVALID_PARAMETER_VALUE", "Not so.").reply, "Mend the section `endpoint`"),
         (faults.EXPIRED, "Make a new one"),
         (faults.BROKEN, "busy, broken or out of reach"),
     ],
-    ids=["privilege", "conflict", "gone", "bad", "token", "broken"],
+    ids=["privilege", "conflict", "state", "gone", "bad", "token", "broken"],
 )
-def test_a_refusal_is_told_with_its_remedy(  # noqa: PLR0913 - pytest's
+def test_a_refusal_is_told_with_its_remedy(
     host: Host,
     client: WorkspaceClient,
-    path: str,
-    changes: dict[str, Any] | None,
-    reply: Reply,
-    remedy: str,
+    act: tuple[str, dict[str, Any] | None],
+    refusal: tuple[Reply, str],
 ) -> None:
+    (path, changes), (reply, remedy) = act, refusal
     if changes is not None:
         deploy(client)
     host.workspace.fail(reply, path)

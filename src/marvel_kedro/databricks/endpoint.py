@@ -8,15 +8,15 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NoReturn, Self
 
 import requests
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.config import Config
 from databricks.sdk.errors import (
     BadRequest,
+    InvalidState,
     NotFound,
     OperationFailed,
     PermissionDenied,
@@ -57,7 +57,6 @@ WAIT = timedelta(minutes=20)
 SMOKE_ID = "marvel-kedro-deploy"
 """The `client_request_id` of smoke requests, to leave them out when the inference table is read."""
 
-_RETRY_SECONDS = 120  # the SDK would ask a busy workspace for five minutes
 _READY_SECONDS = 5.0
 _TELL_SECONDS = 30.0
 _MOST_OF_AN_ANSWER = 300
@@ -65,10 +64,11 @@ _FAILED = (EndpointStateConfigUpdate.UPDATE_FAILED, EndpointStateConfigUpdate.UP
 _FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
 
 _AGAIN = "run the same command again: it goes on from what is there."
+_OTHER = f"Another deployment changes it at the same time. Wait for its end, then {_AGAIN}"
 # By the kind of a refusal; the first that fits counts.
 _REMEDIES: dict[type[DatabricksError], str] = {
-    ResourceConflict: "Another deployment changes it at the same time. Wait for its end, then "
-    f"{_AGAIN}",
+    ResourceConflict: _OTHER,
+    InvalidState: _OTHER,
     NotFound: "Somebody has deleted it, or the model, its version, the catalog or the schema is "
     "not there. Look at endpoint.model (MARVEL_CATALOG, MARVEL_SCHEMA), then run the same command "
     "again: it makes an endpoint that is missing.",
@@ -168,7 +168,7 @@ def connect() -> WorkspaceClient:
         ProjectError: There is no login.
     """
     try:
-        return WorkspaceClient(config=Config(retry_timeout_seconds=_RETRY_SECONDS))
+        return WorkspaceClient()
     except ValueError as error:
         raise ProjectError(
             f"There is no login to a workspace ({_said(error)}). Set DATABRICKS_HOST and "
@@ -220,6 +220,7 @@ def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -
     found = _settled(client, wanted.name, timeout)
     done = _differences(client, wanted, found)
     if found is None:
+        gateway = _gateway(wanted, None)
         with _asking(wanted.name, "made"):
             client.serving_endpoints.create(
                 wanted.name,
@@ -228,7 +229,7 @@ def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -
                     served_entities=list(wanted.entities),
                     traffic_config=_traffic_config(wanted.traffic),
                 ),
-                ai_gateway=_gateway(wanted, None),
+                ai_gateway=gateway if gateway.as_dict() else None,
                 tags=[EndpointTag(key, value) for key, value in wanted.tags.items()],
             )
         _grant(client, wanted)
@@ -414,7 +415,7 @@ def _roll_back(
         ) from fault
     raise ProjectError(
         f"{fault}\nRolled back: {words} serves again. Look at the endpoint's logs, mend what they "
-        "say, and deploy again."
+        "say, and deploy again; or move the alias back, which still points at what failed."
     ) from fault
 
 
@@ -525,8 +526,7 @@ def _put_gateway(client: WorkspaceClient, wanted: Wanted, found: ServingEndpoint
     table = _enabled_table(there)
     if table and wanted.table and table != wanted.table:
         # The platform changes its names only while it is off.
-        off = AiGatewayInferenceTableConfig.from_dict(table.as_dict() | {"enabled": False})
-        asked.insert(0, _gateway(wanted, there, off))
+        asked.insert(0, _gateway(replace(wanted, table=None), there))
     for gateway in asked:
         with _asking(wanted.name, "given its inference table and rate limits"):
             client.serving_endpoints.put_ai_gateway(
@@ -539,17 +539,13 @@ def _put_gateway(client: WorkspaceClient, wanted: Wanted, found: ServingEndpoint
             )
 
 
-def _gateway(
-    wanted: Wanted,
-    there: AiGatewayConfig | None,
-    table: AiGatewayInferenceTableConfig | None = None,
-) -> AiGatewayConfig:
-    off = AiGatewayInferenceTableConfig(enabled=False)
+def _gateway(wanted: Wanted, there: AiGatewayConfig | None) -> AiGatewayConfig:
+    table = _enabled_table(there)
     return AiGatewayConfig(
         fallback_config=there.fallback_config if there else None,
         guardrails=there.guardrails if there else None,
         usage_tracking_config=there.usage_tracking_config if there else None,
-        inference_table_config=table or wanted.table or off,
+        inference_table_config=wanted.table or (replace(table, enabled=False) if table else None),
         rate_limits=[
             AiGatewayRateLimit(
                 renewal_period=AiGatewayRateLimitRenewalPeriod.MINUTE,
