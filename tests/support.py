@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 from click.testing import CliRunner
 from deltalake import DeltaTable
@@ -71,13 +72,13 @@ class Project:
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
-    def cli(self, *words: str) -> Outcome:
-        """Run `kedro run` in this process, as the terminal would."""
+    def cli(self, *words: str, command: click.Command = cli.run) -> Outcome:
+        """Run `kedro run`, or another command, in this process, as the terminal would."""
         bootstrap_project(self.path)
         folder = Path.cwd()
         os.chdir(self.path)
         try:
-            result = CliRunner().invoke(cli.run, list(words), prog_name="kedro run")
+            result = CliRunner().invoke(command, list(words), prog_name=f"kedro {command.name}")
         finally:
             os.chdir(folder)
         if result.exception and not isinstance(result.exception, SystemExit):

@@ -1,12 +1,12 @@
-"""Project commands: `kedro run` that ends in one message where the user can mend the fault."""
+"""Project commands: `kedro run` and others that end in one message where the user can mend it."""
 
 import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from kedro.framework.cli.project import run as kedro_run
@@ -14,10 +14,11 @@ from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro import run_checks
 from marvel_kedro.databricks import session
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.explain import explain
 
 if TYPE_CHECKING:
-    from marvel_kedro.parameters import Parameters
+    from marvel_kedro.configuration import Configuration
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended, by the shells' convention."""
@@ -33,22 +34,24 @@ def cli() -> None:
 
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
-    try:
-        with _in_words():
+    with _told("Interrupted. Run the same command again: nothing is half-written."):
+        try:
             run_checks.check_options(options)
             return _RUN(**options)
-    except KeyboardInterrupt:
-        session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
-        _close_run("KILLED")
-        click.secho("Interrupted. Run the same command again: nothing is half-written.", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
+            _close_run("KILLED")
+            raise
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn a fault that the user can mend into its message."""
+def _told(interrupted: str) -> Iterator[None]:
+    """End the process with one message, where the user can mend the fault or has stopped it."""
     try:
         yield
+    except KeyboardInterrupt:
+        click.secho(interrupted, err=True)
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         message = explain(error)
         if message is None:
@@ -78,18 +81,91 @@ run.callback = _run
 cli.add_command(run)
 
 
-def _configuration(env: str | None) -> "tuple[Parameters, dict[str, Any]]":
-    """The checked parameters and the globals of an environment, without a session."""
-    from kedro.framework.project import settings  # noqa: PLC0415 - known once configured
-    from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
+@cli.command()
+@click.option(
+    "--target",
+    type=click.Choice(["databricks", "local"]),
+    default="local",
+    show_default=True,
+    help="databricks: make or change the served endpoint of the workspace. local: see what kedro "
+    "serve serves, and whether it answers.",
+)
+@click.option("--env", help="Environment; lakehouse for databricks, else Kedro's default.")
+@click.option("--conf-source", help="Folder or archive of the configuration.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Minutes that an update may take.",
+)
+def deploy(
+    target: Literal["databricks", "local"],
+    env: str | None,
+    conf_source: str | None,
+    *,
+    dry_run: bool,
+    timeout: float,
+) -> None:
+    """Serve what the section `endpoint` of the parameters describes.
 
-    from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
+    On Databricks only what differs is changed; where the new version does not come up or does not
+    answer, the one that served before is brought back.
+    """
+    with _told("Interrupted. An update goes on in the workspace; the same command waits for it."):
+        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
 
-    project = find_kedro_project(Path.cwd()) or Path.cwd()
-    loader = settings.CONFIG_LOADER_CLASS(
-        str(project / settings.CONF_SOURCE), env=env, **settings.CONFIG_LOADER_ARGS
-    )
-    return parameters.check(loader["parameters"]), loader["globals"]
+        read = configuration.load(
+            env or ("lakehouse" if target == "databricks" else None), conf_source
+        )
+        if target == "databricks":
+            _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
+        else:
+            _check_local(read)
+
+
+def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedelta) -> None:
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - imports the SDK
+
+    asked = read.parameters.endpoint
+    if missing := {"catalog", "schema"} - read.names.keys():
+        raise ProjectError(
+            f"globals.yml has no {' and no '.join(sorted(missing))} for the endpoint "
+            f"'{asked.name}'. Use an environment that has: kedro deploy --env lakehouse."
+        )
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
+    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
+    versions = registry.served_versions(asked)
+    wanted = endpoint.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
+    client = endpoint.connect()
+    if dry_run:
+        done = endpoint.differences(client, wanted)
+    else:
+        done = endpoint.deploy(client, wanted, timeout)
+    for change in done:
+        click.echo(f"- {change}")
+    all_well = "is as described" if not done else "would change" if dry_run else "serves"
+    click.echo(f"The endpoint '{asked.name}' {all_well}.")
+
+
+def _check_local(read: "Configuration") -> None:
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    from marvel_kedro import configuration, local_endpoint, tracking  # noqa: PLC0415 - likewise
+
+    store = tracking.find_store(configuration.project_path())
+    tracking.check_reachable(store.uri)
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.registry or store.uri)
+    asked = read.parameters.endpoint
+    click.echo(f"The endpoint '{asked.name}' serves:")
+    for line in local_endpoint.check_versions(asked):
+        click.echo(f"- {line}")
+    click.echo(local_endpoint.smoke(asked, read.parameters.server))
 
 
 @cli.command()
@@ -144,23 +220,21 @@ def traffic(  # noqa: PLR0913 - one an option
 
     MARVEL_TOKEN is the bearer token, if the server wants one.
     """
-    from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
+    with _told("Interrupted."):
+        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
 
-    try:
-        with _in_words():
-            parameters, names = _configuration(env)
-            command.run(
-                url=url or command.local_url(parameters.server, parameters.endpoint),
-                token=os.environ.get("MARVEL_TOKEN"),
-                rate=rate,
-                connections=connections,
-                labels_to=labels_to or Path(names["files"], "03_primary", "labels.parquet"),
-                options=command.checked(
-                    **options,
-                    start=start.date() if start else None,
-                    drift={"scenario": scenario, "magnitude": magnitude},
-                    world=parameters.synthetic.seed,
-                ),
-            )
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        read = configuration.load(env)
+        command.run(
+            url=url or command.local_url(read.parameters.server, read.parameters.endpoint),
+            token=os.environ.get("MARVEL_TOKEN"),
+            rate=rate,
+            connections=connections,
+            labels_to=labels_to or Path(read.names["files"], "03_primary", "labels.parquet"),
+            options=command.checked(
+                **options,
+                start=start.date() if start else None,
+                drift={"scenario": scenario, "magnitude": magnitude},
+                world=read.parameters.synthetic.seed,
+            ),
+        )

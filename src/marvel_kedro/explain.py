@@ -33,7 +33,7 @@ _STORE_REMEDY = (
     "who you are, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN."
 )
-_WORKSPACE_REMEDIES: dict[remote.Refusal | None, str] = {
+WORKSPACE_REMEDIES: dict[remote.Refusal | None, str] = {
     "token": "The token has expired or is not of this workspace. Make a new one in its settings "
     "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
     "databricks auth login.",
@@ -99,7 +99,7 @@ def _from_store(fault: BaseException) -> str | None:
     if by_sdk or ((refusal or by_mlflow) and _asks_workspace(text)):
         # MLflow puts a heading above it, the SDK its settings below.
         said = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
-        return f"Databricks says: {said[:_MOST_OF_AN_ANSWER]}\n{_WORKSPACE_REMEDIES[refusal]}"
+        return f"Databricks says: {said[:_MOST_OF_AN_ANSWER]}\n{WORKSPACE_REMEDIES[refusal]}"
     return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
 
 

@@ -17,6 +17,7 @@ from marvel_kedro import remote
 from marvel_kedro.errors import ProjectError, without_password
 from marvel_kedro.model.gate import Source
 from marvel_kedro.model.package import conform
+from marvel_kedro.server.description import EndpointOptions
 from marvel_kedro.split import SplitOptions
 
 _NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
@@ -95,6 +96,49 @@ def version_with(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
+def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
+    """Look up the version of each served entity.
+
+    Args:
+        endpoint: What is served.
+
+    Returns:
+        Versions by served entity; one whose alias points nowhere is left out.
+
+    Raises:
+        ProjectError: A version that the description names is not there, or no entity has one.
+    """
+    found = {}
+    for entity in endpoint.served_entities:
+        if entity.alias is not None:
+            version = version_with(endpoint.model, entity.alias)
+        else:
+            version = _version_numbered(endpoint.model, entity.name, str(entity.version))
+        if version is not None:
+            found[entity.name] = str(version.version)
+    if not found:
+        aliases = ", ".join(str(entity.alias) for entity in endpoint.served_entities)
+        raise ProjectError(
+            f"The endpoint '{endpoint.name}' has nothing to serve: no version of the model "
+            f"'{endpoint.model}' (endpoint.model) has one of the aliases {aliases}. Train one: "
+            "kedro run --pipelines training; or set MARVEL_CATALOG, MARVEL_SCHEMA and "
+            "MLFLOW_REGISTRY_URI to where it is."
+        )
+    return found
+
+
+def _version_numbered(name: str, entity: str, number: str) -> ModelVersion:
+    try:
+        return MlflowClient().get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code in _NO_ALIAS:
+            raise ProjectError(
+                f"The served entity '{entity}' (endpoint.served_entities) wants version {number} "
+                f"of the model '{name}', which is not there. Name another, or an alias."
+            ) from error
+        raise
+
+
 def find(name: str, alias: str) -> RegisteredModel | None:
     """Load the version that has the alias, or return None if none has.
 
@@ -105,7 +149,7 @@ def find(name: str, alias: str) -> RegisteredModel | None:
     if version is None:
         return None
     tags = version.tags
-    folder, pyfunc = _load(name, str(version.version), alias)
+    folder, pyfunc = load(name, str(version.version), f"has the alias '{alias}'")
     return RegisteredModel(
         name=name,
         version=str(version.version),
@@ -181,8 +225,17 @@ def _has_files(version: ModelVersion) -> bool:
     return True
 
 
-def _load(name: str, version: str, alias: str) -> tuple[Path, Any]:
-    """Fetch the files of a version, and load the model in them."""
+def load(name: str, version: str, role: str) -> tuple[Path, Any]:
+    """Fetch the files of a version, and load the model in them.
+
+    Args:
+        name: The registered model.
+        version: Its version.
+        role: What it is, for the message, such as `has the alias 'champion'`.
+
+    Raises:
+        ProjectError: They are gone, or are no model.
+    """
     try:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
         return folder, mlflow.pyfunc.load_model(str(folder))
@@ -192,7 +245,7 @@ def _load(name: str, version: str, alias: str) -> tuple[Path, Any]:
         said = without_password(str(error)).strip()
         fault = said.partition("\n")[0] or type(error).__name__
         raise ProjectError(
-            f"Version {version} of the model '{name}' has the alias '{alias}', but its files "
+            f"Version {version} of the model '{name}' {role}, but its files "
             f"cannot be loaded ({fault}). If the project's folder was moved, "
             "or mlartifacts deleted, bring it back; or forget all versions and runs: make clean."
         ) from error

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from bundle.bundle import CLASSIC, USER, VARIABLES, BundleError, load, walk
 from bundle.check import bundle_faults
+from pydantic import TypeAdapter
 from support import ROOT
 
 from marvel_kedro.pipeline_registry import register_pipelines
+from marvel_kedro.server.description import Name
 
 TARGETS = ("dev", "acc", "prd")
 FILES = ["databricks.yml", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("resources/*"))]
@@ -73,6 +75,15 @@ def test_jobs_are_told_the_real_names(target: str) -> None:
         assert given["schema"] == schema["name"]
         assert given["files"] == f"/Volumes/mlops_{target}/{schema['name']}/files"
         assert given["experiment"] == experiment["name"]
+        if "endpoint" in given:
+            assert given["endpoint"] == f"{prefix}marvel_characters_{target}"
+
+
+def test_the_names_of_endpoints_are_names() -> None:
+    for target in TARGETS:
+        parameters = jobs(target)["marvel_training"]["parameters"]
+        (name,) = (entry["default"] for entry in parameters if entry["name"] == "endpoint")
+        assert TypeAdapter(Name).validate_python(name) == name
 
 
 def test_the_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
@@ -86,6 +97,20 @@ def test_the_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
         )
     # Development would rename it.
     assert "registered_models" not in of_target("dev")["resources"]
+
+
+def test_others_may_read_what_is_no_developers_own() -> None:
+    held = {
+        target: {
+            grant["principal"]: grant["privileges"]
+            for grant in of_target(target)["resources"]["schemas"]["marvel"].get("grants", [])
+        }
+        for target in TARGETS
+    }
+    assert held["dev"] == {}
+    assert held["acc"] == held["prd"]
+    assert held["prd"].keys() == {VARIABLES["service_principal"], "account users"}
+    assert "MODIFY" not in held["prd"]["account users"]
 
 
 def test_only_production_runs_by_the_clock() -> None:
@@ -144,7 +169,9 @@ def test_a_task_is_a_command_that_the_entry_point_understands(
 ) -> None:
     main: Any = importlib.import_module("marvel_kedro.databricks.job").main
     named = task["python_wheel_task"]["named_parameters"]
-    assert named["pipeline"] in register_pipelines()
+    deploys = named.get("command") == "deploy"
+    assert deploys == (task["task_key"] == "deploy")
+    assert named["pipeline"] in ([""] if deploys else register_pipelines())
     # The platform adds every job parameter under its own name.
     named |= {entry["name"]: entry["default"] for entry in job["parameters"]}
     words = [f"--{key}={re.sub(r'{{.*?}}', '1', value)}" for key, value in named.items()]
@@ -157,9 +184,12 @@ def test_a_task_has_the_wheel_of_this_project(job: dict[str, Any], task: dict[st
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert task["python_wheel_task"]["package_name"] == project["name"].replace("-", "_")
     specs = {entry["environment_key"]: entry["spec"] for entry in job.get("environments", ())}
-    libraries = [library.get("whl") for library in task.get("libraries", ())]
+    libraries = [
+        library.get("whl") or library["pypi"]["package"] for library in task.get("libraries", ())
+    ]
     libraries += specs.get(task.get("environment_key"), {}).get("dependencies", [])
-    assert libraries == ["../dist/*.whl"]
+    extra = project["optional-dependencies"]["databricks"] if task["task_key"] == "deploy" else []
+    assert libraries == ["../dist/*.whl", *extra]
 
 
 def test_the_wheel_has_the_entry_point() -> None:
@@ -211,7 +241,7 @@ CATALOG = "resources/unity_catalog.yml"
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        (JOB, "${bundle.git.commit}", "${bundle.git.comit}", "parameters[5].default"),
+        (JOB, "${bundle.git.commit}", "${bundle.git.comit}", "parameters[6].default"),
         (JOB, "${resources.experiments.", "${resources.experiment.", "there is no experiment"),
         (JOB, "${var.notification_email}", "${var.mail}", f"{JOB}: resources.jobs.marvel_train"),
         (CATALOG, "${var.schema}", "${workspace.name}", f"{CATALOG}: resources.schemas.marvel"),

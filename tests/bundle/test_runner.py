@@ -14,8 +14,9 @@ STUB = """#!{python} -S
 import json, os, pathlib, sys, time
 named = dict(word[2:].split("=", 1) for word in sys.argv[1:])
 print(json.dumps(named | {{"cwd": os.listdir(), "environment": sorted(os.environ)}}))
-plan = json.loads(os.environ["PLAN"]).get(named["pipeline"], {{}})
-tries = pathlib.Path(__file__).with_name(named["pipeline"])
+work = named["pipeline"] or named["command"]
+plan = json.loads(os.environ["PLAN"]).get(work, {{}})
+tries = pathlib.Path(__file__).with_name(work)
 number = len(tries.read_text()) + 1 if tries.exists() else 1
 tries.write_text("x" * number)
 time.sleep(plan.get("seconds", 0))
@@ -68,7 +69,7 @@ def wheel(key: str, *after: str, **settings: Any) -> dict[str, Any]:
 
 def test_a_promoted_model_is_used(training_job: dict[str, Any], scripts: Path) -> None:
     tasks = run(training_job, scripts, training=promoted("true"))
-    assert list(tasks) == ["processing", "training", "promoted", "serving"]
+    assert list(tasks) == ["processing", "training", "promoted", "serving", "deploy"]
     assert set(states(tasks).values()) == {"SUCCESS"}
     assert tasks["promoted"].outcome == "true"
     assert tasks["training"].values == {"promoted": "true", "model_version": "7"}
@@ -80,7 +81,7 @@ def test_another_is_not_and_the_job_is_still_well(
 ) -> None:
     tasks = run(training_job, scripts, training=promoted("false"))
     assert tasks["promoted"].outcome == "false"
-    assert tasks["serving"] == TaskRun("EXCLUDED")
+    assert tasks["serving"] == tasks["deploy"] == TaskRun("EXCLUDED")
     assert tasks["promoted"].state == tasks["training"].state == "SUCCESS"
 
 
@@ -94,7 +95,9 @@ def test_a_command_gets_what_the_platform_would_give_it(
     assert given["training"]["files"] == "/tmp/files"
     assert given["training"]["tracking-uri"] == "databricks"
     assert (given["serving"]["job-id"], given["serving"]["run-id"]) == (JOB_ID, JOB_RUN_ID)
-    assert len({task["task-run-id"] for task in given.values()}) == 3
+    assert len({task["task-run-id"] for task in given.values()}) == 4
+    assert (given["deploy"]["command"], given["deploy"]["pipeline"]) == ("deploy", "")
+    assert given["deploy"]["endpoint"] == "dev_jane_doe_marvel_characters_dev"
     assert given["processing"]["cwd"] == []
     assert given["processing"]["environment"][-2:] == ["MARVEL_TASK_VALUES", "PLAN"]
 
@@ -127,6 +130,7 @@ def test_what_depends_on_a_failed_task_does_not_run(
         "training": "FAILED",
         "promoted": "UPSTREAM_FAILED",
         "serving": "UPSTREAM_FAILED",
+        "deploy": "UPSTREAM_FAILED",
     }
     assert (tasks["training"].status, tasks["training"].tries) == (3, 2)
     assert '"pipeline": "training"' in tasks["training"].output

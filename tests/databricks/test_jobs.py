@@ -1,6 +1,7 @@
 """The bundle's jobs, run here from the installed wheel in a clean environment, on Sail."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,25 @@ from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 from support import clean_environment
+from workspace.catalog import UnityCatalog
+from workspace.identity import Identity
+from workspace.server import Workspace as Host
+from workspace.serving import Serving
 
-MODEL = "sail.dev_jane_doe_marvel_characters.marvel_characters"
+SCHEMA = "sail.dev_jane_doe_marvel_characters"
+MODEL = f"{SCHEMA}.marvel_characters"
+ENDPOINT = "dev_jane_doe_marvel_characters_dev"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the platform has: a volume, tables, an MLflow server."""
+    """What the platform has: a volume, tables, an MLflow server, served endpoints."""
 
     home: Path
     scripts: Path
     address: str
+    host: Host
+    serving: Serving
 
     @property
     def volume(self) -> Path:
@@ -41,6 +50,9 @@ class Workspace:
         environment = clean_environment() | {
             "MARVEL_WAREHOUSE": str(self.home / "warehouse"),
             "OMP_NUM_THREADS": "1",
+            "DATABRICKS_HOST": self.host.url,
+            "DATABRICKS_TOKEN": self.host.token,
+            "DATABRICKS_CONFIG_FILE": str(self.home / "none.cfg"),
         }
         environment.pop("PYTHONPATH", None)
         places = {"catalog": "sail", "files": str(self.volume)}
@@ -57,11 +69,15 @@ def workspace(
     mlflow_server: str,
     synthetic_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Workspace:
-    made = Workspace(tmp_path_factory.mktemp("workspace"), wheel_scripts, mlflow_server)
-    (made.volume / "01_raw").mkdir(parents=True)
-    shutil.copy(synthetic_path, made.volume / "01_raw" / "marvel_characters_dataset.csv")
-    return made
+) -> Iterator[Workspace]:
+    catalog = UnityCatalog(SCHEMA)
+    serving = Serving(catalog)
+    home = tmp_path_factory.mktemp("workspace")
+    with Host(Identity(), catalog, serving) as host:
+        made = Workspace(home, wheel_scripts, mlflow_server, host, serving)
+        (made.volume / "01_raw").mkdir(parents=True)
+        shutil.copy(synthetic_path, made.volume / "01_raw" / "marvel_characters_dataset.csv")
+        yield made
 
 
 def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
@@ -82,6 +98,13 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
     assert "\x1b" not in output
     assert "make viz" not in output
 
+    assert workspace.serving.served(ENDPOINT) == {"champion": "1"}
+    assert workspace.serving.traffic(ENDPOINT) == {"champion": 100}
+    table = workspace.serving.endpoints[ENDPOINT]["ai_gateway"]["inference_table_config"]
+    assert f"{table['catalog_name']}.{table['schema_name']}" == SCHEMA
+    assert "INFO" in first["deploy"].output
+    assert workspace.host.token not in output
+
     client = MlflowClient(workspace.address)
     version = client.get_model_version_by_alias(MODEL, "champion")
     run: Any = client.get_run(str(version.run_id))
@@ -100,13 +123,16 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
     told = again["training"].values  # noqa: PD011 - no frame
     assert told == {"promoted": "false", "model_version": "1"}
     assert again["promoted"].outcome == "false"
-    assert again["serving"].state == "EXCLUDED"
+    assert again["serving"].state == again["deploy"].state == "EXCLUDED"
 
     # A repair of the run that promoted: its tasks run again, and later ones must not be left out.
     repaired = workspace.run("marvel_training")
     told = repaired["training"].values  # noqa: PD011 - no frame
     assert told == {"promoted": "true", "model_version": "1"}
     assert repaired["serving"].state == "SUCCESS"
+    assert repaired["deploy"].state == "SUCCESS"
+    assert f"The endpoint '{ENDPOINT}' is as described." in repaired["deploy"].output
+    assert len(workspace.host.seen("(POST|PUT|PATCH) /api/2.0/serving-endpoints")) == 1
 
     scored = workspace.run("marvel_scoring")
     assert set(states(scored).values()) == {"SUCCESS"}, scored

@@ -12,6 +12,7 @@ from workspace.identity import Identity
 from workspace.jobs import Jobs
 from workspace.registry import ModelRegistry
 from workspace.server import Workspace
+from workspace.serving import Serving
 
 SCHEMA = "mlops_dev.marvel_characters"
 
@@ -25,6 +26,7 @@ class Host:
     files: Files
     jobs: Jobs
     registry: ModelRegistry
+    serving: Serving
 
 
 @pytest.fixture
@@ -32,11 +34,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """A workspace with one schema; clients of this process find it by themselves."""
     catalog, files, jobs = UnityCatalog(SCHEMA), Files(), Jobs()
     registry = ModelRegistry(catalog)
-    with Workspace(Identity(), catalog, files, jobs, registry) as workspace:
+    serving = Serving(catalog, registry.has)
+    with Workspace(Identity(), catalog, files, jobs, registry, serving) as workspace:
         monkeypatch.setenv("DATABRICKS_HOST", workspace.url)
         monkeypatch.setenv("DATABRICKS_TOKEN", workspace.token)
         monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none.cfg"))
         monkeypatch.setenv("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "3")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        yield Host(workspace, catalog, files, jobs, registry)
+        yield Host(workspace, catalog, files, jobs, registry, serving)
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # nobody asks for it after its end

@@ -32,6 +32,23 @@ class ModelRegistry:
         self.page_size = 2
         self._catalog = catalog
 
+    def put(self, name: str, number: str, *aliases: str) -> None:
+        """Make a version, and the model if there is none, without files."""
+        self.models.setdefault(name, _made({"name": name, "tags": [], "aliases": []}))
+        version = _made({"name": name, "version": number, "tags": [], "status": "READY"})
+        self.versions.setdefault(name, {})[number] = version
+        for alias in aliases:
+            self.point(name, alias, number)
+
+    def point(self, name: str, alias: str, number: str) -> None:
+        """Move an alias."""
+        held = [one for one in self.models[name]["aliases"] if one["alias"] != alias]
+        self.models[name]["aliases"] = [*held, {"alias": alias, "version": number}]
+
+    def has(self, name: str, number: str) -> bool:
+        """Whether there is such a version."""
+        return number in self.versions.get(name, {})
+
     def routes(self) -> list[Route]:
         models, versions = f"{_ROOT}/registered-models", f"{_ROOT}/model-versions"
         enabled = "is-databricks-sdk-models-artifact-repository-enabled"
@@ -116,10 +133,8 @@ class ModelRegistry:
         return {"artifact_uri": self._version(request)["storage_location"]}
 
     def set_alias(self, request: Request) -> None:
-        model, alias = self._model(request), request.fields["alias"]
-        version = self._version(request)["version"]
-        others = [held for held in model["aliases"] if held["alias"] != alias]
-        model["aliases"] = [*others, {"alias": alias, "version": version}]
+        version = self._version(request)
+        self.point(version["name"], request.fields["alias"], version["version"])
 
     def delete_alias(self, request: Request) -> None:
         model, alias = self._model(request), request.fields["alias"]

@@ -73,6 +73,7 @@ class _Fault:
     reply: Reply | None
     pattern: re.Pattern[str]
     times: int
+    after: int
 
 
 class Workspace:
@@ -98,15 +99,16 @@ class Workspace:
             )
             self._routes.append((method, re.compile(pattern), handler))
 
-    def fail(self, reply: Reply | None, path: str = "", times: int = 1) -> None:
+    def fail(self, reply: Reply | None, path: str = "", times: int = 1, after: int = 0) -> None:
         """Give the next requests this answer instead; none at all (they hang) for None.
 
         Args:
             reply: The answer; `workspace.faults` has the usual ones.
             path: A regular expression, searched in `METHOD /path`.
             times: How many requests.
+            after: How many are answered before.
         """
-        self._faults.append(_Fault(reply, re.compile(path), times))
+        self._faults.append(_Fault(reply, re.compile(path), times, after))
 
     def seen(self, path: str) -> list[Request]:
         """The requests so far whose `METHOD /path` has this regular expression."""
@@ -147,9 +149,13 @@ class Workspace:
 
     def _next_fault(self, request: Request) -> _Fault | None:
         for fault in self._faults:
-            if fault.times and fault.pattern.search(f"{request.method} {request.path}"):
-                fault.times -= 1
-                return fault
+            if not fault.times or not fault.pattern.search(f"{request.method} {request.path}"):
+                continue
+            if fault.after:
+                fault.after -= 1
+                continue
+            fault.times -= 1
+            return fault
         return None
 
     def _check_token(self, request: Request) -> None:

@@ -121,12 +121,12 @@ def test_a_wrong_token(host: Host) -> None:
 
 
 def test_an_area_is_added(host: Host) -> None:
-    class Endpoints:
+    class Warehouses:
         def routes(self) -> list[Route]:
-            return [("GET", "/api/2.0/serving-endpoints/{name}", self.get)]
+            return [("GET", "/api/2.0/sql/warehouses/{name}", self.get)]
 
         def get(self, request: Request) -> dict[str, str]:
             return {"name": request.names["name"]}
 
-    host.workspace.add(Endpoints())
-    assert client(host).serving_endpoints.get("characters").name == "characters"
+    host.workspace.add(Warehouses())
+    assert client(host).warehouses.get("small").name == "small"

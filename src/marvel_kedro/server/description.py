@@ -1,6 +1,6 @@
 """What the endpoint is: one description for a process, a container and a Databricks endpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -72,12 +72,21 @@ class RateLimit(Options):
 
 
 class DatabricksOptions(Options):
-    """What only the managed endpoint has."""
+    """What only the managed endpoint has.
+
+    Attributes:
+        workload_size: How many requests it can answer at once, by the platform's sizes.
+        scale_to_zero: Whether it stands still, and costs nothing, while nobody asks.
+        rate_limits: Calls that are let through.
+        tags: Tags of the endpoint, which reach the bill.
+        query_groups: Groups of the workspace that may query it.
+    """
 
     workload_size: Literal["Small", "Medium", "Large"] = "Small"
     scale_to_zero: bool = True
     rate_limits: tuple[RateLimit, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
+    query_groups: tuple[str, ...] = ()
 
 
 class EndpointOptions(Options):
@@ -125,6 +134,31 @@ def check_traffic(traffic: dict[str, int], names: Sequence[str]) -> None:
         raise ValueError("a share of the traffic is from 0 to 100")
     if sum(traffic.values()) != 100:  # noqa: PLR2004 - per cent
         raise ValueError(f"traffic adds up to {sum(traffic.values())}, not to 100")
+
+
+def effective_traffic(traffic: Mapping[str, int], available: Sequence[str]) -> dict[str, int]:
+    """Share out the traffic among those who can answer.
+
+    What the others would have got goes to them in proportion to what they have; in equal parts if
+    all of them have nothing. Largest remainders are rounded up, the first of equal ones first, so
+    that whole percentages add up.
+
+    Args:
+        traffic: Percentages by served entity, 100 in all.
+        available: The served entities that have a version, in the order of the description.
+
+    Returns:
+        A percentage for each that is available, 100 in all; nothing if none is.
+    """
+    shares = {name: traffic.get(name, 0) for name in available}
+    if not any(shares.values()):
+        shares = dict.fromkeys(available, 1)
+    total = sum(shares.values())
+    percent = {name: 100 * share // total for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: -(100 * shares[name] % total))
+    for name in by_remainder[: 100 - sum(percent.values())]:
+        percent[name] += 1
+    return percent
 
 
 class ServerOptions(Options):

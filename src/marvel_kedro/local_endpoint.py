@@ -1,0 +1,94 @@
+"""What `kedro serve` is to serve, and whether it does."""
+
+import os
+import re
+from pathlib import Path
+
+import requests
+
+from marvel_kedro import registry
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.package import EXAMPLE
+from marvel_kedro.server.description import EndpointOptions, ServerOptions, effective_traffic
+
+_SECONDS = 60.0
+_MOST_OF_AN_ANSWER = 300
+
+
+def check_versions(endpoint: EndpointOptions) -> list[str]:
+    """Load the versions that the endpoint serves.
+
+    Returns:
+        A sentence a served entity.
+
+    Raises:
+        ProjectError: A version is not there or cannot be loaded.
+    """
+    versions = registry.served_versions(endpoint)
+    shares = effective_traffic(endpoint.traffic, list(versions))
+    for name, version in versions.items():
+        registry.load(endpoint.model, version, f"is the served entity '{name}'")
+    return [
+        f"{entity.name}: {endpoint.model} version {versions[entity.name]}, "
+        f"{shares[entity.name]} % of the traffic"
+        if entity.name in versions
+        else f"{entity.name}: nothing yet, no version has the alias '{entity.alias}'"
+        for entity in endpoint.served_entities
+    ]
+
+
+def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
+    """Send the example to the server on this machine.
+
+    Returns:
+        What it answered, and which served entity did.
+
+    Raises:
+        ProjectError: No server runs, or it refuses; the message says what to do.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy between this machine and itself
+        try:
+            answer = session.post(
+                f"{address}/serving-endpoints/{endpoint.name}/invocations",
+                json={"dataframe_split": EXAMPLE.to_dict(orient="split", index=False)},
+                headers=_authorization(),
+                timeout=_SECONDS,
+            )
+        except requests.RequestException as error:
+            raise ProjectError(
+                f"Nothing answers at {address} (server.host, server.port): {type(error).__name__}. "
+                "Start the server: kedro serve."
+            ) from error
+    if answer.status_code == requests.codes.unauthorized:
+        raise ProjectError(
+            f"The server at {address} wants a token. Set MARVEL_TOKENS or MARVEL_TOKENS_FILE as it "
+            "is set for the server."
+        )
+    if not answer.ok:
+        said = " ".join(answer.text.split())[:_MOST_OF_AN_ANSWER]
+        raise ProjectError(
+            f"The server at {address} answers the smoke request to '{endpoint.name}' with status "
+            f"{answer.status_code}: {said}\nIts log says more. If it was started with another "
+            "description, start it again: kedro serve."
+        )
+    by = answer.headers.get("served-model-name", "nobody that says so")
+    said = " ".join(answer.text.split())[:_MOST_OF_AN_ANSWER]
+    return f"{address} answers, by {by}: {said}"
+
+
+def _authorization() -> dict[str, str]:
+    """The first of the tokens that the server knows from the same variables."""
+    tokens = os.environ.get("MARVEL_TOKENS", "")
+    if file := os.environ.get("MARVEL_TOKENS_FILE"):
+        try:
+            tokens = tokens or Path(file).read_text("utf-8")
+        except OSError as error:
+            raise ProjectError(
+                f"MARVEL_TOKENS_FILE cannot be read: {error.strerror}: {file}."
+            ) from error
+    first = next(filter(None, map(str.strip, re.split(r"[,\n]", tokens))), "")
+    token = first.partition(":")[2]
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,158 @@
+"""`kedro deploy` as the terminal runs it."""
+
+import mlflow
+import pytest
+from support import Outcome, Project
+from workspace import faults
+from workspace.conftest import SCHEMA, Host
+from workspace.server import ApiError, Reply, Request, Route, Workspace
+
+from marvel_kedro import cli, registry
+from marvel_kedro.databricks import job
+from marvel_kedro.model.package import log_candidate
+from marvel_kedro.model.scoring import CharacterModel
+from marvel_kedro.split import SplitOptions
+
+MODEL = f"{SCHEMA}.marvel_characters"
+
+
+def deploy(project: Project, *words: str) -> Outcome:
+    return project.cli(*words, command=cli.deploy)
+
+
+def writes(host: Host) -> int:
+    return len(host.workspace.seen("(POST|PUT|PATCH|DELETE) /api/2.0/serving-endpoints"))
+
+
+@pytest.fixture
+def governed(project: Project, host: Host, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose model is in a workspace."""
+    catalog, _, schema = SCHEMA.partition(".")
+    monkeypatch.setenv("MARVEL_CATALOG", catalog)
+    monkeypatch.setenv("MARVEL_SCHEMA", schema)
+    host.registry.put(MODEL, "1", "champion")
+    host.serving.polls = 0
+    return project
+
+
+def test_on_databricks(governed: Project, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    to = ("--target", "databricks")
+    planned = deploy(governed, *to, "--dry-run")
+    assert planned.status == 0, planned.output
+    assert "- the endpoint 'marvel_characters' is new: champion version 1" in planned.output
+    assert "The endpoint 'marvel_characters' would change." in planned.output
+    assert writes(host) == 0
+
+    done = deploy(governed, *to)
+    assert done.status == 0, done.output
+    assert "The endpoint 'marvel_characters' serves." in done.output
+    assert host.serving.served("marvel_characters") == {"champion": "1"}
+    gateway = host.serving.endpoints["marvel_characters"]["ai_gateway"]
+    table = gateway["inference_table_config"]
+    assert f"{table['catalog_name']}.{table['schema_name']}" == SCHEMA
+    assert gateway["rate_limits"][0]["calls"] == 6000
+
+    again = deploy(governed, *to)
+    assert "The endpoint 'marvel_characters' is as described." in again.output
+    assert writes(host) == 1
+
+    monkeypatch.setenv("MARVEL_ENDPOINT", "jane_characters")
+    deploy(governed, *to)
+    assert set(host.serving.endpoints) == {"marvel_characters", "jane_characters"}
+
+
+def test_faults_are_one_message(governed: Project, host: Host) -> None:
+    to = ("--target", "databricks")
+    host.workspace.fail(faults.EXPIRED, "registered-models/alias")  # MLflow's client
+    said = deploy(governed, *to)
+    assert (said.status, "Make a new one" in said.output) == (1, True)
+    host.workspace.fail(ApiError(403, "PERMISSION_DENIED", "No.").reply, "POST .*endpoints$")
+    said = deploy(governed, *to)
+    assert (said.status, "Have it granted" in said.output) == (1, True)
+    assert host.workspace.token not in said.output
+    said = deploy(governed, *to, "--env", "base")
+    assert (said.status, "kedro deploy --env lakehouse" in said.output) == (1, True)
+    host.registry.models.clear()
+    said = deploy(governed, *to)
+    assert (said.status, "has nothing to serve" in said.output) == (1, True)
+    (governed.path / "conf" / "local" / "parameters.yml").write_text("endpoint: {nam: x}\n")
+    said = deploy(governed, "--target", "local")
+    assert (said.status, "- endpoint.nam: " in said.output) == (1, True)
+    assert "Traceback" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--command", "run"], "needs a --pipeline"),
+        (["--command", "deploy", "--pipeline", "serving"], "takes neither"),
+        (["--command", "deploy", "--params", "a=1"], "takes neither"),
+    ],
+)
+def test_a_task_is_one_thing(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        job.main.main(words)
+    assert message in capsys.readouterr().err
+
+
+class Server:
+    """What `kedro serve` answers, as far as a client sees it."""
+
+    reply = Reply({"predictions": [{"prediction": "Alive"}]}, headers={"served-model-name": "c"})
+
+    def routes(self) -> list[Route]:
+        return [("POST", "/serving-endpoints/marvel_characters/invocations", self.answer)]
+
+    def answer(self, request: Request) -> Reply:
+        assert request.fields["dataframe_split"]["data"]
+        return self.reply
+
+
+@pytest.fixture
+def trained(project: Project, model: CharacterModel) -> Project:
+    """A project with a champion in its store."""
+    mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
+    files = (project.path / "mlartifacts").as_uri()
+    experiment = mlflow.create_experiment("e", artifact_location=files)
+    with mlflow.start_run(experiment_id=experiment):
+        uri = log_candidate(model, "m").model_uri
+    tags = registry.version_tags(
+        registry.LoggedModel(uri, "", model.digest), "file", "0" * 16, SplitOptions()
+    )
+    registry.move_alias(
+        "marvel_characters", "champion", registry.register("marvel_characters", uri, tags)
+    )
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # whoever asks says where
+    return project
+
+
+def test_on_this_machine(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = trained.path / "conf" / "local" / "parameters.yml"
+    with Workspace(Server()) as server:
+        port = server.url.rpartition(":")[2]
+        mine.write_text(f"server: {{port: {port}, host: 0.0.0.0}}\n")
+        said = deploy(trained)
+        assert (said.status, "Set MARVEL_TOKENS" in said.output) == (1, True)
+        monkeypatch.setenv("MARVEL_TOKENS", f"me:{server.token},you:other")
+        said = deploy(trained)
+        assert said.status == 0, said.output
+        assert "- champion: marvel_characters version 1, 100 % of the traffic" in said.output
+        assert "- challenger: nothing yet, no version has the alias" in said.output
+        assert "answers, by c: " in said.output
+        assert server.token not in said.output
+        server.fail(ApiError(404, "ENDPOINT_NOT_FOUND", "No such endpoint.").reply)
+        said = deploy(trained)
+        assert (said.status, "status 404" in said.output) == (1, True)
+    said = deploy(trained)
+    assert said.status == 1
+    assert f"http://127.0.0.1:{port} (server.host, server.port)" in said.output
+    assert "kedro serve" in said.output
+
+
+def test_a_version_whose_files_are_gone(trained: Project) -> None:
+    (trained.path / "mlartifacts").rename(trained.path / "elsewhere")
+    said = deploy(trained)
+    assert said.status == 1
+    assert "is the served entity 'champion', but its files cannot be loaded" in said.output
