@@ -90,11 +90,13 @@ def make_traffic(
         seed: Of everything.
     """
     generator = np.random.default_rng(seed)
-    payload, labels = [], []
+    payload, labels, entity = [], [], "a"
     for number in range(days * requests_a_day):
         day = number // requests_a_day
         time = START + pd.Timedelta(days=day, seconds=int(generator.integers(86_400)))
-        entity = "b" if generator.random() < challenger_share else "a"
+        client = number // 2  # every other one has a name, and stays with whom it was given
+        if client % 2 or not number % 2:
+            entity = "b" if generator.random() < challenger_share else "a"
         status = int(generator.choice(STATUSES, p=SHARES))
         pages = [f"Page_{number}_{place}" for place in range(int(generator.integers(1, 4)))]
         odds = generator.normal(0.8, 1.2, len(pages))
@@ -108,7 +110,7 @@ def make_traffic(
             {
                 "databricks_request_id": f"request-{number}",
                 "request_date": time.date(),
-                "client_request_id": f"client-{number // 2}" if entity == "a" else None,
+                "client_request_id": None if client % 2 else f"client-{client}",
                 "request_time": time,
                 "status_code": status,
                 "sampling_fraction": 1.0,

@@ -60,7 +60,7 @@ def check_inputs(
             "belong to one run. Leave the option out."
         )
     for name in sorted(pipeline.inputs() & _BROUGHT.keys()):
-        if not _is_there(catalog, name):
+        if not catalog.exists(name):
             path = getattr(catalog.get(name), "_filepath", None)
             where = f" ({path})" if path else ""
             raise ProjectError(f"{name} is not there{where}. {_BROUGHT[name]}")
@@ -76,11 +76,3 @@ def check_inputs(
             f"{', '.join(missing)}: not there, or only in memory while a run lasts. Run the whole "
             f"pipeline, or start where it is made: kedro run --from-nodes {','.join(nodes)}"
         )
-
-
-def _is_there(catalog: CatalogProtocol[Any, Any], name: str) -> bool:
-    """Whether a dataset has something to load; one of Delta files cannot be asked like others."""
-    dataset: Any = catalog.get(name)
-    if hasattr(dataset, "get_loaded_version"):
-        return dataset.get_loaded_version() is not None
-    return catalog.exists(name)

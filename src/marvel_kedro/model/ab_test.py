@@ -62,7 +62,7 @@ class ABTestOptions(Options):
         since: First day (UTC) of the requests that count; None is the first there is.
         until: The last one.
         max_requests: More in the inference table do not leave the engine.
-        alpha: Chance of a false alarm in all comparisons and over all days together.
+        alpha: Chance of a false verdict, over all challengers and days together.
         expected_gain: It decides how early a difference of which size is found, not how often none
             is taken for one.
         min_clusters: With fewer labelled clients or requests of either entity nothing is decided.
@@ -133,9 +133,8 @@ def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate
         return Estimate(np.nan, np.nan, 0, 0)
     # A client of both entities is one of each: they are compared as if they were two.
     own = 2 * cluster + second
-    unit, start, member = np.unique(
-        own * (int(day.max()) + 1) + day, return_index=True, return_inverse=True
-    )
+    unit = own * (int(day.max()) + 1) + day
+    start, member = np.unique(unit, return_index=True, return_inverse=True)[1:]
     y = np.bincount(member, value) / np.bincount(member)
     z, d, own = second[start].astype(np.float64), day[start], own[start]
     rows = np.bincount(d)
@@ -165,13 +164,14 @@ def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
 
     The mixture sequential probability ratio test with the mixing distribution N(0, expected^2)
     (Robbins, 1970; Johari, Koomen, Pekelis and Walsh, "Always valid inference", Operations Research
-    70, 2022, equations 7 to 9). With I = 1 / error^2, the likelihood ratio against no difference is
+    70, 2022). With I = 1 / error^2, the likelihood ratio against no difference is
     (1 + expected^2 I)^(-1/2) exp(gain^2 I expected^2 I / (2 (1 + expected^2 I))), the p value its
-    inverse, and the bounds are where it is 1 / alpha. They are those of the asymptotic confidence
-    sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas ("Time-uniform central limit theory
-    and asymptotic confidence sequences", Annals of Statistics 52, 2024, theorem 2.2) with
-    rho^2 t = expected^2 I, which says that they hold as well where the variance is estimated and
-    observations are not normal, once there are enough of them (`min_clusters`).
+    inverse, and the bounds are the differences against which it is 1 / alpha. They are those of the
+    asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas ("Time-uniform
+    central limit theory and asymptotic confidence sequences", Annals of Statistics 52, 2024) with
+    rho^2 t = expected^2 I: it holds where the variance is estimated and observations are not
+    normal as well, once there are enough of them (`min_clusters`). Observations of clients who come
+    again are correlated from reading to reading, which makes false alarms rarer, not more frequent.
 
     Args:
         found: What is known at this reading.
@@ -254,8 +254,15 @@ def read(
     )
     champion = _champion(present, options)
     others = [name for name in present["entity"] if name != champion] if champion else []
+    labelled = records[records["alive"].notna()]
     histories = [
-        _history(records, str(champion), other, metric, options.alpha / len(others), options)
+        _history(
+            labelled[labelled["entity"].isin([champion, other])],
+            other,
+            metric,
+            options.alpha / len(others),
+            options,
+        )
         for other in others
         for metric in GAINS
     ]
@@ -266,6 +273,7 @@ def read(
     )
     comparisons = [_comparison(other, str(champion), history, options) for other in others]
     traffic = _traffic(requests, list(present["entity"]))
+    check = _traffic_check(requests, names, options)
     times = requests["request_time"]
     report = {
         "first_request": _moment(times.min()),
@@ -279,9 +287,9 @@ def read(
         },
         "champion": champion,
         "alpha": options.alpha,
-        "verdict": _verdict(comparisons, champion, records),
+        "verdict": _verdict(comparisons, champion, records, check),
         "comparisons": comparisons,
-        "traffic_check": _traffic_check(requests, names, options),
+        "traffic_check": check,
         "entities": [_plain(row) for row in entities.to_dict(orient="records")],
     }
     return Reading(report, entities, history, traffic)
@@ -296,7 +304,10 @@ def _names(requests: pd.DataFrame, served: pd.DataFrame, options: ABTestOptions)
     )
     asked = pd.Index(requests["served_entity_id"].dropna().unique())
     unknown = pd.DataFrame(
-        {"served_entity_name": [f"unknown {str(name)[:8]}" for name in asked], "entity_version": ""},
+        {
+            "served_entity_name": [f"unknown {str(name)[:8]}" for name in asked],
+            "entity_version": "",
+        },
         index=asked,
     ).drop(index=newest.index, errors="ignore")
     names = pd.concat([newest, unknown]) if len(unknown) else newest
@@ -405,22 +416,24 @@ def _quality(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]
         cluster=pd.factorize(labelled["client"])[0].astype(np.int64),
     ).set_index("metric")
     return {
-        f"{name}{end}": float(table.loc[name, column])
+        f"{name}{end}": float(table[column][name])
         for name in METRICS
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
 
 
-def _history(  # noqa: PLR0913 - what a comparison is
-    records: pd.DataFrame,
-    champion: str,
-    other: str,
-    metric: str,
-    alpha: float,
-    options: ABTestOptions,
+def _history(
+    pair: pd.DataFrame, other: str, metric: str, alpha: float, options: ABTestOptions
 ) -> pd.DataFrame:
-    """A comparison as each day's end saw it: with the requests and the labels known by then."""
-    pair = records[records["entity"].isin([champion, other]) & records["alive"].notna()]
+    """A comparison as each day's end saw it: with the requests and the labels known by then.
+
+    Args:
+        pair: The labelled records of the champion and of the other entity.
+        other: Which of the two is held against the champion.
+        metric: What they are compared by.
+        alpha: The chance of a false alarm in this comparison.
+        options: How.
+    """
     value = pair[metric].to_numpy(dtype=np.float64)
     second = (pair["entity"] == other).to_numpy()
     day = (pair["day"] - pair["day"].min()).dt.days.to_numpy(dtype=np.int64)
@@ -464,7 +477,7 @@ def _comparison(
         reason = "the two have no labelled records of the same day"
     elif least < options.min_clusters:
         reason = (
-            f"{least:,} labelled clients or requests of the smaller side, and min_clusters is "
+            f"{least:,} labelled clients on the smaller side, and ab_test.min_clusters is "
             f"{options.min_clusters:,}"
         )
     elif low is None or high is None:
@@ -472,14 +485,17 @@ def _comparison(
     else:
         reason = (
             f"gain in log loss {found[f'{metric}_gain']:+.4f} ({low:+.4f} to {high:+.4f}), "
-            f"p = {found[f'{metric}_p_value']:.2g}"
+            f"p {p_value(found[f'{metric}_p_value'])}"
         )
         found["verdict"] = CHALLENGER if low > 0 else CHAMPION if high < 0 else NEITHER
     return found | {"reason": reason}
 
 
 def _verdict(
-    comparisons: list[dict[str, Any]], champion: str | None, records: pd.DataFrame
+    comparisons: list[dict[str, Any]],
+    champion: str | None,
+    records: pd.DataFrame,
+    check: dict[str, Any],
 ) -> str:
     if champion is None:
         return "The champion has no requests: there is nothing to compare with."
@@ -492,7 +508,10 @@ def _verdict(
         CHAMPION: "{champion} is better than {challenger}: {reason}.",
         NEITHER: "No difference yet between {challenger} and {champion}: {reason}.",
     }
-    return " ".join(by_verdict[found["verdict"]].format(**found) for found in comparisons)
+    said = [by_verdict[found["verdict"]].format(**found) for found in comparisons]
+    if not check["as_described"]:
+        said.append("But the traffic is not as described, so the sides may differ in more.")
+    return " ".join(said)
 
 
 def _traffic(requests: pd.DataFrame, entities: list[str]) -> pd.DataFrame:
@@ -511,13 +530,17 @@ def _traffic_check(
     """Whether requests went where they were meant to go; a client counts once a period."""
     splits = sorted(options.split, key=lambda split: split.since)
     if not splits:
-        return {"p_value": None, "verdict": "not checked: ab_test.split does not say the traffic"}
+        verdict = "not checked: ab_test.split does not say what it was to be"
+        return {"p_value": None, "as_described": True, "verdict": verdict}
     counts, shares, periods = [], [], []
     asked = requests[requests["entity"].notna()].assign(
         name=lambda rows: rows["served_entity_id"].map(names["served_entity_name"]),
         client=lambda rows: rows["client_request_id"].fillna(rows["databricks_request_id"]),
     )
-    ends = [*(pd.Timestamp(split.since) for split in splits[1:]), pd.Timestamp.max.tz_localize("UTC")]
+    ends = [
+        *(pd.Timestamp(split.since) for split in splits[1:]),
+        pd.Timestamp.max.tz_localize("UTC"),
+    ]
     for split, end in zip(splits, ends, strict=True):
         time = asked["request_time"]
         inside = asked[(time >= pd.Timestamp(split.since)) & (time < end)]
@@ -533,13 +556,19 @@ def _traffic_check(
                 "expected_shares": dict(zip(entities, wanted, strict=True)),
             }
         )
-    p_value = mismatch(counts, shares)
-    fits = p_value >= options.alpha
+    chance = mismatch(counts, shares)
+    fits = chance >= options.alpha
     return {
-        "p_value": p_value,
-        "verdict": "as described" if fits else "other than described: look for the reason first",
+        "p_value": chance,
+        "as_described": fits,
+        "verdict": "as described" if fits else "not as described: look for the reason first",
         "periods": periods,
     }
+
+
+def p_value(value: float) -> str:
+    """A p value to be read: beyond four digits nobody can tell."""
+    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"  # noqa: PLR2004 - as it says
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - a cell

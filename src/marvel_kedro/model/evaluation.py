@@ -57,12 +57,13 @@ def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None
             yield str(key), str(value), (slice_columns[key] == value).to_numpy()
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the last one is for those who need it
     alive: npt.NDArray[np.bool_],
     scores: dict[str, Floats],
     slice_columns: pd.DataFrame,
     options: EvaluationOptions,
     threshold: float,
+    *,
     cluster: Clusters | None = None,
 ) -> pd.DataFrame:
     """Measure models on the same rows.

@@ -205,11 +205,11 @@ def _table(rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]]) -> pd.D
     table["record_number"] = np.arange(len(index)) - first[index]
     flat = [pair for records in pairs for pair in records]
     for name in ("page_id", *TEXT_COLUMNS):
-        values = [_text(asked.get(name)) for asked, _ in flat]
-        table[name] = pd.Series(values, dtype="str")
+        texts = [_text(asked.get(name)) for asked, _ in flat]
+        table[name] = pd.Series(texts, dtype="str")
     for name in NUMBER_COLUMNS:
-        values = [number(asked.get(name)) for asked, _ in flat]
-        table[name] = pd.Series(values, dtype="float64")
+        numbers = [number(asked.get(name)) for asked, _ in flat]
+        table[name] = pd.Series(numbers, dtype="float64")
     table["prediction"] = pd.Series([said["prediction"] for _, said in flat], dtype="str")
     table["probability"] = pd.Series([said["probability"] for _, said in flat], dtype="float64")
     return table[list(RECORD_COLUMNS)]

@@ -37,6 +37,7 @@ def test_from_the_tables_of_an_endpoint_to_a_verdict(project: Project, traffic: 
     assert page.count("data:image/png;base64,") == 2
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     experiment = project.client().get_experiment_by_name("marvel_characters")
+    assert experiment
     (run,) = project.client().search_runs([experiment.experiment_id])
     artefacts = {file.path for file in project.client().list_artifacts(run.info.run_id)}
     assert artefacts >= {"ab_report.json", "ab_entities.csv", "ab_page.html"}

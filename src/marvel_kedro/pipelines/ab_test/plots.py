@@ -25,7 +25,7 @@ def draw_traffic(traffic: pd.DataFrame) -> Figure:
         below = below + traffic[entity].to_numpy()
     axes.set(ylabel="Requests a day")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     _dates(axes)
     plain(axes)
     share = traffic.iloc[:, 0].sum() / max(below.sum(), 1)
@@ -57,7 +57,8 @@ def draw_gain(history: pd.DataFrame) -> Figure:
             widest = _MOST_OF_THE_ERROR * (last["high"] - last["low"])
             middle = (last["high"] + last["low"]) / 2
             least = min(0, middle - widest / 2)
-            axes.set_ylim(max(least, rows["low"].min()), max(0, min(middle + widest / 2, rows["high"].max())))
+            most = max(0, middle + widest / 2)
+            axes.set_ylim(max(least, rows["low"].min()), min(most, rows["high"].max()))
             finding = _finding(last["low"], last["high"], str(entity))
         else:
             finding = f"Too few labels to say anything of {entity}"
@@ -74,6 +75,8 @@ def _finding(low: float, high: float, entity: str) -> str:
 
 
 def _dates(axes: Axes) -> None:
-    locator = AutoDateLocator(minticks=2, maxticks=8)
+    locator = AutoDateLocator(minticks=2, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(
+        ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from marvel_kedro.model.ab_test import GAINS, METRICS, ABTestOptions, Reading
+from marvel_kedro.model.ab_test import GAINS, METRICS, ABTestOptions, Reading, p_value
 from marvel_kedro.page import cell
 
 NAMES = {
@@ -76,7 +76,7 @@ def _comparison(found: dict[str, Any]) -> list[dict[str, str]]:
             "metric": NAMES[metric],
             "gain": _number(found.get(f"{metric}_gain"), "+.4f"),
             "bounds": _bounds(found.get(f"{metric}_low"), found.get(f"{metric}_high")),
-            "p_value": _number(found.get(f"{metric}_p_value"), ".2g"),
+            "p_value": _p_value(found.get(f"{metric}_p_value")),
             "clusters": f"{found.get('clusters', 0):,} and {found.get('champion_clusters', 0):,}",
             "verdict": found["verdict"] if metric == GAINS[0] else "",
         }
@@ -87,7 +87,7 @@ def _comparison(found: dict[str, Any]) -> list[dict[str, str]]:
 def _traffic(check: dict[str, Any]) -> str:
     if check["p_value"] is None:
         return check["verdict"]
-    return f"{check['verdict']} (p = {check['p_value']:.2g})"
+    return f"{check['verdict']} (p {_p_value(check['p_value'])})"
 
 
 def _interval(row: dict[Any, Any], metric: str) -> str:
@@ -98,6 +98,10 @@ def _interval(row: dict[Any, Any], metric: str) -> str:
 
 def _bounds(low: float | None, high: float | None) -> str:
     return _UNKNOWN if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+
+
+def _p_value(value: float | None) -> str:
+    return _UNKNOWN if value is None else p_value(value)
 
 
 def _number(value: float | None, form: str) -> str:
