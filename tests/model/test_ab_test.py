@@ -308,18 +308,49 @@ def test_a_window_is_read_alone(traffic: Traffic) -> None:
     ("names", "verdict"),
     [
         ({"a": "first", "b": "second"}, "The champion has no requests"),
-        ({"a": "champion", "b": "champion"}, "is better than"),
+        ({"a": "first", "b": "champion"}, "champion (version 2) is better than first (version 1)"),
     ],
 )
 def test_who_the_champion_is(traffic: Traffic, names: dict[str, str], verdict: str) -> None:
     assert verdict in read(traffic, served=renamed(traffic, **names)).report["verdict"]
 
 
+def test_of_several_champions_the_latest_is_compared(traffic: Traffic) -> None:
+    served = renamed(traffic, a="champion", b="champion")
+    for later, earlier in (("a", "b"), ("b", "a")):
+        is_later = served["served_entity_id"] == later
+        moved = served["change_time"] + pd.to_timedelta(is_later.astype(int), "D")
+        report = read(traffic, served=served.assign(change_time=moved)).report
+        version = {"a": "1", "b": "2"}
+        assert report["champion"] == f"champion (version {version[later]})"
+        (found,) = report["comparisons"]
+        assert found["challenger"] == f"champion (version {version[earlier]})"
+
+
+def test_a_split_that_goes_nowhere_is_refused() -> None:
+    split = {"since": "2026-01-01T00:00:00Z", "traffic": {"champion": 0}}
+    with pytest.raises(ValueError, match="goes nowhere"):
+        ABTestOptions.model_validate({"split": [split]})
+
+
+def test_one_page_that_many_ask_for_does_no_harm() -> None:
+    """No difference, and ten pages: losses of all clients are ten numbers, drawn once."""
+    generator = np.random.default_rng(16)
+    alarms = 0
+    for _ in range(EXPERIMENTS):
+        loss = generator.normal(0, 0.5, 10)[generator.integers(10, size=900)]
+        second = generator.random(900) < 0.3
+        day = np.repeat(np.arange(DAYS), 30)
+        data = loss, second, day, np.arange(900)
+        alarms += any(excludes(found, 0.0, 0.3) for found, _ in looks(data))
+    assert alarms / EXPERIMENTS <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / EXPERIMENTS)
+
+
 def test_one_entity_alone_has_nobody_to_be_compared_with(traffic: Traffic) -> None:
     payload = traffic.payload.to_pandas()
     alone = payload[payload["served_entity_id"] == "a"]
     report = read(traffic, payload=alone).report
-    assert report["verdict"].startswith("Only champion (version 1) has requests")
+    assert report["verdict"].startswith("Nobody else had requests on a day of champion (version 1)")
 
 
 def test_an_empty_table_is_said_to_be_empty(traffic: Traffic) -> None:

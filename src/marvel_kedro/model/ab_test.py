@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from marvel_kedro.model import evaluation, metrics
 from marvel_kedro.model.inference_log import ANSWERED, InferenceLog
@@ -44,7 +44,13 @@ class Split(Options):
     """What the traffic was meant to be from a moment on: percentages by served entity."""
 
     since: AwareDatetime
-    traffic: dict[str, float]
+    traffic: dict[str, Annotated[float, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not sum(self.traffic.values()):
+            raise ValueError("the traffic goes nowhere: give percentages by served entity")
+        return self
 
 
 class ExpectedGain(Options):
@@ -121,7 +127,8 @@ def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate
     (z - p)(y - m): the difference of the means times the weight n p (1 - p). A day that one of the
     two had no part in scores nothing. Scores of one client on several days depend on each other:
     their sum is squared for the variance (Liang and Zeger, 1986). The factor n / (n - 1) makes the
-    variance unbiased on days with few observations.
+    variance unbiased on days with few observations. Where nothing differs, z alone is random, drawn
+    by client: that many clients ask for one page, whose loss is the same, does no harm.
 
     Args:
         value: By record what is averaged.
@@ -253,7 +260,8 @@ def read(
         [_measure(row, requests, records, options) for row in present.itertuples()]
     )
     champion = _champion(present, options)
-    others = [name for name in present["entity"] if name != champion] if champion else []
+    traffic = _traffic(requests, list(present["entity"]))
+    others = _others(traffic, champion) if champion else []
     labelled = records[records["alive"].notna()]
     histories = [
         _history(
@@ -272,7 +280,6 @@ def read(
         else pd.DataFrame(columns=HISTORY_COLUMNS)
     )
     comparisons = [_comparison(other, str(champion), history, options) for other in others]
-    traffic = _traffic(requests, list(present["entity"]))
     check = _traffic_check(requests, names, options)
     times = requests["request_time"]
     report = {
@@ -329,6 +336,14 @@ def _champion(present: pd.DataFrame, options: ABTestOptions) -> str | None:
     """The latest of those that had requests and the champion's name."""
     found = present[present["served_entity_name"] == options.champion]
     return str(found["entity"].iloc[0]) if len(found) else None
+
+
+def _others(traffic: pd.DataFrame, champion: str) -> list[str]:
+    """Those that had requests on a day on which the champion had some."""
+    asked = traffic > 0
+    return [
+        str(name) for name in traffic if name != champion and (asked[name] & asked[champion]).any()
+    ]
 
 
 def _within(rows: pd.DataFrame, options: ABTestOptions) -> pd.DataFrame:
@@ -466,7 +481,6 @@ def _comparison(
         last = rows.iloc[-1].to_dict()
         found["clusters"] = int(last["clusters"])
         found["champion_clusters"] = int(last["champion_clusters"])
-        found["days"] = len(rows)
         found |= {
             f"{metric}_{name}": _finite(last[name]) for name in ("gain", "low", "high", "p_value")
         }
@@ -500,7 +514,7 @@ def _verdict(
     if champion is None:
         return "The champion has no requests: there is nothing to compare with."
     if not comparisons:
-        return f"Only {champion} has requests: there is nothing to compare."
+        return f"Nobody else had requests on a day of {champion}: there is nothing to compare."
     if not records["alive"].notna().any():
         return "No labels yet: traffic, errors and latency alone are compared."
     by_verdict = {
@@ -509,7 +523,7 @@ def _verdict(
         NEITHER: "No difference yet between {challenger} and {champion}: {reason}.",
     }
     said = [by_verdict[found["verdict"]].format(**found) for found in comparisons]
-    if not check["as_described"]:
+    if check["as_described"] is False:
         said.append("But the traffic is not as described, so the sides may differ in more.")
     return " ".join(said)
 
@@ -531,7 +545,7 @@ def _traffic_check(
     splits = sorted(options.split, key=lambda split: split.since)
     if not splits:
         verdict = "not checked: ab_test.split does not say what it was to be"
-        return {"p_value": None, "as_described": True, "verdict": verdict}
+        return {"p_value": None, "as_described": None, "verdict": verdict}
     counts, shares, periods = [], [], []
     asked = requests[requests["entity"].notna()].assign(
         name=lambda rows: rows["served_entity_id"].map(names["served_entity_name"]),

@@ -217,6 +217,8 @@ def _table(rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]]) -> pd.D
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON
     """Text as it was sent; what else stands for text becomes it as in `scoring.py`."""
+    if value is None:
+        return None
     if not isinstance(value, str):
         return text(value) or None
     # JSON can say halves of a character, which no table can hold.
