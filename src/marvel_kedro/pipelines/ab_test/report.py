@@ -76,7 +76,7 @@ def _comparison(found: dict[str, Any]) -> list[dict[str, str]]:
             "metric": NAMES[metric],
             "gain": _number(found.get(f"{metric}_gain"), "+.4f"),
             "bounds": _bounds(found.get(f"{metric}_low"), found.get(f"{metric}_high")),
-            "p_value": _p_value(found.get(f"{metric}_p_value")),
+            "p_value": _p_value(found.get(f"{metric}_p_value")).removeprefix("= "),
             "clusters": f"{found.get('clusters', 0):,} and {found.get('champion_clusters', 0):,}",
             "verdict": found["verdict"] if metric == GAINS[0] else "",
         }
