@@ -15,6 +15,7 @@ from typing import Any  # noqa: E402
 
 import pandas as pd  # noqa: E402
 
+from marvel_kedro import page  # noqa: E402
 from marvel_kedro.frames import digest  # noqa: E402
 from marvel_kedro.model import evaluation, fit, gate  # noqa: E402
 from marvel_kedro.model.scoring import CharacterModel  # noqa: E402
@@ -118,7 +119,7 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     )
     markdown = model_card.render_markdown(facts, measured)
     (folder / "model_card.md").write_text(markdown)
-    (folder / "model_card.html").write_text(model_card.render_html(markdown, figures))
+    (folder / "model_card.html").write_text(page.render(markdown, figures))
 
 
 if __name__ == "__main__":

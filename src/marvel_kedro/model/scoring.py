@@ -275,7 +275,12 @@ def _as_bytes(function: Callable[[str], list[float]]) -> Callable[[Any], bytes]:
 _pack_float = struct.Struct("=f").pack
 
 
+_MISSING_NUMBER = _pack_float(math.nan)
+
+
 def _number_as_bytes(value: Any) -> bytes:  # noqa: ANN401 - a caller may send anything
+    if value is None:  # which most are
+        return _MISSING_NUMBER
     return _pack_float(number(value))
 
 
@@ -355,10 +360,10 @@ class CharacterModel:
             Prediction and probability (of Alive), one pair a record; the same, to the last bit, as
             those of `predict`.
         """
-        blocks = self._blocks
-        rows = b"".join(
-            [block(record.get(column)) for record in records for column, block in blocks]
-        )
+        columns = [
+            [block(record.get(column)) for record in records] for column, block in self._blocks
+        ]
+        rows = b"".join([b"".join(row) for row in zip(*columns, strict=True)])
         if len(records) == 1:
             probabilities = [self._single_row(rows)]
         else:

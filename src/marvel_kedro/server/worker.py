@@ -76,8 +76,8 @@ def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     """Make the application of this process."""
     # LightGBM imports scikit-learn where it finds it, for classes that no server needs: a second.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
-    share = max(1, (os.cpu_count() or 1) // description.server.workers)
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    # More threads wait for each other where more than one request is answered at once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from marvel_kedro.server.access_log import AccessLog  # noqa: PLC0415 - after the lines above
     from marvel_kedro.server.app import Endpoint  # noqa: PLC0415
     from marvel_kedro.server.guard import Tokens  # noqa: PLC0415
