@@ -49,10 +49,11 @@ ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(VENV)/.base ## Open the runs and models in MLflow
 	$(BIN)/kedro mlflow ui $(ARGS)
 
-bench: $(VENV)/.dev ## Model quality, the main job and scale, side by side with their peers
+bench: $(VENV)/.dev ## Model quality, the main job, scale and serving, beside their peers
 	$(BIN)/python benchmarks/model_quality.py
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/serving.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
@@ -68,7 +69,7 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt
 	  -c requirements/base.txt pyproject.toml
 
 clean: ## Remove the environment and what runs have made; the raw file stays
-	rm -rf $(VENV) mlflow.db mlartifacts data/0[2-9]*/* data/warehouse dist .viz
+	rm -rf $(VENV) .venv-mlserver mlflow.db mlartifacts data/0[2-9]*/* data/server data/warehouse dist .viz
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
