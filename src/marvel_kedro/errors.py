@@ -6,11 +6,18 @@ import re
 import click
 
 _SECRETS = (
-    "DATABRICKS_TOKEN",
+    "ARM_CLIENT_SECRET",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
     "DATABRICKS_CLIENT_SECRET",
-    "MLFLOW_TRACKING_TOKEN",
+    "DATABRICKS_TOKEN",
     "MARVEL_TOKEN",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
 )
+_SHORTEST = 4  # shorter ones are in every other word, and no secrets
+# Of profiles and log-ins, which no variable holds: a workspace's, and JSON web tokens.
+_TOKENS = re.compile(r"\b(?:dapi|dose)[0-9a-f][\w-]{6,}|\beyJ[\w-]{8,}(?:\.[\w-]+)*")
 
 
 class ProjectError(click.ClickException):
@@ -24,6 +31,6 @@ class ProjectError(click.ClickException):
 def without_password(text: str) -> str:
     """Leave user names and passwords out of the addresses in a text, and tokens out of the rest."""
     for secret in filter(None, map(os.environ.get, _SECRETS)):
-        text = text.replace(secret, "***")
-    text = re.sub(r"\bdapi[0-9a-f][\w-]+", "***", text)  # a workspace's token, of a profile
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, "***")
+    return re.sub(r"(?<=://)[^/@\s]+@", "", _TOKENS.sub("***", text))

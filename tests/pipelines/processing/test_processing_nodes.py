@@ -198,6 +198,17 @@ def test_quality_counts_what_is_odd() -> None:
     }
 
 
+def test_new_categories_beyond_those_listed_are_counted() -> None:
+    rows = pd.DataFrame({"gender": [f"new {number % 5}" for number in range(12)], "reason": None})
+    for column in set(nodes.RENAMED.values()) - {"gender"}:
+        rows[column] = None
+    rows = rows.astype("str").where(rows.notna(), None)
+    quality = nodes.QualityOptions(expected={"gender": ["Male"]}, examples=2)
+    summary = nodes.summarise_quality(rows, nodes.ProcessingOptions(quality=quality))
+    assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
+    assert nodes.quality_metrics(summary)["new_gender_rows"] == 12
+
+
 def test_lazy_polars_gives_the_tables_that_pandas_gives(real_sample_path: Any) -> None:
     """The nodes collect nothing in between: lazy frames in, lazy frames out."""
     raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)

@@ -198,7 +198,8 @@ def summarise_quality(source_rows: IntoFrameT, options: ProcessingOptions) -> di
     Returns:
         `rows_in`, `rows_kept`, `rows_rejected`, `rejected` (rows by reason), `nulls` (rows by
         column), `unusable` (measurements that were given but are no plain positive number),
-        and `new_categories` (by column: rows by value that is not expected, most frequent first).
+        `new_categories` (by column: rows by value that is not expected, most frequent first, so
+        many as `examples` says) and `new_category_rows` (by column: rows with any such value).
     """
     rows = lazily(source_rows)
     reasons = _filled_by_reason(rows)
@@ -214,8 +215,7 @@ def summarise_quality(source_rows: IntoFrameT, options: ProcessingOptions) -> di
         "rejected": rejected,
         "nulls": {name: rows_kept - (usable | numbers).get(name, 0) for name in RENAMED.values()},
         "unusable": {name: usable.get(name, 0) - numbers[name] for name in MEASUREMENTS},
-        "new_categories": _unexpected(rows.filter(nw.col("reason").is_null()), options.quality),
-    }
+    } | _unexpected(rows.filter(nw.col("reason").is_null()), options.quality)
 
 
 def quality_metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -224,10 +224,7 @@ def quality_metrics(data_quality: dict[str, Any]) -> dict[str, float]:
         "rows_in": data_quality["rows_in"],
         "rows_kept": data_quality["rows_kept"],
         "rows_rejected": data_quality["rows_rejected"],
-    } | {
-        f"new_{column}_rows": sum(values.values())
-        for column, values in data_quality["new_categories"].items()
-    }
+    } | {f"new_{column}_rows": rows for column, rows in data_quality["new_category_rows"].items()}
 
 
 def _number(name: str) -> nw.Expr:
@@ -258,8 +255,8 @@ def _filled_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int
     return found
 
 
-def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, dict[str, int]]:
-    """By column: the most frequent values that are not expected, with their rows."""
+def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, Any]:
+    """By column: the most frequent values that are not expected, with their rows, and all rows."""
     new = [
         kept.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)).select(
             nw.lit(column).alias("column"), nw.col(column).alias("value")
@@ -267,18 +264,22 @@ def _unexpected(kept: nw.LazyFrame[Any], quality: QualityOptions) -> dict[str, d
         for column, expected in quality.expected.items()
     ]
     found: dict[str, dict[str, int]] = {column: {} for column in quality.expected}
+    totals = dict.fromkeys(quality.expected, 0)
     if new:  # one query for all columns
         counts = nw.concat(new).group_by("column", "value").agg(nw.len().alias("rows"))
         most = (
             counts.with_columns(
-                (-nw.col("rows").cast(nw.Int64)).alias("_order"), nw.lit(1).alias("_one")
+                (-nw.col("rows").cast(nw.Int64)).alias("_order"),
+                nw.lit(1).alias("_one"),
+                nw.col("rows").cast(nw.Int64).sum().over("column").alias("total"),
             )
             .with_columns(
                 nw.col("_one").cum_sum().over("column", order_by=["_order", "value"]).alias("place")
             )
             .filter(nw.col("place") <= quality.examples)
-            .select("column", "place", "value", "rows")
+            .select("column", "place", "value", "rows", "total")
         )
-        for column, _, value, rows in sorted(most.lazy().collect().iter_rows()):
+        for column, _, value, rows, total in sorted(most.lazy().collect().iter_rows()):
             found[column][str(value)] = int(rows)
-    return found
+            totals[column] = int(total)
+    return {"new_categories": found, "new_category_rows": totals}
