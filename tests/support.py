@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,26 @@ def clean_environment() -> dict[str, str]:
         # A JVM that lives for one small run never gets back what it spends on optimising.
         "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
     }
+
+
+def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[str, Any]]:
+    """Run `faults/kill_points.py` to its end; what it says, and it waits after each kill."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/faults/kill_points.py"), str(project.path), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log.open("w"),
+        env=clean_environment(),
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("{"):
+            said = json.loads(line)
+            yield said
+            if "point" in said:
+                assert said["killed"], said
+                process.stdin.write("\n")
+                process.stdin.flush()
+    assert process.wait() == 0, log.read_text()[-3000:]

@@ -1,6 +1,5 @@
 """`kill -9` and Ctrl-C at any point: all is as before or as after, never in between."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,13 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from support import Project, clean_environment
+from support import Project, at_kill_points, clean_environment
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.frames import digest
@@ -63,44 +61,21 @@ def check_champion(client: MlflowClient, project: Project) -> str:
 def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> None:
     make_raw(project.raw, seed=1)
     make_raw(project.raw.with_name("next.csv"), seed=2)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("kill_points.py")),
-            str(project.path),
-            str(shard),
-            str(SHARDS),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(tmp_path / "log").open("w"),
-        env=clean_environment(),
-        text=True,
-    )
-    assert process.stdin
-    assert process.stdout
     client = project.client()
     points: list[str] = []
     before: dict[str, str] = {}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     champions = []
-    for line in process.stdout:
-        if not line.startswith("{"):
-            continue
-        said: dict[str, Any] = json.loads(line)
+    for said in at_kill_points(project, tmp_path / "log", str(shard), str(SHARDS)):
         if "undisturbed" in said:
             points = said["undisturbed"]
             before = digests(project)
         elif "point" in said:
-            assert said["killed"], said
             for name, value in digests(project).items():
                 seen[name].add(value)
             champions.append(check_champion(client, project))
-            process.stdin.write("\n")
-            process.stdin.flush()
         else:
             assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
-    assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
     assert len(points) >= 30 // SHARDS
     after = digests(project)
     assert before != after

@@ -1,6 +1,5 @@
 """What can go wrong where the tables are in a lakehouse: one message, and the next run heals."""
 
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pandas.testing import assert_frame_equal
-from support import Outcome, Project, clean_environment
+from support import Outcome, Project, at_kill_points, clean_environment
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.frames import digest
@@ -359,32 +358,15 @@ def test_databricks_connect_in_the_place_of_pyspark(lake: Project, tmp_path: Pat
 def test_killed_at_many_points(lake: Project, tmp_path: Path) -> None:
     """A reader finds each table as it was or as it will be; the next run completes them."""
     make_raw(lake.raw.with_name("next.csv"), seed=2)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("kill_points.py")),
-            *(str(lake.path), "1", "3", "lakehouse", "processing"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(tmp_path / "log").open("w"),
-        env=clean_environment(),
-        text=True,
-    )
-    assert process.stdin
-    assert process.stdout
     before = {name: digest(rows(lake, name)) for name in TABLES}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     points = 0
-    for line in process.stdout:
-        if line.startswith('{"point"'):
-            assert json.loads(line)["killed"], line
+    words = ("1", "3", "lakehouse", "processing")
+    for said in at_kill_points(lake, tmp_path / "log", *words):
+        if "point" in said:
             points += 1
             for name in TABLES:
                 seen[name].add(digest(rows(lake, name)))
-            process.stdin.write("\n")
-            process.stdin.flush()
-    assert process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
     assert points >= 4
     after = {name: digest(rows(lake, name)) for name in TABLES}
     assert before["characters"] != after["characters"]
