@@ -277,7 +277,8 @@ def measure(server: Server, scripts: dict[str, Path], connections: int, seconds:
 
 def _largest_worker(server: Server) -> float:
     """Resident megabytes of the process that answers: the busiest one of the family."""
-    for connection in psutil.net_connections("tcp"):
+    connections: list[Any] = psutil.net_connections("tcp")
+    for connection in connections:
         if (
             connection.laddr.port == server.port
             and connection.pid
