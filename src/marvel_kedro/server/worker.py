@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from marvel_kedro.server import metric_files
 from marvel_kedro.server.description import Description
 
 HEADER_SECONDS = 10.0
@@ -78,6 +79,7 @@ def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
     share = max(1, (os.cpu_count() or 1) // description.server.workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    metric_files.take()
     from marvel_kedro.server.access_log import AccessLog  # noqa: PLC0415 - after the lines above
     from marvel_kedro.server.app import Endpoint  # noqa: PLC0415
     from marvel_kedro.server.guard import Tokens  # noqa: PLC0415
