@@ -1,15 +1,13 @@
 """The server on a full disk, and with an inference table that cannot be written."""
 
 import contextlib
-import fcntl
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.running import RECORD, Load, Server, Store, describe, running, until
+from server.running import RECORD, Store, describe, running, until
 from server.spooled import mount
 
 pytestmark = pytest.mark.fault

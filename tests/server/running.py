@@ -181,8 +181,12 @@ class Server:
     @property
     def workers(self) -> list[int]:
         """The processes that answer."""
-        children = psutil.Process(self.process.pid).children()
-        return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just died
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def ask(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
         headers = self.headers | options.pop("headers", {})
