@@ -97,7 +97,8 @@ def model(characters: pd.DataFrame) -> CharacterModel:
 def registered(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two small versions in a registry that nobody changes."""
     few = characters.head(600)
-    models = [fit(few, FitOptions(seed=seed, max_trees=20, folds=2)) for seed in (1, 2)]
+    options = [FitOptions(max_trees=20, folds=2, learning_rate=rate) for rate in (0.05, 0.2)]
+    models = [fit(few, each) for each in options]
     return make_store(tmp_path_factory.mktemp("registered"), models)
 
 

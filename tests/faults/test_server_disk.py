@@ -1,6 +1,7 @@
 """The server on a full disk, and with an inference table that cannot be written."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -63,4 +64,44 @@ def test_a_full_disk(disk: Path, tmp_path: Path, store: Store) -> None:
     assert len(rows) + dropped == len(answered)
     assert 0 < dropped <= 60
     assert set(answered[:20] + answered[-20:]) <= rows
+    assert "Traceback" not in server.said
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
+    """Another process holds it, something else is in its place, it is read-only."""
+    description = store.fetch(describe(tmp_path, compact_files=2))
+    tables = description.server.inference_table.parent
+    served = tables / "served_entities"
+    with running(description, store.uri) as server:
+        answered = [server.invoke().headers["x-request-id"]]
+        until(lambda: server.metric("marvel_inference_log_rows_total") == 1)
+        assert server.metric("marvel_inference_log_failing") == 0
+        until(served.is_dir)
+        away = tables.rename(tables.with_name("away"))
+        tables.write_text("not a folder")
+        answered += [server.invoke().headers["x-request-id"] for _ in range(10)]
+        until(lambda: server.metric("marvel_inference_log_failing") == 1)
+        lag = server.metric("marvel_inference_log_lag_seconds")
+        until(lambda: server.metric("marvel_inference_log_lag_seconds") > lag + 1)
+        assert server.invoke().status_code == 200
+        tables.unlink()
+        away.rename(tables)
+        until(lambda: server.metric("marvel_inference_log_failing") == 0)
+        until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0)
+        assert server.metric("marvel_inference_log_dropped_total") == 0
+        # The locks that servers of the same table hold while they join files.
+        with (
+            (tables / "payload" / "_server.lock").open("a") as payload,
+            (served / "_server.lock").open("a") as entities,
+        ):
+            fcntl.flock(payload, fcntl.LOCK_EX)
+            fcntl.flock(entities, fcntl.LOCK_EX)
+            store.point("champion", "2")
+            until(lambda: server.serves() == {"champion": "2"}, 20)
+            for _ in range(3):
+                answered.append(server.invoke().headers["x-request-id"])
+            until(lambda: "another process holds" in server.said)
+            until(lambda: server.metric("marvel_inference_log_failing") == 1)
+        until(lambda: server.metric("marvel_inference_log_failing") == 0, 20)
+    server.check_rows(answered)
     assert "Traceback" not in server.said

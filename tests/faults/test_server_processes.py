@@ -20,8 +20,6 @@ from server.running import (
 
 pytestmark = pytest.mark.fault
 
-BATCH = [{"name": "Groot"}] * 10_000
-
 
 def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=0.2))
