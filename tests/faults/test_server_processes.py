@@ -83,8 +83,12 @@ def test_a_stop_under_load(tmp_path: Path, store: Store) -> None:
             until(lambda: len(load.answers) > 300)
             asked = time.time()
             assert server.stop(seconds=10) == 0
-        # What was sent is answered; a new connection is refused, once nobody listens.
-        assert {type(error) for _, error in load.failures} <= {ConnectionRefusedError}
+        # Only new connections fail, once nobody listens, or in the very moment of it.
+        assert load.broken == 0
+        assert {type(error) for _, error in load.failures} <= {
+            ConnectionRefusedError, ConnectionResetError
+        }  # fmt: skip
+        assert sum(isinstance(error, ConnectionResetError) for _, error in load.failures) <= 6
         assert {answer.status for answer in load.answers} == {200}
         assert max(answer.time for answer in load.answers) > asked
     server.check_rows([answer.request_id for answer in load.answers])

@@ -112,10 +112,10 @@ def raising(files: Path) -> None:
     sealed(files)
 
 
-def without_schema(files: Path) -> None:
-    path = files / "MLmodel"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(line for line in lines if "inputs:" not in line))
+def without_signature(files: Path) -> None:
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    del described["signature"]
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
 
 
 def test_a_broken_version(tmp_path: Path, store: Store) -> None:
@@ -124,7 +124,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
         store.add_version(cut("encoder.json")): "not those that were registered",
         store.add_version(without_description): "cannot be used",
         store.add_version(raising): "of another year",
-        store.add_version(without_schema): "inputs",
+        store.add_version(without_signature): "signature",
     }
     description = store.fetch(describe(tmp_path))
     with running(description, store.uri) as server:

@@ -354,11 +354,13 @@ class Load:
     Attributes:
         answers: What was answered.
         failures: What happened instead, and when.
+        broken: How many of these were on a connection that had been answered before.
     """
 
     def __init__(self, server: Server, clients: int = 4, pause: float = 0.002) -> None:
         self.answers: list[Answer] = []
         self.failures: list[tuple[float, BaseException]] = []
+        self.broken = 0
         self._port, self._headers, self._pause = server.port, server.headers, pause
         self._going = True
         self._threads = [
@@ -384,7 +386,7 @@ class Load:
 
     def _ask(self, client: int) -> None:
         connection = self._connection()
-        number = 0
+        number, is_used = 0, False
         while self._going:
             number += 1
             name = f"{client}-{number % 50}"
@@ -393,6 +395,7 @@ class Load:
             try:
                 connection.request("POST", "/invocations", body, headers)
                 found = connection.getresponse()
+                is_closed = found.will_close
                 self.answers.append(
                     Answer(
                         found.status,
@@ -403,8 +406,11 @@ class Load:
                         time.time(),
                     )
                 )
+                is_used = not is_closed
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append((time.time(), error))
+                self.broken += is_used
+                is_used = False
                 connection.close()
                 connection = self._connection()
                 time.sleep(0.02)

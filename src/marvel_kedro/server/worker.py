@@ -103,6 +103,7 @@ class Protocol(HttpToolsProtocol):
 
 def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     """Make the application of this process."""
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
     # LightGBM imports scikit-learn where it finds it, for classes that no server needs: a second.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
     share = max(1, (os.cpu_count() or 1) // description.server.workers)
