@@ -7,6 +7,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from server.running import Store, make_store
 from support import ROOT, Project
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
@@ -90,3 +91,18 @@ def characters(synthetic_path: Path) -> pd.DataFrame:
 def model(characters: pd.DataFrame) -> CharacterModel:
     """A model fitted to all of them."""
     return fit(characters, FitOptions())
+
+
+@pytest.fixture(scope="session")
+def registered(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two small versions in a registry that nobody changes."""
+    few = characters.head(600)
+    options = [FitOptions(max_trees=20, folds=2, learning_rate=rate) for rate in (0.05, 0.2)]
+    models = [fit(few, each) for each in options]
+    return make_store(tmp_path_factory.mktemp("registered"), models)
+
+
+@pytest.fixture
+def store(registered: Store, tmp_path: Path) -> Store:
+    """The same registry, to change."""
+    return registered.copy_to(tmp_path / "store")

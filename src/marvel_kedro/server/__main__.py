@@ -12,7 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.server import metric_files, state
 from marvel_kedro.server.description import Description
+from marvel_kedro.server.guard import Tokens
 
 
 class _JsonLines(logging.Formatter):
@@ -69,28 +71,25 @@ def main(description: Path, *, fetch: bool) -> None:
     if fetch:
         _fetch(read)
         return
-    from marvel_kedro.server import state  # noqa: PLC0415 - see below
-
-    _use_metrics(read.server.folder / state.METRICS)
-    from marvel_kedro.server import supervisor  # noqa: PLC0415 - imports what counts
-    from marvel_kedro.server.guard import Tokens  # noqa: PLC0415
-
-    supervisor.check_folder(read.server.folder)
     tokens = Tokens.from_environment()
+    folder = read.server.folder
+    held = state.own(folder)
+    _make_room_to_count(folder, read.server.workers)
+    from marvel_kedro.server import supervisor  # noqa: PLC0415 - imports what counts
+
     sock = supervisor.listen(read.server.host, read.server.port)
     _say(read, sock.getsockname()[1], with_tokens=bool(tokens.digests))
     supervisor.serve(read, sock)
+    os.close(held)
 
 
-def _use_metrics(folder: Path) -> None:
-    """Say where all processes count, before anything that counts is imported."""
+def _make_room_to_count(folder: Path, workers: int) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in folder.glob("*.db"):
-            file.unlink()
+        metric_files.prepare(folder / state.METRICS, spares=workers + 1)
     except OSError as error:
-        raise ProjectError(f"{folder}: {error.strerror}. Say another server.folder.") from error
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        raise ProjectError(
+            f"{folder}: {error.strerror}. Make room, or say another server.folder."
+        ) from error
 
 
 def _fetch(description: Description) -> None:

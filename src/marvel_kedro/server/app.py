@@ -1,6 +1,7 @@
 """The endpoint as an ASGI application: `invoke` is the hot path, everything else is in `pages`."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import time
@@ -94,11 +95,15 @@ class Endpoint:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        # Before anybody is let in: a worker that takes the place of another refuses nobody.
+        await self._entities.look()
+        parent = multiprocessing.parent_process()  # os.getppid() may be another one by now
         tasks = [
             asyncio.create_task(self._entities.follow()),
             asyncio.create_task(_each(_TICK_SECONDS, self._tick)),
-            asyncio.create_task(_each(_PARENT_SECONDS, _stop_without, os.getppid())),
         ]
+        if parent and parent.pid:
+            tasks.append(asyncio.create_task(_each(_PARENT_SECONDS, _stop_without, parent.pid)))
         if self._spool:
             tasks.append(asyncio.create_task(_each(self._server.flush_seconds, self._spool.rotate)))
         await send({"type": "lifespan.startup.complete"})

@@ -1,6 +1,7 @@
 """The versions that a worker answers with, as `deployment.json` has them."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -13,6 +14,7 @@ from marvel_kedro.server.routing import Router
 from marvel_kedro.server.served_model import ServedModel
 
 LOOK_SECONDS = 0.2
+_PATIENCE = 30.0  # seconds, after which what could not be loaded is tried again
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Entities:
         self._log = log
         self._served: dict[str, Served] = {}
         self._router = Router(self._endpoint.name, (), ())
+        self._seen: object = None
+        self._try_again = 0.0
 
     @property
     def ready(self) -> bool:
@@ -76,13 +80,17 @@ class Entities:
 
     async def follow(self) -> None:
         """Load what is deployed whenever that changes; without an end."""
-        seen = None
         while True:
-            found = stamp(self._folder)
-            if found != seen:
-                seen = found
-                await self._take(Deployment.read(self._folder))
             await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Load what is deployed if that has changed, or could not be loaded a while ago."""
+        found, now = stamp(self._folder), time.monotonic()
+        if found != self._seen or (self.faults and now > self._try_again):
+            self._seen = found
+            await self._take(Deployment.read(self._folder))
+            self._try_again = time.monotonic() + _PATIENCE
 
     async def _take(self, deployment: Deployment | None) -> None:
         if deployment is None or deployment.endpoint != self._endpoint.name:

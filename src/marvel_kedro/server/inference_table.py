@@ -89,6 +89,7 @@ _FILE_SIZES = (16 * 1024**2, 256 * 1024**2)
 
 _BATCH_BYTES = 64 * 1024**2
 _LONGEST_PAUSE = 60.0
+_LOCK_SECONDS, _LOOK_SECONDS = 5.0, 0.05
 
 
 class TableWriter:
@@ -282,7 +283,10 @@ class TableWriter:
             return
         path = self._path.with_name("served_entities")
         table = _table(path, SERVED_SCHEMA, [], "Who answers requests, and since when.")
-        with _alone(path, wait=True):  # two servers may come with the same row
+        # Two servers may come with the same row.
+        with _alone(path, seconds=_LOCK_SECONDS) as alone:
+            if not alone:
+                raise TimeoutError(f"another process holds {path}")
             table.update_incremental()
             known = set(table.to_pyarrow_table(columns=["served_entity_id"])[0].to_pylist())
             rows = [row for name, row in served.items() if name not in known]
@@ -295,7 +299,7 @@ class TableWriter:
         """Join small files, and delete what no reader needs any more."""
         table = self._opened()
         if any(_crowded_days(table, size // 2, self._compact_files) for size in _FILE_SIZES):
-            with _alone(self._path, wait=False) as alone:
+            with _alone(self._path) as alone:
                 if alone:
                     self._compact(table)
         stamp = self._spool / "vacuumed"
@@ -415,14 +419,26 @@ def _unowned(path: Path) -> Iterator[int | None]:
 
 
 @contextmanager
-def _alone(table: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock of a table among the servers that write it; whether it is held."""
+def _alone(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of a table among the servers that write it; whether it is held.
+
+    Args:
+        table: Its folder.
+        seconds: How long to wait for it.
+    """
+    end = time.monotonic() + seconds
     with (table / "_server.lock").open("a") as lock:  # Delta leaves such names alone
-        held = False
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        yield held
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < end:
+                    time.sleep(_LOOK_SECONDS)
+                    continue
+                yield False
+            else:
+                yield True
+            return
 
 
 def _number(batch: Path) -> int:

@@ -127,8 +127,3 @@ def page() -> bytes:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
-
-
-def forget_process(pid: int) -> None:
-    """Drop what a process that died was in the middle of; what it has counted stays."""
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

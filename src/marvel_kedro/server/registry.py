@@ -3,10 +3,13 @@
 import json
 import logging
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +57,14 @@ class Registry:
         A registry that cannot be asked and a version that cannot be had leave in place what was
         there, and are said in `faults`.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)
         before = self._published
         known = {entity.name: entity for entity in before.entities} if before else {}
         faults: dict[str, str] = {}
         entities: list[Deployed] = []
         for entity in self._endpoint.served_entities:
             try:
-                found = self._find(entity)
+                found = self._find(entity, known.get(entity.name))
             except Exception as error:  # noqa: BLE001 - clients raise whatever they like
                 faults[entity.name] = _said(error)
                 found = known.get(entity.name)
@@ -85,7 +89,7 @@ class Registry:
             self._tidy(deployment)
         return deployment
 
-    def _find(self, entity: ServedEntity) -> Deployed | None:
+    def _find(self, entity: ServedEntity, before: Deployed | None) -> Deployed | None:
         """The version of an entity, fetched; None if its alias points nowhere."""
         from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -106,35 +110,41 @@ class Registry:
             name=entity.name, model=model, version=str(version.version), folder=folder
         )
         if not (self._folder / folder).is_dir():
-            self._fetch_once_in_a_while(model, str(version.version), folder)
+            self._fetch_once_in_a_while(fetched, is_tried=before is not None)
         return fetched
 
-    def _fetch_once_in_a_while(self, model: str, version: str, folder: str) -> None:
+    def _fetch_once_in_a_while(self, wanted: Deployed, *, is_tried: bool) -> None:
         """What cannot be used is not fetched again at every look."""
-        until, fault = self._broken.get(folder, (0.0, None))
+        until, fault = self._broken.get(wanted.folder, (0.0, None))
         if fault is not None and time.monotonic() < until:
             raise fault
         try:
-            self._fetch(model, version, folder)
+            self._fetch(wanted, is_tried=is_tried)
         except Exception as error:
-            self._broken[folder] = time.monotonic() + _PATIENCE, error
+            self._broken[wanted.folder] = time.monotonic() + _PATIENCE, error
             raise
 
-    def _fetch(self, model: str, version: str, folder: str) -> None:
-        """Fetch the files of a version and hold them against their digest: all or nothing."""
+    def _fetch(self, wanted: Deployed, *, is_tried: bool) -> None:
+        """Fetch the files of a version and see whether they can be used: all or nothing.
+
+        A version that takes the place of another is loaded once, in a process of its own: workers
+        that could not load it would go on with the old one only until they are started again.
+        """
         import mlflow  # noqa: PLC0415 - slow to import
 
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self._folder) as temporary:
+        with tempfile.TemporaryDirectory(prefix=_FETCHED, dir=self._folder) as temporary:
             files = mlflow.artifacts.download_artifacts(
-                f"models:/{model}/{version}", dst_path=temporary
+                f"models:/{wanted.model}/{wanted.version}", dst_path=temporary
             )
             try:
                 served_model.check(Path(files))
-            except ValueError as error:
-                raise RuntimeError(f"version {version} cannot be used: {error}") from error
+                if is_tried:
+                    _try(Path(files))
+            except Exception as error:
+                said = str(error).replace(temporary, "").partition("\n")[0]
+                raise RuntimeError(f"version {wanted.version} cannot be used: {said}") from error
             shutil.copytree(files, Path(temporary) / "whole")
-            (Path(temporary) / "whole").rename(self._folder / folder)
+            (Path(temporary) / "whole").rename(self._folder / wanted.folder)
 
     def _traffic(self) -> dict[str, int]:
         """The description's traffic, or what a tag of the registered model says instead."""
@@ -159,10 +169,47 @@ class Registry:
         )
         for path in old[:-_KEPT]:
             shutil.rmtree(path, ignore_errors=True)
+        for path in self._folder.glob(f"{_FETCHED}*"):  # of servers that were killed
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _FETCH_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 _KEPT = 4
+_FETCHED = ".fetch-"
+_FETCH_SECONDS = 3600.0  # none takes longer
+_TRY_SECONDS = 120.0
 _PATIENCE = 30.0  # seconds
+
+
+def _try(files: Path) -> None:
+    """Load a version where its faults do no harm.
+
+    Raises:
+        ValueError: It cannot be loaded.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - Python
+            [sys.executable, "-c", _LOAD, str(files)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TRY_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"it does not load within {_TRY_SECONDS:g} seconds") from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise ValueError(f"it does not load ({last})")
+
+
+_LOAD = """\
+import pathlib, sys
+sys.modules.setdefault("sklearn", None)  # as in a worker
+from marvel_kedro.server import served_model
+served_model.load(pathlib.Path(sys.argv[1]))
+"""
 
 
 def read_traffic(said: str, endpoint: EndpointOptions) -> dict[str, int]:
@@ -177,7 +224,7 @@ def read_traffic(said: str, endpoint: EndpointOptions) -> dict[str, int]:
             str(name): int(share) for name, share in json.loads(said).items()
         }
         check_traffic(traffic, names)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"the tag {traffic_tag(endpoint.name)} of the model {endpoint.model} is no traffic "
             f"({error}); set it anew: kedro endpoint shift"
@@ -210,8 +257,10 @@ def watch(
     while not stop.is_set():
         try:
             deployment = registry.refresh()
-        except OSError as error:  # the disk
-            logger.error("What is to be served cannot be written down: %s", error)  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001 - the disk, mostly
+            if said != {"": str(error)}:
+                said = {"": str(error)}
+                logger.error("What is to be served cannot be written down: %s", error)  # noqa: TRY400
         else:
             if deployment.faults != said:
                 said = deployment.faults

@@ -1,18 +1,22 @@
 """The parent of the workers: it keeps them alive, asks the registry and fills the table."""
 
 import logging
+import os
 import resource
+import signal
 import socket
 import threading
+import time
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.server import metrics, registry
+from marvel_kedro.server import metric_files, metrics, registry
 from marvel_kedro.server.deployment import Deployment
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.inference_table import TableWriter
@@ -24,21 +28,81 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 4096
 _KEEP_ALIVE_SECONDS = 75
 _HEALTHCHECK_SECONDS = 30  # a worker that has no time for it is not dead
+_LEEWAY_SECONDS = 2.0  # for what a worker does after its last answer
+_THREAD_SECONDS = 30.0
+_ASKING_SECONDS = 1.0  # what is being fetched will be fetched at the next start
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor, which tells the metrics who died."""
+    """uvicorn's supervisor, which no worker keeps waiting, and which tells the metrics who died."""
+
+    def __init__(self, config: Config, sockets: list[socket.socket], grace: float) -> None:
+        """What uvicorn's takes, and how long workers may take to end."""
+        super().__init__(config, sockets)
+        self.cannot_start = False
+        self._grace = grace
+        self._told_to_stop = 0
+        self._asked: dict[int, float] = {}  # since when a worker owes an answer
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        self._told_to_stop += 1
+        self.should_exit.set()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that died."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        after = {process.pid for process in self.processes}
-        for pid in before - after:
-            logger.warning("The worker %s died and was replaced.", pid)
+        """Replace workers that died, or hang."""
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.process.is_alive() and self._answers(process):
+                continue
+            process.kill()
+            process.join()
+            pid = int(process.pid or 0)
+            self._asked.pop(pid, None)
+            metric_files.give_back(pid)
+            if process.exitcode == STARTUP_FAILURE:
+                self.cannot_start = True
+                self.should_exit.set()
+                return
+            logger.warning(
+                "The worker %s died (exit status %s) and was replaced.", pid, process.exitcode
+            )
             metrics.RESTARTS.inc()
-            metrics.forget_process(int(pid or 0))
+            self.processes[index] = Process(self.config, self.sockets)
+            self.processes[index].start()
         metrics.WORKERS.set(len(self.processes))
+
+    def _answers(self, process: Process) -> bool:
+        """Whether a worker has answered in time; uvicorn's own question waits for the answer."""
+        pid, now = int(process.pid or 0), time.monotonic()
+        try:
+            if pid not in self._asked:
+                process.parent_conn.send(b"ping")
+                self._asked[pid] = now
+            elif process.parent_conn.poll():
+                process.parent_conn.recv()
+                del self._asked[pid]
+        except (OSError, EOFError):
+            return False
+        return now - self._asked.get(pid, now) < _HEALTHCHECK_SECONDS
+
+    def terminate_all(self) -> None:
+        """Tell the workers to end."""
+        for sock in self.sockets:
+            sock.close()  # else whoever comes now is let in, and waits for nobody
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait for the workers; a second signal and those that hang end it."""
+        end = time.monotonic() + self._grace + _LEEWAY_SECONDS
+        for process in self.processes:
+            while process.process.is_alive():
+                if time.monotonic() > end or self._told_to_stop > 1:
+                    logger.warning("The worker %s did not end by itself.", process.pid)
+                    process.process.kill()
+                process.process.join(0.1)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,24 +144,31 @@ def serve(description: Description, sock: socket.socket) -> None:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(server.grace_seconds)),
-        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
     stop = threading.Event()
-    supervisor = Supervisor(config, [sock])
+    supervisor = Supervisor(config, [sock], server.grace_seconds)
     writer = _Writer(description, stop) if description.endpoint.inference_table.enabled else None
-    threads = [threading.Thread(target=writer.run, name="inference-table")] if writer else []
-    threads.append(threading.Thread(target=_watch, args=(description, stop, writer)))
-    for thread in threads:
+    moving = threading.Thread(target=writer.run, daemon=True) if writer else None
+    asking = threading.Thread(target=_watch, args=(description, stop, writer), daemon=True)
+    for thread in filter(None, (moving, asking)):
         thread.start()
     try:
         supervisor.run()
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
-        if writer:
-            writer.close()
         sock.close()
+        if writer and moving:
+            moving.join(_THREAD_SECONDS)
+            if not moving.is_alive():
+                writer.close()
+        asking.join(_ASKING_SECONDS)
+    if supervisor.cannot_start:
+        raise ProjectError("A worker cannot start; the lines above say why.")
+    if asking.is_alive() or (moving and moving.is_alive()):
+        # Of a registry or a disk that does not answer; Python would wait for MLflow's threads.
+        logger.warning("Something is waited for no longer; nothing is lost by it.")
+        logging.shutdown()
+        os._exit(0)
 
 
 class _Writer:
@@ -163,21 +234,3 @@ def _watch(description: Description, stop: threading.Event, writer: _Writer | No
 def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def check_folder(folder: Path) -> None:
-    """Make the server's folder.
-
-    Raises:
-        ProjectError: It cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ProjectError(
-            f"{folder}: {error.strerror}. The server keeps there what is not yet in the inference "
-            "table: say a folder that can be written to, as server.folder."
-        ) from error

@@ -8,10 +8,13 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from marvel_kedro.server import metric_files
 from marvel_kedro.server.description import Description
 
 HEADER_SECONDS = 10.0
 """How long a client may take to say what it wants."""
+
+_LINGER_SECONDS = 0.5  # for a request that was sent before its client could know of the stop
 
 
 class _OnePacket:
@@ -39,6 +42,7 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself waits without an end for the headers of a request."""
 
     _deadline: TimerHandle | None = None
+    _stopping = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Wait for the first request, for some time."""
@@ -55,8 +59,33 @@ class Protocol(HttpToolsProtocol):
         """From here on the application's own limit holds."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False  # the answer says so
         if not self.expect_100_continue and self.scope["method"] != "HEAD":
             self.cycle.transport = cast("Any", _OnePacket(self.transport))
+
+    def on_message_complete(self) -> None:
+        """Nothing to wait for, if it was answered before its end."""
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the rest of a body that nobody wants, for some time."""
+        super().on_response_complete()
+        if self.cycle.more_body and self.cycle.response_complete and self._deadline is None:
+            self._wait()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Let go of a client, also of one that does not read its answer."""
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Answer what is on its way, and close."""
+        self._stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LINGER_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
@@ -74,10 +103,12 @@ class Protocol(HttpToolsProtocol):
 
 def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     """Make the application of this process."""
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
     # LightGBM imports scikit-learn where it finds it, for classes that no server needs: a second.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
     # More threads wait for each other where more than one request is answered at once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    metric_files.take()
     from marvel_kedro.server.access_log import AccessLog  # noqa: PLC0415 - after the lines above
     from marvel_kedro.server.app import Endpoint  # noqa: PLC0415
     from marvel_kedro.server.guard import Tokens  # noqa: PLC0415

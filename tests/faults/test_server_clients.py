@@ -1,0 +1,189 @@
+"""Very many clients, slow ones, and those that go away."""
+
+import asyncio
+import json
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from server.running import RECORD, Load, Server, Store, describe, running, until
+
+pytestmark = pytest.mark.fault
+
+WANTED = 10_000
+BATCH = {"dataframe_records": [RECORD] * 10_000}
+
+
+@contextmanager
+def many_files() -> Iterator[int]:
+    """As many connections as this process may have, up to those that are wanted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield min(WANTED, hard - 500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ten_thousand_connections(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, workers=2))
+    with running(description, store.uri) as server, many_files() as number:
+        opened = asyncio.run(_open_and_ask(server, number))
+        assert opened == number
+        print(f"{number:,} connections at once")
+        assert "Traceback" not in server.said
+
+
+async def _open_and_ask(server: Server, number: int) -> int:
+    """Hold connections that have been answered once, and ask meanwhile."""
+    body = json.dumps({"dataframe_records": [RECORD]}).encode()
+    request = (
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(request)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+
+    held: list[Any] = []
+    for begin in range(0, number, 500):
+        these = await asyncio.gather(
+            *(asyncio.open_connection("127.0.0.1", server.port)
+              for _ in range(min(500, number - begin)))
+        )  # fmt: skip
+        # Every fifth has asked something; the others never say a word.
+        await asyncio.gather(*(ask(*one) for one in these[::5]))
+        held += these
+    took = []
+    for _ in range(100):
+        began = time.perf_counter()
+        one = await asyncio.open_connection("127.0.0.1", server.port)
+        await ask(*one)
+        took.append(time.perf_counter() - began)
+        one[1].close()
+    assert sorted(took)[50] < 0.1
+    assert max(took) < 2
+    for _, writer in held:
+        writer.transport.abort()
+    return len(held)
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=25)
+
+
+def head(length: int) -> bytes:
+    return (
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % length
+    )
+
+
+def drip(sock: socket.socket, text: bytes) -> None:
+    """Send a byte now and then until the server has enough."""
+    try:
+        for byte in text * 100:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.2)
+    except OSError:
+        pass
+
+
+def all_of(sock: socket.socket) -> bytes:
+    found = b""
+    try:
+        while part := sock.recv(65536):
+            found += part
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def test_slow_clients(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, limits={"seconds": 1}))
+    with running(description, store.uri) as server:
+        by_headers, by_body, silent = connect(server), connect(server), connect(server)
+        began = time.monotonic()
+        by_body.sendall(head(100_000))
+        slow = [
+            Thread(target=drip, args=(by_headers, b"GET /ping HTTP/1.1\r\nX: " + b"y" * 99)),
+            Thread(target=drip, args=(by_body, b"xyz")),
+        ]
+        for thread in slow:
+            thread.start()
+        with Load(server, clients=2) as load:
+            time.sleep(0.5)
+        assert {answer.status for answer in load.answers} == {200}
+        answer = all_of(by_body)  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 504")
+        assert b"DEADLINE_EXCEEDED" in answer
+        assert all_of(by_headers) == b""
+        assert all_of(silent) == b""
+        assert 9 < time.monotonic() - began < 18
+        for thread in slow:
+            thread.join()
+        until(lambda: server.metric("marvel_requests_total", code="504") == 1)
+        assert server.metric("marvel_requests_in_progress") == 0
+        assert "Traceback" not in server.said + server.logged
+
+
+def test_clients_that_go_away(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, limits={"seconds": 20}))
+    body = json.dumps(BATCH).encode()
+    with running(description, store.uri) as server:
+        for _ in range(10):  # in mid-body
+            with connect(server) as sock:
+                sock.sendall(head(len(body)) + body[:1000])
+        until(lambda: server.metric("marvel_clients_gone_total") == 10, 10)
+        for _ in range(3):  # while it is scored, and in the midst of the answer
+            with connect(server) as sock:
+                sock.sendall(head(len(body)) + body)
+            with connect(server) as sock:
+                sock.sendall(head(len(body)) + body)
+                assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        until(lambda: server.metric("marvel_requests_total", code="200") == 6, 20)
+        until(lambda: server.metric("marvel_requests_in_progress") == 0, 10)
+        assert server.invoke().status_code == 200
+    assert len(server.rows()) == 7
+    assert "Traceback" not in server.said
+    assert '"level":"error"' not in server.logged + server.said
+
+
+def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store) -> None:
+    limits = {"concurrency": 1, "seconds": 0.05, "retry_after": 3, "records": 100_000}
+    batch = {"dataframe_records": [RECORD] * 50_000}  # a second or so
+    description = store.fetch(describe(tmp_path, limits=limits))
+    with running(description, store.uri) as server:
+        late = server.ask("/invocations", "POST", json=batch)
+        assert late.status_code == 504
+        assert late.json()["error_code"] == "DEADLINE_EXCEEDED"
+        until(lambda: server.invoke().status_code == 200, 10)
+        until(lambda: server.metric("marvel_requests_total", code="504") == 1, 5)
+    description = describe(tmp_path, limits=limits | {"seconds": 30})
+    with running(description, store.uri) as server:
+        found: list[int] = []
+
+        def score_batch() -> None:
+            found.append(server.ask("/invocations", "POST", json=batch).status_code)
+
+        slow = Thread(target=score_batch)
+        slow.start()
+        busy = until(lambda: [one for one in [server.invoke()] if one.status_code != 200], 10)[0]
+        assert busy.status_code == 429
+        assert busy.headers["retry-after"] == "3"
+        assert busy.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+        slow.join()
+        assert found == [200]
+        assert server.invoke().status_code == 200
+        until(lambda: server.metric("marvel_requests_total", code="429") >= 1, 5)
+        assert "Traceback" not in server.said

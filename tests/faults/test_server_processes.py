@@ -1,0 +1,132 @@
+"""Workers and parents of the server that are killed, hang, or are told to stop under load."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from server.running import (
+    Load,
+    Store,
+    describe,
+    ready,
+    running,
+    start,
+    until,
+)
+
+pytestmark = pytest.mark.fault
+
+
+def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, workers=2, flush_seconds=0.2))
+    with running(description, store.uri) as server:
+        with Load(server) as load:
+            for number in range(2):
+                before = len(load.answers)
+                until(lambda before=before: len(load.answers) > before + 100)
+                time.sleep(0.3)
+                killed = server.workers[number]
+                os.kill(killed, signal.SIGKILL)
+                until(lambda killed=killed: killed not in server.workers, 10)
+                until(lambda: len(server.workers) == 2, 10)
+        assert {answer.status for answer in load.answers} == {200}
+        assert len(load.failures) <= 8  # requests that a killed worker had begun: one a connection
+        until(lambda: server.metric("marvel_worker_restarts_total") == 2)
+        until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0)
+        counted = server.metric("marvel_requests_total")
+        in_table = server.metric("marvel_inference_log_rows_total")
+        assert server.metric("marvel_workers") == 2
+        assert server.metric("marvel_requests_in_progress") == 0
+        # All requests of the dead are counted but those of their last fifth of a second.
+        moments = sorted(time for time, _ in load.failures)
+        last = sum(any(0 < gone - answer.time < 0.4 for gone in moments) for answer in load.answers)
+        assert len(load.answers) - last <= counted <= len(load.answers)
+        # Written down before it is answered, so perhaps not answered.
+        assert len(load.answers) <= in_table <= len(load.answers) + len(load.failures)
+    server.check_rows([answer.request_id for answer in load.answers])
+    with running(description, store.uri) as server:
+        more = [server.invoke().headers["x-request-id"] for _ in range(3)]
+    server.check_rows([answer.request_id for answer in load.answers] + more)
+    assert "Traceback" not in server.said
+
+
+def test_a_killed_parent(tmp_path: Path, store: Store) -> None:
+    # Nothing reaches the table before the parent dies.
+    description = store.fetch(describe(tmp_path, workers=2, flush_seconds=60))
+    server = start(description, store.uri)
+    until(lambda: " at http://" in server.said)
+    until(lambda: ready(server))
+    workers, port = server.workers, server.port
+    with Load(server, clients=2) as load:
+        until(lambda: len(load.answers) > 200)
+        server.process.kill()
+        server.wait()
+        until(lambda: not any(map(psutil.pid_exists, workers)), 15)
+    assert "Traceback" not in server.said
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
+    assert server.rows().empty
+    with running(description, store.uri) as again:
+        assert again.serves() == {"champion": "1"}
+    again.check_rows([answer.request_id for answer in load.answers])
+
+
+def test_a_stop_under_load(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, workers=2))
+    with running(description, store.uri) as server:
+        with Load(server, clients=6, pause=0) as load:
+            until(lambda: len(load.answers) > 300)
+            asked = time.time()
+            assert server.stop(seconds=10) == 0
+        # Only new connections fail, once nobody listens, or in the very moment of it.
+        assert load.broken == 0
+        assert {type(error) for _, error in load.failures} <= {
+            ConnectionRefusedError, ConnectionResetError
+        }  # fmt: skip
+        assert sum(isinstance(error, ConnectionResetError) for _, error in load.failures) <= 6
+        assert {answer.status for answer in load.answers} == {200}
+        assert max(answer.time for answer in load.answers) > asked
+    server.check_rows([answer.request_id for answer in load.answers])
+    assert "Traceback" not in server.said
+    assert "ERROR" not in server.said.upper()
+
+
+def test_a_stop_while_a_worker_hangs(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path, workers=2, grace_seconds=1))
+    with running(description, store.uri) as server:
+        answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
+        os.kill(server.workers[0], signal.SIGSTOP)
+        assert server.stop(seconds=15) == 0
+        assert "did not end by itself" in server.said
+    server.check_rows(answered)
+
+
+def test_a_stop_while_it_starts(tmp_path: Path, store: Store) -> None:
+    """MLflow is being imported in a thread then."""
+    for after in (0.0, 0.5, 1.5):
+        server = start(store.fetch(describe(tmp_path)), store.uri)
+        until(lambda server=server: " at http://" in server.said, every=0.01)
+        time.sleep(after)
+        began = time.monotonic()
+        status = server.stop(seconds=10)
+        # Before the handler is there, the signal's own effect.
+        assert status in (0, -signal.SIGTERM), server.said
+        assert time.monotonic() - began < 8
+        assert "Traceback" not in server.said
+
+
+def test_an_interrupt_from_the_terminal(tmp_path: Path, store: Store) -> None:
+    """Ctrl-C reaches all processes at once, the second one as well."""
+    with running(store.fetch(describe(tmp_path, workers=2)), store.uri) as server:
+        answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
+        os.killpg(server.process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.wait(10) == 0
+    server.check_rows(answered)
+    assert "Traceback" not in server.said

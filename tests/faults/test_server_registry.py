@@ -1,0 +1,250 @@
+"""Registries that are away, versions that are broken, aliases and traffic that move under load."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+import yaml
+from server.running import MODEL, Load, Store, describe, running, until
+from support import clean_environment
+
+from marvel_kedro import endpoint
+from marvel_kedro.server import served_model
+from marvel_kedro.server.registry import traffic_tag
+
+pytestmark = pytest.mark.fault
+
+POLL = 0.5  # seconds, see describe
+MOVE = 5.0  # what a new version may take, on a machine that does much else
+
+
+@contextmanager
+def registry_at(port: int, store: Store, folder: Path) -> Iterator[None]:
+    """MLflow's own server."""
+    with (folder / "mlflow.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+             "--backend-store-uri", store.uri, "--default-artifact-root", str(folder / "mlartifacts")],
+            stdout=log, stderr=log, env=clean_environment(), start_new_session=True,
+        )  # fmt: skip
+        try:
+            until(lambda: requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    description = describe(tmp_path)
+    with running(description, address, wait=False) as server:
+        until(lambda: "registry" in server.ask("/health").json()["faults"].lower()
+              or "champion" in server.ask("/health").json()["faults"])  # fmt: skip
+        answer = server.ask("/health")
+        assert answer.status_code == 503
+        assert answer.json()["ready"] is False
+        refused = server.invoke()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert server.metric("marvel_deployment_faults") >= 1
+        with registry_at(port, store, tmp_path):
+            until(lambda: server.ask("/health").status_code == 200)
+            assert server.serves() == {"champion": "1"}
+            until(lambda: server.metric("marvel_deployment_faults") == 0)
+            assert server.version()["faults"] == ""
+        until(lambda: server.metric("marvel_deployment_faults") >= 1)
+        until(lambda: "Version 1 goes on" in server.version()["faults"])
+        assert server.invoke().status_code == 200
+        assert server.ask("/health").status_code == 200
+    with running(description, address) as server:
+        assert server.serves() == {"champion": "1"}
+        assert server.invoke().status_code == 200
+        assert "Traceback" not in server.said
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def change(files: Path) -> None:
+        path = files / "artifacts" / "model" / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return change
+
+
+def without_description(files: Path) -> None:
+    (files / "MLmodel").unlink()
+
+
+def sealed(files: Path) -> None:
+    """Make the digest right again."""
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    parts = [
+        part
+        for path in sorted((files / "artifacts" / "model").glob("*"))
+        if path.is_file()
+        for part in (path.name.encode(), path.read_bytes())
+    ]
+    described["metadata"]["model_digest"] = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
+    served_model.check(files)
+
+
+def raising(files: Path) -> None:
+    code = files / "artifacts" / "model" / "scoring.py"
+    code.write_text(code.read_text() + "\nraise RuntimeError('of another year')\n")
+    sealed(files)
+
+
+def without_signature(files: Path) -> None:
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    del described["signature"]
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
+
+
+def test_a_broken_version(tmp_path: Path, store: Store) -> None:
+    broken = {
+        store.add_version(cut("booster.txt")): "not those that were registered",
+        store.add_version(cut("encoder.json")): "not those that were registered",
+        store.add_version(without_description): "cannot be used",
+        store.add_version(raising): "of another year",
+        store.add_version(without_signature): "signature",
+    }
+    description = store.fetch(describe(tmp_path))
+    with running(description, store.uri) as server:
+        for version, why in broken.items():
+            store.point("champion", version)
+            until(lambda version=version: f"version {version}" in server.version()["faults"], 20)
+            said = server.version()["faults"]
+            assert why in said
+            assert "Version 1 goes on" in said
+            assert str(tmp_path) not in said
+            assert server.serves() == {"champion": "1"}
+            assert server.invoke().status_code == 200
+            until(lambda: server.metric("marvel_deployment_faults") == 1)
+        assert server.metric("marvel_served_version", model_version="1") == 1
+        assert server.metric("marvel_served_version") == 1
+    # The last one still has the alias.
+    with running(description, store.uri) as server:
+        until(lambda: "cannot be used" in server.version()["faults"])
+        assert server.serves() == {"champion": "1"}
+        store.point("champion", "2")
+        until(lambda: server.serves() == {"champion": "2"}, 20)
+        until(lambda: server.version()["faults"] == "")
+        until(lambda: server.metric("marvel_deployment_faults") == 0)
+        assert "Traceback" not in server.said
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    (cut("booster.txt"), "not those that were registered"),
+    (raising, "of another year"),
+])  # fmt: skip
+def test_a_broken_version_at_the_first_start(
+    change: Callable[[Path], None], why: str, tmp_path: Path, store: Store
+) -> None:
+    store.point("champion", store.add_version(change))
+    with running(describe(tmp_path), store.uri, wait=False) as server:
+        until(lambda: why in server.ask("/health").json()["faults"])
+        assert server.ask("/health").status_code == 503
+        assert server.ask("/ping").status_code == 200
+        workers = server.workers
+        time.sleep(1.5)
+        assert server.workers == workers
+        assert server.metric("marvel_worker_restarts_total") == 0
+        store.point("champion", "2")
+        until(lambda: server.ask("/health").status_code == 200, 20)
+        assert server.serves() == {"champion": "2"}
+        assert "Traceback" not in server.said
+
+
+def test_aliases_and_traffic_that_move_under_load(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    mlflow.set_tracking_uri(store.uri)
+    description = store.fetch(describe(tmp_path, workers=2))
+    options = description.endpoint
+    with running(description, store.uri) as server:
+        until(lambda: server.metric("marvel_traffic_percent", served_entity="champion") == 100)
+        with Load(server) as load:
+            until(lambda: len(load.answers) > 100)
+            first = load.answers[0].body
+            # An alias moves.
+            moved = time.time()
+            store.point("champion", "2")
+            time.sleep(POLL + MOVE)
+            late = [answer for answer in load.answers if answer.time > moved + POLL + MOVE - 1]
+            other = late[0].body
+            assert {answer.body for answer in late} == {other}
+            assert first != other
+            # The challenger gets a share.
+            store.point("challenger", "1")
+            until(lambda: server.serves() == {"champion": "2", "challenger": "1"}, 20)
+            assert endpoint.shift(options, {"champion": 70, "challenger": 30})
+            until(lambda: server.version()["traffic"]["challenger"] == 30, 20)
+            time.sleep(1)
+            at_30 = shares(load, 2)
+            assert 0.2 < share(at_30) < 0.4
+            assert endpoint.shift(options, {"champion": 40, "challenger": 60})
+            until(lambda: server.version()["traffic"]["challenger"] == 60, 20)
+            time.sleep(1)
+            at_60 = shares(load, 2)
+            assert 0.5 < share(at_60) < 0.7
+            # Who had the challenger keeps it.
+            assert challenged(at_30) <= challenged(at_60)
+            # Nonsense.
+            tag = traffic_tag(options.name)
+            for nonsense in ("{", "[]", '{"champion": 1e999}', '{"stranger": 100}', "[" * 9999):
+                store.client().set_registered_model_tag(MODEL, tag, nonsense[:4999])
+                until(lambda: "no traffic" in server.version()["faults"], 20)
+                assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
+            assert server.metric("marvel_deployment_faults") == 1
+            assert endpoint.shift(options, {"champion": 40, "challenger": 60})
+            until(lambda: server.version()["faults"] == "", 20)
+            # Nobody is the champion.
+            store.client().delete_registered_model_alias(MODEL, "champion")
+            until(lambda: server.serves() == {"challenger": "1"}, 20)
+            time.sleep(1)
+            assert load.served(0.5).keys() == {"challenger"}
+    assert not load.failures
+    assert {answer.status for answer in load.answers} == {200}
+    server.check_rows([answer.request_id for answer in load.answers])
+    rows = server.rows()
+    rows = rows[rows["databricks_request_id"].isin([answer.request_id for answer in load.answers])]
+    assert rows["served_entity_id"].nunique() == 3
+    assert "Traceback" not in server.said
+
+
+def shares(load: Load, seconds: float) -> dict[tuple[str, str], int]:
+    """How often who was answered by whom."""
+    before = len(load.answers)
+    time.sleep(seconds)
+    return Counter(
+        (str(answer.client_request_id), str(answer.served)) for answer in load.answers[before:]
+    )
+
+
+def share(found: dict[tuple[str, str], int]) -> float:
+    return len(challenged(found)) / len({name for name, _ in found})
+
+
+def challenged(found: dict[tuple[str, str], int]) -> set[str]:
+    names = {name for name, served in found if served == "challenger"}
+    assert not names & {name for name, served in found if served == "champion"}, "not sticky"
+    return names
