@@ -360,6 +360,8 @@ class CharacterModel:
             Prediction and probability (of Alive), one pair a record; the same, to the last bit, as
             those of `predict`.
         """
+        if not records:
+            return []
         columns = [
             [block(record.get(column)) for record in records] for column, block in self._blocks
         ]
@@ -368,7 +370,7 @@ class CharacterModel:
             probabilities = [self._single_row(rows)]
         else:
             features = np.frombuffer(rows, dtype=np.float32).reshape(len(records), -1)
-            probabilities = np.asarray(self.booster.predict(features)).tolist() if records else []
+            probabilities = np.asarray(self.booster.predict(features)).tolist()
         threshold = self.threshold
         return [("Alive" if value >= threshold else "Dead", value) for value in probabilities]
 

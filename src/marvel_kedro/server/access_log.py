@@ -9,6 +9,7 @@ import orjson
 
 _MOST = 64 * 1024  # bytes that wait
 _SECONDS = 0.1  # that they wait
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class AccessLog:
@@ -21,7 +22,10 @@ class AccessLog:
 
     def line(self, **fields: Any) -> None:  # noqa: ANN401 - JSON
         """Write a line down: at the latest a tenth of a second from now."""
-        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+        try:
+            line = orjson.dumps(fields, option=_OPTIONS)
+        except TypeError:  # a lone surrogate in what a client sent, which UTF-8 does not have
+            line = orjson.dumps({k: _valid(value) for k, value in fields.items()}, option=_OPTIONS)
         if not self._waiting:
             asyncio.get_running_loop().call_later(_SECONDS, self.flush)
         self._waiting.append(line)
@@ -37,6 +41,10 @@ class AccessLog:
                 lines = lines[os.write(self._descriptor, lines) :]
         except OSError:
             return
+
+
+def _valid(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def moment(seconds: float) -> datetime:

@@ -35,6 +35,7 @@ _TICK_SECONDS = 0.2
 _PARENT_SECONDS = 1.0
 
 _JSON = (b"content-type", b"application/json")
+_SIMULATED_TIME = b"x-simulated-time"
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Invocation:
     served: Served | None = None
     records: int = 0
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
+    simulated_time: int | None = None
 
 
 class Endpoint:
@@ -180,6 +182,8 @@ class Endpoint:
         call.requester = self._tokens.requester(call.headers.get(b"authorization"))
         if len(self._running) > self._limits.concurrency:
             raise self._busy_refusal()
+        if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
+            call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
         guard.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
@@ -238,12 +242,12 @@ class Endpoint:
         """Before the answer is sent: what was answered is in the table, whatever happens next."""
         if self._spool is None:
             return
-        served = call.served
+        served, simulated = call.served, call.simulated_time
         self._spool.write(
             Entry(
                 databricks_request_id=call.id,
                 client_request_id=call.client_request_id,
-                request_time=int(call.time * 1e6),
+                request_time=int(call.time * 1e6) if simulated is None else simulated,
                 status_code=call.status,
                 execution_duration_ms=round(seconds * 1000),
                 request=call.body or None,

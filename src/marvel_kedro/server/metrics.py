@@ -40,6 +40,8 @@ IN_PROGRESS = Gauge(
 )
 GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
 DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
+for _reason in ("disk_full", "spool_full", "segment_lost", "io"):
+    DROPPED.labels(_reason)  # from zero on, else the first loss is no increase that alerts see
 LOGGED = Counter("marvel_inference_log_rows", "Requests that are in the inference table")
 LAG = Gauge(
     "marvel_inference_log_lag_seconds",

@@ -1,16 +1,36 @@
 """Bodies of requests and answers: the contract that MLflow and Databricks share.
 
 Source: MLflow's scoring server and Databricks' "Query serving endpoints for custom models".
+
+What both take is scored the same. This is where MLflow's scoring server takes something else:
+
+- Numbers, Booleans, lists and objects in a text field, and Booleans in a number field, are scored
+  there, mostly as missing; here they are refused, and the message names record and field.
+- Rows of `data` that are shorter than others, no lists, or under names that are no text are filled
+  up there, and refused here. `index` numbers rows there, and a wrong one is refused or makes rows;
+  here it does not matter.
+- Records of `instances` with different fields: there values slide into other records' places.
+- No records: here the answer has no predictions; there they are refused, but for those that have
+  columns.
+- `client_request_id` beside `instances` and `inputs` is taken, as on Databricks. It has to be text,
+  and `params` an object, which MLflow does not look at.
+- A whole number of more than 300 digits is refused there, and is missing here, like 1e400.
+- CSV and Parquet are not taken: 415.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 
 from marvel_kedro.server.refusal import bad_request, invalid_value
+
+_MOST_DIGITS = 300
+_LONGEST = 2000  # characters of a message, which may quote what was sent
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -58,7 +78,7 @@ def _json(body: bytes) -> dict[str, Any]:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         try:  # the NaN that Python's own json writes, and whole numbers of any length
-            fields = json.loads(body)
+            fields = json.loads(body, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
             said = str(error) or type(error).__name__
             raise bad_request(f"The body is no JSON: {said}") from None
@@ -67,6 +87,11 @@ def _json(body: bytes) -> dict[str, Any]:
             f"The body has to be an object with one of {', '.join(FORMS)}; got {_kind_of(fields)}."
         )
     return fields
+
+
+def _whole_number(digits: str) -> float:
+    """What a float cannot hold is infinite: as an integer nobody could compute with it."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _records(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
@@ -134,7 +159,7 @@ def conform(
     """Hold records against the signature of a model.
 
     Text is text, a number is a number or the text of one, and anything may be null. MLflow's server
-    refuses the same, but for Booleans in number columns, which it takes for 0 and 1.
+    refuses the same of a number; of text it refuses nothing: see above.
 
     Args:
         records: The records; fields that the schema lacks do not matter.
@@ -202,8 +227,33 @@ def answer(predictions: list[tuple[str, float]]) -> bytes:
     )
 
 
+def simulated_time(value: bytes) -> int:
+    """When a request is said to be made, in microseconds since 1970.
+
+    Raises:
+        Refusal: 400; it is no time as RFC 3339 writes it, or before 1970.
+    """
+    said = value.decode("latin-1")
+    try:
+        at = datetime.fromisoformat(said.upper()).astimezone(UTC) if _RFC_3339(said) else None
+    except (ValueError, OverflowError):
+        at = None
+    if at is None or at < _EPOCH:
+        raise bad_request(
+            "The header x-simulated-time has to be a time of 1970 or later with its offset, as in "
+            f"2026-01-31T23:59:59.5Z; got {said[:100]}."
+        )
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+).fullmatch
+
+
 def refuse(code: str, message: str) -> bytes:
     """The body of a refusal."""
     # Text from JSON may hold lone surrogates, which UTF-8 cannot say.
-    clean = message.encode("utf-8", "replace").decode()
+    clean = message[:_LONGEST].encode("utf-8", "replace").decode()
     return orjson.dumps({"error_code": code, "message": clean})

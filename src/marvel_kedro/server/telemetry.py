@@ -7,6 +7,8 @@ the SDK itself. The protocol is http/protobuf.
 
 import os
 import re
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 _SIGNALS = ("traces", "metrics")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _NOWHERE = "0" * 32
+_CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,14 @@ class Telemetry:
         return api.format_trace_id(span.get_span_context().trace_id)
 
     def close(self) -> None:
-        """Send what waits."""
-        for provider in (self._tracers, self._meters):
-            if provider:
-                provider.shutdown()
+        """Send what waits, unless the collector is away: nobody waits for it while stopping."""
+        providers = [provider for provider in (self._tracers, self._meters) if provider]
+        threads = [threading.Thread(target=one.shutdown, daemon=True) for one in providers]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + _CLOSE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def _is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
@@ -141,7 +148,7 @@ def _tracers(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
@@ -154,4 +161,4 @@ def _meters(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
 
     reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-    return MeterProvider(resource=resource, metric_readers=[reader])
+    return MeterProvider(resource=resource, metric_readers=[reader], shutdown_on_exit=False)

@@ -1,0 +1,88 @@
+"""Who answers: shares, stickiness, and who moves when shares do."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from server.in_process import deploy, started
+from server.running import RECORD, Store, describe
+from server.spooled import ANY_TEXT
+
+from marvel_kedro.server.routing import Router
+
+NAMES = ("champion", "challenger", "third")
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> list[int]:
+    """Three percentages, 100 in all."""
+    low, high = sorted(draw(st.tuples(st.integers(0, 100), st.integers(0, 100))))
+    return [low, high - low, 100 - high]
+
+
+@given(shares(), ANY_TEXT, ANY_TEXT)
+def test_the_same_client_comes_to_the_same_entity(
+    parts: list[int], endpoint: str, client: str
+) -> None:
+    routers = [Router(endpoint, NAMES, tuple(parts)) for _ in range(2)]
+    chosen = {router.choose(client) for router in routers for _ in range(3)}
+    assert len(chosen) == 1
+    assert parts[NAMES.index(chosen.pop())] > 0
+
+
+@given(shares(), st.integers(0, 2**32))
+def test_shares_are_those_of_the_traffic(parts: list[int], seed: int) -> None:
+    router = Router("marvel", NAMES, tuple(parts))
+    for clients in ([f"{seed}-{number}" for number in range(2000)], [None] * 2000):
+        counts = Counter(router.choose(client) for client in clients)
+        assert all(counts[name] == 0 for name, part in zip(NAMES, parts, strict=True) if not part)
+        some = [(counts[name], 20 * part) for name, part in zip(NAMES, parts, strict=True) if part]
+        if len(some) > 1:
+            # One time in 10**9 it would say so of a fair one; a share that is wrong by 5 points is seen.
+            assert chisquare(*zip(*some, strict=True)).pvalue > 1e-9
+
+
+def test_a_wrong_share_would_be_seen() -> None:
+    router = Router("marvel", NAMES[:2], (45, 55))
+    counts = Counter(router.choose(f"{number}") for number in range(20_000))
+    assert chisquare([counts[name] for name in NAMES[:2]], [10_000, 10_000]).pvalue < 1e-9
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_only_those_move_by_whom_a_share_grew(before: int, after: int) -> None:
+    clients = [f"{number}" for number in range(1000)]
+    found = [
+        [Router("marvel", NAMES[:2], (100 - share, share)).choose(client) for client in clients]
+        for share in (before, after)
+    ]
+    moved = {pair for pair in zip(*found, strict=True) if len(set(pair)) > 1}
+    grown = NAMES[1] if after > before else NAMES[0]
+    assert {to for _, to in moved} <= {grown}
+    count = sum(one != other for one, other in zip(*found, strict=True))
+    assert abs(count / 1000 - abs(after - before) / 100) < 0.12
+
+
+def test_nobody_can_answer() -> None:
+    assert Router("marvel", (), ()).choose("x") is None
+    assert Router("marvel", (), ()).choose(None) is None
+
+
+@pytest.mark.parametrize("share", [0, 30, 100])
+def test_an_endpoint_shares_out(registered: Store, tmp_path: Path, share: int) -> None:
+    traffic = {"champion": 100 - share, "challenger": share}
+    with started(deploy(describe(tmp_path, traffic=traffic), registered)) as asked:
+        body = {"dataframe_records": [RECORD]}
+        answers = [asked.post(body | {"client_request_id": f"{n % 500}"}) for n in range(1000)]
+        names = [answer.headers["served-model-name"] for answer in answers]
+        assert names[:500] == names[500:]
+        expected = [Router("marvel", tuple(traffic), tuple(traffic.values())).choose(f"{n}")
+                    for n in range(500)]  # fmt: skip
+        assert names[:500] == expected
+        versions = {"champion": "1", "challenger": "2"}
+        lines = asked.log_lines()[-1000:]
+        assert all(versions[line["served_entity"]] == line["model_version"] for line in lines)
+        of = {name: answer.body for name, answer in zip(names, answers, strict=True)}
+        assert len(set(of.values())) == len(of)  # each by its own version
