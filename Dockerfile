@@ -23,30 +23,37 @@ ENV PATH=/opt/marvel/bin:$PATH \
     MARVEL_FILES=/srv/marvel
 
 
-# What both need: the environment of the hashed lock, with the wheel in it; pip stays outside. The
-# secret `pip`, if there is one, is a pip.conf: it says where packages come from.
+# What both need: the environment of the hashed lock; pip stays outside. The secret `pip`, if there
+# is one, is a pip.conf: it says where packages come from.
 FROM base AS build
-ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
+ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv --without-pip /opt/marvel
 COPY requirements/base.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps --requirement requirements/base.txt
+    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
+      --requirement requirements/base.txt
+
+FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY conf conf
 COPY src src
-RUN hatchling build --target wheel \
-    && pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl
+RUN hatchling build --target wheel
 
 # Bytecode that is never checked against its source again: nobody could write it later. Kedro's
 # templates are not Python yet.
 FROM build AS build-job
-RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
+COPY --from=wheel /build/dist dist
+RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
 
 FROM build AS build-server
 COPY requirements/server.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps --requirement requirements/server.txt \
+    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
+      --requirement requirements/server.txt
+COPY --from=wheel /build/dist dist
+RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
 
 
