@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run lakehouse wheel test lint format viz ui bench lock clean
+.PHONY: help run lakehouse serve wheel test lint format viz ui bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,6 +15,9 @@ run: $(VENV)/.base ## Raw file to a promoted model and predictions (ARGS="--para
 
 lakehouse: $(VENV)/.spark ## The same on tables, with Sail (MARVEL_ENGINE=spark for Apache Spark)
 	@$(BIN)/kedro run --env lakehouse $(ARGS)
+
+serve: $(VENV)/.server ## The champion over HTTP, at http://127.0.0.1:8080/docs (ARGS="--port ..")
+	@$(BIN)/kedro serve $(ARGS)
 
 wheel: $(VENV)/.base ## The wheel for jobs, in dist/, with its configuration
 	@rm -rf dist
@@ -58,6 +61,9 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt
 	  --custom-compile-command "make lock" -o requirements/spark.txt --extra spark \
 	  -c requirements/base.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" -o requirements/server.txt --extra server \
+	  -c requirements/base.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" -o requirements/dev.txt --all-extras \
 	  -c requirements/base.txt pyproject.toml
 
@@ -81,7 +87,12 @@ $(VENV)/.spark: requirements/spark.txt $(VENV)/.base
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/spark.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.spark
+$(VENV)/.server: requirements/server.txt $(VENV)/.base
+	@echo "Installing the packages of the server into $(VENV) .."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/server.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.spark $(VENV)/.server
 	@echo "Installing the tools for tests and views into $(VENV) .."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@

@@ -90,6 +90,11 @@ def test_a_part_shows_its_part() -> None:
     assert "Model" not in text
 
 
+def test_it_says_what_the_ab_test_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MADE, "ab_report", {"verdict": "No difference yet: p = 0.4."})
+    assert "No difference yet: p = 0.4." in shown(["ab_report"], terminal=False)
+
+
 def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.MonkeyPatch) -> None:
     again = PROMOTION | {"promoted": False, "previous_champion": "3", "reason": "Failed: a tie"}
     monkeypatch.setitem(MADE, "promotion", again)

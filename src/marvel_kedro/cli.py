@@ -2,6 +2,7 @@
 
 import copy
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -152,15 +153,22 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     click.echo(f"The endpoint '{asked.name}' {all_well}.")
 
 
-def _check_local(read: "Configuration") -> None:
+def _use_store() -> None:
+    """Let MLflow's clients ask the project's store."""
     import mlflow  # noqa: PLC0415 - slow to import
 
-    from marvel_kedro import configuration, local_endpoint, tracking  # noqa: PLC0415 - likewise
+    from marvel_kedro import configuration, tracking  # noqa: PLC0415 - likewise
 
     store = tracking.find_store(configuration.project_path())
     tracking.check_reachable(store.uri)
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.registry or store.uri)
+
+
+def _check_local(read: "Configuration") -> None:
+    from marvel_kedro import local_endpoint  # noqa: PLC0415 - imports MLflow
+
+    _use_store()
     asked = read.parameters.endpoint
     click.echo(f"The endpoint '{asked.name}' serves:")
     for line in local_endpoint.check_versions(asked):
@@ -238,3 +246,159 @@ def traffic(  # noqa: PLR0913 - one an option
                 world=read.parameters.synthetic.seed,
             ),
         )
+
+
+_env = click.option("--env", "-e", help="Environment of the parameters.")
+_conf_source = click.option("--conf-source", help="Folder or archive of the configuration.")
+
+
+@cli.command()
+@_env
+@_conf_source
+@click.option("--host", help="Address to listen on; 0.0.0.0 is everywhere.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 is any that is free.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer.")
+def serve(
+    env: str | None,
+    conf_source: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+) -> None:
+    """Serve the model over HTTP, as the sections `endpoint` and `server` of the parameters say.
+
+    MARVEL_TOKENS=name:token,.. (or a file, MARVEL_TOKENS_FILE) lets only those in who have a token.
+    OTEL_EXPORTER_OTLP_ENDPOINT turns OpenTelemetry on.
+    """
+    with _told("Interrupted."):
+        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro import serve as server  # noqa: PLC0415
+
+        server.start(
+            configuration.load(env, conf_source),
+            configuration.project_path(),
+            host=host,
+            port=port,
+            workers=workers,
+        )
+
+
+@cli.group()
+def endpoint() -> None:
+    """See what is served, and move traffic while it is."""
+
+
+_target = click.option(
+    "--target",
+    type=click.Choice(["local", "databricks"]),
+    default="local",
+    show_default=True,
+    help="local: every server that asks this registry. databricks: the endpoint of the workspace.",
+)
+
+
+class _Traffic:
+    """Where a command moves traffic."""
+
+    def __init__(self, env: str | None, target: str) -> None:
+        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+
+        databricks = target == "databricks"
+        self.read = configuration.load(env or ("lakehouse" if databricks else None))
+        self.asked = self.read.parameters.endpoint
+        self._databricks = databricks
+        if not databricks:
+            _use_store()
+
+    def shares(self) -> dict[str, int]:
+        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+        described = {entity.name: 0 for entity in self.asked.served_entities} | self.asked.traffic
+        return described if self._databricks else described | endpoint.traffic(self.asked)
+
+    def move(self, shares: dict[str, int]) -> None:
+        if self._databricks:
+            from marvel_kedro.databricks import endpoint as managed  # noqa: PLC0415 - the SDK
+
+            shares = managed.shift(managed.connect(), self.asked, shares)
+        else:
+            from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+            shares = endpoint.shift(self.asked, shares)
+        self.say(shares)
+
+    def reset(self) -> None:
+        if self._databricks:
+            self.move(dict(self.asked.traffic))
+        else:
+            from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+            self.say(endpoint.reset(self.asked))
+
+    def say(self, shares: dict[str, int]) -> None:
+        said = ", ".join(f"{name} {share} %" for name, share in shares.items())
+        click.echo(f"{self.asked.name}: {said}")
+
+
+@endpoint.command()
+@_env
+def show(env: str | None) -> None:
+    """Say which versions are served, with which shares, here and by a server that runs."""
+    with _told("Interrupted."):
+        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+        where = _Traffic(env, "local")
+        for line in endpoint.lines(where.asked):
+            click.echo(line)
+        for line in endpoint.running(where.read.parameters.server, os.environ.get("MARVEL_TOKEN")):
+            click.echo(line)
+
+
+@endpoint.command()
+@click.argument("entity")
+@click.argument("percent", type=click.IntRange(0, 100))
+@_env
+@_target
+def shift(entity: str, percent: int, env: str | None, target: str) -> None:
+    """Give ENTITY PERCENT of the traffic; the others share the rest as they did."""
+    with _told("Interrupted."):
+        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+        where = _Traffic(env, target)
+        where.move(endpoint.shifted(where.shares(), entity, percent))
+
+
+@endpoint.command()
+@click.argument("entity")
+@click.option("--steps", default="5,25,50,100", show_default=True, help="Percentages, by commas.")
+@click.option("--minutes", default=10.0, show_default=True, help="Between two steps.")
+@_env
+@_target
+def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) -> None:
+    """Move traffic to ENTITY in steps.
+
+    Ctrl-C stops where it is; `kedro endpoint reset` goes back.
+    """
+    with _told("Stopped where it is; kedro endpoint reset goes back."):
+        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+
+        try:
+            shares = [int(step) for step in steps.split(",")]
+        except ValueError:
+            raise ProjectError(f"--steps {steps}: write percentages, parted by commas.") from None
+        if not all(0 <= share <= 100 for share in shares):  # noqa: PLR2004 - per cent
+            raise ProjectError(f"--steps {steps}: percentages are from 0 to 100.")
+        where = _Traffic(env, target)
+        for number, share in enumerate(shares):
+            if number:
+                time.sleep(minutes * 60)
+            where.move(endpoint.shifted(where.shares(), entity, share))
+
+
+@endpoint.command()
+@_env
+@_target
+def reset(env: str | None, target: str) -> None:
+    """Go back to the traffic of the parameters, at once."""
+    with _told("Interrupted."):
+        _Traffic(env, target).reset()

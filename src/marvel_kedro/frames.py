@@ -21,7 +21,7 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - whatever narwhals
 
 
 def to_pandas(frame: IntoFrame, most: int | None = None) -> pd.DataFrame:
-    """Collect a table of any engine.
+    """Collect a table of pages from any engine.
 
     Args:
         frame: The table.
@@ -30,23 +30,33 @@ def to_pandas(frame: IntoFrame, most: int | None = None) -> pd.DataFrame:
     Returns:
         The rows in the order of `page_id`, since engines give them in any; text as pandas' `str`.
     """
+    return collect(frame, most, "training.max_rows").sort_values("page_id", ignore_index=True)
+
+
+def collect(frame: IntoFrame, most: int | None, setting: str) -> pd.DataFrame:
+    """Collect a table of any engine, its rows in any order.
+
+    Args:
+        frame: The table.
+        most: How many rows this process is to hold at the most.
+        setting: The parameter that says so.
+    """
     if isinstance(frame, pd.DataFrame):
-        rows = frame
-    else:
-        _refuse_more(lazily(frame), most)
-        # By way of Arrow, as Parquet files are read: the same types, and nulls stay nulls.
-        rows = lazily(frame).lazy().collect("pyarrow").to_native().to_pandas()
-    return rows.sort_values("page_id", ignore_index=True)
+        return frame
+    _refuse_more(lazily(frame), most, setting)
+    # By way of Arrow, as Parquet files are read: the same types, and nulls stay nulls.
+    rows: pd.DataFrame = lazily(frame).lazy().collect("pyarrow").to_native().to_pandas()
+    return rows
 
 
-def _refuse_more(frame: nw.LazyFrame[Any], most: int | None) -> None:
+def _refuse_more(frame: nw.LazyFrame[Any], most: int | None, setting: str) -> None:
     if most is None:
         return
     rows = int(frame.select(nw.len()).lazy().collect().item())
     if rows > most:
         raise ProjectError(
-            f"A table of {rows:,} rows would leave the engine, and training.max_rows is {most:,}. "
-            "Raise it if the memory of this process allows it, or train on fewer rows."
+            f"A table of {rows:,} rows would leave the engine, and {setting} is {most:,}. "
+            "Raise it if the memory of this process allows it, or use fewer rows."
         )
     logger.info("          %s rows leave the engine", f"{rows:,}")
 

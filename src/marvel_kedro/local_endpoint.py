@@ -7,9 +7,10 @@ from pathlib import Path
 import requests
 
 from marvel_kedro import registry
+from marvel_kedro.endpoint import lines
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.package import EXAMPLE
-from marvel_kedro.server.description import EndpointOptions, ServerOptions, effective_traffic
+from marvel_kedro.server.description import EndpointOptions, ServerOptions
 
 _SECONDS = 60.0
 _MOST_OF_AN_ANSWER = 300
@@ -24,17 +25,9 @@ def check_versions(endpoint: EndpointOptions) -> list[str]:
     Raises:
         ProjectError: A version is not there or cannot be loaded.
     """
-    versions = registry.served_versions(endpoint)
-    shares = effective_traffic(endpoint.traffic, list(versions))
-    for name, version in versions.items():
+    for name, version in registry.served_versions(endpoint).items():
         registry.load(endpoint.model, version, f"is the served entity '{name}'")
-    return [
-        f"{entity.name}: {endpoint.model} version {versions[entity.name]}, "
-        f"{shares[entity.name]} % of the traffic"
-        if entity.name in versions
-        else f"{entity.name}: nothing yet, no version has the alias '{entity.alias}'"
-        for entity in endpoint.served_entities
-    ]
+    return lines(endpoint)
 
 
 def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
@@ -46,8 +39,7 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
     Raises:
         ProjectError: No server runs, or it refuses; the message says what to do.
     """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
-    address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+    address = server.url
     with requests.Session() as session:
         session.trust_env = False  # no proxy between this machine and itself
         try:

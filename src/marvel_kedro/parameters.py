@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.ab_test import ABTestOptions
 from marvel_kedro.options import Options
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
@@ -22,6 +23,7 @@ class Parameters(Options):
     processing: ProcessingOptions
     training: TrainingOptions
     serving: ServingOptions
+    ab_test: ABTestOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -20,8 +20,8 @@ from marvel_kedro.model.package import conform
 from marvel_kedro.server.description import EndpointOptions
 from marvel_kedro.split import SplitOptions
 
-_NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
-_NO_ALIAS = (*_NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
+NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_NO_ALIAS = (*NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _numbers(client: MlflowClient, name: str) -> Iterator[str]:
         try:
             page = client.search_model_versions(f"name='{name}'", page_token=token)
         except MlflowException as error:
-            if error.error_code in _NO_MODEL:
+            if error.error_code in NO_MODEL:
                 return
             raise
         yield from (str(found.version) for found in page)

@@ -7,6 +7,15 @@ from kedro.pipeline import Pipeline
 
 from marvel_kedro.errors import ProjectError
 
+_BY_THE_ENDPOINT = "The endpoint writes it: kedro serve, and send it requests."
+_BROUGHT = {
+    "inference_payload": _BY_THE_ENDPOINT,
+    "served_entities": _BY_THE_ENDPOINT,
+    "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at, one row a page; "
+    "without rows the entities are compared by traffic, errors and latency. See docs/ab-test.md.",
+}
+"""What no pipeline makes, and where it comes from."""
+
 
 def check_options(options: dict[str, Any]) -> None:
     """Refuse options of `kedro run` that would tear a run apart.
@@ -42,13 +51,19 @@ def check_inputs(
         only_missing_outputs: Whether Kedro is to leave out what is there.
 
     Raises:
-        ProjectError: It names what is missing and the nodes to start from.
+        ProjectError: It names what is missing and where it comes from: the nodes to start from, or
+            who brings it.
     """
     if only_missing_outputs and "logged_candidate" in pipeline.all_outputs():
         raise ProjectError(
             "--only-missing-outputs cannot complete a training: its model, metrics and decision "
             "belong to one run. Leave the option out."
         )
+    for name in sorted(pipeline.inputs() & _BROUGHT.keys()):
+        if not catalog.exists(name):
+            path = getattr(catalog.get(name), "_filepath", None)
+            where = f" ({path})" if path else ""
+            raise ProjectError(f"{name} is not there{where}. {_BROUGHT[name]}")
     missing = [
         name
         for name in sorted(pipeline.inputs() & makers.keys())

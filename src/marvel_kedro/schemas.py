@@ -92,3 +92,13 @@ class Predictions(_Strict):
     scored_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
         "When the row was scored"
     )
+
+
+class Labels(_Strict):
+    """One row a page: what became of the character, and since when that is known."""
+
+    page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
+    alive: Series[str] = _column("What was to be predicted", isin=["Alive", "Dead"])
+    labelled_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
+        "When the label became known"
+    )

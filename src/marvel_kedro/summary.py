@@ -40,6 +40,8 @@ def show(
             rows += [("", _SYNTHETIC)]
     if "predictions" in made:
         rows += [("Predictions", _predictions(catalog.load("predictions")))]
+    if "ab_report" in made:
+        rows += [("A/B test", catalog.load("ab_report")["verdict"])]
     if not rows:
         return
     grid = Table.grid(padding=(0, 2))
@@ -109,9 +111,10 @@ def _predictions(predictions: IntoFrame) -> str:
 
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    card = getattr(catalog.get("model_card"), "_filepath", None) if "model_card" in made else None
-    if card:
-        steps.add_row("open the model card", _shortened(Path(card)))
+    for name, call in (("model_card", "open the model card"), ("ab_page", "open the A/B reading")):
+        path = getattr(catalog.get(name), "_filepath", None) if name in made else None
+        if path:
+            steps.add_row(call, _shortened(Path(path)))
     if Path("Makefile").exists():  # a job that runs from the wheel has none
         if "model_card" in made:
             steps.add_row("see runs and models", "make ui")

@@ -172,3 +172,24 @@ def test_intervals_of_calibration_errors_hold_the_truth(shift: float, least: flo
         row = table[table["slice_key"].isna() & (table["metric"] == "ece")].iloc[0]
         held.append(row["low"] <= shift + 1e-12 and shift <= row["high"])
     assert np.mean(held) >= least
+
+
+def test_rows_that_hang_together_are_drawn_together() -> None:
+    """Five copies of a row know no more than one: the interval has to be that of single rows."""
+    generator = np.random.default_rng(6)
+    score = generator.random(300)
+    alive = generator.random(300) < score
+    copies = np.repeat(np.arange(300), 5)
+    options = EvaluationOptions(resamples=2000)
+
+    def widths(rows: Any, cluster: Any) -> Any:
+        scores = {"m": score[rows]}
+        table = evaluate(
+            alive[rows], scores, slices_of(len(rows)), options, THRESHOLD, cluster=cluster
+        )
+        overall = table[table["slice_key"].isna()].set_index("metric")
+        return (overall["high"] - overall["low"])[["roc_auc", "log_loss", "accuracy", "f1"]]
+
+    once = widths(np.arange(300), None)
+    assert widths(copies, copies).to_numpy() == pytest.approx(once.to_numpy(), rel=0.1)
+    assert (widths(copies, None) < 0.6 * once).all()

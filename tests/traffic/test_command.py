@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kedro.framework.startup import bootstrap_project
 from support import Project
 
-from marvel_kedro import cli
+from marvel_kedro import cli, configuration
 from marvel_kedro.traffic import replay
 from marvel_kedro.traffic.plan import Request
 
@@ -238,7 +238,7 @@ def test_options_out_of_range_are_named(
 
 
 def test_the_address_is_that_of_the_local_server(run: Callable[..., Result]) -> None:
-    parameters, _ = cli._configuration(None)
+    parameters = configuration.load(None).parameters
     from marvel_kedro.traffic.command import local_url
 
     server: Any = parameters.server.model_copy(update={"host": "0.0.0.0", "port": 81})

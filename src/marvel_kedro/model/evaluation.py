@@ -11,6 +11,8 @@ from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Cells, Flags, Floats
 from marvel_kedro.options import Options
 
+Clusters = npt.NDArray[np.int64]
+
 SLICES = ("identity", "gender", "earth_616")
 GRID_STEPS = 1000
 COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"]
@@ -55,12 +57,14 @@ def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None
             yield str(key), str(value), (slice_columns[key] == value).to_numpy()
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the last one is for those who need it
     alive: npt.NDArray[np.bool_],
     scores: dict[str, Floats],
     slice_columns: pd.DataFrame,
     options: EvaluationOptions,
     threshold: float,
+    *,
+    cluster: Clusters | None = None,
 ) -> pd.DataFrame:
     """Measure models on the same rows.
 
@@ -71,6 +75,8 @@ def evaluate(
         slice_columns: What `slices` returns for the rows.
         options: How.
         threshold: From which probability on the prediction is Alive.
+        cluster: By row what it has in common with others that it depends on: intervals come from
+            drawing whole clusters. None: rows are independent.
 
     Returns:
         One row a model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
@@ -87,7 +93,12 @@ def evaluate(
             if not fair.any():
                 continue
             cells = Cells.of(alive[fair], np.asarray(score[fair], dtype=np.float64))
-            shifts = _shifts(cells.on_grid(GRID_STEPS), functions, options)
+            if cluster is None:
+                shifts = _shifts(cells.on_grid(GRID_STEPS), functions, options)
+            else:
+                shifts = _clustered_shifts(
+                    alive[fair], score[fair], cluster[fair], functions, options
+                )
             for name, function in functions.items():
                 figure = value_of(function, cells)
                 bounds = _interval(name, figure, *_quantiles(shifts[name], tail))
@@ -105,8 +116,32 @@ def _shifts(
 ) -> dict[str, Floats]:
     """By metric how far it moves in each resample."""
     generator = np.random.default_rng(options.seed)
+    drawn = metrics.resamples(cells.rows, options.resamples, generator)
+    return _moves(cells, drawn, functions)
+
+
+def _clustered_shifts(
+    alive: Flags,
+    score: Floats,
+    cluster: Clusters,
+    functions: dict[str, metrics.Metric],
+    options: EvaluationOptions,
+) -> dict[str, Floats]:
+    """The same where whole clusters are drawn."""
+    if len(score) > 2 * GRID_STEPS:
+        score = metrics.centres(score, GRID_STEPS)
+    cells, member = Cells.with_members(alive, score)
+    number = np.unique(cluster, return_inverse=True)[1]
+    generator = np.random.default_rng(options.seed)
+    drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
+    return _moves(cells, drawn, functions)
+
+
+def _moves(
+    cells: Cells, drawn: Iterator[Floats], functions: dict[str, metrics.Metric]
+) -> dict[str, Floats]:
     draws: dict[str, list[Floats]] = {name: [] for name in functions}
-    for counts in metrics.resamples(cells.rows, options.resamples, generator):
+    for counts in drawn:
         for name, function in functions.items():
             draws[name].append(function(cells, counts))
     return {

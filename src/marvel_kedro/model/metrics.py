@@ -37,10 +37,18 @@ class Cells:
     @classmethod
     def of(cls, alive: Flags, score: Floats) -> "Cells":
         """Group rows to cells."""
-        pairs, rows = np.unique(
-            np.column_stack([score, alive.astype(np.float64)]), axis=0, return_counts=True
+        return cls.with_members(alive, score)[0]
+
+    @classmethod
+    def with_members(cls, alive: Flags, score: Floats) -> "tuple[Cells, npt.NDArray[np.int64]]":
+        """Group rows to cells, and say which cell each row is in."""
+        pairs, member, rows = np.unique(
+            np.column_stack([score, alive.astype(np.float64)]),
+            axis=0,
+            return_inverse=True,
+            return_counts=True,
         )
-        return cls(pairs[:, 0], pairs[:, 1] > 0, rows.astype(np.int64))
+        return cls(pairs[:, 0], pairs[:, 1] > 0, rows.astype(np.int64)), member.reshape(-1)
 
     def on_grid(self, steps: int) -> "Cells":
         """Group scores to the centres of equal steps from 0 to 1, if that makes the cells fewer.
@@ -50,8 +58,13 @@ class Cells:
         """
         if len(self.rows) <= 2 * steps:
             return self
-        centre = (np.minimum((self.score * steps).astype(int), steps - 1) + 0.5) / steps
+        centre = centres(self.score, steps)
         return Cells.of(np.repeat(self.alive, self.rows), np.repeat(centre, self.rows))
+
+
+def centres(score: Floats, steps: int) -> Floats:
+    """The centre of the step from 0 to 1 that each score is in."""
+    return (np.minimum((score * steps).astype(int), steps - 1) + 0.5) / steps
 
 
 Metric = Callable[[Cells, Floats], Floats]
@@ -82,9 +95,13 @@ def pr_auc(cells: Cells, counts: Floats) -> Floats:
 
 def log_loss(cells: Cells, counts: Floats) -> Floats:
     """Mean negative log likelihood in nats."""
-    likely = np.clip(cells.score, _EPSILON, 1 - _EPSILON)
-    losses = -np.log(np.where(cells.alive, likely, 1 - likely))
-    return _ratio(counts @ losses, counts.sum(axis=1))
+    return _ratio(counts @ losses(cells.alive, cells.score), counts.sum(axis=1))
+
+
+def losses(alive: Flags, score: Floats) -> Floats:
+    """The negative log likelihood of each label, in nats."""
+    likely = np.clip(score, _EPSILON, 1 - _EPSILON)
+    return -np.log(np.where(alive, likely, 1 - likely))
 
 
 def brier(cells: Cells, counts: Floats) -> Floats:
@@ -159,6 +176,34 @@ def resamples(
     for start in range(0, number, at_once):
         size = min(at_once, number - start)
         yield generator.multinomial(total, rows / total, size=size).astype(np.float64)
+
+
+def cluster_resamples(
+    member: npt.NDArray[np.int64],
+    cluster: npt.NDArray[np.int64],
+    number: int,
+    generator: np.random.Generator,
+) -> Iterator[Floats]:
+    """Draw bootstrap resamples of whole clusters of rows, since rows of one depend on each other.
+
+    Args:
+        member: By row its cell, from 0 on without gaps.
+        cluster: By row its cluster, likewise.
+        number: How many resamples.
+        generator: The source of randomness.
+
+    Yields:
+        Counts of shape (some resamples, cells).
+    """
+    clusters = int(cluster.max()) + 1
+    by_cell = np.argsort(member, kind="stable")
+    starts = np.searchsorted(member[by_cell], np.arange(int(member.max()) + 1))
+    at_once = max(1, _DRAWS_AT_ONCE // len(member))
+    even = np.full(clusters, 1 / clusters)
+    for start in range(0, number, at_once):
+        draws = generator.multinomial(clusters, even, size=min(at_once, number - start))
+        rows = draws[:, cluster[by_cell]].astype(np.float64)
+        yield np.add.reduceat(rows, starts, axis=1)
 
 
 def _by_score(cells: Cells, counts: Floats) -> tuple[Floats, Floats]:

@@ -284,7 +284,8 @@ def _single_row(booster: lightgbm.Booster, features: int) -> Callable[[bytes], f
 
     `Booster.predict` takes three times as long, most of it to look at what it was given.
     """
-    library, handle = lightgbm.basic._LIB, ctypes.c_void_p()  # noqa: SLF001 - see above
+    library: Any = lightgbm.basic._LIB  # type: ignore[attr-defined] # noqa: SLF001 - see above
+    handle = ctypes.c_void_p()
     # C_API_PREDICT_NORMAL 0 and C_API_DTYPE_FLOAT32 0, as in LightGBM's c_api.h.
     start = library.LGBM_BoosterPredictForMatSingleRowFastInit(
         booster._handle,  # noqa: SLF001
@@ -362,7 +363,7 @@ class CharacterModel:
             probabilities = [self._single_row(rows)]
         else:
             features = np.frombuffer(rows, dtype=np.float32).reshape(len(records), -1)
-            probabilities = self.booster.predict(features).tolist() if len(records) else []
+            probabilities = np.asarray(self.booster.predict(features)).tolist() if records else []
         threshold = self.threshold
         return [("Alive" if value >= threshold else "Dead", value) for value in probabilities]
 

@@ -1,8 +1,9 @@
 """The endpoint as an ASGI application: `invoke` is the hot path, everything else is in `pages`."""
 
 import asyncio
+import os
+import signal
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ Send = Callable[[Message], Awaitable[None]]
 INLINE_BYTES = 64 * 1024
 INLINE_RECORDS = 32
 """Up to so much is answered at once; more in a thread, so that others need not wait."""
+
+_TICK_SECONDS = 0.2
+_PARENT_SECONDS = 1.0
 
 _JSON = (b"content-type", b"application/json")
 
@@ -65,7 +69,9 @@ class Endpoint:
         self._pages = Pages(description, self._entities, tokens)
         self._telemetry = Telemetry.from_environment(description.endpoint.name)
         self._threads = ThreadPoolExecutor(thread_name_prefix="score")
-        self._busy = 0
+        self._tally = metrics.Tally()
+        self._running: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
         name = description.endpoint.name
         self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
 
@@ -88,79 +94,92 @@ class Endpoint:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        tasks = [asyncio.create_task(self._entities.follow())]
+        tasks = [
+            asyncio.create_task(self._entities.follow()),
+            asyncio.create_task(_each(_TICK_SECONDS, self._tick)),
+            asyncio.create_task(_each(_PARENT_SECONDS, _stop_without, os.getppid())),
+        ]
         if self._spool:
-            tasks.append(asyncio.create_task(self._rotate(self._spool)))
+            tasks.append(asyncio.create_task(_each(self._server.flush_seconds, self._spool.rotate)))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
             task.cancel()
         if self._spool:
             self._spool.rotate()
+        self._tick()
         self._log.flush()
         self._telemetry.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _rotate(self, spool: Spool) -> None:
-        while True:
-            await asyncio.sleep(self._server.flush_seconds)
-            spool.rotate()
+    def _tick(self) -> None:
+        """End what takes too long, and hand on what was counted."""
+        now = time.perf_counter()
+        for task, deadline in self._running.items():
+            if now > deadline and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        metrics.IN_PROGRESS.set(len(self._running))
+        self._tally.hand_on()
 
     async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        call = Invocation(uuid.uuid4().hex, time.time(), started, dict(scope["headers"]))
-        self._busy += 1
-        metrics.IN_PROGRESS.inc()
+        call = Invocation(os.urandom(16).hex(), time.time(), started, dict(scope["headers"]))
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[task] = started + self._limits.seconds
         try:
-            await self._answer(call, scope["method"], receive)
+            await self._answer(call, scope["method"], receive, task)
         except ClientGoneError:
             metrics.GONE.inc()
             return
         finally:
-            self._busy -= 1
-            metrics.IN_PROGRESS.dec()
+            del self._running[task]
+            self._late.discard(task)
         seconds = time.perf_counter() - started
         self._write_down(call, seconds)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
-    async def _answer(self, call: Invocation, method: str, receive: Receive) -> None:
+    async def _answer(
+        self, call: Invocation, method: str, receive: Receive, task: asyncio.Task[Any]
+    ) -> None:
         """Fill in the answer, or why there is none."""
         try:
-            if method != "POST":
-                raise Refusal(
-                    HTTPStatus.METHOD_NOT_ALLOWED,
-                    "BAD_REQUEST",
-                    f"Send POST, not {method}; /docs shows how.",
-                    ((b"allow", b"POST"),),
-                )
-            call.requester = self._tokens.requester(call.headers.get(b"authorization"))
-            if self._busy > self._limits.concurrency:
-                raise self._busy_refusal()
-            async with asyncio.timeout(self._limits.seconds):
-                await self._score(call, receive)
+            self._check(call, method)
+            await self._score(call, receive)
         except Refusal as refusal:
-            self._refuse(call, refusal)
-        except TimeoutError:
-            self._refuse(call, self._late_refusal())
+            _refuse(call, refusal)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            _refuse(call, self._late_refusal())
+        except ClientGoneError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             self._log.line(
                 time=moment(call.time), level="error", request_id=call.id, fault=repr(error)[:1000]
             )
-            self._refuse(
-                call,
-                Refusal(
-                    HTTPStatus.INTERNAL_SERVER_ERROR,
-                    "INTERNAL_ERROR",
-                    f"The server is at fault; its log says more of the request {call.id}.",
-                ),
+            _refuse(call, _own_fault(call))
+
+    def _check(self, call: Invocation, method: str) -> None:
+        """Refuse what needs no look at the body."""
+        if method != "POST":
+            raise Refusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "BAD_REQUEST",
+                f"Send POST, not {method}; /docs shows how.",
+                ((b"allow", b"POST"),),
             )
+        call.requester = self._tokens.requester(call.headers.get(b"authorization"))
+        if len(self._running) > self._limits.concurrency:
+            raise self._busy_refusal()
+        guard.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
-        headers = call.headers
-        guard.check_content_type(headers.get(b"content-type"))
         call.body = await guard.read_body(
-            receive, headers.get(b"content-length"), self._limits.body_bytes
+            receive, call.headers.get(b"content-length"), self._limits.body_bytes
         )
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
@@ -178,7 +197,7 @@ class Endpoint:
         else:
             scored = await self._in_thread(self._complete_and_score, served, request.records)
         call.answer = protocol.answer(scored)
-        metrics.count_records(served.name, served.version, scored)
+        self._tally.records(served.name, served.version, scored)
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         loop = asyncio.get_running_loop()
@@ -193,10 +212,6 @@ class Endpoint:
             raise invalid_value(str(error)) from None
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
-
-    def _refuse(self, call: Invocation, refusal: Refusal) -> None:
-        call.status, call.extra_headers = refusal.status, refusal.headers
-        call.answer = protocol.refuse(refusal.code, refusal.message)
 
     def _busy_refusal(self) -> Refusal:
         return Refusal(
@@ -247,7 +262,7 @@ class Endpoint:
 
     def _report(self, call: Invocation, path: str, seconds: float) -> None:
         entity, version = (call.served.name, call.served.version) if call.served else ("", "")
-        metrics.count(entity, version, call.status, seconds)
+        self._tally.request(entity, version, call.status, seconds)
         answered = Answered(
             path, call.status, call.time, seconds, entity, version, call.records, call.id
         )
@@ -266,3 +281,28 @@ class Endpoint:
             client_request_id=call.client_request_id,
             requester=call.requester,
         )
+
+
+def _refuse(call: Invocation, refusal: Refusal) -> None:
+    call.status, call.extra_headers = refusal.status, refusal.headers
+    call.answer = protocol.refuse(refusal.code, refusal.message)
+
+
+def _own_fault(call: Invocation) -> Refusal:
+    return Refusal(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR",
+        f"The server is at fault; its log says more of the request {call.id}.",
+    )
+
+
+async def _each(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
+    while True:
+        await asyncio.sleep(seconds)
+        function(*arguments)
+
+
+def _stop_without(parent: int) -> None:
+    """End this worker when its parent has gone, which it would outlive with the address taken."""
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

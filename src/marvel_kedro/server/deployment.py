@@ -30,7 +30,7 @@ class Deployed(BaseModel):
 
     def id(self, endpoint: str) -> str:
         """What the inference table calls it: the same wherever the same version is served."""
-        words = "/".join((endpoint, self.name, self.model, self.version))
+        words = f"{endpoint}/{self.name}/{self.model}/{self.version}"
         return uuid.uuid5(uuid.NAMESPACE_URL, words).hex
 
 

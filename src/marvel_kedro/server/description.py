@@ -196,6 +196,12 @@ class ServerOptions(Options):
     spool_bytes: int = Field(default=1024**3, gt=0)
     grace_seconds: float = Field(default=30.0, gt=0)
 
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the server."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 class Description(Options):
     """What a server is started with."""

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from marvel_kedro.server import metrics, served_model
 from marvel_kedro.server.access_log import AccessLog, now
 from marvel_kedro.server.deployment import Deployed, Deployment, stamp
-from marvel_kedro.server.description import Description
+from marvel_kedro.server.description import Description, effective_traffic
 from marvel_kedro.server.refusal import Refusal
 from marvel_kedro.server.routing import Router
 from marvel_kedro.server.served_model import ServedModel
@@ -99,7 +99,7 @@ class Entities:
         self._router = Router(
             self._endpoint.name,
             tuple(served.values()),
-            tuple(deployment.traffic.get(name, 0) for name in served),
+            tuple(effective_traffic(deployment.traffic, list(served)).values()),
         )
 
     async def _load(self, entity: Deployed) -> Served | None:

@@ -4,8 +4,8 @@ Each process counts in files of its own, in the folder PROMETHEUS_MULTIPROC_DIR;
 adds them up. Counts of a worker that died stay.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
+from bisect import bisect_left
+from collections import Counter as Counts
 
 from prometheus_client import (
     CollectorRegistry,
@@ -75,33 +75,51 @@ WORKERS = Gauge("marvel_workers", "Worker processes", multiprocess_mode="mostrec
 RESTARTS = Counter("marvel_worker_restarts", "Worker processes that died and were replaced")
 
 
-@lru_cache(4096)
-def _children(entity: str, version: str, code: int) -> tuple[Counter, Histogram]:
-    return REQUESTS.labels(entity, version, str(code)), SECONDS.labels(entity, version)
+class Tally:
+    """Counts of one worker since they were last handed on.
+
+    What `prometheus_client` takes for one count in a file that processes share is a fifth of what
+    a request takes. So requests are counted here, and handed on some times a second.
+    """
+
+    def __init__(self) -> None:
+        self._requests: list[tuple[str, str, int, float]] = []
+        self._records: dict[tuple[str, str], list[int]] = {}
+
+    def request(self, entity: str, version: str, code: int, seconds: float) -> None:
+        """Count an answered request; `entity` and `version` are empty if nobody was asked."""
+        self._requests.append((entity, version, code, seconds))
+
+    def records(self, entity: str, version: str, scored: list[tuple[str, float]]) -> None:
+        """Count the records of a request by what was predicted."""
+        counts = self._records.setdefault((entity, version), [0, 0])
+        counts[0] += len(scored)
+        for prediction, _ in scored:
+            counts[1] += prediction == "Alive"
+
+    def hand_on(self) -> None:
+        """Let `prometheus_client` have the counts."""
+        requests, self._requests = self._requests, []
+        records, self._records = self._records, {}
+        codes = Counts(request[:3] for request in requests)
+        for (entity, version, code), number in codes.items():
+            REQUESTS.labels(entity, version, str(code)).inc(number)
+        durations: dict[tuple[str, str], list[float]] = {}
+        for entity, version, _, seconds in requests:
+            durations.setdefault((entity, version), []).append(seconds)
+        for labels, values in durations.items():
+            _observe_all(SECONDS.labels(*labels), values)
+        for labels, (total, alive) in records.items():
+            RECORDS.labels(*labels).inc(total)
+            ALIVE.labels(*labels).inc(alive)
 
 
-@lru_cache(256)
-def _records(entity: str, version: str) -> tuple[Counter, Counter]:
-    return RECORDS.labels(entity, version), ALIVE.labels(entity, version)
-
-
-def count(entity: str, version: str, code: int, seconds: float) -> None:
-    """Count an answered request; `entity` and `version` are empty if nobody was asked."""
-    requests, duration = _children(entity, version, code)
-    requests.inc()
-    duration.observe(seconds)
-
-
-def count_records(entity: str, version: str, scored: Iterable[tuple[str, float]]) -> None:
-    """Count the records of a request by what was predicted."""
-    total = alive = 0
-    for prediction, _ in scored:
-        total += 1
-        alive += prediction == "Alive"
-    records, living = _records(entity, version)
-    records.inc(total)
-    if alive:
-        living.inc(alive)
+def _observe_all(histogram: Histogram, seconds: list[float]) -> None:
+    """`observe` for many values at once, which the library has not."""
+    histogram._sum.inc(sum(seconds))  # noqa: SLF001 - see above
+    buckets = Counts(bisect_left(histogram._upper_bounds, value) for value in seconds)  # noqa: SLF001
+    for bucket, number in buckets.items():
+        histogram._buckets[bucket].inc(number)  # noqa: SLF001
 
 
 def page() -> bytes:

@@ -147,28 +147,24 @@ def conform(
     Raises:
         Refusal: 400; the message names the record and the field.
     """
-    known = False
+    if not records:
+        return records
+    if not any(name in schema for record in records for name in record):
+        raise invalid_value(
+            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
+        )
     for row, record in enumerate(records):
         for name, value in record.items():
             kind = schema.get(name)
-            if kind is None:
+            if kind is None or value is None:
                 continue
-            known = True
-            if value is None:
-                continue
-            of = type(value)
-            if kind == "string":
-                if of is not str:
-                    raise _wrong_type(row, name, "text", value)
-            elif of is not float and of is not int:
+            if kind == "string" and type(value) is not str:
+                raise _wrong_type(row, name, "text", value)
+            if kind == "double" and type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
         for name in required:
             if record.get(name) is None:
                 raise invalid_value(f"Record {row} lacks the field {name}, which has to be there.")
-    if records and not known:
-        raise invalid_value(
-            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
-        )
     return records
 
 

@@ -14,7 +14,7 @@ class Router:
     Attributes:
         endpoint: Name of the endpoint.
         entities: Who can answer, in the order of the description.
-        shares: Their shares of the traffic; they need not add up to 100, where somebody is missing.
+        shares: Their percentages, 100 in all; nothing if nobody can answer.
     """
 
     endpoint: str
@@ -30,18 +30,12 @@ class Router:
         Returns:
             An entity; None if nobody can answer.
         """
-        total = sum(self.shares)
-        if not total:
-            return None
-        point = self._point(client_request_id) * total
+        point = self._point(client_request_id) * 100
         for entity, share in zip(self.entities, self.shares, strict=True):
             point -= share
             if point < 0:
                 return entity
-        return next(entity for entity, share in self._last_first() if share)
-
-    def _last_first(self) -> list[tuple[Any, int]]:
-        return list(zip(self.entities, self.shares, strict=True))[::-1]
+        return None
 
     def _point(self, client_request_id: str | None) -> float:
         """From 0 up to 1."""

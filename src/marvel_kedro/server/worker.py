@@ -2,9 +2,9 @@
 
 import os
 import sys
-from asyncio import BaseTransport, TimerHandle
+from asyncio import BaseTransport, TimerHandle, Transport
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,6 +12,27 @@ from marvel_kedro.server.description import Description
 
 HEADER_SECONDS = 10.0
 """How long a client may take to say what it wants."""
+
+
+class _OnePacket:
+    """What uvicorn writes an answer to: head and body go out by one system call instead of two."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep the head, which comes first, until there is a body."""
+        if self._head is None:
+            self._transport.write(data)
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = None
+        else:
+            self._head = data
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
+        return getattr(self._transport, name)
 
 
 class Protocol(HttpToolsProtocol):
@@ -34,6 +55,8 @@ class Protocol(HttpToolsProtocol):
         """From here on the application's own limit holds."""
         self._stop_waiting()
         super().on_headers_complete()
+        if not self.expect_100_continue and self.scope["method"] != "HEAD":
+            self.cycle.transport = cast("Any", _OnePacket(self.transport))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""

@@ -14,13 +14,10 @@ from marvel_kedro.traffic import plan
 from marvel_kedro.traffic.plan import TrafficOptions
 from marvel_kedro.traffic.replay import Sender, Tally, replay_day
 
-_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - not to listen on
-
 
 def local_url(server: ServerOptions, endpoint: EndpointOptions) -> str:
     """Where `kedro serve` answers on this machine."""
-    host = "127.0.0.1" if server.host in _EVERYWHERE else server.host
-    return f"http://{host}:{server.port}/serving-endpoints/{endpoint.name}/invocations"
+    return f"{server.url}/serving-endpoints/{endpoint.name}/invocations"
 
 
 def checked(**options: Any) -> TrafficOptions:  # noqa: ANN401 - checked here

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
+from marvel_kedro import page
 from marvel_kedro.model import evaluation
 from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.pipelines.training import baselines, model_card, plots
@@ -132,12 +133,13 @@ def test_the_page_needs_nothing_else_and_escapes(
     facts: model_card.Facts, measured: pd.DataFrame
 ) -> None:
     figures: dict[str, Any] = {name: Figure((1, 1)) for name in model_card.PLOTS}
-    page = model_card.render_html(model_card.render_markdown(facts, measured), figures)
-    assert page.count("data:image/png;base64,") == len(figures)
-    assert not re.search(r'(src|href)="(?!data:|#|https://)', page)
-    assert "<script" not in page
-    assert "&lt;every&gt;" in page
-    assert "<every>" not in page
+    found = page.render(model_card.render_markdown(facts, measured), figures)
+    assert found.count("data:image/png;base64,") == len(figures)
+    assert not re.search(r'(src|href)="(?!data:|#|https://)', found)
+    assert "<title>Model card: marvel_characters</title>" in found
+    assert "<script" not in found
+    assert "&lt;every&gt;" in found
+    assert "<every>" not in found
 
 
 @pytest.mark.parametrize(

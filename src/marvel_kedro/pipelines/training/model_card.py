@@ -1,18 +1,14 @@
-"""The model card: one content, as Markdown and as a page that needs nothing else."""
+"""The model card in Markdown."""
 
-import base64
-import io
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import jinja2
 import pandas as pd
-from markdown_it import MarkdownIt
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from marvel_kedro import __version__
+from marvel_kedro.page import cell
 from marvel_kedro.pipelines.training.plots import NAMES
 
 METRICS = {
@@ -35,7 +31,7 @@ SOFTWARE = ("lightgbm", "mlflow", "pandas", "numpy")
 
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("marvel_kedro.pipelines.training", "."),
-    autoescape=jinja2.select_autoescape(["html.j2"]),
+    autoescape=False,  # noqa: S701 - Markdown; what makes a page of it escapes
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
@@ -81,28 +77,7 @@ def render_markdown(facts: Facts, evaluation: pd.DataFrame) -> str:
         slices=_slices(evaluation),
         plots=[{"text": text, "file": f"{name}.png"} for name, text in PLOTS.items()],
         threshold=facts.threshold,
-        parameters={name: _cell(value) for name, value in facts.parameters.items()},
-    )
-
-
-def render_html(markdown: str, plots: dict[str, Figure]) -> str:
-    """Turn the card into one page, plots included.
-
-    Args:
-        markdown: What `render_markdown` returns.
-        plots: Figures by the name of their file, without the ending.
-    """
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    for name, figure in plots.items():
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{_png(figure)}"')
-    body = body.replace("<table>", '<div class="wide"><table>').replace(
-        "</table>", "</table></div>"
-    )
-    title = markdown.splitlines()[0].removeprefix("# Model card: ")
-    # With HTML switched off, what markdown-it renders is escaped.
-    return _templates.get_template("model_card.html.j2").render(
-        title=title,
-        body=Markup(body),  # noqa: S704
+        parameters={name: cell(value) for name, value in facts.parameters.items()},
     )
 
 
@@ -128,7 +103,7 @@ def _slices(evaluation: pd.DataFrame) -> list[dict[str, Any]]:
     rows = evaluation[(evaluation["model"] == "candidate") & evaluation["slice_key"].notna()]
     return [
         {
-            "name": _cell(f"{key} = {value}"),
+            "name": cell(f"{key} = {value}"),
             "rows": int(group["rows"].iloc[0]),
             "cells": [_figure(group, "candidate", metric) for metric in SLICE_METRICS],
         }
@@ -141,13 +116,3 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
         name: f"{value:.4f}" if isinstance(value, float) else "–" if value is None else value  # noqa: RUF001
         for name, value in check.items()
     }
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401 - any parameter
-    return str(value).replace("|", r"\|").replace("\n", " ")
-
-
-def _png(figure: Figure) -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return base64.b64encode(image.getvalue()).decode()

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime, Field
 
+from marvel_kedro import page
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import digest, lazily, to_pandas
 from marvel_kedro.model import evaluation, fit, gate
@@ -246,7 +247,7 @@ def write_model_card(
         git_sha=options.origin.get("git_sha"),
     )
     markdown = model_card.render_markdown(facts, evaluation_table)
-    return markdown, model_card.render_html(markdown, figures)
+    return markdown, page.render(markdown, figures)
 
 
 def _is_new_to(champion: RegisteredModel, test: pd.DataFrame) -> "pd.Series[bool]":

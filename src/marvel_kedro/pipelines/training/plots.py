@@ -20,7 +20,7 @@ NAMES = {
     "logistic_regression": "logistic regression",
     "always_alive": "always Alive",
 }
-_INK = "#333333"
+INK = "#333333"
 _Z_95 = 1.96
 _MOST_FEATURES = 20
 
@@ -35,7 +35,7 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
         axes.plot(wrong, right, color=COLOURS[name], label=f"{NAMES[name]}  {area:.3f}", lw=2)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
-    _title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
+    title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
     return figure
 
 
@@ -64,9 +64,9 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
     below.hist(test_scores["candidate"], bins=40, range=(0, 1), color=COLOURS["candidate"])
     below.set(xlabel="Predicted probability of Alive", ylabel="Rows")
     for axes in (above, below):
-        _plain(axes)
+        plain(axes)
     gap = _overall(evaluation, "ece")["candidate"]
-    _title(above, f"Probabilities are off by {100 * gap:.1f} points on average")
+    title(above, f"Probabilities are off by {100 * gap:.1f} points on average")
     return figure
 
 
@@ -82,7 +82,7 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), rows in np.ndenumerate(counts):
         share = shares[row, column]
-        colour = "white" if share > 0.5 else _INK  # noqa: PLR2004 - half of the colour scale
+        colour = "white" if share > 0.5 else INK  # noqa: PLR2004 - half of the colour scale
         text = f"{rows:,}\n{share:.0%}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
     axes.set(xticks=[0, 1], xticklabels=labels, yticks=[0, 1], yticklabels=labels)
@@ -91,7 +91,7 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
     axes.spines[:].set_visible(False)
     rows = max(counts.sum(), 1)
     right, base = np.trace(counts) / rows, counts[0].sum() / rows
-    _title(axes, f"{right:.1%} are right; of “all Alive”, {base:.1%} would be")
+    title(axes, f"{right:.1%} are right; of “all Alive”, {base:.1%} would be")
     return figure
 
 
@@ -105,8 +105,8 @@ def draw_importance(importances: "pd.Series[float]") -> Figure:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set(xlabel="Share of the gain in log loss on the training rows")
     axes.tick_params(axis="y", length=0)
-    _plain(axes)
-    _title(axes, f"“{top.index[-1].replace('_', ' ')}” matters most")
+    plain(axes)
+    title(axes, f"“{top.index[-1].replace('_', ' ')}” matters most")
     return figure
 
 
@@ -114,18 +114,20 @@ def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.0, 5.6), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    _plain(axes)
+    plain(axes)
     return figure, axes
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Take away what is only in the way."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
 
 
-def _title(axes: Axes, finding: str) -> None:
-    axes.set_title(finding, loc="left", color=_INK, fontsize=12, fontweight="bold")
+def title(axes: Axes, finding: str) -> None:
+    """Say above the plot what it shows."""
+    axes.set_title(finding, loc="left", color=INK, fontsize=12, fontweight="bold")
 
 
 def _overall(evaluation: pd.DataFrame, metric: str) -> dict[str, float]:

@@ -1,0 +1,32 @@
+"""Wiring of `ab_test`: the inference table and labels become a reading of the A/B test."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.ab_test import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Make the pipeline `ab_test`."""
+    return Pipeline(
+        [
+            node(
+                nodes.read_requests,
+                ["inference_payload", "params:ab_test"],
+                "ab_log",
+                name="read_requests",
+            ),
+            node(
+                nodes.compare_entities,
+                ["ab_log", "served_entities", "labels", "params:ab_test"],
+                ["ab_reading", "ab_report", "ab_entities"],
+                name="compare_entities",
+            ),
+            node(
+                nodes.write_ab_page,
+                ["ab_reading", "params:ab_test"],
+                "ab_page",
+                name="write_ab_page",
+            ),
+        ],
+        tags="ab_test",
+    )

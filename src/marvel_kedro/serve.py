@@ -1,0 +1,63 @@
+"""`kedro serve`: the endpoint of the parameters as a process on this machine."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+from marvel_kedro import tracking
+from marvel_kedro.configuration import Configuration
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.server.description import Description, ServerOptions
+
+_NEEDED = ("deltalake", "httptools", "orjson", "prometheus_client", "swagger_ui_bundle", "uvicorn")
+_FOLDERS = ("folder", "models", "inference_table", "characters")
+
+
+def start(read: Configuration, project: Path, **said: str | int | None) -> NoReturn:
+    """Become the server.
+
+    Args:
+        read: The configuration.
+        project: What relative paths are relative to.
+        said: Options of the command, by field of `ServerOptions`; None leaves the parameter.
+
+    Raises:
+        ProjectError: The packages of the server are not installed, or its folder cannot be used.
+    """
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise ProjectError(
+            f"The server needs packages that are not installed ({', '.join(missing)}): "
+            "make serve, or pip install 'marvel-kedro[server]'."
+        )
+    path = write_description(read, project, **said)
+    store = tracking.find_store(project)
+    os.environ["MLFLOW_TRACKING_URI"] = store.uri
+    if store.registry:
+        os.environ["MLFLOW_REGISTRY_URI"] = store.registry
+    sys.stdout.flush()
+    # Nothing of Kedro is in the server's memory.
+    os.execv(sys.executable, [sys.executable, "-m", "marvel_kedro.server", str(path)])  # noqa: S606
+
+
+def write_description(read: Configuration, project: Path, **said: str | int | None) -> Path:
+    """Write down what the server is to be, with absolute paths.
+
+    Returns:
+        The file.
+    """
+    given = {name: value for name, value in said.items() if value is not None}
+    server = ServerOptions.model_validate(read.parameters.server.model_dump() | given)
+    paths = {name: (project / getattr(server, name)).resolve() for name in _FOLDERS}
+    server = server.model_copy(update=paths)
+    described = Description(endpoint=read.parameters.endpoint, server=server)
+    path = server.folder / "description.json"
+    try:
+        server.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(described.model_dump_json(indent=1), "utf-8")
+    except OSError as error:
+        raise ProjectError(
+            f"{path}: {error.strerror}. Say a folder that can be written to, as server.folder."
+        ) from error
+    return path

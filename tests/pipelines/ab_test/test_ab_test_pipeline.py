@@ -1,0 +1,77 @@
+"""The pipeline `ab_test`: from the endpoint's tables to a page for people."""
+
+import json
+import re
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from inference import LABELS_SCHEMA, Traffic, make_traffic
+from support import Project
+
+from marvel_kedro.errors import ProjectError
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return make_traffic(champion_noise=1.5, days=12, requests_a_day=250)
+
+
+def test_from_the_tables_of_an_endpoint_to_a_verdict(project: Project, traffic: Traffic) -> None:
+    traffic.write(project.path / "data")
+    outcome = project.cli("--pipelines", "ab_test")
+    assert outcome.status == 0, outcome.output
+    said = re.sub(r"[\s│]+", " ", outcome.output)
+    assert "challenger (version 2) is better than champion (version 1)" in said
+    assert "open the A/B reading data/08_reporting/ab_page.html" in said
+
+    report = project.report("ab_report")
+    assert report["requests"] == traffic.payload.num_rows
+    (comparison,) = report["comparisons"]
+    assert comparison["verdict"] == "challenger is better"
+    assert comparison["log_loss_low"] > 0
+    entities = pd.read_csv(project.path / "data/08_reporting/ab_entities.csv")
+    assert entities["served_entity_name"].tolist() == ["champion", "challenger"]
+    assert entities["requests"].sum() == traffic.payload.num_rows
+    page = (project.path / "data/08_reporting/ab_page.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    experiment = project.client().get_experiment_by_name("marvel_characters")
+    assert experiment
+    (run,) = project.client().search_runs([experiment.experiment_id])
+    artefacts = {file.path for file in project.client().list_artifacts(run.info.run_id)}
+    assert artefacts >= {"ab_report.json", "ab_entities.csv", "ab_page.html"}
+
+
+def test_without_labels_it_reports_without_quality(project: Project, traffic: Traffic) -> None:
+    Traffic(traffic.payload, traffic.served, pa.Table.from_pylist([], LABELS_SCHEMA)).write(
+        project.path / "data"
+    )
+    project.run("ab_test")
+    report = project.report("ab_report")
+    assert report["verdict"].startswith("No labels yet")
+    assert report["entities"][0]["latency_p95_ms"] > 0
+    assert report["entities"][0]["roc_auc"] is None
+    json.dumps(report, allow_nan=False)
+    assert "No labels yet" in (project.path / "data/08_reporting/ab_page.html").read_text()
+
+
+@pytest.mark.parametrize("missing", ["inference_payload", "served_entities", "labels"])
+def test_one_message_says_what_is_missing_and_who_brings_it(
+    project: Project, traffic: Traffic, missing: str
+) -> None:
+    traffic.write(project.path / "data")
+    for path in project.path.glob(f"data/*/{missing}*"):
+        path.rename(project.path / "away")
+    outcome = project.cli("--pipelines", "ab_test")
+    assert outcome.status == 1
+    said = " ".join(outcome.output.split())
+    assert f"{missing} is not there" in said
+    assert "kedro serve" in said or "Bring a table" in said
+
+
+def test_a_table_that_is_no_inference_table(project: Project, traffic: Traffic) -> None:
+    lame = traffic.payload.drop_columns(["response", "status_code"])
+    Traffic(lame, traffic.served, traffic.labels).write(project.path / "data")
+    with pytest.raises(ProjectError, match="lacks status_code, response"):
+        project.run("ab_test")
