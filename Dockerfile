@@ -78,7 +78,8 @@ FROM build-server AS fetch
 ARG FETCHED_AT=once
 RUN --mount=type=secret,id=mlflow,required=true \
     set -a && . /run/secrets/mlflow && set +a && echo "Fetched at: ${FETCHED_AT}" \
-    && MARVEL_FILES=/build/files MARVEL_MODELS=/opt/models marvel-kedro serve --fetch
+    && MARVEL_FILES=/build/files MARVEL_MODELS=/opt/models marvel-kedro serve --fetch \
+    && chmod -R a+rX /opt/models
 
 
 FROM base AS server
