@@ -66,7 +66,8 @@ def process(words: list[str], folder: Path, log: Path, **environment: str) -> It
 
 
 def test_every_query_of_the_dashboards_is_answered(project: Project, tmp_path: Path) -> None:
-    project.run("processing", "training", synthetic={"rows": 1500})
+    trained = project.kedro("run", "--params", "synthetic.rows=1500")
+    assert trained.status == 0, trained.output
     server, prometheus = (f"127.0.0.1:{free_port()}" for _ in range(2))
     folder = tmp_path / "prometheus"
     shutil.copytree(FOLDER / "prometheus", folder)
