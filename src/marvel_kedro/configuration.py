@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from marvel_kedro import parameters
-from marvel_kedro.databricks import job
+from marvel_kedro.packaged import conf_source as packaged_conf
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
     from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
 
     if conf_source is None and find_kedro_project(Path.cwd()) is None:
-        conf_source, env = str(job.conf_source()), env or "base"
+        conf_source, env = str(packaged_conf()), env or "base"
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=conf_source or str(project_path() / settings.CONF_SOURCE),
         env=env,
