@@ -1,18 +1,23 @@
-"""`marvel-kedro` and `python -m marvel_kedro`: Kedro's own main, for the packaged project."""
+"""`marvel-kedro` and `python -m marvel_kedro`: the commands of the packaged project."""
 
+import os
 import sys
-from pathlib import Path
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+from marvel_kedro.packaged import conf_source
 
 
 def main() -> None:
-    """Run a pipeline of the packaged project; the options are those of `kedro run`."""
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    run = find_run_command(package_name)
-    run(standalone_mode=not hasattr(sys, "ps1"))
+    """Run a command of the project, such as `serve`; options alone are those of `kedro run`."""
+    # Kedro sets up logging when it is imported.
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(conf_source() / "logging.yml"))
+    from kedro.framework.project import configure_project  # noqa: PLC0415 - see above
+
+    from marvel_kedro.cli import cli  # noqa: PLC0415 - see above
+
+    configure_project("marvel_kedro")
+    named = sys.argv[1:2] and sys.argv[1] in cli.commands
+    command = cli if named else cli.commands["run"]
+    command(standalone_mode=not hasattr(sys, "ps1"))
 
 
 if __name__ == "__main__":

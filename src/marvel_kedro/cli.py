@@ -258,12 +258,15 @@ _conf_source = click.option("--conf-source", help="Folder or archive of the conf
 @click.option("--host", help="Address to listen on; 0.0.0.0 is everywhere.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 is any that is free.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer.")
-def serve(
+@click.option("--fetch", is_flag=True, help="Fetch the models and end: for images.")
+def serve(  # noqa: PLR0913 - one an option
+    *,
     env: str | None,
     conf_source: str | None,
     host: str | None,
     port: int | None,
     workers: int | None,
+    fetch: bool,
 ) -> None:
     """Serve the model over HTTP, as the sections `endpoint` and `server` of the parameters say.
 
@@ -280,6 +283,7 @@ def serve(
             host=host,
             port=port,
             workers=workers,
+            fetch=fetch,
         )
 
 

@@ -15,12 +15,15 @@ _NEEDED = ("deltalake", "httptools", "orjson", "prometheus_client", "swagger_ui_
 _FOLDERS = ("folder", "models", "inference_table", "characters")
 
 
-def start(read: Configuration, project: Path, **said: str | int | None) -> NoReturn:
+def start(
+    read: Configuration, project: Path, *, fetch: bool = False, **said: str | int | None
+) -> NoReturn:
     """Become the server.
 
     Args:
         read: The configuration.
         project: What relative paths are relative to.
+        fetch: Whether only the models are to be fetched.
         said: Options of the command, by field of `ServerOptions`; None leaves the parameter.
 
     Raises:
@@ -38,7 +41,8 @@ def start(read: Configuration, project: Path, **said: str | int | None) -> NoRet
         os.environ["MLFLOW_REGISTRY_URI"] = store.registry
     sys.stdout.flush()
     # Nothing of Kedro is in the server's memory.
-    os.execv(sys.executable, [sys.executable, "-m", "marvel_kedro.server", str(path)])  # noqa: S606
+    words = [sys.executable, "-m", "marvel_kedro.server", str(path), *["--fetch"] * fetch]
+    os.execv(sys.executable, words)  # noqa: S606
 
 
 def write_description(read: Configuration, project: Path, **said: str | int | None) -> Path:

@@ -8,6 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 from support import ROOT
 
+from marvel_kedro import packaged
 from marvel_kedro.databricks import job, session, tables, task_values
 from marvel_kedro.databricks.tables import Place
 
@@ -43,7 +44,7 @@ def test_no_session_is_started_where_one_is(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_log_that_cannot_be_reconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wheel tasks run in a notebook's kernel, whose output is no file."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    job._log_plainly(job.conf_source())
+    job._log_plainly(packaged.conf_source())
 
 
 def test_the_version_is_the_latest_of_the_history() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import yaml
 
-import marvel_kedro
+from marvel_kedro.packaged import conf_source
 
 # What the configuration reads from the environment, by option.
 VARIABLES = {
@@ -93,13 +93,6 @@ def main(
     else:
         words += ["--pipelines", str(pipeline), "--params", ",".join(params)]
         cli.run.main(words, standalone_mode=False)
-
-
-def conf_source() -> Path:
-    """The configuration that came with the wheel, or that of the checkout."""
-    package = Path(marvel_kedro.__file__).parent
-    packaged = package / "conf"
-    return packaged if packaged.is_dir() else package.parents[1] / "conf"
 
 
 def _log_plainly(conf: Path) -> None:

@@ -1,0 +1,107 @@
+# The project as images: `server` answers requests, `server-baked` does so with the model in it,
+# `job` runs pipelines. docs/containers.md says how to build and run them, and what was verified.
+#
+#   docker build --target server -t marvel-kedro-server .
+#
+# Name the base by its digest where builds have to repeat: --build-arg BASE=python@sha256:...
+ARG BASE=docker.io/library/python:3.12-slim-trixie
+
+FROM ${BASE} AS base
+# LightGBM's threads. Debian's newest fixes are wanted, not a version.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin marvel \
+    && install --directory --owner=marvel --group=marvel --mode=0750 /srv/marvel
+# The root may be read-only: what is written goes to the volume, and what is temporary to /tmp.
+ENV PATH=/opt/marvel/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp \
+    MARVEL_FILES=/srv/marvel
+
+
+# What both need: the environment of the hashed lock; pip stays outside. The secret `pip`, if there
+# is one, is a pip.conf: it says where packages come from.
+FROM base AS build
+WORKDIR /build
+ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv --without-pip /opt/marvel
+COPY requirements/base.txt requirements/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
+      --requirement requirements/base.txt
+
+FROM build AS wheel
+COPY pyproject.toml README.md LICENSE ./
+COPY conf conf
+COPY src src
+RUN hatchling build --target wheel
+
+# Bytecode that is never checked against its source again: nobody could write it later. Kedro's
+# templates are not Python yet.
+FROM build AS build-job
+COPY --from=wheel /build/dist dist
+RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
+
+FROM build AS build-server
+COPY requirements/server.txt requirements/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
+      --requirement requirements/server.txt
+COPY --from=wheel /build/dist dist
+RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
+
+
+FROM base AS job
+LABEL org.opencontainers.image.title="marvel-kedro-job" \
+      org.opencontainers.image.description="Pipelines of marvel_kedro" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-job /opt/marvel /opt/marvel
+USER 10001:10001
+WORKDIR /srv/marvel
+VOLUME /srv/marvel
+# What Python heeds as the first process, and what `kedro run` ends cleanly on.
+STOPSIGNAL SIGINT
+# A later --env wins.
+ENTRYPOINT ["marvel-kedro-job", "--env", "base"]
+CMD ["--pipeline", "__default__"]
+
+
+# The registry's model, fetched while the image is built. The secret `mlflow` is lines like
+# MLFLOW_TRACKING_URI=http://..; another FETCHED_AT has it fetched anew.
+FROM build-server AS fetch
+ARG FETCHED_AT=once
+RUN --mount=type=secret,id=mlflow,required=true \
+    set -a && . /run/secrets/mlflow && set +a && echo "Fetched at: ${FETCHED_AT}" \
+    && MARVEL_FILES=/build/files MARVEL_MODELS=/opt/models marvel-kedro serve --fetch \
+    && chmod -R a+rX /opt/models
+
+
+FROM base AS server
+LABEL org.opencontainers.image.title="marvel-kedro-server" \
+      org.opencontainers.image.description="The endpoint of marvel_kedro over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-server /opt/marvel /opt/marvel
+ENV MARVEL_HOST=0.0.0.0 \
+    MARVEL_PORT=8080
+USER 10001:10001
+WORKDIR /srv/marvel
+VOLUME /srv/marvel
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Ready only with a model; the first one may have to be fetched.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['MARVEL_PORT']), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["marvel-kedro", "serve"]
+
+
+# `models` is what is served, for good: no registry is asked.
+FROM server AS server-baked
+COPY --from=fetch /opt/models /opt/models
+ENV MARVEL_MODELS=/opt/models \
+    MARVEL_ASK_REGISTRY=false

@@ -1,0 +1,133 @@
+"""Rules and dashboards ask for what the server exports, and for nothing else."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+from support import ROOT
+
+from marvel_kedro.server import metrics
+
+FOLDER = ROOT / "observability"
+RULES = sorted(FOLDER.glob("prometheus/rules/*.yml"))
+DASHBOARDS = sorted(FOLDER.glob("grafana/dashboards/*.json"))
+OF_THE_SCRAPE = {"job", "instance"}
+
+
+def exported() -> dict[str, set[str]]:
+    """Labels by name, of everything that a scrape of the server brings."""
+    found = {"up": set[str]()}
+    for metric in vars(metrics).values():
+        if not isinstance(metric, MetricWrapperBase):
+            continue
+        name, labels = metric._name, set(metric._labelnames)
+        match metric:
+            case Counter():
+                found[f"{name}_total"] = labels
+            case Gauge():
+                found[name] = labels
+            case Histogram():
+                found |= {f"{name}_sum": labels, f"{name}_count": labels}
+                found[f"{name}_bucket"] = labels | {"le"}
+    return {name: labels | OF_THE_SCRAPE for name, labels in found.items()}
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
+            yield from group["rules"]
+
+
+def dashboard_queries(path: Path) -> Iterator[str]:
+    for panel in json.loads(path.read_text("utf-8"))["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "1m")
+
+
+def queries() -> list[str]:
+    said = [rule["expr"] for rule in rules()]
+    return said + [query for path in DASHBOARDS for query in dashboard_queries(path)]
+
+
+def parts(expression: Any) -> Iterator[Any]:
+    """The expression and all within it."""
+    found: list[Any] = []
+    promql.walk(expression, found.append)
+    yield from found
+
+
+def selectors(expression: Any) -> Iterator[promql.VectorSelector]:
+    for part in parts(expression):
+        if isinstance(part, promql.VectorSelector):
+            yield part
+
+
+def known() -> dict[str, set[str]]:
+    """What is exported, and what the rules make of it."""
+    names = exported()
+    for rule in rules():
+        if "record" in rule:
+            level = rule["record"].partition(":")[0]
+            names[rule["record"]] = {"served_entity"} if level == "served_entity" else set()
+    return names
+
+
+@pytest.mark.parametrize("query", queries())
+def test_a_query_names_what_is_exported(query: str) -> None:
+    names = known()
+    expression = promql.parse(query)
+    available: set[str] = set()
+    for selector in selectors(expression):
+        labels = names[str(selector.name)]
+        assert {one.name for one in selector.matchers.matchers} <= labels, selector.name
+        available |= labels
+    for part in parts(expression):
+        if isinstance(part, promql.AggregateExpr) and part.modifier:
+            assert set(part.modifier.labels) <= available, query
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    alerts = [rule for rule in rules() if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        assert alert["labels"]["severity"] in ("warning", "critical"), alert["alert"]
+        assert set(alert["annotations"]) == {"summary", "action"}, alert["alert"]
+
+
+def test_labels_in_messages_are_labels_of_the_alert() -> None:
+    names = known()
+    for rule in rules():
+        shown = re.findall(r"\$labels\.(\w+)", json.dumps(rule.get("annotations", {})))
+        available: set[str] = set()
+        for selector in selectors(promql.parse(rule["expr"])):
+            available |= names[str(selector.name)]
+        assert set(shown) <= available, rule
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_whole(path: Path) -> None:
+    said = json.loads(path.read_text("utf-8"))
+    panels = said["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    (source,) = yaml.safe_load(
+        (FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
+    )["datasources"]
+    cells: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+        place = panel["gridPos"]
+        covered = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not covered & cells, panel["title"]
+        assert max(x for x, _ in covered) < 24, panel["title"]
+        cells |= covered
