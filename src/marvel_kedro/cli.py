@@ -115,7 +115,7 @@ def deploy(
     answer, the one that served before is brought back.
     """
     with _told("Interrupted. An update goes on in the workspace; the same command waits for it."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
 
         read = configuration.load(
             env or ("lakehouse" if target == "databricks" else None), conf_source
@@ -132,7 +132,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
     from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - imports the SDK
 
-    asked = read.parameters.endpoint
+    asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
         raise ProjectError(
             f"globals.yml has no {' and no '.join(sorted(missing))} for the endpoint "
@@ -169,11 +169,11 @@ def _check_local(read: "Configuration") -> None:
     from marvel_kedro import local_endpoint  # noqa: PLC0415 - imports MLflow
 
     _use_store()
-    asked = read.parameters.endpoint
+    asked = read.description.endpoint
     click.echo(f"The endpoint '{asked.name}' serves:")
     for line in local_endpoint.check_versions(asked):
         click.echo(f"- {line}")
-    click.echo(local_endpoint.smoke(asked, read.parameters.server))
+    click.echo(local_endpoint.smoke(asked, read.description.server))
 
 
 @cli.command()
@@ -229,7 +229,7 @@ def traffic(  # noqa: PLR0913 - one an option
     MARVEL_TOKEN is the bearer token, if the server wants one.
     """
     with _told("Interrupted."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
         from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
 
         read = configuration.load(env)
@@ -274,7 +274,7 @@ def serve(  # noqa: PLR0913 - one an option
     OTEL_EXPORTER_OTLP_ENDPOINT turns OpenTelemetry on.
     """
     with _told("Interrupted."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
         from marvel_kedro import serve as server  # noqa: PLC0415
 
         server.start(
@@ -305,11 +305,11 @@ class _Traffic:
     """Where a command moves traffic."""
 
     def __init__(self, env: str | None, target: str) -> None:
-        from marvel_kedro import configuration  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
 
         databricks = target == "databricks"
         self.read = configuration.load(env or ("lakehouse" if databricks else None))
-        self.asked = self.read.parameters.endpoint
+        self.asked = self.read.description.endpoint
         self._databricks = databricks
         if not databricks:
             _use_store()
@@ -354,7 +354,7 @@ def show(env: str | None) -> None:
         where = _Traffic(env, "local")
         for line in endpoint.lines(where.asked):
             click.echo(line)
-        for line in endpoint.running(where.read.parameters.server, os.environ.get("MARVEL_TOKEN")):
+        for line in endpoint.running(where.read.description.server, os.environ.get("MARVEL_TOKEN")):
             click.echo(line)
 
 

@@ -1,24 +1,50 @@
 """The configuration of the project, for commands that run no pipeline."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from marvel_kedro import parameters
+from marvel_kedro.options import checked
 from marvel_kedro.packaged import conf_source as packaged_conf
+from marvel_kedro.server.description import Description
+
+if TYPE_CHECKING:
+    from marvel_kedro.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What an environment says.
+    """What an environment says; its parameters are checked when they are asked for.
 
     Attributes:
-        parameters: The parameters, checked.
+        raw: The parameters as they are in the files.
         names: The globals: names that several files share.
     """
 
-    parameters: parameters.Parameters
+    raw: dict[str, Any]
     names: dict[str, Any]
+
+    @cached_property
+    def parameters(self) -> "Parameters":
+        """All parameters, checked.
+
+        Raises:
+            ProjectError: One is not right; it names the key.
+        """
+        from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline: seconds
+
+        return parameters.check(self.raw)
+
+    @cached_property
+    def description(self) -> Description:
+        """The sections `endpoint` and `server` alone, checked.
+
+        Raises:
+            ProjectError: A parameter is not right; it names the key.
+        """
+        sections = {name: self.raw.get(name) for name in Description.model_fields}
+        return checked(Description, sections, "Mend them in conf/*/serving/parameters.yml.")
 
 
 def project_path() -> Path:
@@ -35,9 +61,6 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
         env: The environment; Kedro's default if it is not given.
         conf_source: Folder or archive of the configuration; else `conf` of the project, or, where
             there is none, what came with the wheel, whose one environment for files is `base`.
-
-    Raises:
-        ProjectError: A parameter is not right; it names the key.
     """
     from kedro.framework.project import settings  # noqa: PLC0415 - known once configured
     from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
@@ -49,4 +72,4 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
         env=env,
         **settings.CONFIG_LOADER_ARGS,
     )
-    return Configuration(parameters.check(loader["parameters"]), dict(loader["globals"]))
+    return Configuration(dict(loader["parameters"]), dict(loader["globals"]))

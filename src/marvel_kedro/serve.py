@@ -52,10 +52,10 @@ def write_description(read: Configuration, project: Path, **said: str | int | No
         The file.
     """
     given = {name: value for name, value in said.items() if value is not None}
-    server = ServerOptions.model_validate(read.parameters.server.model_dump() | given)
+    server = ServerOptions.model_validate(read.description.server.model_dump() | given)
     paths = {name: (project / getattr(server, name)).resolve() for name in _FOLDERS}
     server = server.model_copy(update=paths)
-    described = Description(endpoint=read.parameters.endpoint, server=server)
+    described = Description(endpoint=read.description.endpoint, server=server)
     path = server.folder / "description.json"
     try:
         server.folder.mkdir(parents=True, exist_ok=True)

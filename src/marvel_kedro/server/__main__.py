@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import orjson
 import yaml
-from pydantic import ValidationError
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.options import checked
 from marvel_kedro.server import metric_files, state
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.guard import Tokens
@@ -39,14 +39,10 @@ def read_description(path: Path) -> Description:
         ProjectError: It cannot be read, or a key is wrong.
     """
     try:
-        return Description.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        read = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProjectError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        faults = "\n".join(
-            f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ProjectError(f"{path} is no description of an endpoint:\n{faults}") from error
+    return checked(Description, read, f"Mend them in {path}.")
 
 
 @click.command(context_settings={"max_content_width": 100})
