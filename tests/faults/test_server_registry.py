@@ -27,7 +27,7 @@ from marvel_kedro.server.registry import traffic_tag
 pytestmark = pytest.mark.fault
 
 POLL = 0.5  # seconds, see describe
-MOVE = 5.0  # what a new version may take, on a machine that does much else
+MOVE = 15.0  # what a new version may take, on a machine that does much else
 
 
 @contextmanager
@@ -194,11 +194,14 @@ def test_aliases_and_traffic_that_move_under_load(
             # An alias moves.
             moved = time.time()
             store.point("champion", "2")
-            time.sleep(POLL + MOVE)
-            late = [answer for answer in load.answers if answer.time > moved + POLL + MOVE - 1]
-            other = late[0].body
-            assert {answer.body for answer in late} == {other}
-            assert first != other
+            until(lambda: load.answers[-1].body != first, POLL + MOVE, every=0.02)
+            print(f"the new version answered after {time.time() - moved:.1f} s")
+            time.sleep(1.5)  # for the other worker
+            before = len(load.answers)
+            time.sleep(0.5)
+            late = {answer.body for answer in load.answers[before:]}
+            assert len(late) == 1
+            assert first not in late
             # The challenger gets a share.
             store.point("challenger", "1")
             until(lambda: server.serves() == {"champion": "2", "challenger": "1"}, 20)
