@@ -4,12 +4,14 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from server.running import (
     Load,
+    Server,
     Store,
     describe,
     ready,
@@ -21,17 +23,29 @@ from server.running import (
 pytestmark = pytest.mark.fault
 
 
+def has_more_than(load: Load, answers: int) -> bool:
+    return len(load.answers) > answers
+
+
+def has_lost(server: Server, worker: int) -> bool:
+    return worker not in server.workers
+
+
+def listens(server: Server) -> bool:
+    return " at http://" in server.said
+
+
 def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=0.2))
     with running(description, store.uri) as server:
         with Load(server) as load:
             for number in range(2):
                 before = len(load.answers)
-                until(lambda before=before: len(load.answers) > before + 100)
+                until(partial(has_more_than, load, before + 100))
                 time.sleep(0.3)
                 killed = server.workers[number]
                 os.kill(killed, signal.SIGKILL)
-                until(lambda killed=killed: killed not in server.workers, 10)
+                until(partial(has_lost, server, killed), 10)
                 until(lambda: len(server.workers) == 2, 10)
         assert {answer.status for answer in load.answers} == {200}
         assert len(load.failures) <= 8  # requests that a killed worker had begun: one a connection
@@ -110,7 +124,7 @@ def test_a_stop_while_it_starts(tmp_path: Path, store: Store) -> None:
     """MLflow is being imported in a thread then."""
     for after in (0.0, 0.5, 1.5):
         server = start(store.fetch(describe(tmp_path)), store.uri)
-        until(lambda server=server: " at http://" in server.said, every=0.01)
+        until(partial(listens, server), every=0.01)
         time.sleep(after)
         began = time.monotonic()
         status = server.stop(seconds=10)

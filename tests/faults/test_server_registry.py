@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import mlflow
 import pytest
 import requests
 import yaml
-from server.running import MODEL, Load, Store, describe, running, until
+from server.running import MODEL, Load, Server, Store, describe, running, until
 from support import clean_environment
 
 from marvel_kedro import endpoint
@@ -26,7 +27,7 @@ from marvel_kedro.server.registry import traffic_tag
 pytestmark = pytest.mark.fault
 
 POLL = 0.5  # seconds, see describe
-MOVE = 5.0  # what a new version may take, on a machine that does much else
+MOVE = 15.0  # what a new version may take, on a machine that does much else
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def registry_at(port: int, store: Store, folder: Path) -> Iterator[None]:
     with (folder / "mlflow.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-             "--backend-store-uri", store.uri, "--default-artifact-root", str(folder / "mlartifacts")],
+             "--backend-store-uri", store.uri,
+             "--default-artifact-root", str(folder / "mlartifacts")],
             stdout=log, stderr=log, env=clean_environment(), start_new_session=True,
         )  # fmt: skip
         try:
@@ -118,6 +120,10 @@ def without_signature(files: Path) -> None:
     (files / "MLmodel").write_text(yaml.safe_dump(described))
 
 
+def says(server: Server, fault: str) -> bool:
+    return fault in server.version()["faults"]
+
+
 def test_a_broken_version(tmp_path: Path, store: Store) -> None:
     broken = {
         store.add_version(cut("booster.txt")): "not those that were registered",
@@ -130,7 +136,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
     with running(description, store.uri) as server:
         for version, why in broken.items():
             store.point("champion", version)
-            until(lambda version=version: f"version {version}" in server.version()["faults"], 20)
+            until(partial(says, server, f"version {version}"), 20)
             said = server.version()["faults"]
             assert why in said
             assert "Version 1 goes on" in said
@@ -188,11 +194,14 @@ def test_aliases_and_traffic_that_move_under_load(
             # An alias moves.
             moved = time.time()
             store.point("champion", "2")
-            time.sleep(POLL + MOVE)
-            late = [answer for answer in load.answers if answer.time > moved + POLL + MOVE - 1]
-            other = late[0].body
-            assert {answer.body for answer in late} == {other}
-            assert first != other
+            until(lambda: load.answers[-1].body != first, POLL + MOVE, every=0.02)
+            print(f"the new version answered after {time.time() - moved:.1f} s")
+            time.sleep(1.5)  # for the other worker
+            before = len(load.answers)
+            time.sleep(0.5)
+            late = {answer.body for answer in load.answers[before:]}
+            assert len(late) == 1
+            assert first not in late
             # The challenger gets a share.
             store.point("challenger", "1")
             until(lambda: server.serves() == {"champion": "2", "challenger": "1"}, 20)
