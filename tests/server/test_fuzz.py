@@ -1,10 +1,12 @@
 """Whatever comes over a socket: no status of 500, no hang, and memory that does not grow."""
 
 import asyncio
+import itertools
 import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -32,7 +34,7 @@ def port(open_to_all: Server) -> int:
 
 
 @pytest.fixture(scope="module")
-def open_to_all(registered: Store, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # noqa: ANN201
+def open_to_all(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that asks for no token, and dead workers fail the tests."""
     description = describe(tmp_path_factory.mktemp("open"))
     with running(description, registered.uri) as server:
@@ -68,6 +70,7 @@ def test_any_bytes_at_all(port: int, sent: bytes) -> None:
     assert all(status < 500 for status in statuses(exchange(port, sent)))
 
 
+CHUNK = b"5\r\nhello\r\n0\r\n\r\n"
 TOKEN = st.text("!#$%&'*+-.^_`|~abcXYZ019", min_size=1, max_size=12).map(str.encode)
 LINES = st.builds(
     lambda method, path, version: b" ".join([method, path, version]),
@@ -101,9 +104,9 @@ def test_any_line_and_headers(port: int, line: bytes, headers: list[bytes], body
 
 @KEPT
 @given(st.lists(st.integers(1, len(VALID)), max_size=6), st.booleans())
-def test_a_body_in_chunks(port: int, cuts: list[int], *, whole: bool) -> None:
+def test_a_body_in_chunks(port: int, cuts: list[int], whole: bool) -> None:
     edges = sorted({0, len(VALID), *cuts})
-    parts = [VALID[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [VALID[a:b] for a, b in itertools.pairwise(edges)]
     body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
     body += b"0\r\n\r\n" if whole else b""
     answer = exchange(
@@ -179,13 +182,13 @@ def memory(server: Server) -> float:
 
 @pytest.mark.fault
 def test_memory_does_not_grow(registered: Store, tmp_path: Path) -> None:
-    """40,000 after what fills the memories of the features; 200,000 were run by hand."""
+    """After what fills the memories of the features."""
     with running(describe(tmp_path), registered.uri) as server:
-        counts = asyncio.run(ask_many(server.port, 40_000, 1))
+        counts = asyncio.run(ask_many(server.port, 20_000, 1))
         before = memory(server)
-        counts += asyncio.run(ask_many(server.port, 40_000, 2))
+        counts += asyncio.run(ask_many(server.port, 20_000, 2))
         grown = memory(server) - before
-    assert counts.total() == 80_000
+    assert counts.total() == 40_000
     assert set(counts) == {200, 400, 404}
-    assert min(counts.values()) > 1000
+    assert min(counts.values()) > 500
     assert grown < 4, f"{before:.1f} MiB, and {grown:.1f} more"
