@@ -76,8 +76,8 @@ LINES = st.builds(
     lambda method, path, version: b" ".join([method, path, version]),
     st.sampled_from([b"POST", b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"post"]),
     st.sampled_from(
-        [b"/invocations", b"/", b"/docs", b"/ping", b"/%00", b"/invocations?a=b", b"*", b"//", b"/%ff",
-         b"http://here/invocations", b"/docs/%2e%2e/%2e%2e/etc/passwd", b"/metrics", b"/version"]
+        [b"/invocations", b"/", b"/docs", b"/ping", b"/%00", b"/invocations?a=b", b"*",
+         b"//", b"/%ff", b"http://here/invocations", b"/docs/%2e%2e/%2e%2e/etc/passwd", b"/metrics", b"/version"]
     ),
     st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b""]),
 )  # fmt: skip
@@ -90,13 +90,11 @@ HEADERS = st.sampled_from(
      b"Upgrade: h2c", b"traceparent: 00-x", b"Authorization: Bearer \xff", b"Authorization:",
      b"x-simulated-time: now", b"Host: a", b"X-Long: " + b"x" * 8000]
 ) | st.builds(lambda name, value: name + b": " + value, TOKEN,
-              st.binary(max_size=30).map(lambda v: v.replace(b"\r", b"").replace(b"\n", b"")))  # fmt: skip
+              st.binary(max_size=30).map(lambda v: v.translate(None, b"\r\n")))  # fmt: skip
 
 
 @KEPT
-@given(
-    LINES, st.lists(HEADERS, max_size=5), st.sampled_from([VALID, b"", b"5\r\nhello\r\n0\r\n\r\n"])
-)
+@given(LINES, st.lists(HEADERS, max_size=5), st.sampled_from([VALID, b"", CHUNK]))
 def test_any_line_and_headers(port: int, line: bytes, headers: list[bytes], body: bytes) -> None:
     answer = exchange(port, request(body, *headers, line=line))
     assert all(status < 500 for status in statuses(answer))
