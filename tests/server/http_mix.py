@@ -51,8 +51,10 @@ def mixed(source: random.Random) -> bytes:
     return request(sent, JSON)
 
 
-def exchange(port: int, sent: bytes, seconds: float = 10) -> bytes:
-    """Send bytes, say that there is no more, and take what comes until the server closes.
+def exchange(port: int, sent: bytes, seconds: float = 10, *, ends: bool = False) -> bytes:
+    """Send bytes, and take what comes until the server closes.
+
+    `ends` says that there is no more, upon which the server may close before it has answered.
 
     Raises:
         TimeoutError: It neither answers nor closes.
@@ -60,7 +62,8 @@ def exchange(port: int, sent: bytes, seconds: float = 10) -> bytes:
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
         try:
             connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it has said no already
         parts = []

@@ -1,4 +1,4 @@
-"""The endpoint in this process, asked as uvicorn would ask it: without sockets, and with a model."""
+"""The endpoint in this process, asked as uvicorn would ask it, without sockets."""
 
 import asyncio
 import json
@@ -147,7 +147,7 @@ async def _living(endpoint: Endpoint, *, with_model: bool) -> AsyncIterator[None
     await to_do.put({"type": "lifespan.startup"})
     assert (await done.get())["type"] == "lifespan.startup.complete"
     async with asyncio.timeout(_SECONDS):
-        while with_model and not endpoint._entities.ready:
+        while with_model and not endpoint._entities.ready:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     yield
     await to_do.put({"type": "lifespan.shutdown"})

@@ -103,14 +103,14 @@ def test_curl_waits_for_100_continue(served: Server, token: str, expected: Any) 
 @pytest.mark.usefixtures("at_our_server")
 @pytest.mark.parametrize("form", FORMS)
 def test_mlflow_deployments(expected: Any, form: str) -> None:
-    client: Any = get_deploy_client("databricks")
+    client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
     answer = client.predict(endpoint=ENDPOINT, inputs={form: FORMS[form]})
     assert answer["predictions"] == expected
 
 
 @pytest.mark.usefixtures("at_our_server")
 def test_mlflow_deployments_says_what_is_wrong() -> None:
-    client: Any = get_deploy_client("databricks")
+    client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
     for endpoint, body, said in (
         ("other", {"inputs": [EXAMPLE]}, "there is no such endpoint"),
         (ENDPOINT, {"inputs": [{"name": 1}]}, "has to be text or null"),

@@ -57,9 +57,9 @@ def test_counts_are_exact_whoever_is_asked(registered: Store, tmp_path: Path) ->
                 wanted[counted]
             )
         for entity in ("champion", "challenger"):
-            labels = _key({"served_entity": entity, "model_version": versions[entity]})
-            wanted["marvel_records_total", labels] = records[entity]
-            wanted["marvel_predicted_alive_total", labels] = alive[entity]
+            key = _key({"served_entity": entity, "model_version": versions[entity]})
+            wanted["marvel_records_total", key] = records[entity]
+            wanted["marvel_predicted_alive_total", key] = alive[entity]
             wanted["marvel_traffic_percent", _key({"served_entity": entity})] = (
                 description.endpoint.traffic[entity]
             )

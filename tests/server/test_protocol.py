@@ -21,8 +21,8 @@ from marvel_kedro.server import protocol
 from marvel_kedro.server.protocol import FORMS, Kind
 from marvel_kedro.server.refusal import Refusal
 
-SCHEMA: dict[str, Kind] = {name: "string" for name in TEXT_COLUMNS}
-SCHEMA |= {name: "double" for name in NUMBER_COLUMNS}
+SCHEMA: dict[str, Kind] = dict.fromkeys(TEXT_COLUMNS, "string")
+SCHEMA |= dict.fromkeys(NUMBER_COLUMNS, "double")
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
 NAMES = st.sampled_from([*SCHEMA, "page_id", "shoe"]) | ANY_TEXT
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
@@ -42,7 +42,7 @@ ALMOST = st.dictionaries(
 )
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.none() | st.floats() | st.integers(-(10**20), 10**20) | st.floats(0.1, 999).map(str)
-GOOD = {name: TEXTS for name in TEXT_COLUMNS} | dict.fromkeys(NUMBER_COLUMNS, NUMBERS)
+GOOD = dict.fromkeys(TEXT_COLUMNS, TEXTS) | dict.fromkeys(NUMBER_COLUMNS, NUMBERS)
 
 
 def forms_of(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
         request = protocol.read(json.dumps(value).encode())
         protocol.conform(request.records, SCHEMA)
     except Refusal as refusal:
-        assert refusal.status == 400
-        assert json.loads(protocol.refuse(refusal.code, refusal.message))["message"]
+        assert refusal.status == 400  # noqa: PT017
+        assert json.loads(protocol.refuse(refusal.code, refusal.message))["message"]  # noqa: PT017
     else:
         assert all(type(record) is dict for record in request.records)
 
@@ -88,7 +88,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
         assert isinstance(protocol.read(body).records, list)
     except Refusal as refusal:
-        assert (refusal.status, refusal.code) == (400, "BAD_REQUEST")
+        assert (refusal.status, refusal.code) == (400, "BAD_REQUEST")  # noqa: PT017
 
 
 @given(same_fields())
@@ -114,7 +114,7 @@ def test_what_conforms_has_the_types_of_the_schema(records: list[dict[str, Any]]
     try:
         found = protocol.conform(records, SCHEMA)
     except Refusal as refusal:
-        assert refusal.code == "INVALID_PARAMETER_VALUE"
+        assert refusal.code == "INVALID_PARAMETER_VALUE"  # noqa: PT017
         return
     for was, record in zip(before, found, strict=True):
         assert list(record) == list(was)
@@ -137,7 +137,7 @@ def test_the_answer_has_every_bit(scored: list[tuple[str, float]]) -> None:
 
 
 def test_a_required_field_has_to_be_there() -> None:
-    records = [{"name": "A", "height": 1.0}, {"name": "B", "height": None}]
+    records: list[dict[str, Any]] = [{"name": "A", "height": 1.0}, {"name": "B", "height": None}]
     with pytest.raises(Refusal, match="Record 1 lacks the field height"):
         protocol.conform(records, SCHEMA, ["height"])
     assert protocol.conform(records[:1], SCHEMA, ["height"]) == records[:1]
@@ -163,10 +163,10 @@ class Reference:
     def score(self, body: Any) -> list[tuple[str, float]] | None:
         """What it answers; None if it refuses."""
         try:
-            answer = scoring_server.invocations(
-                json.dumps(body), "application/json", self._model, self._schema
-            )
-        except MlflowException as error:
+            invocations: Any = scoring_server.invocations
+            answer = invocations(json.dumps(body), "application/json", self._model, self._schema)
+        except MlflowException as raised:
+            error: Any = raised
             assert error.get_http_status_code() == 400
             return None
         return predictions(json.loads(answer.response))

@@ -41,7 +41,7 @@ def test_shares_are_those_of_the_traffic(parts: list[int], seed: int) -> None:
         assert all(counts[name] == 0 for name, part in zip(NAMES, parts, strict=True) if not part)
         some = [(counts[name], 20 * part) for name, part in zip(NAMES, parts, strict=True) if part]
         if len(some) > 1:
-            # One time in 10**9 it would say so of a fair one; a share that is wrong by 5 points is seen.
+            # One fair router in 10**9 fails; one that is wrong by 5 points is seen, see below.
             assert chisquare(*zip(*some, strict=True)).pvalue > 1e-9
 
 

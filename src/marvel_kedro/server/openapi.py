@@ -100,6 +100,7 @@ def _page(
     content = {kind: {"schema": {"type": "string" if kind == "text/plain" else "object"}}}
     return {
         "summary": summary,
+        "tags": ["Server"],
         "operationId": name,
         "responses": {status: {"description": summary, "content": content} for status in statuses},
     }
@@ -121,6 +122,7 @@ def _invocation(*, with_tokens: bool) -> dict[str, Any]:
     }
     return {
         "summary": "Score records",
+        "tags": ["Invocations"],
         "description": _FORM_TEXT,
         "requestBody": {
             "required": True,
@@ -169,6 +171,8 @@ def _body(fields: list[str]) -> dict[str, Any]:
         "type": "object",
         "properties": forms | others,
         "oneOf": [{"required": [form]} for form in forms],
+        # Swagger UI makes a body of its own, with all four forms, where the schema has no example.
+        "example": {"dataframe_records": [EXAMPLE]},
     }
 
 
