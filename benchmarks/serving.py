@@ -68,7 +68,8 @@ class Server:
         command: How it is started.
         port: Where it answers.
         environment: Variables beyond this process's.
-        ready: Seconds until it first answered.
+        first: Seconds until it answered when it was started for the first time.
+        ready: And when it was started again.
         megabytes: What the process that answers has resident.
         found: By kind of request, the figures of each round.
     """
@@ -77,6 +78,7 @@ class Server:
     command: list[str]
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    first: float = 0.0
     ready: float = 0.0
     megabytes: float = 0.0
     found: dict[str, list[dict[str, float]]] = field(default_factory=dict)
@@ -109,6 +111,8 @@ def main() -> None:
         servers = peers(folder, model, options.mlserver or make_mlserver())
         with ExitStack() as running:
             for server in servers:
+                with started(server, folder, records[0]):
+                    server.first = server.ready
                 running.enter_context(started(server, folder, records[0]))
             for _ in range(options.rounds):
                 for server in servers:
@@ -306,13 +310,17 @@ def _milliseconds(percentile: str, text: str) -> float:
 def report(servers: list[Server], connections: int) -> None:
     """Print the medians, and the aims."""
     print(f"\n{connections} connections, one process each; medians of the rounds")
-    print(f"  {'':22} {'ready':>7} {'memory':>8} {'single':>10} {'p50':>9} {'p99':>9}", end="")
+    print(
+        f"  {'':22} {'first':>7} {'again':>7} {'memory':>8} {'single':>10} {'p50':>9} {'p99':>9}",
+        end="",
+    )
     print(f" {f'batches of {BATCH}':>16} {'p99':>9}")
     for server in servers:
         single, many = _median(server, "single"), _median(server, "batch")
         print(
-            f"  {server.name:22} {server.ready:5.1f} s {server.megabytes:5.0f} MB "
-            f"{single['rate']:8,.0f}/s {single['p50']:6.2f} ms {single['p99']:6.2f} ms "
+            f"  {server.name:22} {server.first:5.1f} s {server.ready:5.1f} s "
+            f"{server.megabytes:5.0f} MB {single['rate']:8,.0f}/s {single['p50']:6.2f} ms "
+            f"{single['p99']:6.2f} ms "
             f"{many['rate']:14,.1f}/s {many['p99']:6.0f} ms"
         )
     by = {server.name: server for server in servers}
@@ -325,7 +333,8 @@ def report(servers: list[Server], connections: int) -> None:
         ("p99 by MLflow's", ours["p99"] / one[MLFLOW]["p99"], "<=", 0.1),
         ("of the bare application's throughput", ours["rate"] / one[BARE]["rate"], ">=", 0.8),
         ("batches, times MLflow's throughput", batches[OURS] / batches[MLFLOW], ">=", 3),
-        ("ready, seconds", by[OURS].ready, "<=", 3),
+        ("ready when started for the first time, seconds", by[OURS].first, "<=", 3),
+        ("ready when started again, seconds", by[OURS].ready, "<=", 3),
         ("megabytes a worker", by[OURS].megabytes, "<=", 350),
     ]
     print()
