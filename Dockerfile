@@ -4,7 +4,7 @@
 #   docker build --target server -t marvel-kedro-server .
 #
 # Name the base by its digest where builds have to repeat: --build-arg BASE=python@sha256:...
-ARG BASE=docker.io/library/python:3.12-slim-trixie
+ARG BASE=python:3.12-slim-trixie
 
 FROM ${BASE} AS base
 # LightGBM's threads. Debian's newest fixes are wanted, not a version.
