@@ -14,6 +14,7 @@ from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.package import log_candidate
 from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.registry import LoggedModel
+from marvel_kedro.server.description import traffic_tag
 from marvel_kedro.split import SplitOptions
 
 NAME = "characters"
@@ -59,6 +60,18 @@ def test_a_promotion_ends_the_challenge(logged: LoggedModel) -> None:
     assert aliases() == {"champion": "1", "challenger": "2"}
     registry.move_alias(NAME, "champion", "3")
     assert aliases() == {"champion": "3"}
+
+
+def test_a_promotion_ends_a_shift_of_traffic(logged: LoggedModel) -> None:
+    """Else whoever is the next challenger would have the traffic of the one before."""
+    registry.move_alias(NAME, "champion", register(logged))
+    client = MlflowClient()
+    client.set_registered_model_tag(NAME, traffic_tag("one"), '{"champion": 0, "challenger": 100}')
+    client.set_registered_model_tag(NAME, "endpoint", "kept")
+    registry.move_alias(NAME, "champion", "1")
+    assert traffic_tag("one") in client.get_registered_model(NAME).tags
+    registry.move_alias(NAME, "challenger", "1")
+    assert client.get_registered_model(NAME).tags == {"endpoint": "kept"}
 
 
 def test_no_model_and_no_alias_are_none(logged: LoggedModel) -> None:

@@ -13,8 +13,13 @@ from mlflow.exceptions import MlflowException
 
 from marvel_kedro import registry
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.server.description import EndpointOptions, ServerOptions, effective_traffic
-from marvel_kedro.server.registry import read_traffic, traffic_tag
+from marvel_kedro.server.description import (
+    EndpointOptions,
+    ServerOptions,
+    effective_traffic,
+    traffic_tag,
+)
+from marvel_kedro.server.registry import read_traffic
 
 _SECONDS = 5.0
 

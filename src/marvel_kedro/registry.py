@@ -17,7 +17,7 @@ from marvel_kedro import remote
 from marvel_kedro.errors import ProjectError, without_password
 from marvel_kedro.model.gate import Source
 from marvel_kedro.model.package import conform
-from marvel_kedro.server.description import EndpointOptions
+from marvel_kedro.server.description import EndpointOptions, is_traffic_tag
 from marvel_kedro.split import SplitOptions
 
 NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
@@ -189,10 +189,18 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
 
 
 def move_alias(name: str, alias: str, version: str) -> None:
-    """Point an alias at a version; a new champion has no challenger yet."""
+    """Point an alias at a version.
+
+    A new champion has no challenger yet, and shares of the traffic that were moved for another
+    champion or challenger hold no longer: those of the description do.
+    """
     client = MlflowClient()
+    model = client.get_registered_model(name)
+    if str(model.aliases.get(alias)) != version:
+        for tag in filter(is_traffic_tag, model.tags):
+            client.delete_registered_model_tag(name, tag)
     client.set_registered_model_alias(name, alias, version)
-    if alias == "champion" and "challenger" in client.get_registered_model(name).aliases:
+    if alias == "champion" and "challenger" in model.aliases:
         client.delete_registered_model_alias(name, "challenger")
 
 

@@ -22,7 +22,7 @@ from support import clean_environment
 
 from marvel_kedro import endpoint
 from marvel_kedro.server import served_model
-from marvel_kedro.server.registry import traffic_tag
+from marvel_kedro.server.description import traffic_tag
 
 pytestmark = pytest.mark.fault
 

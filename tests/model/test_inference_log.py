@@ -140,6 +140,14 @@ def test_a_request_counts_once_and_the_order_of_rows_does_not_matter() -> None:
     assert used | refused == set(payload["databricks_request_id"])
 
 
+def test_a_deployments_own_request_does_not_count() -> None:
+    payload = make_traffic(days=1, requests_a_day=20).payload.to_pandas()
+    payload.loc[payload.index[:3], "client_request_id"] = inference_log.SMOKE_REQUEST
+    payload.loc[payload.index[3], "client_request_id"] = None
+    ids = set(inference_log.read(payload).requests["databricks_request_id"])
+    assert ids == set(payload["databricks_request_id"][3:])
+
+
 def test_an_empty_table_has_the_same_columns() -> None:
     empty = inference_log.read(PAYLOAD_SCHEMA.empty_table().to_pandas())
     assert tuple(empty.records.columns) == inference_log.RECORD_COLUMNS

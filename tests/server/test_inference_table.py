@@ -137,6 +137,9 @@ def test_a_request_belongs_to_its_day(server: Server) -> None:
 def test_what_waits_is_told_by_its_age(server: Server) -> None:
     assert server.writer.lag_seconds == 0
     server.answer("old", request_time=(time.time_ns() // 1000) - 100 * 10**6)
+    assert 0 < server.writer.lag_seconds < 10  # whatever time a client says, in a simulation
+    (file,) = server.spool_folder.glob("*.closed")
+    file.rename(file.with_name(f"{time.time_ns() - 100 * 10**9}-1.closed"))
     assert 100 <= server.writer.lag_seconds < 110
     server.flush()
     assert server.writer.lag_seconds == 0
@@ -350,6 +353,22 @@ def test_workers_killed_under_load(tmp_path: Path) -> None:
     check_exactly_once(server.table, answered_in(logs), workers=8)
     assert not list(server.spool_folder.glob("batch-*"))
     assert not list(server.spool_folder.glob("*.open"))
+
+
+def test_a_flush_ends_while_more_is_written(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load there is always one more file; joining files and the rest must get their turn."""
+    server.answer("first")
+    move = server.writer._move
+
+    def move_and_answer(batch: Path) -> None:
+        move(batch)
+        server.answer(f"after {batch.name}")
+
+    monkeypatch.setattr(server.writer, "_move", move_and_answer)
+    assert server.flush() == 1
+    assert server.flush() == 1
 
 
 @pytest.mark.parametrize("point", ["gathered", "written", "deleting"])

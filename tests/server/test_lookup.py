@@ -146,3 +146,20 @@ def test_threads_share_it_while_files_change(path: Path, characters: pd.DataFram
         for _ in range(3):
             publish(path, characters)
         assert all(answer.result() == wanted for answer in answers)
+
+
+def test_threads_do_not_get_each_others_rows(path: Path, characters: pd.DataFrame) -> None:
+    """Python 3.12 gives all threads one statement, which another one may reset in between."""
+    found = Lookup(path)
+    pages = list(characters["page_id"][:400])
+    wanted = [expected(characters, row) for row in range(400)]
+
+    def one_by_one() -> bool:
+        return all(
+            found.complete([{"page_id": page}]) == [one]
+            for page, one in zip(pages, wanted, strict=True)
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(one_by_one) for _ in range(40)]
+        assert all(answer.result() for answer in answers)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from server.running import Server, Store, describe, running, start, until
 
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.server.description import Description
+from marvel_kedro.server.guard import Tokens
 
 SECRET = "a-token-that-nobody-sees"
 WRONG = "a-wrong-token-that-nobody-sees"
@@ -108,3 +110,14 @@ def everything(folder: Path, server: Server) -> bytes:
         for path in folder.rglob("*")
         if path.is_file() and "store" not in path.parts and os.access(path, os.R_OK)
     )
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", " , "])
+def test_tokens_that_are_none_let_nobody_in(tmp_path: Path, content: str) -> None:
+    """A secret that is empty by mistake must not open the endpoint."""
+    (tmp_path / "tokens").write_text(content.replace(",", "\n"))
+    with pytest.raises(ProjectError, match="holds no token"):
+        Tokens.from_environment({"MARVEL_TOKENS_FILE": str(tmp_path / "tokens")})
+    with pytest.raises(ProjectError, match="holds no token"):
+        Tokens.from_environment({"MARVEL_TOKENS": content or ","})
+    assert not Tokens.from_environment({"MARVEL_TOKENS": ""}).digests

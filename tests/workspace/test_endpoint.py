@@ -17,6 +17,7 @@ from marvel_kedro import registry
 from marvel_kedro.databricks import endpoint
 from marvel_kedro.databricks.endpoint import Wanted
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.inference_log import SMOKE_REQUEST
 from marvel_kedro.server.description import EndpointOptions
 
 NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
@@ -159,7 +160,7 @@ def test_every_served_entity_is_asked_whatever_its_traffic(
         f"/serving-endpoints/{NAME}/served-models/challenger/invocations",
     ]
     for sent in asked:
-        assert sent.fields["client_request_id"] == endpoint.SMOKE_ID
+        assert sent.fields["client_request_id"] == SMOKE_REQUEST
         split = sent.fields["dataframe_split"]
         assert dict(zip(split["columns"], split["data"][0], strict=True))["gender"] == "Female"
 

@@ -47,15 +47,13 @@ from databricks.sdk.service.serving import (
 
 from marvel_kedro import explain, remote
 from marvel_kedro.errors import ProjectError, without_password
+from marvel_kedro.model.inference_log import SMOKE_REQUEST
 from marvel_kedro.server.description import EndpointOptions, check_traffic, effective_traffic
 
 logger = logging.getLogger(__name__)
 
 WAIT = timedelta(minutes=20)
 """How long an update may take."""
-
-SMOKE_ID = "marvel-kedro-deploy"
-"""The `client_request_id` of smoke requests, to leave them out when the inference table is read."""
 
 _READY_SECONDS = 5.0
 _TELL_SECONDS = 30.0
@@ -492,7 +490,7 @@ def _smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
     asked = name
     try:
         answer = client.serving_endpoints.query(
-            name, client_request_id=SMOKE_ID, dataframe_split=sent
+            name, client_request_id=SMOKE_REQUEST, dataframe_split=sent
         )
         answers = {name: answer.predictions}
         for entity in entities:
@@ -500,7 +498,7 @@ def _smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
             answers[asked] = client.api_client.do(
                 "POST",
                 f"/serving-endpoints/{name}/served-models/{entity}/invocations",
-                body={"dataframe_split": sent.as_dict(), "client_request_id": SMOKE_ID},
+                body={"dataframe_split": sent.as_dict(), "client_request_id": SMOKE_REQUEST},
             ).get("predictions")
     except _FAULTS as error:
         if remote.refusal(error) == "token":

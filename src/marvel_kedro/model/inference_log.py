@@ -43,6 +43,8 @@ REJECTED_COLUMNS = (*REQUEST_COLUMNS, "reason")
 
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 ANSWERED = 200
+SMOKE_REQUEST = "marvel-kedro-deploy"
+"""`client_request_id` of the request by which a deployment tries the endpoint; nobody's traffic."""
 
 Record = dict[str, Any]
 
@@ -67,8 +69,9 @@ class InferenceLog:
 def read(payload: pd.DataFrame) -> InferenceLog:
     """Read rows of the inference table, in any order.
 
-    A request that is there more than once counts once. Each request is either in `rejected`, with
-    the reason, or all its records are in `records`: a request that is half understood is not used.
+    A request that is there more than once counts once, a deployment's own not at all. Each request
+    is either in `rejected`, with the reason, or all its records are in `records`: a request that is
+    half understood is not used.
 
     Args:
         payload: Rows with at least `PAYLOAD_COLUMNS`.
@@ -77,7 +80,8 @@ def read(payload: pd.DataFrame) -> InferenceLog:
         ProjectError: The table lacks a column.
     """
     check_columns(payload.columns)
-    rows = payload[list(PAYLOAD_COLUMNS)].copy()
+    rows = payload[list(PAYLOAD_COLUMNS)]
+    rows = rows[(rows["client_request_id"] != SMOKE_REQUEST).fillna(value=True)].copy()
     rows["request_time"] = pd.to_datetime(rows["request_time"], utc=True).dt.as_unit("us")
     rows = rows.sort_values(["request_time", "databricks_request_id"], kind="stable")
     named = rows["databricks_request_id"].notna()

@@ -1,6 +1,7 @@
 """The endpoint as an ASGI application: `invoke` is the hot path, everything else is in `pages`."""
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,8 @@ from marvel_kedro.server.refusal import Refusal, invalid_value
 from marvel_kedro.server.spool import Entry, Spool
 from marvel_kedro.server.state import SPOOL
 from marvel_kedro.server.telemetry import Answered, Telemetry
+
+logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -308,7 +311,10 @@ def _own_fault(call: Invocation) -> Refusal:
 async def _each(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
     while True:
         await asyncio.sleep(seconds)
-        function(*arguments)
+        try:
+            function(*arguments)
+        except Exception:  # a disk that is full must not end what counts and rotates
+            logger.exception("A task of the worker failed; it goes on.")
 
 
 def _stop_without(parent: int) -> None:

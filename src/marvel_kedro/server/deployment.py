@@ -76,7 +76,7 @@ class Deployment(BaseModel):
         """What is to be served; None if nobody has said so yet."""
         try:
             return cls.model_validate_json((folder / FILE).read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             return None
 
 

@@ -136,6 +136,16 @@ def check_traffic(traffic: dict[str, int], names: Sequence[str]) -> None:
         raise ValueError(f"traffic adds up to {sum(traffic.values())}, not to 100")
 
 
+def traffic_tag(endpoint: str) -> str:
+    """The tag of the registered model that shares the traffic out anew, while servers run."""
+    return f"endpoint.{endpoint}.traffic"
+
+
+def is_traffic_tag(tag: str) -> bool:
+    """Whether a tag is that of any endpoint."""
+    return tag.startswith("endpoint.") and tag.endswith(".traffic")
+
+
 def effective_traffic(traffic: Mapping[str, int], available: Sequence[str]) -> dict[str, int]:
     """Share out the traffic among those who can answer.
 

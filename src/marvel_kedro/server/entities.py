@@ -82,7 +82,11 @@ class Entities:
         """Load what is deployed whenever that changes; without an end."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - it goes on, whatever the disk says
+                self._seen = None
+                self._log.line(time=now(), level="error", fault=repr(error)[:1000])
 
     async def look(self) -> None:
         """Load what is deployed if that has changed, or could not be loaded a while ago."""

@@ -44,8 +44,9 @@ class Tokens:
         if path := environment.get(TOKENS_FILE):
             try:
                 text += "\n" + Path(path).read_text("utf-8")
-            except OSError as error:
-                raise ProjectError(f"{TOKENS_FILE}: {path}: {error.strerror}.") from error
+            except (OSError, UnicodeDecodeError) as error:
+                said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise ProjectError(f"{TOKENS_FILE}: {path}: {said}.") from error
         digests: dict[str, bytes] = {}
         for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
             name, _, token = map(str.strip, line.partition(":"))
@@ -55,6 +56,11 @@ class Tokens:
                     "of its own. Write one pair for everybody who may ask."
                 )
             digests[name] = _digest(token.encode())
+        if not digests and (environment.get(TOKENS) or path):
+            raise ProjectError(
+                f"{TOKENS} or {TOKENS_FILE} is set and holds no token: everybody could ask. Write "
+                "name:token for everybody who may, or unset it."
+            )
         return cls(digests)
 
     def requester(self, authorization: bytes | None) -> str | None:

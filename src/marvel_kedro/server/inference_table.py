@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, oldest
+from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at, oldest
 
 logger = logging.getLogger(__name__)
 
@@ -200,14 +200,20 @@ class TableWriter:
         """What was begun before, then what waits, as batches of a bounded size."""
         begun = sorted(self._spool.glob("batch-*"), key=_number)
         yield from begun
-        while batch := self._gather():
+        before = time.time_ns()
+        while batch := self._gather(before):
             yield batch
 
-    def _gather(self) -> Path | None:
-        """Move the oldest files that nobody writes any more into the next batch."""
+    def _gather(self, before: int) -> Path | None:
+        """Move the oldest files that nobody writes any more into the next batch.
+
+        Files that were begun after `before` wait: under load there is always one more.
+        """
         batch: Path | None = None
         size = 0
         for path in sorted(self._spool.glob(f"*{CLOSED}")) + sorted(self._spool.glob(f"*{OPEN}")):
+            if begun_at(path) > before:
+                continue
             with _unowned(path) as bytes_there:
                 if bytes_there is None:
                     continue

@@ -8,6 +8,7 @@ and opened anew when another file has taken its place.
 import json
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,18 +98,18 @@ class Lookup:
         now = time.monotonic()
         if now < self._look_at:
             return self._table
-        self._look_at = now + LOOK_SECONDS
         seen = _identity(self._path)
         if seen != self._seen:
             table = _Table(self._path) if seen else None
             if table is None or table.fault:
                 logger.warning("%s: %s", self._path, table.fault if table else _ABSENT)
             self._table, self._seen = table, seen
+        self._look_at = now + LOOK_SECONDS  # last: until then others look themselves
         return self._table
 
 
 class _Table:
-    """An open file; threads share the connection, which SQLite lets them.
+    """An open file. Threads take turns: Python gives them all one and the same statement.
 
     Attributes:
         fault: Why nothing can be read from it; empty if all is well.
@@ -119,6 +120,7 @@ class _Table:
     def __init__(self, path: Path) -> None:
         address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
         self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
         try:
             self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
             self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -136,7 +138,8 @@ class _Table:
         if not isinstance(page_id, str):
             return None
         try:
-            row = self._connection.execute(_SELECT, (page_id,)).fetchone()
+            with self._turn:
+                row = self._connection.execute(_SELECT, (page_id,)).fetchone()
         except UnicodeEncodeError:  # half a surrogate pair, which no table has
             return None
         return orjson.loads(row[0]) if row else None

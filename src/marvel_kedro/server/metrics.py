@@ -6,6 +6,7 @@ adds them up. Counts of a worker that died stay.
 
 from bisect import bisect_left
 from collections import Counter as Counts
+from contextlib import suppress
 
 from prometheus_client import (
     CollectorRegistry,
@@ -124,8 +125,14 @@ def _observe_all(histogram: Histogram, seconds: list[float]) -> None:
         histogram._buckets[bucket].inc(number)  # noqa: SLF001
 
 
+_LOOKS = 3
+
+
 def page() -> bytes:
     """All metrics of all processes, in the text format of Prometheus."""
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    for _ in range(_LOOKS):  # files change their names while a worker is replaced
+        with suppress(FileNotFoundError):
+            return generate_latest(registry)
     return generate_latest(registry)

@@ -20,16 +20,12 @@ from marvel_kedro.server.description import (
     EndpointOptions,
     ServedEntity,
     check_traffic,
+    traffic_tag,
 )
 
 logger = logging.getLogger(__name__)
 
 _GONE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # of an alias
-
-
-def traffic_tag(endpoint: str) -> str:
-    """The tag of the registered model that shares the traffic out anew, while servers run."""
-    return f"endpoint.{endpoint}.traffic"
 
 
 class Registry:
@@ -72,6 +68,14 @@ class Registry:
                     faults[entity.name] += f" Version {found.version} goes on."
             if found is not None:
                 entities.append(found)
+        if not entities and not faults:
+            faults["registry"] = (
+                f"no version of the model {self._endpoint.model} has an alias that is served. "
+                "Train one: make run."
+            )
+            entities = list(known.values())  # a registry that has lost all is at fault itself
+            if entities:
+                faults["registry"] += " What was served goes on."
         try:
             traffic = self._traffic()
         except Exception as error:  # noqa: BLE001 - likewise

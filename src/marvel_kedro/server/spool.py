@@ -227,16 +227,16 @@ def bytes_in(folder: Path) -> int:
     return sum(entry.stat().st_size for entry in _files(folder))
 
 
+def begun_at(file: Path) -> int:
+    """When a file was begun, in nanoseconds since 1970; 0 if its name does not say."""
+    digits = file.name.partition("-")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
 def oldest(folder: Path) -> float | None:
-    """When the oldest request came that waits for the table, in seconds; None if none does."""
-    found = []
-    for entry in _files(folder):
-        with suppress(OSError), Path(entry.path).open("rb") as stream:
-            _, _, time_and_rest = stream.read(64).partition(FIRST_KEY)
-            digits = time_and_rest.partition(b",")[0]
-            if digits.isdigit():
-                found.append(int(digits) / 1e6)
-    return min(found, default=None)
+    """When the oldest file was begun that waits for the table, in seconds; None if none does."""
+    times = (begun_at(Path(entry.path)) / 1e9 for entry in _files(folder) if entry.stat().st_size)
+    return min(times, default=None)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -43,7 +43,7 @@ class Supervisor(Multiprocess):
         self._grace = grace
         self._told_to_stop = 0
         self._asked: dict[int, float] = {}  # since when a worker owes an answer
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
 
     def _stop(self, *_: object) -> None:
