@@ -260,6 +260,7 @@ MLFLOW_ALONE = [
     {"dataframe_records": [{"height": True}]},
     {"dataframe_records": [R], "params": [1]},
     {"dataframe_records": [R], "client_request_id": 5},
+    {"dataframe_records": [R], "client_request_id": "x" * 257},
     {"dataframe_split": {"columns": ["name"], "data": ["a"]}},
     {"dataframe_split": {"columns": ["name"], "data": [None]}},
     {"dataframe_split": {"columns": ["name", 1], "data": [["a", "b"]]}},

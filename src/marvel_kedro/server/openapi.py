@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from marvel_kedro.server.protocol import Kind
+from marvel_kedro.server.protocol import MOST_OF_AN_ID, Kind
 
 EXAMPLE: dict[str, Any] = {
     "name": "Example Character",
@@ -163,6 +163,7 @@ def _body(fields: list[str]) -> dict[str, Any]:
         "params": {"type": "object", "nullable": True, "description": "The model has none"},
         "client_request_id": {
             "type": "string",
+            "maxLength": MOST_OF_AN_ID,
             "nullable": True,
             "description": "The same one always comes to the same served entity",
         },

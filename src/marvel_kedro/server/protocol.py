@@ -34,6 +34,9 @@ _LONGEST = 2000  # characters of a message, which may quote what was sent
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
+MOST_OF_AN_ID = 256
+"""Characters of a `client_request_id`, which goes into the log and the table as it is."""
+
 Record = dict[str, Any]
 
 Kind = Literal["string", "double"]
@@ -69,6 +72,8 @@ def read(body: bytes) -> Request:
     name = fields.get("client_request_id")
     if name is not None and not isinstance(name, str):
         raise bad_request("client_request_id has to be text.")
+    if name is not None and len(name) > MOST_OF_AN_ID:
+        raise bad_request(f"client_request_id has more than {MOST_OF_AN_ID} characters.")
     form = forms[0]
     return Request(_READERS[form](form, fields[form]), name)
 
