@@ -1,6 +1,8 @@
 """Fixtures that several folders of tests share."""
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -57,12 +59,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """MLflow keeps an address that was set, and leaves it in variables that the project heeds."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
     assert mlflow.active_run() is None, "a test before has left its run open"
+    yield
+    # Fixtures of the next module are made before this one is asked again.
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
 
 
 @pytest.fixture
