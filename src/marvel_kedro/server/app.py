@@ -32,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 INLINE_BYTES = 64 * 1024
 INLINE_RECORDS = 32
-"""Up to so much is answered at once; more in a thread, so that others need not wait."""
+"""Up to so much is answered at once; more in a thread, for which others wait in turns only."""
 
 _TICK_SECONDS = 0.2
 _PARENT_SECONDS = 1.0
