@@ -1,8 +1,6 @@
 """What `kedro serve` is to serve, and whether it does."""
 
 import os
-import re
-from pathlib import Path
 
 import requests
 
@@ -11,6 +9,7 @@ from marvel_kedro.endpoint import lines
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.package import EXAMPLE
 from marvel_kedro.server.description import EndpointOptions, ServerOptions
+from marvel_kedro.server.guard import token_pairs
 
 _SECONDS = 60.0
 _MOST_OF_AN_ANSWER = 300
@@ -73,14 +72,5 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
 
 def _authorization() -> dict[str, str]:
     """The first of the tokens that the server knows from the same variables."""
-    tokens = os.environ.get("MARVEL_TOKENS", "")
-    if file := os.environ.get("MARVEL_TOKENS_FILE"):
-        try:
-            tokens = tokens or Path(file).read_text("utf-8")
-        except OSError as error:
-            raise ProjectError(
-                f"MARVEL_TOKENS_FILE cannot be read: {error.strerror}: {file}."
-            ) from error
-    first = next(filter(None, map(str.strip, re.split(r"[,\n]", tokens))), "")
-    token = first.partition(":")[2]
+    token = next(iter(token_pairs(os.environ).values()), "")
     return {"Authorization": f"Bearer {token}"} if token else {}

@@ -40,28 +40,8 @@ class Tokens:
         Raises:
             ProjectError: A pair is not one; the message does not show it.
         """
-        text = environment.get(TOKENS, "").replace(",", "\n")
-        if path := environment.get(TOKENS_FILE):
-            try:
-                text += "\n" + Path(path).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                raise ProjectError(f"{TOKENS_FILE}: {path}: {said}.") from error
-        digests: dict[str, bytes] = {}
-        for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
-            name, _, token = map(str.strip, line.partition(":"))
-            if not name or not token or name in digests:
-                raise ProjectError(
-                    f"Token {number} of {TOKENS} or {TOKENS_FILE} is not name:token with a name "
-                    "of its own. Write one pair for everybody who may ask."
-                )
-            digests[name] = _digest(token.encode())
-        if not digests and (environment.get(TOKENS) or path):
-            raise ProjectError(
-                f"{TOKENS} or {TOKENS_FILE} is set and holds no token: everybody could ask. Write "
-                "name:token for everybody who may, or unset it."
-            )
-        return cls(digests)
+        pairs = token_pairs(environment)
+        return cls({name: _digest(token.encode()) for name, token in pairs.items()})
 
     def requester(self, authorization: bytes | None) -> str | None:
         """Who has the token of a request; None if everybody may ask.
@@ -83,6 +63,36 @@ class Tokens:
                 ((b"www-authenticate", b"Bearer"),),
             )
         return found[0]
+
+
+def token_pairs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The tokens by who has them, as `Tokens.from_environment` reads them.
+
+    Raises:
+        ProjectError: A pair is not one, or there is none; the message does not show it.
+    """
+    text = environment.get(TOKENS, "").replace(",", "\n")
+    if path := environment.get(TOKENS_FILE):
+        try:
+            text += "\n" + Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ProjectError(f"{TOKENS_FILE}: {path}: {said}.") from error
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
+        name, _, token = map(str.strip, line.partition(":"))
+        if not name or not token or name in pairs:
+            raise ProjectError(
+                f"Token {number} of {TOKENS} or {TOKENS_FILE} is not name:token with a name "
+                "of its own. Write one pair for everybody who may ask."
+            )
+        pairs[name] = token
+    if not pairs and (environment.get(TOKENS) or path):
+        raise ProjectError(
+            f"{TOKENS} or {TOKENS_FILE} is set and holds no token: everybody could ask. Write "
+            "name:token for everybody who may, or unset it."
+        )
+    return pairs
 
 
 def _digest(token: bytes) -> bytes:

@@ -42,11 +42,6 @@ class Registry:
         self._published = Deployment.read(folder)
         self._broken: dict[str, tuple[float, Exception]] = {}
 
-    @property
-    def published(self) -> Deployment | None:
-        """What the workers were told last, perhaps by a server before this one."""
-        return self._published
-
     def refresh(self) -> Deployment:
         """Ask the registry, fetch what is new, and publish what has changed.
 
