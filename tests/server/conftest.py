@@ -27,7 +27,8 @@ def served(
     registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
 ) -> Iterator[Server]:
     """A server of two processes that serves the champion to whoever has a token."""
-    description = describe(tmp_path_factory.mktemp("served"), workers=2)
+    # Fetched: both processes have a model before they let anybody in, not one after the other.
+    description = registered.fetch(describe(tmp_path_factory.mktemp("served"), workers=2))
     OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
     with running(description, registered.uri, token=TOKEN, MARVEL_TOKENS=f"ann:{TOKEN}") as found:
         yield found
