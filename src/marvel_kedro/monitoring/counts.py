@@ -348,19 +348,25 @@ def _coded(column: pa.ChunkedArray) -> tuple[list[Any], Ints]:
 
 def _coded_parts(table: pa.Table) -> tuple[list[Part], Ints]:
     """The parts, and by row the place of its part."""
-    columns = [_coded(table[name]) for name in ("model_version", "slice_key", "slice_value")]
-    keys = np.stack([codes for _, codes in columns]) if len(table) else np.empty((3, 0), np.int64)
-    distinct, place = np.unique(keys, axis=1, return_inverse=True)
-    parts = [
+    (versions, version), (keys, key), (values, value) = (
+        _coded(table[name]) for name in ("model_version", "slice_key", "slice_value")
+    )
+    width, length = len(keys) + 1, len(values) + 1  # with a place for none
+    codes, place = np.unique(
+        (version * width + key + 1) * length + value + 1, return_inverse=True
+    )
+    return [
         Part(
-            *(
-                values[code] if code >= 0 else None
-                for code, (values, _) in zip(key, columns, strict=True)
-            )
+            versions[code // length // width],
+            _at(keys, code // length % width - 1),
+            _at(values, code % length - 1),
         )
-        for key in distinct.T
-    ]
-    return parts, place.reshape(-1)
+        for code in codes.tolist()
+    ], place
+
+
+def _at(values: list[Any], place: int) -> Any:  # noqa: ANN401 - a value or None
+    return values[place] if place >= 0 else None
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:
