@@ -11,7 +11,6 @@ import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 
-from marvel_kedro.batch import larger
 from marvel_kedro.frames import lazily
 from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import inference_log
@@ -72,40 +71,43 @@ def parse(payload: Any, days: list[date], served: Served) -> Any:  # noqa: ANN40
     )
     native: Any = nw.concat([first.select(*wanted), rows.filter(~named)]).to_native()
     types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
-    return native.mapInPandas(_parser(dict(served)), types)
+    return native.mapInArrow(_parser(dict(served)), types)
 
 
-def _parser(served: Served) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    def parse_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _parser(
+    served: Served,
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def parse_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # The worker's own module: what is pickled with this function would be made anew each time.
         from marvel_kedro import request_log  # noqa: PLC0415, PLW0406
 
-        for rows in larger(batches):
-            yield request_log.parsed_for_spark(rows, served)
+        for batch in batches:
+            yield from request_log.parse_batch(batch, served)
 
     return parse_batches
 
 
-def parsed_for_spark(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
-    """Read requests on a worker, which knows Arrow's types only by way of pandas' own."""
-    return _parsed(rows, served).to_pandas(date_as_object=True, types_mapper=_NULLABLE.get)
-
-
-_NULLABLE = {pa.int64(): pd.Int64Dtype()}
+def parse_batch(batch: pa.RecordBatch, served: Served) -> list[pa.RecordBatch]:
+    """Read requests on a worker."""
+    found: list[pa.RecordBatch] = _parsed(batch.to_pandas(date_as_object=True), served).to_batches()
+    return found
 
 
 def _parsed(payload: pd.DataFrame, served: Served) -> pa.Table:
     read = inference_log.read(payload)
     both = [_told(read.records, served), _told(read.rejected, served)]
-    return pa.concat_tables(pa.table(
-        {
-            field.name: pa.Array.from_pandas(rows[field.name], type=field.type)
-            if field.name in rows
-            else pa.nulls(len(rows), field.type)
-            for field in PARSED
-        },
-        schema=PARSED,
-    ) for rows in both)
+    return pa.concat_tables(
+        pa.table(
+            {
+                field.name: pa.Array.from_pandas(rows[field.name], type=field.type)
+                if field.name in rows
+                else pa.nulls(len(rows), field.type)
+                for field in PARSED
+            },
+            schema=PARSED,
+        )
+        for rows in both
+    )
 
 
 def _told(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
@@ -160,15 +162,15 @@ def relabelled(log: Any, labels: Any) -> Any:  # noqa: ANN401 - frames of one en
     known = newest(labels).rename({"alive": "alive_now", "labelled_at": "labelled_at_now"})
     joined = lazily(on_engine(log)).join(known, on="page_id", how="left")
     changed = _differs("alive") | _differs("labelled_at")
-    return (
-        joined.filter(changed).group_by("request_date").agg(rows=nw.len()).to_native()
-    )
+    return joined.filter(changed).group_by("request_date").agg(rows=nw.len()).to_native()
 
 
 def _differs(name: str) -> nw.Expr:
     mine, now = nw.col(name), nw.col(f"{name}_now")
     both = ~mine.is_null() & ~now.is_null()
-    return (mine.is_null() != now.is_null()) | nw.when(both).then(mine != now).otherwise(nw.lit(False))
+    return (mine.is_null() != now.is_null()) | nw.when(both).then(mine != now).otherwise(
+        nw.lit(False)
+    )
 
 
 def newest(labels: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any engine

@@ -48,7 +48,7 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
         """Read the table as it is now."""
         if not self._exists():
             empty = self._schema.empty_table()
-            return empty if self._arrow else _spark().createDataFrame(empty)
+            return empty if self._arrow else _frame(empty)
         frame = _spark().table(self._name)
         return tables.conform(frame.toArrow(), self._schema) if self._arrow else frame
 
@@ -56,14 +56,14 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
         """Overwrite the table, or replace rows of it: all of them, or nothing."""
         if not isinstance(data, Replacement):
             rows = data.select(self._schema.names).cast(self._schema)
-            self._write(_spark().createDataFrame(rows), None)
+            self._write(_frame(rows), None)
         elif data.values:
             self._replace(data)
 
     def _replace(self, data: Replacement) -> None:
         rows = data.rows
         if isinstance(rows, pa.Table):
-            rows = _spark().createDataFrame(rows.cast(self._schema))
+            rows = _frame(rows.cast(self._schema))
         if not self._exists():
             self._write(rows, None)
         elif self._catalog == SAIL:  # which takes `replaceWhere` for nothing, and overwrites all
@@ -86,6 +86,15 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"table": self._name}
+
+
+def _frame(table: pa.Table) -> Any:  # noqa: ANN401 - a Spark frame
+    """Show an Arrow table to Spark, which asks of one without rows what its types are."""
+    if len(table):
+        return _spark().createDataFrame(table)
+    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only with Spark
+
+    return _spark().createDataFrame([], from_arrow_schema(table.schema))
 
 
 def _spark() -> Any:  # noqa: ANN401 - a session, classic or remote

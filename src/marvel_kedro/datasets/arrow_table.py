@@ -15,9 +15,7 @@ from marvel_kedro.monitoring import tables
 class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
     """A Parquet file as an Arrow table; where there is none, the table is empty."""
 
-    def __init__(
-        self, filepath: str, schema: str, metadata: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, filepath: str, schema: str, metadata: dict[str, Any] | None = None) -> None:
         """Say where the table is.
 
         Args:

@@ -352,9 +352,7 @@ def _coded_parts(table: pa.Table) -> tuple[list[Part], Ints]:
         _coded(table[name]) for name in ("model_version", "slice_key", "slice_value")
     )
     width, length = len(keys) + 1, len(values) + 1  # with a place for none
-    codes, place = np.unique(
-        (version * width + key + 1) * length + value + 1, return_inverse=True
-    )
+    codes, place = np.unique((version * width + key + 1) * length + value + 1, return_inverse=True)
     return [
         Part(
             versions[code // length // width],

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from marvel_kedro.model.ab_test import SERVER_FAULT, TOO_MANY
 from marvel_kedro.model.inference_log import ANSWERED
-from marvel_kedro.monitoring.tables import HEALTH_METRICS
+from marvel_kedro.monitoring.tables import HEALTH_METRICS, TIME
 from marvel_kedro.monitoring.windows import Granularity, unit_of, window_at
 
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
@@ -18,8 +18,22 @@ QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.
 _ENTITY = ["served_entity_name", "model_version"]
 _KEYS = ["unit", *_ENTITY]
 
+_COUNTED = pa.schema(
+    [
+        ("unit", TIME),
+        *((name, pa.string()) for name in _ENTITY),
+        ("day", pa.date32()),
+        ("status_code", pa.int64()),
+        ("unread", pa.bool_()),
+        ("execution_duration_ms", pa.int64()),
+        ("rows", pa.int64()),
+    ]
+)
 
-def count_requests(log: Any, rejected: Any, granularities: Sequence[Granularity]) -> tuple[pa.Table, pa.Table]:  # noqa: ANN401
+
+def count_requests(
+    log: Any, rejected: Any, granularities: Sequence[Granularity]
+) -> tuple[pa.Table, pa.Table]:  # noqa: ANN401
     """Count requests and records by unit of time and served entity, on the engine.
 
     Args:
@@ -28,36 +42,32 @@ def count_requests(log: Any, rejected: Any, granularities: Sequence[Granularity]
         granularities: What the units are to add up to.
 
     Returns:
-        Requests by `unit`, entity, `status_code`, `unread` and `execution_duration_ms`; records by
-        `unit` and entity with `records` and `labelled`.
+        Requests by `unit` (`day` where they have no time), entity, `status_code`, `unread` and
+        `execution_duration_ms`; records by `unit` and entity with `records` and `labelled`.
     """
     unit = unit_of(granularities)
     records, refused = nw.from_native(log), nw.from_native(rejected)
+    asked = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]
     answered = records.filter(nw.col("record_number") == 0).select(
-        "request_time",
-        *_ENTITY,
-        "execution_duration_ms",
-        status_code=nw.lit(ANSWERED, dtype=nw.Int64),
-        unread=nw.lit(False),
-    )
-    # One without a time is of its day.
-    timed = nw.coalesce(
-        nw.col("request_time"), nw.col("request_date").cast(nw.Datetime("us", "UTC"))
+        *asked, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
     )
     others = refused.select(
-        *_ENTITY,
-        "execution_duration_ms",
+        *asked,
         "status_code",
-        request_time=timed,
         unread=nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False)),
-    ).select(*answered.collect_schema().names())
-    keys = [*_KEYS, "status_code", "unread", "execution_duration_ms"]
-    requests = (
-        nw.concat([answered, others], how="vertical")
-        .with_columns(unit=nw.col("request_time").dt.truncate(unit))
-        .group_by(*keys)
-        .agg(rows=nw.len().cast(nw.Int64))
     )
+    time = nw.col("request_time")
+    # Added up here: Sail joins no rows that cannot be null with rows that can.
+    requests = [
+        frame.with_columns(
+            unit=time.dt.truncate(unit), day=nw.when(time.is_null()).then(nw.col("request_date"))
+        )
+        .group_by(*_KEYS, "day", "status_code", "unread", "execution_duration_ms")
+        .agg(rows=nw.len().cast(nw.Int64))
+        .collect("pyarrow")
+        .to_native()
+        for frame in (answered, others)
+    ]
     scored = (
         records.with_columns(
             unit=nw.col("request_time").dt.truncate(unit),
@@ -66,16 +76,21 @@ def count_requests(log: Any, rejected: Any, granularities: Sequence[Granularity]
         .group_by(*_KEYS)
         .agg(records=nw.len().cast(nw.Int64), labelled=nw.col("labelled").sum())
     )
-    return requests.collect("pyarrow").to_native(), scored.collect("pyarrow").to_native()
+    counted = pa.concat_tables(table.cast(_COUNTED) for table in requests)
+    return counted, scored.collect("pyarrow").to_native()
 
 
-def health_metrics(requests: pa.Table, records: pa.Table, granularities: Sequence[Granularity]) -> pa.Table:
+def health_metrics(
+    requests: pa.Table, records: pa.Table, granularities: Sequence[Granularity]
+) -> pa.Table:
     """Add counts up to windows.
 
     Returns:
         `HEALTH_METRICS`, one row a window and served entity that had a request.
     """
     asked, scored = requests.to_pandas(), records.to_pandas()
+    # One without a time is of its day.
+    asked["unit"] = asked["unit"].fillna(pd.to_datetime(asked.pop("day"), utc=True))
     rows: list[dict[str, Any]] = []
     for granularity in granularities:
         for frame in (asked, scored):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from marvel_kedro.monitoring import windows
 from marvel_kedro.monitoring.cells import Window
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.tables import WATERMARKS
+from marvel_kedro.monitoring.tables import WATERMARKS, in_order
 
 _UNREAD = -1
 _BEGUN = "begun "
@@ -67,15 +67,16 @@ class Scope:
                 window always do.
         """
         mine = {(window.granularity, window.start) for window in self.windows}
-        kept = [] if self.anew else [before.filter(_among(before, mine, None, inside=False))]
-        return pa.concat_tables([*kept, made.filter(_among(made, mine, True, inside=True))])
+        kept = before.slice(0, 0) if self.anew else before.filter(_among(before, mine, inside=False))
+        return in_order(pa.concat_tables([kept, made.filter(_among(made, mine, inside=True))]))
 
 
-def _among(table: pa.Table, mine: set[tuple[str, object]], of_none: bool | None, *, inside: bool) -> pa.Array:
+def _among(table: pa.Table, mine: set[tuple[str, object]], *, inside: bool) -> pa.Array:
+    """Rows whose window is one of `mine`, or is not; those without a window are made each time."""
     starts = pc.struct_field(table["window"], "start").to_pylist()
     return pa.array(
         [
-            of_none if start is None else ((granularity, start) in mine) == inside
+            inside if start is None else ((granularity, start) in mine) == inside
             for granularity, start in zip(table["granularity"].to_pylist(), starts, strict=True)
         ],
         pa.bool_(),
@@ -96,7 +97,9 @@ def find_days(
         known: `WATERMARKS` of the last run.
         options: From which day on nothing is taken as known.
     """
-    read_before = dict(zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True))
+    read_before = dict(
+        zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True)
+    )
     since = options.recompute_from or date.max
     read = {day for day, rows in requests.items() if read_before.get(day) != rows or day >= since}
     return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
@@ -131,9 +134,7 @@ def find_scope(
     made_with = {row["request_date"]: row["settings"] for row in known.to_pylist()}
     stale = [day for day, before in made_with.items() if before != settings]
     all_days = {*made_with, *days.requests}
-    anew = any(
-        before.removeprefix(_BEGUN) not in (settings, "") for before in made_with.values()
-    )
+    anew = any(before.removeprefix(_BEGUN) not in (settings, "") for before in made_with.values())
     changed = windows.windows_of({*days.changed, *stale}, options.granularities)
     # The next one is held against the one before it.
     affected = changed | {windows.after(window) for window in changed}

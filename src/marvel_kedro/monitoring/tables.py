@@ -7,6 +7,7 @@ measures. The other tables are this project's own.
 """
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
 
@@ -261,6 +262,24 @@ SERVED_ENTITIES = pa.schema(
 
 LABELS = pa.schema([("page_id", pa.string()), ("alive", pa.string()), ("labelled_at", TIME)])
 """What became of the characters."""
+
+
+_ORDER = (
+    *("granularity", "log_type", "drift_type", "served_entity_name", "model_version"),
+    *("slice_key", "slice_value", "column_name", "metric"),
+)
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """Sort a table of metrics by window and then by what each row is about."""
+    keys = pa.table(
+        {
+            "start": pc.struct_field(table["window"], "start"),
+            **{name: table[name] for name in _ORDER if name in table.column_names},
+        }
+    )
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    return table.take(order)
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

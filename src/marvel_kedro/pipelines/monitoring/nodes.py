@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def find_days(
     inference_payload: IntoFrame,
-    logged: IntoFrame,
+    known_log: IntoFrame,
     labels: Any,  # noqa: ANN401 - a frame of any engine
     known_watermarks: pa.Table,
     options: MonitoringOptions,
@@ -45,12 +45,14 @@ def find_days(
     payload = lazily(on_engine(inference_payload))
     inference_log.check_columns(payload.collect_schema().names())
     counted = payload.group_by("request_date").agg(rows=nw.len()).collect("pyarrow").to_native()
-    requests = dict(zip(*(counted[name].to_pylist() for name in ("request_date", "rows")), strict=True))
+    requests = dict(
+        zip(*(counted[name].to_pylist() for name in ("request_date", "rows")), strict=True)
+    )
     if undated := requests.pop(None, 0):
         logger.warning(
             "          %s requests have no request_date: they are in no table", f"{undated:,}"
         )
-    changed = request_log.relabelled(logged, labels)
+    changed = request_log.relabelled(known_log, labels)
     relabelled = lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist()
     days = progress.find_days(requests, relabelled, known_watermarks, options)
     logger.info(
@@ -63,12 +65,12 @@ def update_log(
     inference_payload: IntoFrame,
     served_entities: IntoFrame,
     labels: Any,  # noqa: ANN401 - a frame of any engine
-    logged: IntoFrame,
+    known_log: IntoFrame,
     days: Days,
-) -> Iterator[tuple[Replacement, Replacement]] | tuple[Replacement, Replacement]:
+) -> Iterator[tuple[Replacement, Replacement]]:
     """Read the requests of the days that have changed, and label them.
 
-    Returns:
+    Yields:
         What takes the place of these days in `inference_log` and `rejected_requests`: on Spark at
         once, elsewhere a day after the other.
     """
@@ -77,16 +79,21 @@ def update_log(
     served = request_log.served_by_id(entities.to_pandas())
     payload = on_engine(inference_payload)
     if lazily(payload).implementation.is_spark_like() or not days.changed:
-        return _update(payload, served, labels, logged, days)
-    steps = [Days({}, (day,), ()) for day in days.read] + [Days({}, (), (day,)) for day in days.relabel]
-    return (_whole(_update(payload, served, labels, logged, step)) for step in steps)
+        yield _update(payload, served, labels, known_log, days)
+        return
+    steps = [Days({}, (day,), ()) for day in days.read]
+    steps += [Days({}, (), (day,)) for day in days.relabel]
+    for step in steps:
+        yield _whole(_update(payload, served, labels, known_log, step))
 
 
-def _update(payload: Any, served: request_log.Served, labels: Any, logged: Any, days: Days) -> tuple[Replacement, Replacement]:  # noqa: ANN401
+def _update(
+    payload: Any, served: request_log.Served, labels: Any, known_log: Any, days: Days
+) -> tuple[Replacement, Replacement]:  # noqa: ANN401
     parsed = on_engine(request_log.parse(payload, list(days.read), served))
     rows = lazily(request_log.records(parsed))
     if days.relabel:
-        again = lazily(on_engine(logged)).filter(nw.col("request_date").is_in(days.relabel))
+        again = lazily(on_engine(known_log)).filter(nw.col("request_date").is_in(days.relabel))
         rows = nw.concat([rows, again.select(*rows.collect_schema().names())], how="vertical")
     return (
         Replacement("request_date", days.changed, request_log.labelled(rows.to_native(), labels)),
@@ -159,9 +166,7 @@ def find_scope(
     options: MonitoringOptions,
 ) -> Scope:
     """See which windows are to be measured, and which days of the log that takes."""
-    return progress.find_scope(
-        days, known_watermarks, _versions(monitoring_baseline), options
-    )
+    return progress.find_scope(days, known_watermarks, _versions(monitoring_baseline), options)
 
 
 def count_records(
@@ -195,7 +200,9 @@ def profile(groups: Groups, baseline: Baseline, known_profile: pa.Table, scope: 
     return scope.merge(known_profile, profiles.profile_metrics(made, baseline))
 
 
-def measure_drift(groups: Groups, baseline: Baseline, known_drift: pa.Table, scope: Scope) -> pa.Table:
+def measure_drift(
+    groups: Groups, baseline: Baseline, known_drift: pa.Table, scope: Scope
+) -> pa.Table:
     """Hold every window against the one before it and against the baseline."""
     return scope.merge(known_drift, drifts.drift_metrics(groups, baseline))
 

@@ -13,13 +13,13 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.find_days,
-                ["inference_payload", "logged", "known_labels", "known_watermarks", _OPTIONS],
+                ["inference_payload", "known_log", "known_labels", "known_watermarks", _OPTIONS],
                 ["days", "begun_watermarks"],
                 name="find_days",
             ),
             node(
                 nodes.update_log,
-                ["inference_payload", "served_entities", "known_labels", "logged", "days"],
+                ["inference_payload", "served_entities", "known_labels", "known_log", "days"],
                 ["inference_log", "rejected_requests"],
                 name="update_log",
             ),
