@@ -67,7 +67,9 @@ class Scope:
                 window always do.
         """
         mine = {(window.granularity, window.start) for window in self.windows}
-        kept = before.slice(0, 0) if self.anew else before.filter(_among(before, mine, inside=False))
+        kept = (
+            before.slice(0, 0) if self.anew else before.filter(_among(before, mine, inside=False))
+        )
         return in_order(pa.concat_tables([kept, made.filter(_among(made, mine, inside=True))]))
 
 

@@ -27,8 +27,8 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion."""
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(template, folder)
-    small = {"synthetic.rows": 1500, "training.fit.max_trees": 20, "training.fit.folds": 2}
-    Project(folder).run(**small)
+    few = {"max_trees": 20, "folds": 2}
+    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
     return folder
 
 
@@ -44,7 +44,7 @@ def traffic() -> Traffic:
 
 
 def monitor(project: Project, **parameters: Any) -> None:
-    project.run("monitoring", **{"monitoring.now": NOW} | parameters)
+    project.run("monitoring", monitoring={"now": NOW} | parameters)
 
 
 def append(project: Project, payload: pa.Table, served: pa.Table) -> None:
@@ -65,7 +65,9 @@ def metrics(project: Project, name: str) -> pa.Table:
 
 def log(project: Project, name: str) -> pd.DataFrame:
     table = DeltaTable(project.path / "data/07_model_output" / name).to_pyarrow_table()
-    order = [column for column in table.column_names if table.schema.field(column).type != pa.float64()]
+    order = [
+        column for column in table.column_names if table.schema.field(column).type != pa.float64()
+    ]
     return table.sort_by([(column, "ascending") for column in order]).to_pandas()
 
 
@@ -77,7 +79,9 @@ def state(project: Project) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def at_once(trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def at_once(
+    trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("at_once") / "project"
     shutil.copytree(trained, folder)
     project = Project(folder)
@@ -124,7 +128,7 @@ def test_late_requests_and_late_labels(
     append(watched, shuffled.slice(0, 150), traffic.served)
     monitor(watched)  # nobody has brought a label
     without = metrics(watched, "profile_metrics").to_pandas()
-    assert without["accuracy_score"].isna().all()
+    assert without.loc[without["log_type"] == "INPUT", "accuracy_score"].isna().all()
     label(watched, traffic.labels.slice(0, 100))
     append(watched, shuffled.slice(150), traffic.served)
     monitor(watched)
@@ -156,7 +160,7 @@ def test_other_settings_make_everything_anew(
 ) -> None:
     label(watched, traffic.labels)
     append(watched, traffic.payload, traffic.served)
-    monitor(watched, **{"monitoring.granularities": ["1 hour", "1 week"], "monitoring.slices": []})
+    monitor(watched, granularities=["1 hour", "1 week"], slices=[])
     hourly = metrics(watched, "health_metrics")
     assert set(hourly["granularity"].to_pylist()) == {"1 hour", "1 week"}
     by_length = hourly.group_by("granularity").aggregate([("requests", "sum")]).to_pydict()
@@ -165,7 +169,9 @@ def test_other_settings_make_everything_anew(
     assert state(watched) == at_once
 
 
-def test_nothing_is_lost_and_nothing_counted_twice(at_once: dict[str, Any], traffic: Traffic) -> None:
+def test_nothing_is_lost_and_nothing_counted_twice(
+    at_once: dict[str, Any], traffic: Traffic
+) -> None:
     assert sum(row["requests"] for row in at_once["health_metrics"]) == len(traffic.payload)
     answered = pc.sum(pc.equal(traffic.payload["status_code"], 200)).as_py()
     assert sum(row["answered"] for row in at_once["health_metrics"]) == answered
@@ -173,7 +179,9 @@ def test_nothing_is_lost_and_nothing_counted_twice(at_once: dict[str, Any], traf
     overall = [
         row["count"]
         for row in at_once["profile_metrics"]
-        if row["column_name"] == ":table" and row["log_type"] == "INPUT" and row["slice_key"] is None
+        if row["column_name"] == ":table"
+        and row["log_type"] == "INPUT"
+        and row["slice_key"] is None
     ]
     assert sum(overall) == records > answered
 
