@@ -3,6 +3,7 @@
 from typing import Any
 
 from marvel_kedro.model.ab_test import ABTestOptions
+from marvel_kedro.monitoring.export import ExportingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
@@ -25,6 +26,7 @@ class Parameters(Options):
     serving: ServingOptions
     ab_test: ABTestOptions
     monitoring: MonitoringOptions
+    exporting: ExportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 
