@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from monitoring.exported import DAY, NOW, START, key, labelled, row, tell, values, window
 from prometheus_client.parser import text_string_to_metric_families
@@ -96,6 +96,8 @@ def test_the_text_is_what_prometheus_reads() -> None:
         assert families[family.name].type == "gauge"
 
 
+@example(labels=('a"b', "c\\n\nd"), value=-0.0, meaning="two\nlines")
+@example(labels=("", "{}"), value=5e-324, meaning="a # of \\")
 @given(
     labels=st.tuples(st.text(), st.text()),
     value=st.floats(allow_nan=False),

@@ -282,10 +282,10 @@ def _of_alerts(rows: Sequence[Row]) -> Iterator[Sample]:
     unresolved = [(row["severity"], row["state"]) for row in rows if row["state"] in STATES]
     for severity in SEVERITIES:
         for state in STATES:
-            yield Sample(ALERTS, (severity, state), unresolved.count((severity, state)))
+            yield from _sample(ALERTS, (severity, state), unresolved.count((severity, state)))
     rules = [(row["rule"], row["severity"]) for row in rows if row["state"] == OPEN]
     for rule in sorted(set(rules)):
-        yield Sample(ALERTS_OPEN, rule, rules.count(rule))
+        yield from _sample(ALERTS_OPEN, rule, rules.count(rule))
 
 
 def _of_windows(newest: Newest) -> Iterator[Sample]:
@@ -394,7 +394,7 @@ def _bounded(found: Iterable[Sample], most: int, now: datetime) -> tuple[Sample,
     kept = samples[: most - 2]
     return (
         Sample(RUN, (), now.timestamp()),
-        Sample(DROPPED, (), len(samples) - len(kept)),
+        Sample(DROPPED, (), float(len(samples) - len(kept))),
         *kept,
     )
 
@@ -403,7 +403,7 @@ def _number(value: float) -> str:
     """As Go's ParseFloat, by which Prometheus reads it."""
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)  # noqa: PLR2004
+    return repr(value)
 
 
 def _escaped(text: str) -> str:
