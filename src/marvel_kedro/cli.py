@@ -315,10 +315,15 @@ class _Traffic:
             _use_store()
 
     def shares(self) -> dict[str, int]:
+        """The shares that hold now, where they hold."""
+        if self._databricks:
+            from marvel_kedro.databricks import endpoint as managed  # noqa: PLC0415 - the SDK
+
+            return managed.served_traffic(managed.connect(), self.asked.name)
         from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
 
-        described = {entity.name: 0 for entity in self.asked.served_entities} | self.asked.traffic
-        return described if self._databricks else described | endpoint.traffic(self.asked)
+        nobody = {entity.name: 0 for entity in self.asked.served_entities}
+        return nobody | endpoint.traffic(self.asked)
 
     def move(self, shares: dict[str, int]) -> None:
         if self._databricks:

@@ -602,11 +602,49 @@ def test_a_shift_to_what_is_broken_is_rolled_back(host: Host, client: WorkspaceC
 def test_a_shift_that_cannot_be(host: Host, client: WorkspaceClient) -> None:
     with pytest.raises(ProjectError, match="kedro deploy"):
         endpoint.shift(client, described(), {"champion": 100})
-    with pytest.raises(ProjectError, match=f"'{NAME}': traffic adds up to 99"):
-        endpoint.shift(client, described(), {"champion": 99})
     host.registry.models[MODEL]["aliases"] = [{"alias": "champion", "version": "1"}]
     deploy(client)
+    with pytest.raises(ProjectError, match=f"'{NAME}': traffic adds up to 99"):
+        endpoint.shift(client, described(), {"champion": 99})
+    with pytest.raises(ProjectError, match="traffic goes to other, which is not served: champion"):
+        endpoint.shift(client, described(), {"other": 100})
     assert endpoint.shift(client, described(), {"challenger": 100}) == {"champion": 100}
+
+
+def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient) -> None:
+    deploy(client)
+    assert endpoint.served_traffic(client, NAME) == {"champion": 90, "challenger": 10}
+    endpoint.shift(client, described(), {"champion": 100})
+    assert endpoint.served_traffic(client, NAME) == {"champion": 100, "challenger": 0}
+    # Who is alone needs no routes; an update under way counts when it is over.
+    host.serving.endpoints[NAME]["config"] = {
+        "served_entities": host.serving.endpoints[NAME]["config"]["served_entities"][:1]
+    }
+    assert endpoint.served_traffic(client, NAME) == {"champion": 100}
+    host.serving.polls = 3
+    asked = wanted()
+    client.serving_endpoints.update_config(
+        NAME,
+        served_entities=list(asked.entities),
+        traffic_config=sdk.TrafficConfig(
+            routes=[sdk.Route(70, "champion"), sdk.Route(30, "challenger")]
+        ),
+    )
+    assert endpoint.served_traffic(client, NAME) == {"champion": 70, "challenger": 30}
+    with pytest.raises(ProjectError, match="'other' serves nothing"):
+        endpoint.served_traffic(client, "other")
+
+
+def test_a_shift_among_what_the_description_does_not_know(
+    host: Host, client: WorkspaceClient
+) -> None:
+    """The description has changed and is not deployed yet."""
+    deploy(client)
+    only = {"served_entities": [{"name": "champion", "alias": "champion"}]}
+    changed_since = described(**only, traffic={"champion": 100})
+    shares = {"champion": 60, "challenger": 40}
+    assert endpoint.shift(client, changed_since, shares) == shares
+    assert host.serving.traffic(NAME) == shares
 
 
 def test_no_login(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,10 +240,27 @@ def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -
             client.serving_endpoints.patch(wanted.name, add_tags=added)
     _grant(client, wanted)
     if config_difference(wanted, found):
-        _change(client, wanted.name, wanted.entities, wanted.traffic, found, timeout=timeout)
+        _change(client, wanted.name, wanted.entities, wanted.traffic, found.config, timeout=timeout)
     else:
         _see(client, wanted.name, wanted.entities, timeout, before=found.config, changed=False)
     return done
+
+
+def served_traffic(client: WorkspaceClient, name: str, timeout: timedelta = WAIT) -> dict[str, int]:
+    """The shares that hold now, whoever has set them.
+
+    Args:
+        client: The workspace.
+        name: Name of the endpoint.
+        timeout: How long an update that is under way may take.
+
+    Returns:
+        A percentage for each that is served, 100 in all.
+
+    Raises:
+        ProjectError: The endpoint is not there or cannot be asked.
+    """
+    return _shares_of_all(_settled_config(client, name, timeout))
 
 
 def shift(
@@ -268,21 +285,36 @@ def shift(
     Raises:
         ProjectError: The shares are not right, or the endpoint is not there or does not answer.
     """
+    found = _settled_config(client, endpoint.name, timeout)
+    entities = [_as_input(entity) for entity in _served(found)]
+    served = [str(entity.name) for entity in entities]
+    described = [entity.name for entity in endpoint.served_entities]
     try:
-        check_traffic(traffic, [entity.name for entity in endpoint.served_entities])
+        check_traffic(traffic, list(dict.fromkeys([*described, *served])))
     except ValueError as error:
         raise ProjectError(f"The endpoint '{endpoint.name}': {error}.") from error
-    found = _settled(client, endpoint.name, timeout)
-    if found is None or not found.config or not found.config.served_entities:
-        raise ProjectError(
-            f"The endpoint '{endpoint.name}' serves nothing. Make it: kedro deploy --target "
-            "databricks."
-        )
-    entities = [_as_input(entity) for entity in found.config.served_entities]
-    shares = effective_traffic(traffic, [str(entity.name) for entity in entities])
-    if _without_zeros(_shares(found.config)) != _without_zeros(shares):
+    shares = effective_traffic(traffic, served)
+    if _shares_of_all(found) != shares:
         _change(client, endpoint.name, entities, shares, found, timeout=timeout)
     return shares
+
+
+def _settled_config(
+    client: WorkspaceClient, name: str, timeout: timedelta
+) -> EndpointCoreConfigOutput:
+    """What an endpoint serves, which is something."""
+    found = _settled(client, name, timeout)
+    if found is None or not _served(found.config):
+        raise ProjectError(
+            f"The endpoint '{name}' serves nothing. Make it: kedro deploy --target databricks."
+        )
+    assert found.config
+    return found.config
+
+
+def _shares_of_all(config: EndpointCoreConfigOutput) -> dict[str, int]:
+    """Likewise `_shares`, with those who get nothing, and who is alone and needs no route."""
+    return effective_traffic(_shares(config), [str(entity.name) for entity in _served(config)])
 
 
 def config_difference(wanted: Wanted, found: ServingEndpointDetailed) -> list[str]:
@@ -347,7 +379,7 @@ def _change(  # noqa: PLR0913 - what to change, and what to go back to
     name: str,
     entities: Sequence[ServedEntityInput],
     traffic: Mapping[str, int],
-    found: ServingEndpointDetailed,
+    before: EndpointCoreConfigOutput | None,
     *,
     timeout: timedelta,
 ) -> None:
@@ -357,7 +389,7 @@ def _change(  # noqa: PLR0913 - what to change, and what to go back to
             name, served_entities=list(entities), traffic_config=_traffic_config(traffic)
         )
     logger.info("The endpoint '%s' is being updated, which may take up to 20 minutes.", name)
-    _see(client, name, entities, timeout, before=found.config)
+    _see(client, name, entities, timeout, before=before)
 
 
 def _see(  # noqa: PLR0913 - what to see, and what to go back to
