@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import databricks.sdk.clock
 import databricks.sdk.service.serving as sdk
 import mlflow
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
 from workspace import faults
 from workspace.conftest import SCHEMA, Host
 from workspace.server import TOKEN, ApiError, Reply, Request
@@ -46,6 +48,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(sdk, "time", clock)
+    monkeypatch.setattr(databricks.sdk.clock, "time", clock)  # of its own tries
     monkeypatch.setattr(endpoint, "time", clock)
     return clock
 
@@ -445,6 +448,85 @@ def test_a_token_that_expires_before_the_smoke_request(host: Host, client: Works
     assert "could not be asked for a prediction" in said
     assert host.serving.served(NAME)["champion"] == "3"
     assert deploy(client) == []
+
+
+THROTTLED = Reply(faults.BUSY.body, 429, {"Retry-After": "60"})
+# More often than the SDK tries by itself, which is for five minutes or not at all.
+OUT_OF_REACH = pytest.mark.parametrize(
+    "fault",
+    [(faults.CUT, 40), (faults.HALF, 3), (THROTTLED, 8)],
+    ids=["cut", "half an answer", "429"],
+)
+ASKED = pytest.mark.parametrize("path", [f"{NAME}/invoc", "served-models/champion/invoc"])
+
+
+@OUT_OF_REACH
+@ASKED
+def test_who_cannot_be_asked_is_asked_again(
+    host: Host, client: WorkspaceClient, clock: Clock, fault: tuple[Reply, int], path: str
+) -> None:
+    deploy(client)
+    promote(host, "3")
+    since, started = len(host.workspace.requests), clock.now
+    reply, times = fault
+    host.workspace.fail(reply, path, times)
+    deploy(client)
+    assert paths(changed(host, since)) == ["PUT /config"]
+    assert host.serving.served(NAME)["champion"] == "3"
+    assert clock.now - started < 900
+
+
+@OUT_OF_REACH
+@ASKED
+def test_a_good_update_stands_that_could_not_be_tried(
+    host: Host, client: WorkspaceClient, clock: Clock, fault: tuple[Reply, int], path: str
+) -> None:
+    deploy(client)
+    promote(host, "3")
+    since, started = len(host.workspace.requests), clock.now
+    host.workspace.fail(fault[0], path, times=10**6)
+    said = fails(client)
+    assert "could not be tried" in said
+    assert "The update stands: champion version 3, challenger version 2 (traffic: champion" in said
+    assert "Nothing was rolled back" in said
+    assert paths(changed(host, since)) == ["PUT /config"]
+    assert host.serving.served(NAME)["champion"] == "3"
+    assert 600 <= clock.now - started < 1000
+    said = fails(client)
+    assert "could not be tried" in said
+    assert "Nothing was changed now: champion version 3" in said
+    host.workspace.heal()
+    asked = len(host.workspace.seen("invocations"))
+    assert deploy(client) == []
+    assert len(host.workspace.seen("invocations")) == asked + 3
+
+
+def test_a_shift_that_could_not_be_tried_stands_and_is_tried_again(
+    host: Host, client: WorkspaceClient
+) -> None:
+    deploy(client)
+    shares = {"champion": 50, "challenger": 50}
+    host.workspace.fail(faults.CUT, "invocations", times=10**6)
+    with pytest.raises(ProjectError, match="The update stands"):
+        endpoint.shift(client, described(), shares)
+    assert host.serving.traffic(NAME) == shares
+    with pytest.raises(ProjectError, match="Nothing was changed now"):
+        endpoint.shift(client, described(), shares)
+    host.workspace.heal()
+    since = len(host.workspace.seen("invocations"))
+    assert endpoint.shift(client, described(), shares) == shares
+    assert len(host.workspace.seen("invocations")) == since + 3
+
+
+def test_a_version_that_hangs_is_rolled_back(host: Host, client: WorkspaceClient) -> None:
+    """It took the request: that is no fault of the line."""
+    deploy(client)
+    promote(host, "3")
+    hasty = WorkspaceClient(config=Config(http_timeout_seconds=0.2, retry_timeout_seconds=2))
+    host.workspace.fail(faults.HANG, "champion/invocations", times=10**6)
+    with pytest.raises(ProjectError, match="Rolled back"):
+        endpoint.deploy(hasty, wanted())
+    assert host.serving.served(NAME)["champion"] == "1"
 
 
 @pytest.mark.parametrize("path", ["POST .*/serving-endpoints$", "PUT .*/config", "POST .*/invoc"])

@@ -6,10 +6,11 @@ source of databricks-sdk and from public documentation; no workspace has seen it
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import NoReturn, Self
 
 import requests
@@ -21,6 +22,7 @@ from databricks.sdk.errors import (
     OperationFailed,
     PermissionDenied,
     ResourceConflict,
+    TooManyRequests,
 )
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.serving import (
@@ -55,11 +57,22 @@ logger = logging.getLogger(__name__)
 WAIT = timedelta(minutes=20)
 """How long an update may take."""
 
+SMOKE_SECONDS = 600.0
+"""For how long a smoke request begins anew that did not reach the endpoint."""
+
 _READY_SECONDS = 5.0
+_MOST_SECONDS_BETWEEN = 60.0
 _TELL_SECONDS = 30.0
 _MOST_OF_AN_ANSWER = 300
 _FAILED = (EndpointStateConfigUpdate.UPDATE_FAILED, EndpointStateConfigUpdate.UPDATE_CANCELED)
 _FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
+# The endpoint has not taken the request, or its answer was lost: that says nothing about it. One
+# that took it and kept silent (`requests.ReadTimeout`) is none of these.
+_OUT_OF_REACH = (
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    TooManyRequests,
+)
 
 _AGAIN = "run the same command again: it goes on from what is there."
 _OTHER = f"Another deployment changes it at the same time. Wait for its end, then {_AGAIN}"
@@ -159,6 +172,10 @@ class _UnfitError(Exception):
     """What was to serve does not: the reason to roll back."""
 
 
+class _UntriedError(Exception):
+    """Whether it serves could not be tried: no reason to."""
+
+
 def connect() -> WorkspaceClient:
     """Find the workspace and the login, as every Databricks tool does.
 
@@ -231,7 +248,7 @@ def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -
                 tags=[EndpointTag(key, value) for key, value in wanted.tags.items()],
             )
         _grant(client, wanted)
-        _see(client, wanted.name, wanted.entities, timeout, before=None)
+        _see(client, wanted.name, wanted.entities, wanted.traffic, None, timeout=timeout)
         return done
     _put_gateway(client, wanted, found)
     if tags := _missing_tags(wanted, found):
@@ -239,10 +256,15 @@ def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -
             added = [EndpointTag(key, value) for key, value in tags.items()]
             client.serving_endpoints.patch(wanted.name, add_tags=added)
     _grant(client, wanted)
-    if config_difference(wanted, found):
-        _change(client, wanted.name, wanted.entities, wanted.traffic, found.config, timeout=timeout)
-    else:
-        _see(client, wanted.name, wanted.entities, timeout, before=found.config, changed=False)
+    _serve(
+        client,
+        wanted.name,
+        wanted.entities,
+        wanted.traffic,
+        found.config,
+        timeout=timeout,
+        change=bool(config_difference(wanted, found)),
+    )
     return done
 
 
@@ -294,8 +316,15 @@ def shift(
     except ValueError as error:
         raise ProjectError(f"The endpoint '{endpoint.name}': {error}.") from error
     shares = effective_traffic(traffic, served)
-    if _shares_of_all(found) != shares:
-        _change(client, endpoint.name, entities, shares, found, timeout=timeout)
+    _serve(
+        client,
+        endpoint.name,
+        entities,
+        shares,
+        found,
+        timeout=timeout,
+        change=_shares_of_all(found) != shares,
+    )
     return shares
 
 
@@ -374,7 +403,7 @@ def _settled(
         return _find(client, name)
 
 
-def _change(  # noqa: PLR0913 - what to change, and what to go back to
+def _serve(  # noqa: PLR0913 - what to serve, and what to go back to
     client: WorkspaceClient,
     name: str,
     entities: Sequence[ServedEntityInput],
@@ -382,35 +411,45 @@ def _change(  # noqa: PLR0913 - what to change, and what to go back to
     before: EndpointCoreConfigOutput | None,
     *,
     timeout: timedelta,
+    change: bool,
 ) -> None:
     """Set served entities and traffic, whole as the platform wants them, and see that it serves."""
-    with _asking(name, "updated"):
-        client.serving_endpoints.update_config(
-            name, served_entities=list(entities), traffic_config=_traffic_config(traffic)
-        )
-    logger.info("The endpoint '%s' is being updated, which may take up to 20 minutes.", name)
-    _see(client, name, entities, timeout, before=before)
+    if change:
+        with _asking(name, "updated"):
+            client.serving_endpoints.update_config(
+                name, served_entities=list(entities), traffic_config=_traffic_config(traffic)
+            )
+        logger.info("The endpoint '%s' is being updated, which may take up to 20 minutes.", name)
+    _see(client, name, entities, traffic, before, timeout=timeout, changed=change)
 
 
 def _see(  # noqa: PLR0913 - what to see, and what to go back to
     client: WorkspaceClient,
     name: str,
     entities: Sequence[ServedEntityInput],
-    timeout: timedelta,
-    *,
+    traffic: Mapping[str, int],
     before: EndpointCoreConfigOutput | None,
+    *,
+    timeout: timedelta,
     changed: bool = True,
 ) -> None:
     """See that an endpoint is ready and answers, or bring back what served before."""
     try:
         _wait(client, name, timeout)
         _smoke(client, name, [str(entity.name) for entity in entities])
+    except _UntriedError as fault:
+        stands = "The update stands" if changed else "Nothing was changed now"
+        raise ProjectError(
+            f"{fault}\n{stands}: {_serving_words(entities, traffic)}. Nothing was rolled back. "
+            "When the endpoint can be reached again, run the same command again: it changes "
+            "nothing more and tries it."
+        ) from fault
     except _UnfitError as fault:
         if not changed:
             raise ProjectError(
-                f"{fault}\nThis deployment has changed nothing of what is served, so there is "
-                "nothing to roll back. Look at the endpoint's logs; to serve another version, move "
-                "its alias and deploy again."
+                f"{fault}\nNothing of what is served was changed now, so there is nothing to roll "
+                "back. Look at the endpoint's logs; to serve another version, move its alias and "
+                "deploy again."
             ) from fault
         _roll_back(client, name, before, fault, timeout)
 
@@ -514,37 +553,66 @@ class _Watch:
 
 
 def _smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
-    """Send the example to the endpoint, and to each served entity whatever its traffic is."""
+    """Send the example to the endpoint, and to each served entity whatever its traffic is.
+
+    Raises:
+        _UnfitError: One refuses it, keeps silent, or answers without a prediction.
+        _UntriedError: One could not be reached for a while.
+        ProjectError: The token was not taken.
+    """
     from marvel_kedro.model.package import EXAMPLE  # noqa: PLC0415 - imports MLflow
 
     record = EXAMPLE.to_dict(orient="split", index=False)
     sent = DataframeSplitInput(columns=record["columns"], data=record["data"])
-    asked = name
-    try:
-        answer = client.serving_endpoints.query(
+
+    def of_endpoint() -> object:
+        return client.serving_endpoints.query(
             name, client_request_id=SMOKE_REQUEST, dataframe_split=sent
-        )
-        answers = {name: answer.predictions}
-        for entity in entities:
-            asked = f"{name}/{entity}"
-            answers[asked] = client.api_client.do(
-                "POST",
-                f"/serving-endpoints/{name}/served-models/{entity}/invocations",
-                body={"dataframe_split": sent.as_dict(), "client_request_id": SMOKE_REQUEST},
-            ).get("predictions")
-    except _FAULTS as error:
-        if remote.refusal(error) == "token":
-            with _asking(name, "asked for a prediction"):
-                raise
-        raise _UnfitError(
-            f"The endpoint '{name}' does not answer the smoke request ({asked}): {_said(error)}"
-        ) from error
-    for asked, predictions in answers.items():
+        ).predictions
+
+    def of_entity(entity: str) -> object:
+        return client.api_client.do(
+            "POST",
+            f"/serving-endpoints/{name}/served-models/{entity}/invocations",
+            body={"dataframe_split": sent.as_dict(), "client_request_id": SMOKE_REQUEST},
+        ).get("predictions")
+
+    end = time.monotonic() + SMOKE_SECONDS
+    asked: dict[str, Callable[[], object]] = {name: of_endpoint}
+    asked |= {f"{name}/{entity}": partial(of_entity, entity) for entity in entities}
+    for who, ask in asked.items():
+        predictions = _answer(name, who, ask, end)
         if not isinstance(predictions, list) or len(predictions) != len(record["data"]):
             raise _UnfitError(
-                f"The endpoint '{name}' answers the smoke request ({asked}) without a prediction."
+                f"The endpoint '{name}' answers the smoke request ({who}) without a prediction."
             )
     logger.info("The endpoint '%s' answers, and so does %s.", name, ", ".join(entities))
+
+
+def _answer(name: str, who: str, ask: Callable[[], object], end: float) -> object:
+    """Ask until somebody answers, with a refusal even; after `end` no try begins."""
+    wait = _READY_SECONDS
+    while True:
+        try:
+            return ask()
+        except _FAULTS as error:
+            # Where the SDK has tried for minutes, the cause is what its last try met.
+            fault = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
+            said = _said(fault)
+            if remote.refusal(error) == "token":
+                with _asking(name, "asked for a prediction"):
+                    raise
+            if not isinstance(fault, _OUT_OF_REACH):
+                raise _UnfitError(
+                    f"The endpoint '{name}' does not answer the smoke request ({who}): {said}"
+                ) from error
+            if time.monotonic() >= end:
+                raise _UntriedError(
+                    f"The endpoint '{name}' could not be tried ({who}): {said}"
+                ) from error
+        logger.warning("%s cannot be asked (%s): again in %d seconds.", who, said, wait)
+        time.sleep(wait)
+        wait = min(2 * wait, _MOST_SECONDS_BETWEEN)
 
 
 def _put_gateway(client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed) -> None:
@@ -653,7 +721,7 @@ def _remedy(error: Exception) -> str:
     return explain.WORKSPACE_REMEDIES[refusal]
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     text = without_password(str(error)).partition(" Config: host=")[0]
     return " ".join(text.split())[:_MOST_OF_AN_ANSWER]
 
