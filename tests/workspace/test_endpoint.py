@@ -16,8 +16,12 @@ from workspace.conftest import SCHEMA, Host
 from workspace.server import TOKEN, ApiError, Reply, Request
 
 from marvel_kedro import registry
-from marvel_kedro.databricks import endpoint
-from marvel_kedro.databricks.endpoint import Wanted
+from marvel_kedro.databricks import workspace
+from marvel_kedro.databricks.endpoint import smoke, waiting
+from marvel_kedro.databricks.endpoint.deployment import deploy as deploy_wanted
+from marvel_kedro.databricks.endpoint.difference import differences
+from marvel_kedro.databricks.endpoint.shifting import served_traffic, shift
+from marvel_kedro.databricks.endpoint.wanted import Wanted
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.inference_log import SMOKE_REQUEST
 from marvel_kedro.server.description import EndpointOptions
@@ -49,7 +53,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(sdk, "time", clock)
     monkeypatch.setattr(databricks.sdk.clock, "time", clock)  # of its own tries
-    monkeypatch.setattr(endpoint, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(smoke, "time", clock)
     return clock
 
 
@@ -63,7 +68,7 @@ def _registry(host: Host) -> None:
 
 @pytest.fixture
 def client(host: Host) -> WorkspaceClient:
-    return endpoint.connect()
+    return workspace.connect()
 
 
 def described(**changes: Any) -> EndpointOptions:
@@ -88,7 +93,7 @@ def wanted(**changes: Any) -> Wanted:
 
 
 def deploy(client: WorkspaceClient, **changes: Any) -> list[str]:
-    return endpoint.deploy(client, wanted(**changes))
+    return deploy_wanted(client, wanted(**changes))
 
 
 def fails(client: WorkspaceClient, **changes: Any) -> str:
@@ -174,7 +179,7 @@ def test_a_second_call_changes_nothing(host: Host, client: WorkspaceClient) -> N
     since = len(host.workspace.requests)
     assert deploy(client, **groups) == []
     assert changed(host, since) == []
-    assert endpoint.differences(client, wanted(**groups)) == []
+    assert differences(client, wanted(**groups)) == []
 
 
 @pytest.mark.parametrize(
@@ -197,12 +202,12 @@ def test_only_what_differs_is_changed(
 ) -> None:
     deploy(client)
     since = len(host.workspace.requests)
-    told = endpoint.differences(client, wanted(**changes))
+    told = differences(client, wanted(**changes))
     assert told
     assert changed(host, since) == []
     assert deploy(client, **changes) == told
     assert paths(changed(host, since)) == sent
-    assert endpoint.differences(client, wanted(**changes)) == []
+    assert differences(client, wanted(**changes)) == []
 
 
 def test_a_table_that_is_not_wanted_is_not_spoken_of(host: Host, client: WorkspaceClient) -> None:
@@ -264,7 +269,7 @@ def test_a_version_that_is_not_there(host: Host, client: WorkspaceClient) -> Non
     assert "'fixed' (endpoint.served_entities) wants version 7" in fails(client, **fixed)
     asked = Wanted.of(described(**fixed), {"fixed": "7"}, CATALOG, SCHEMA_NAME)
     with pytest.raises(ProjectError, match=r"version 7 does not exist[^§]*endpoint\.model"):
-        endpoint.deploy(client, asked)  # deleted since it was looked up
+        deploy_wanted(client, asked)  # deleted since it was looked up
     host.registry.put(MODEL, "7")
     deploy(client, **fixed)
     assert host.serving.served(NAME) == {"fixed": "7"}
@@ -282,7 +287,7 @@ def test_what_a_deployment_that_died_left_is_completed(
     host: Host, client: WorkspaceClient, lost: str
 ) -> None:
     asked = wanted(databricks={"query_groups": ["analysts"]})
-    endpoint.deploy(client, asked)
+    deploy_wanted(client, asked)
     half = host.serving.endpoints[NAME]
     if lost in {"gateway", "all"}:
         half["ai_gateway"] = {}
@@ -291,9 +296,9 @@ def test_what_a_deployment_that_died_left_is_completed(
     if lost in {"groups", "all"}:
         host.serving.permissions[half["id"]].clear()
     since = len(host.workspace.requests)
-    assert endpoint.deploy(client, asked)
+    assert deploy_wanted(client, asked)
     assert "PUT /config" not in paths(changed(host, since))
-    assert endpoint.differences(client, asked) == []
+    assert differences(client, asked) == []
     assert host.serving.permissions[half["id"]] == {"analysts": "CAN_QUERY"}
 
 
@@ -311,9 +316,9 @@ def test_killed_while_it_was_made(host: Host, client: WorkspaceClient) -> None:
             ),
         ),
     )
-    assert endpoint.deploy(client, asked)
+    assert deploy_wanted(client, asked)
     assert host.workspace.seen("PUT .*/config$") == []
-    assert endpoint.differences(client, asked) == []
+    assert differences(client, asked) == []
 
 
 def test_an_update_under_way_is_waited_for(host: Host, client: WorkspaceClient) -> None:
@@ -326,7 +331,7 @@ def test_an_update_under_way_is_waited_for(host: Host, client: WorkspaceClient) 
         served_entities=list(asked.entities),
         traffic_config=sdk.TrafficConfig(routes=[sdk.Route(100, "champion")]),
     )
-    told = endpoint.deploy(client, asked)
+    told = deploy_wanted(client, asked)
     assert told == ["traffic: champion 100 % -> champion 90 %, challenger 10 %"]
     assert host.serving.served(NAME)["champion"] == "3"
 
@@ -430,7 +435,7 @@ def test_a_token_that_expires_while_it_waits(
     asked = wanted()
     host.workspace.fail(reply, f"GET {ONE}$", after=3)
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, asked)
+        deploy_wanted(client, asked)
     said = str(fault.value)
     assert "its update goes on without that" in said
     assert "Make a new one" in said
@@ -508,13 +513,13 @@ def test_a_shift_that_could_not_be_tried_stands_and_is_tried_again(
     shares = {"champion": 50, "challenger": 50}
     host.workspace.fail(faults.CUT, "invocations", times=10**6)
     with pytest.raises(ProjectError, match="The update stands"):
-        endpoint.shift(client, described(), shares)
+        shift(client, described(), shares)
     assert host.serving.traffic(NAME) == shares
     with pytest.raises(ProjectError, match="Nothing was changed now"):
-        endpoint.shift(client, described(), shares)
+        shift(client, described(), shares)
     host.workspace.heal()
     since = len(host.workspace.seen("invocations"))
-    assert endpoint.shift(client, described(), shares) == shares
+    assert shift(client, described(), shares) == shares
     assert len(host.workspace.seen("invocations")) == since + 3
 
 
@@ -525,7 +530,7 @@ def test_a_version_that_hangs_is_rolled_back(host: Host, client: WorkspaceClient
     hasty = WorkspaceClient(config=Config(http_timeout_seconds=0.2, retry_timeout_seconds=2))
     host.workspace.fail(faults.HANG, "champion/invocations", times=10**6)
     with pytest.raises(ProjectError, match="Rolled back"):
-        endpoint.deploy(hasty, wanted())
+        deploy_wanted(hasty, wanted())
     assert host.serving.served(NAME)["champion"] == "1"
 
 
@@ -601,9 +606,9 @@ def test_two_deployments_at_once(host: Host, client: WorkspaceClient) -> None:
 
     client.serving_endpoints.update_config = late  # type: ignore[method-assign]
     with pytest.raises(ProjectError, match="Another deployment changes it at the same time"):
-        endpoint.deploy(client, asked)
+        deploy_wanted(client, asked)
     client.serving_endpoints.update_config = update  # type: ignore[method-assign]
-    assert endpoint.deploy(client, asked) == []
+    assert deploy_wanted(client, asked) == []
 
 
 def test_it_is_deleted_meanwhile(host: Host, client: WorkspaceClient) -> None:
@@ -623,7 +628,7 @@ def test_an_update_without_end(host: Host, client: WorkspaceClient, clock: Clock
     host.serving.polls = 10**6
     started = clock.now
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, wanted(), timedelta(minutes=3))
+        deploy_wanted(client, wanted(), timedelta(minutes=3))
     assert "is not over after 0:03:00" in str(fault.value)
     assert "champion version 3: Building .." in str(fault.value)
     assert 180 <= clock.now - started < 200
@@ -643,7 +648,7 @@ def test_an_endpoint_that_does_not_get_ready_is_rolled_back(
     promote(host, "3")
     host.serving.unready = 30
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, wanted(), timedelta(minutes=2))
+        deploy_wanted(client, wanted(), timedelta(minutes=2))
     assert "is not ready after 0:02:00" in str(fault.value)
     assert len(host.workspace.seen("PUT .*/config")) == 2
 
@@ -664,12 +669,12 @@ def test_a_shift_changes_traffic_alone(host: Host, client: WorkspaceClient) -> N
     promote(host, "3")  # not yet deployed: a shift does not deploy it
     since = len(host.workspace.requests)
     shares = {"champion": 25, "challenger": 75}
-    assert endpoint.shift(client, described(), shares) == shares
+    assert shift(client, described(), shares) == shares
     assert host.serving.traffic(NAME) == shares
     assert host.serving.served(NAME) == {"champion": "1", "challenger": "2"}
     assert paths(changed(host, since)) == ["PUT /config"]
     since = len(host.workspace.requests)
-    assert endpoint.shift(client, described(), shares) == shares
+    assert shift(client, described(), shares) == shares
     assert changed(host, since) == []
 
 
@@ -677,32 +682,32 @@ def test_a_shift_to_what_is_broken_is_rolled_back(host: Host, client: WorkspaceC
     deploy(client)
     host.serving.answers["2"] = faults.BROKEN
     with pytest.raises(ProjectError, match="Rolled back"):
-        endpoint.shift(client, described(), {"challenger": 100})
+        shift(client, described(), {"challenger": 100})
     assert host.serving.traffic(NAME) == {"champion": 90, "challenger": 10}
 
 
 def test_a_shift_that_cannot_be(host: Host, client: WorkspaceClient) -> None:
     with pytest.raises(ProjectError, match="kedro deploy"):
-        endpoint.shift(client, described(), {"champion": 100})
+        shift(client, described(), {"champion": 100})
     host.registry.models[MODEL]["aliases"] = [{"alias": "champion", "version": "1"}]
     deploy(client)
     with pytest.raises(ProjectError, match=f"'{NAME}': traffic adds up to 99"):
-        endpoint.shift(client, described(), {"champion": 99})
+        shift(client, described(), {"champion": 99})
     with pytest.raises(ProjectError, match="traffic goes to other, which is not served: champion"):
-        endpoint.shift(client, described(), {"other": 100})
-    assert endpoint.shift(client, described(), {"challenger": 100}) == {"champion": 100}
+        shift(client, described(), {"other": 100})
+    assert shift(client, described(), {"challenger": 100}) == {"champion": 100}
 
 
 def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient) -> None:
     deploy(client)
-    assert endpoint.served_traffic(client, NAME) == {"champion": 90, "challenger": 10}
-    endpoint.shift(client, described(), {"champion": 100})
-    assert endpoint.served_traffic(client, NAME) == {"champion": 100, "challenger": 0}
+    assert served_traffic(client, NAME) == {"champion": 90, "challenger": 10}
+    shift(client, described(), {"champion": 100})
+    assert served_traffic(client, NAME) == {"champion": 100, "challenger": 0}
     # Who is alone needs no routes; an update under way counts when it is over.
     host.serving.endpoints[NAME]["config"] = {
         "served_entities": host.serving.endpoints[NAME]["config"]["served_entities"][:1]
     }
-    assert endpoint.served_traffic(client, NAME) == {"champion": 100}
+    assert served_traffic(client, NAME) == {"champion": 100}
     host.serving.polls = 3
     asked = wanted()
     client.serving_endpoints.update_config(
@@ -712,9 +717,9 @@ def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient)
             routes=[sdk.Route(70, "champion"), sdk.Route(30, "challenger")]
         ),
     )
-    assert endpoint.served_traffic(client, NAME) == {"champion": 70, "challenger": 30}
+    assert served_traffic(client, NAME) == {"champion": 70, "challenger": 30}
     with pytest.raises(ProjectError, match="'other' serves nothing"):
-        endpoint.served_traffic(client, "other")
+        served_traffic(client, "other")
 
 
 def test_a_shift_among_what_the_description_does_not_know(
@@ -725,11 +730,11 @@ def test_a_shift_among_what_the_description_does_not_know(
     only = {"served_entities": [{"name": "champion", "alias": "champion"}]}
     changed_since = described(**only, traffic={"champion": 100})
     shares = {"champion": 60, "challenger": 40}
-    assert endpoint.shift(client, changed_since, shares) == shares
+    assert shift(client, changed_since, shares) == shares
     assert host.serving.traffic(NAME) == shares
 
 
 def test_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABRICKS_TOKEN")
     with pytest.raises(ProjectError, match=r"databricks auth login"):
-        endpoint.connect()
+        workspace.connect()
