@@ -1,7 +1,6 @@
 """The endpoint section as a served endpoint, through the real databricks-sdk, faults included."""
 
 import logging
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 from workspace import faults
+from workspace.clock import Clock
 from workspace.conftest import SCHEMA, Host
 from workspace.server import TOKEN, ApiError, Reply, Request
 
@@ -29,23 +29,6 @@ from marvel_kedro.server.description import EndpointOptions
 NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
 CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")
 ONE = f"/api/2.0/serving-endpoints/{NAME}"
-
-
-@dataclass
-class Clock:
-    """A time that passes only when somebody sleeps."""
-
-    now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    def time(self) -> float:
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(seconds)
 
 
 @pytest.fixture(autouse=True)
