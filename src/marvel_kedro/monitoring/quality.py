@@ -121,7 +121,7 @@ class Records:
     def roc_auc(self) -> Floats:
         """Area under the ROC curve of labelled records, by group."""
         known = np.where(self.labelled, self.rows, 0)
-        return roc_auc(self, np.where(self.alive, known, 0), np.where(self.alive, 0, known))
+        return roc_auc(self, np.where(self.alive, known, 0), np.where(self.alive, 0, known))[0]
 
     @cached_property
     def ties(self) -> tuple[Runs, Ints]:
@@ -136,8 +136,13 @@ class Records:
         return self.runs.sums(np.where(which, self.rows, 0))
 
 
-def roc_auc(of: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]) -> Floats:
-    """The chance that an Alive record scores above a Dead one, ties half.
+def roc_auc(
+    of: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+) -> tuple[Floats, Floats]:
+    """The chance that an Alive record scores above a Dead one, ties half, and its standard error.
+
+    The error is that of DeLong et al. (1988): the variance, over the Alive records, of the share of
+    Dead ones below each, by their number; plus the same the other way round.
 
     Args:
         of: The records.
@@ -145,13 +150,23 @@ def roc_auc(of: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]) 
         dead: How many are Dead.
 
     Returns:
-        By group; NaN where there is one class only, or a score is NaN.
+        Both by group; NaN where there is one class only, or a score is NaN.
     """
     runs, _ = of.ties
     alive, dead = by_tie(of, alive), by_tie(of, dead)
-    wins = runs.sums(alive * (runs.running(dead) + dead / 2))
+    all_alive, all_dead = runs.sums(alive), runs.sums(dead)
+    beaten = runs.running(dead) + dead / 2
+    beating = all_alive[runs.number] - runs.running(alive) - alive / 2
     unknown = of.runs.counts(np.isnan(of.probability)) > 0
-    return np.where(unknown, np.nan, ratio(wins, runs.sums(alive) * runs.sums(dead)))
+    area = np.where(unknown, np.nan, ratio(runs.sums(alive * beaten), all_alive * all_dead))
+    variance = sum(
+        ratio(runs.sums(some * (ratio(won, pairs[runs.number]) - area[runs.number]) ** 2), own**2)
+        for some, won, own, pairs in (
+            (alive, beaten, all_alive, all_dead),
+            (dead, beating, all_dead, all_alive),
+        )
+    )
+    return area, np.sqrt(variance)
 
 
 def by_tie(of: Records, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
