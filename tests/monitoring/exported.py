@@ -13,7 +13,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 NOW = START + 3 * DAY + timedelta(hours=5)
 """Three days are complete, and a fourth has begun."""
 
-OPTIONS = ExportingOptions()
+OPTIONS = ExportingOptions(min_labelled=100)
 SCHEMAS = {
     "health": tables.HEALTH_METRICS,
     "profile": tables.PROFILE_METRICS,

@@ -309,7 +309,7 @@ def test_as_many_series_whatever_the_number_of_windows() -> None:
 def test_what_is_too_much_is_counted_and_the_least_is_left_out() -> None:
     columns = [f"column_{number}" for number in range(500)]
     exported = tell(
-        options=ExportingOptions(max_series=300),
+        options=ExportingOptions(max_series=300, min_labelled=100),
         health=[row(2, **HEALTH)],
         drift=[drift(2, column_name=name) for name in columns],
         profile=[profile(2, column_name=name, avg=1.0) for name in columns],

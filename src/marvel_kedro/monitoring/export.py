@@ -31,7 +31,7 @@ class ExportingOptions(Options):
         max_series: More samples than that are left out, and their number is a sample.
     """
 
-    min_labelled: int = Field(100, ge=1)
+    min_labelled: int = Field(200, ge=1)
     max_series: int = Field(1500, ge=100)
 
 
