@@ -81,3 +81,12 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not(path: Path) -> 
     }
     assert fires == named
     assert calm >= named
+
+
+def test_pipelines_of_the_collector_are_made_of_what_it_has() -> None:
+    said = yaml.safe_load((FOLDER / "opentelemetry/collector.yml").read_text("utf-8"))
+    used: dict[str, set[str]] = {kind: set() for kind in ("receivers", "processors", "exporters")}
+    for pipeline in said["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            used[kind] |= set(names)
+    assert used == {kind: set(said[kind]) for kind in used}

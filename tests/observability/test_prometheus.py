@@ -272,7 +272,7 @@ def test_every_query_is_answered_and_people_are_told(project: Project, tmp_path:
 
 
 def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: Path) -> None:
-    """The names are documented; the labels are made up."""
+    """The names are documented, times of samples were seen by others, the labels are made up."""
     text = OF_DATABRICKS[1].read_text("utf-8")
     asked_for: list[tuple[str, str | None]] = []
 
@@ -280,7 +280,8 @@ def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: P
         asked_for.append((request.path, request.headers["authorization"]))
         if request.headers["authorization"] != "Bearer secret":
             return 401, b"{}"
-        return 200, text.replace("COUNT", str(2 * len(asked_for))).encode()
+        ten_minutes_ago = int(time.time()) // 60 * 60_000 - 600_000
+        return 200, text.replace("MINUTE", str(ten_minutes_ago)).encode()
 
     token = tmp_path / "token"
     token.write_text("secret\n", "utf-8")
