@@ -69,7 +69,8 @@ def test_matchers_name_alerts_that_there_are() -> None:
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not(path: Path) -> None:
     tests = yaml.safe_load((path.parents[1] / f"{path.stem}_test.yml").read_text("utf-8"))["tests"]
-    fires, calm = set(), set()
+    fires: set[str] = set()
+    calm: set[str] = set()
     for test in tests:
         for case in test.get("alert_rule_test", ()):
             (fires if case.get("exp_alerts") else calm).add(case["alertname"])

@@ -253,6 +253,13 @@ def test_every_query_is_answered_and_people_are_told(project: Project, tmp_path:
             wait(answered)
         assert left == {path.stem: [] for path in DASHBOARDS}
 
+        picture = tmp_path / "monitoring.png"
+        words = ("monitoring", "--prometheus", f"http://{asked.address}", "--hours", "0.05")
+        subprocess.run(
+            [sys.executable, FOLDER / "draw.py", *words, "--out", picture], check=True, timeout=120
+        )
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
         wait(lambda: {"MarvelMonitoringWarning", "MarvelDrift"} <= asked.firing())
         monitoring = {"MarvelMonitoringWarning", "MarvelDrift", "MarvelQualityEstimatedLower"}
         assert asked.firing() <= monitoring | {"MarvelQualityLower"}
