@@ -54,6 +54,7 @@ bench: $(VENV)/.dev ## Model quality, the main job, scale and serving, beside th
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/monitoring.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
