@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -251,6 +252,28 @@ def traffic(  # noqa: PLR0913 - one an option
                 world=read.parameters.synthetic.seed,
             ),
         )
+
+
+@cli.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data", "demo"),
+    show_default=True,
+    help="Where the demo's own project is made.",
+)
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser at the end.")
+def demo(folder: Path, *, show: bool) -> None:
+    """Simulate ten days: calm, drift, an alert, a retraining, a promotion, and quality back."""
+    with _told("Interrupted. The same command begins anew."):
+        from rich.console import Console  # noqa: PLC0415 - for commands
+
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro import demo as days  # noqa: PLC0415 - imports every pipeline
+
+        report = days.run(configuration.project_path(), folder, Console(file=sys.stdout))
+        if show:
+            click.launch(str(report))
 
 
 _env = click.option("--env", "-e", help="Environment of the parameters.")
