@@ -3,6 +3,7 @@
 from typing import Any
 
 from marvel_kedro.model.ab_test import ABTestOptions
+from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
@@ -23,6 +24,7 @@ class Parameters(Options):
     training: TrainingOptions
     serving: ServingOptions
     ab_test: ABTestOptions
+    alerting: AlertingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

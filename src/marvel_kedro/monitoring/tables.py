@@ -17,7 +17,9 @@ TABLE = ":table"
 """`column_name` of a row that is about all columns."""
 
 _BY_CLASS = pa.map_(pa.string(), pa.float64())
-_AVERAGED = pa.struct([("one_vs_all", _BY_CLASS), ("macro", pa.float64()), ("weighted", pa.float64())])
+_AVERAGED = pa.struct(
+    [("one_vs_all", _BY_CLASS), ("macro", pa.float64()), ("weighted", pa.float64())]
+)
 _PARITY = pa.struct([("one_vs_all", _BY_CLASS)])
 _TEST = pa.struct([("statistic", pa.float64()), ("pvalue", pa.float64())])
 
@@ -26,7 +28,9 @@ QUALITY_FIELDS = [
     pa.field("log_loss", pa.float64()),
     pa.field(
         "confusion_matrix",
-        pa.list_(pa.struct([("prediction", pa.string()), ("label", pa.string()), ("count", pa.int64())])),
+        pa.list_(
+            pa.struct([("prediction", pa.string()), ("label", pa.string()), ("count", pa.int64())])
+        ),
     ),
     pa.field("precision", _AVERAGED),
     pa.field("recall", _AVERAGED),
@@ -37,7 +41,12 @@ QUALITY_FIELDS = [
 
 FAIRNESS_FIELDS = [
     pa.field(name, _PARITY)
-    for name in ("predictive_parity", "predictive_equality", "equal_opportunity", "statistical_parity")
+    for name in (
+        "predictive_parity",
+        "predictive_equality",
+        "equal_opportunity",
+        "statistical_parity",
+    )
 ]
 """On rows of `TABLE` of Boolean slices."""
 
@@ -148,11 +157,12 @@ HEALTH_METRICS = pa.schema(
 
 ALERTS = pa.schema(
     [
-        ("alert_id", pa.string()),  # the same for the same rule, window, model, slice and column
+        ("alert_id", pa.string()),  # the same as long as it fires without a calm window
         ("rule", pa.string()),
         ("severity", pa.string()),  # info, warning, critical
         ("state", pa.string()),  # open, acknowledged, silenced, resolved
-        ("window", WINDOW),
+        ("since", TIME),  # the start of the first window of those in a row
+        ("window", WINDOW),  # the newest of them
         ("granularity", pa.string()),
         ("model_version", pa.string()),
         ("slice_key", pa.string()),
@@ -172,7 +182,33 @@ ALERTS = pa.schema(
         ("notified_at", TIME),
     ]
 )
-"""One row an alert: the newest window in which its rule fires for a model, slice and column."""
+"""One row an alert: a stretch of windows in a row in which its rule fires for a model, slice and
+column. Of an endpoint's entity the slice is `served_entity_name`; of the endpoint as a whole model
+and slice are null."""
+
+ALERT_ACTIONS = pa.schema(
+    [
+        ("at", TIME),
+        ("action", pa.string()),  # acknowledge, silence
+        ("alert_id", pa.string()),  # which alert, or
+        ("rule", pa.string()),  # all alerts of a rule, those to come as well
+        ("by", pa.string()),
+        ("until", TIME),  # of a silence
+    ]
+)
+"""One row a thing that somebody did about alerts."""
+
+RETRAINING_LOG = pa.schema(
+    [
+        ("retrained_at", TIME),
+        ("reasons", pa.list_(pa.string())),
+        ("labelled_records", pa.int64()),  # whose label had become known since the one before
+        ("model_version", pa.string()),  # null: none was registered
+        ("outcome", pa.string()),  # started (and not ended), promoted, challenger, refused
+        ("detail", pa.string()),  # what the gate said
+    ]
+)
+"""One row a retraining."""
 
 WATERMARKS = pa.schema(
     [
