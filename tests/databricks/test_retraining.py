@@ -40,7 +40,7 @@ def records(characters: pd.DataFrame) -> pd.DataFrame:
         height=1.5,
         gender="",
     )
-    unlabelled = drifted.tail(100).assign(alive=None, labelled_at=pd.NaT)
+    unlabelled = drifted.tail(100).assign(alive=None, labelled_at=None)
     return typed(pd.concat([drifted, known, again, unlabelled]))
 
 

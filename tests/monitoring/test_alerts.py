@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import ROOT
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.monitoring import alerts, tables
@@ -472,3 +474,68 @@ def test_a_wrong_rule_is_refused_by_its_name(rule: dict[str, Any], said: str) ->
     with pytest.raises(ProjectError, match=r"rules\.wrong") as refused:
         checked(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Mend it.")
     assert said in str(refused.value)
+
+
+# The rules that are there
+
+
+def shipped() -> AlertingOptions:
+    section = yaml.safe_load((ROOT / "conf/base/alerting/parameters.yml").read_text())["alerting"]
+    return AlertingOptions.model_validate(section | {"now": NOW})
+
+
+def profile(column: str) -> dict[str, Any]:
+    return {
+        "window": window(0),
+        "log_type": "INPUT",
+        "granularity": "1 day",
+        "column_name": column,
+        "count": 500,
+        "model_version": "1",
+    }
+
+
+SURE = {"pvalue": 1e-9}
+BAD: dict[str, dict[Table, pa.Table]] = {
+    "input_drift": drifts(drift(0, "teams", 0.2, chi_squared_test=SURE)),
+    "prediction_drift": drifts(
+        drift(0, "probability", None, ks_test={"statistic": 0.2, "pvalue": 1e-9})
+    ),
+    "more_nulls": drifts(drift(0, "height", None, percent_null_delta=30.0)),
+    "estimated_roc_auc": table("quality_estimates", quality(0, estimate=0.6, high=0.65)),
+    "realised_roc_auc": table(
+        "quality_estimates", *(quality(day, realised=0.6, labelled=300) for day in range(2))
+    ),
+    "errors": table("health_metrics", health(98, failed=5), health(99)),
+    "slow": table("health_metrics", health(99, latency_p95_ms=2000.0)),
+    "unread": table("health_metrics", health(98, unread=30), health(99)),
+    "no_traffic": table("health_metrics", health(98)),
+}
+CALM: dict[Table, pa.Table] = (
+    drifts(
+        drift(0, "teams", 0.2, chi_squared_test={"pvalue": 0.3}, percent_null_delta=1.0),
+        drift(0, "height", None, ks_test={"statistic": 0.02, "pvalue": 1e-9}),
+    )
+    | table(
+        "quality_estimates",
+        *(quality(day, estimate=0.69, realised=0.69, labelled=300) for day in range(2)),
+    )
+    | table("health_metrics", health(98, latency_p95_ms=50.0, unread=0), health(99))
+)
+
+
+@pytest.mark.parametrize("rule", shipped().active)
+def test_the_shipped_rules_fire_when_they_should(rule: str) -> None:
+    profiles = table("profile_metrics", *map(profile, ("teams", "height", "probability")))
+    assert {row["rule"] for row in found(BAD[rule] | profiles, shipped())} == {rule}
+
+
+def test_the_shipped_rules_are_calm_on_calm_days() -> None:
+    profiles = table("profile_metrics", *map(profile, ("teams", "height")))
+    assert found(CALM | profiles, shipped()) == []
+
+
+def test_one_window_of_few_labels_is_no_realised_loss() -> None:
+    few = [quality(day, realised=0.5, labelled=199) for day in range(5)]
+    one = [quality(5, realised=0.5, labelled=300), quality(6, realised=0.7, labelled=300)]
+    assert found(table("quality_estimates", *few, *one), shipped()) == []
