@@ -105,7 +105,7 @@ def make_traffic(
         for page, lives in zip(pages, alive, strict=True):
             late = pd.Timedelta(hours=float(generator.exponential(30)))
             labels.append((page, "Alive" if lives else "Dead", time + late))
-        records = [{"page_id": page, "universe": "Earth-616", "height": 1.8} for page in pages]
+        records = [_record(page, generator) for page in pages]
         payload.append(
             {
                 "databricks_request_id": f"request-{number}",
@@ -129,6 +129,16 @@ def make_traffic(
             [dict(zip(LABELS_SCHEMA.names, row, strict=True)) for row in labels], LABELS_SCHEMA
         ),
     )
+
+
+def _record(page: str, generator: np.random.Generator) -> dict[str, Any]:
+    return {
+        "page_id": page,
+        "name": page.replace("_", " "),
+        "universe": str(generator.choice(["Earth-616", "Earth-199999"])),
+        "gender": str(generator.choice(["Male", "Female"])),
+        "height": round(float(generator.normal(1.8, 0.1)), 2),
+    }
 
 
 def served_entities(named: dict[str, tuple[str, str]]) -> pa.Table:

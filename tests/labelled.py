@@ -8,29 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from deltalake import write_deltalake
 
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.scoring import NUMBER_COLUMNS
+from marvel_kedro.monitoring.tables import INFERENCE_LOG
 from marvel_kedro.traffic import plan
 
-COLUMNS = (
-    "databricks_request_id",
-    "record_number",
-    "request_date",
-    "request_time",
-    "served_entity_id",
-    "served_entity_name",
-    "model_version",
-    "client_request_id",
-    "page_id",
-    *TEXT_COLUMNS,
-    *NUMBER_COLUMNS,
-    "prediction",
-    "probability",
-    "execution_duration_ms",
-    "alive",
-    "labelled_at",
-)
+COLUMNS = INFERENCE_LOG.names
 _TIMES = ("request_time", "labelled_at")
 _NUMBERS = (*NUMBER_COLUMNS, "probability")
 _TEXTS = [
@@ -93,4 +78,10 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def write_log(rows: pd.DataFrame, folder: Path) -> None:
     """Write it as a Delta table."""
-    write_deltalake(str(folder), rows.reset_index(drop=True), mode="overwrite")
+    columns = {
+        field.name: pa.nulls(len(rows), field.type)
+        if rows[field.name].isna().all()
+        else pa.array(rows[field.name], field.type, from_pandas=True)
+        for field in INFERENCE_LOG
+    }
+    write_deltalake(str(folder), pa.table(columns, schema=INFERENCE_LOG), mode="overwrite")

@@ -49,7 +49,7 @@ def log_of(project: Project) -> list[dict[str, Any]]:
 
 def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environment: str) -> str:
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
-    words = ",".join([SMALL, f"alerting.now={NOW}", *parameters])
+    words = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
     outcome = project.kedro(
         "run", "--pipelines", "retraining", "--params", words, OMP_NUM_THREADS="1", **environment
     )
@@ -102,7 +102,7 @@ def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: 
     assert row["reasons"][0] == "started by hand"
     assert row["detail"].startswith("Failed: roc_auc")
     assert "not promoted" in re.sub(r"[\s│]+", " ", said)
-    champion.run("alerting", alerting={"now": "2026-02-03T00:00:00+00:00"})
+    champion.run("alerting", monitoring={"now": "2026-02-03T00:00:00+00:00"})
     decision = champion.report("retrain")
     assert decision["cooldown_until"] == "2026-02-08T00:00:00+00:00"
     assert decision["labelled_records"] == 0
@@ -142,7 +142,7 @@ def test_as_a_challenger_it_leaves_the_champion_where_it_is(
 def test_one_that_dies_begins_a_cool_down_as_well(champion: Project) -> None:
     few = make_log(records=40, scenario="none")
     write_log(few, champion.path / "data" / "07_model_output" / "inference_log")
-    words = f"alerting.now={NOW},training.fit.min_rows=100000"
+    words = f"monitoring.now={NOW},training.fit.min_rows=100000"
     outcome = champion.kedro("run", "--pipelines", "retraining", "--params", words)
     assert outcome.status == 1
     assert "training.fit.min_rows asks for" in " ".join(outcome.output.split())

@@ -21,7 +21,6 @@ def table(
             the environment has Spark.
         layer: What kedro-viz shows it in; the folder without its number, if nothing is said.
     """
-    template = OmegaConf.create({"table": "${globals:table}"})
     words = {
         "name": name,
         "folder": folder,
@@ -29,8 +28,35 @@ def table(
         "contract": contract,
         "frame": frame,
     }
-    filled: dict[str, Any] = _fill(OmegaConf.to_container(template, resolve=True), words)
-    return filled["table"]
+    return _filled("table", words)
+
+
+def log_table(name: str, folder: str, schema: str) -> dict[str, Any]:
+    """Make the entry of a long table that monitoring brings up to date: the global `log_table`.
+
+    Args:
+        name: The table.
+        folder: Its folder below `data`.
+        schema: Name of its Arrow schema in `monitoring/tables.py`.
+    """
+    return _filled("log_table", {"name": name, "folder": folder, "schema": schema})
+
+
+def metrics_table(name: str, folder: str, schema: str) -> dict[str, Any]:
+    """Make the entry of a short table, which nodes take and give as Arrow: `metrics_table`.
+
+    Args:
+        name: The table.
+        folder: Its folder below `data`.
+        schema: Name of its Arrow schema in `monitoring/tables.py`.
+    """
+    return _filled("metrics_table", {"name": name, "folder": folder, "schema": schema})
+
+
+def _filled(template: str, words: dict[str, str]) -> dict[str, Any]:
+    found = OmegaConf.create({"entry": f"${{globals:{template}}}"})
+    entry: dict[str, Any] = _fill(OmegaConf.to_container(found, resolve=True), words)["entry"]
+    return entry
 
 
 def _fill(entry: Any, words: dict[str, str]) -> Any:  # noqa: ANN401 - a piece of YAML

@@ -3,6 +3,7 @@
 from typing import Any
 
 from marvel_kedro.model.ab_test import ABTestOptions
+from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
@@ -27,6 +28,7 @@ class Parameters(Options):
     ab_test: ABTestOptions
     alerting: AlertingOptions
     retraining: RetrainingOptions
+    monitoring: MonitoringOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -1,7 +1,7 @@
 """The model registry: versions, and the aliases `champion` and `challenger`."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from mlflow.tracking._model_registry.fluent import _register_model
 
 from marvel_kedro import remote
 from marvel_kedro.errors import ProjectError, without_password
+from marvel_kedro.frames import lazily
 from marvel_kedro.model.gate import Source
 from marvel_kedro.model.package import conform
 from marvel_kedro.server.description import EndpointOptions, is_traffic_tag
-from marvel_kedro.split import SplitOptions
+from marvel_kedro.split import SplitOptions, with_side
 
 NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _NO_ALIAS = (*NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
@@ -71,6 +72,18 @@ class RegisteredModel:
         schema = self.pyfunc.metadata.get_input_schema()
         scored: pd.DataFrame = self.pyfunc.predict(conform(records, schema))
         return scored
+
+    def is_new(self, rows: pd.DataFrame) -> "pd.Series[bool]":
+        """Which rows (`page_id`, `name`) it was not trained on, by its own split."""
+        if self.split is None:
+            return pd.Series(data=True, index=rows.index)
+        ids = rows[["page_id", "name"]]
+        side: pd.DataFrame = with_side(lazily(ids), self.split, into="is_test").to_native()
+        return side["is_test"]
+
+
+FindVersion = Callable[[str], RegisteredModel | None]
+"""From the number of a version to the model; None if there is no such version."""
 
 
 def version_tags(
@@ -146,12 +159,29 @@ def find(name: str, alias: str) -> RegisteredModel | None:
         ProjectError: Its files are gone.
     """
     version = version_with(name, alias)
-    if version is None:
-        return None
+    return _ready(version, f"has the alias '{alias}'") if version else None
+
+
+def find_numbered(name: str, number: str) -> RegisteredModel | None:
+    """Load a version, or return None if there is none of that number.
+
+    Raises:
+        ProjectError: Its files are gone.
+    """
+    try:
+        version = MlflowClient().get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code in _NO_ALIAS:
+            return None
+        raise
+    return _ready(version, "is there")
+
+
+def _ready(version: ModelVersion, role: str) -> RegisteredModel:
     tags = version.tags
-    folder, pyfunc = load(name, str(version.version), f"has the alias '{alias}'")
+    folder, pyfunc = load(version.name, str(version.version), role)
     return RegisteredModel(
-        name=name,
+        name=version.name,
         version=str(version.version),
         data_source="synthetic" if tags.get("data_source") == "synthetic" else "file",
         split=SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))

@@ -49,7 +49,7 @@ def test_an_engine_changes_nothing(
     engine: str, project: Project, template: Path, tmp_path: Path
 ) -> None:
     made = ("--pipelines", "synthetic,processing,training")
-    now = ("--params", f"{SMALL},alerting.now={NOW}")
+    now = ("--params", f"{SMALL},monitoring.now={NOW}")
     small = ("--params", f"{SMALL},synthetic.rows=4000")
     run(project, *made, *small)
     log = records(project.table("characters"))

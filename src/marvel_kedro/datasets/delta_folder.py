@@ -1,42 +1,96 @@
-"""A folder that holds a Delta table which somebody else writes."""
+"""A folder that holds a Delta table."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 
+from marvel_kedro import local_engine
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.monitoring import tables
+from marvel_kedro.replacement import Replacement
 
-class DeltaFolderDataset(AbstractDataset[None, pd.DataFrame]):
-    """The newest version of a Delta table, as a pandas frame; it is read only.
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyRelation
+
+
+class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
+    """The newest version of a Delta table, as a lazy frame; it may be larger than memory.
 
     `pandas.DeltaTableDataset` opens its table when the catalog is made, which every command does:
     without deltalake, or with a table that cannot be read, none would run. It also cannot
-    say whether the table exists.
+    say whether the table exists, and holds all of it.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, filepath: str, schema: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Say where the table is.
+
+        Args:
+            filepath: The folder.
+            schema: Name in `monitoring.tables` of what the table is to be: it may be written, and
+                where it is not there yet it is empty. Without one somebody else writes the table.
+            metadata: Of Kedro's plugins.
+        """
         self._filepath = filepath
+        self._schema: pa.Schema | None = getattr(tables, schema) if schema else None
         self.metadata = metadata
 
-    def load(self) -> pd.DataFrame:
+    def load(self) -> "DuckDBPyRelation":
         """Read the table as it is now."""
-        from deltalake import DeltaTable  # noqa: PLC0415 - only where such a table is read
+        table = self._table()
+        if table is None and self._schema is not None:
+            return local_engine.relation(self._schema.empty_table())
+        if table is None:
+            raise DatasetError(f"There is no Delta table in {self._filepath}.")
+        return local_engine.relation(table.to_pyarrow_dataset())
 
-        rows: pd.DataFrame = DeltaTable(self._filepath).to_pandas()
-        return rows
-
-    def save(self, data: None) -> None:  # noqa: ARG002 - Kedro's signature
-        """Refuse: who owns the table writes it.
+    def save(self, data: Replacement) -> None:
+        """Replace rows of the table: all of them, or nothing if the run is killed.
 
         Raises:
-            DatasetError: Always.
+            DatasetError: Somebody else writes the table.
+            ProjectError: The table that is there is another one.
         """
-        raise DatasetError(f"The table {self._filepath} is only read here.")
+        if self._schema is None:
+            raise DatasetError(f"The table {self._filepath} is only read here.")
+        if not data.values:
+            return
+        from deltalake import write_deltalake  # noqa: PLC0415 - only where such a table is written
 
-    def _exists(self) -> bool:
+        rows = _arrow(data.rows).cast(self._schema)
+        table = self._table()
+        if table is None:
+            Path(self._filepath).mkdir(parents=True, exist_ok=True)
+            write_deltalake(self._filepath, rows, partition_by=[data.column])
+            return
+        if not pa.schema(table.schema()).remove_metadata().equals(self._schema):
+            raise ProjectError(
+                f"The table {self._filepath} has other columns than this version of the project "
+                "gives it. Move it away: it is made again from the inference table."
+            )
+        if len(rows):
+            write_deltalake(table, rows, mode="overwrite", predicate=data.condition)
+        else:
+            table.delete(data.condition)
+        table.vacuum(dry_run=False)  # what was replaced a week ago
+
+    def _table(self) -> "DeltaTable | None":
         from deltalake import DeltaTable  # noqa: PLC0415 - only where such a table is read
 
-        return bool(DeltaTable.is_deltatable(self._filepath))
+        return DeltaTable(self._filepath) if DeltaTable.is_deltatable(self._filepath) else None
+
+    def _exists(self) -> bool:
+        return self._table() is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+def _arrow(rows: Any) -> pa.Table:  # noqa: ANN401 - a frame
+    if isinstance(rows, pa.Table):
+        return rows
+    return rows.to_arrow_table() if hasattr(rows, "to_arrow_table") else pa.Table.from_pandas(rows)

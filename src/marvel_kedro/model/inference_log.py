@@ -18,6 +18,7 @@ from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS, number, tex
 REQUEST_COLUMNS = (
     "databricks_request_id",
     "client_request_id",
+    "request_date",
     "request_time",
     "status_code",
     "execution_duration_ms",
@@ -29,6 +30,7 @@ PAYLOAD_COLUMNS = (*REQUEST_COLUMNS, "request", "response", "logging_error_codes
 RECORD_COLUMNS = (
     "databricks_request_id",
     "record_number",
+    "request_date",
     "request_time",
     "served_entity_id",
     "client_request_id",
@@ -127,6 +129,11 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
     """The records of a request, each with what was answered."""
     if pd.isna(row.databricks_request_id):
         raise _RejectedError("it has no id")
+    if pd.isna(row.request_time):
+        raise _RejectedError("it has no time")
+    if pd.Timestamp(row.request_date).date() != row.request_time.date():
+        # Else its day would be read and the window that it belongs to not be measured.
+        raise _RejectedError("its request_date is not the day of its request_time")
     if pd.isna(row.status_code) or row.status_code != ANSWERED:
         status = "no status" if pd.isna(row.status_code) else f"status {row.status_code:.0f}"
         raise _RejectedError(f"it was not answered: {status}")

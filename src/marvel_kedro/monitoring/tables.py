@@ -7,6 +7,9 @@ measures. The other tables are this project's own.
 """
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
 
 TIME = pa.timestamp("us", "UTC")
 WINDOW = pa.struct([("start", TIME), ("end", TIME)])
@@ -213,13 +216,97 @@ RETRAINING_LOG = pa.schema(
 WATERMARKS = pa.schema(
     [
         ("request_date", pa.date32()),
-        ("requests", pa.int64()),  # rows of the inference table that are in the log
-        ("labelled", pa.int64()),  # records of the day whose label was known
-        ("label_digest", pa.int64()),  # of these labels
-        ("settings", pa.string()),  # digest of the options that the metrics were made with
+        ("requests", pa.int64()),  # rows of the inference table when the day was read
+        ("settings", pa.string()),  # what its metrics depend on beside the tables
     ]
 )
 """One row a day of the inference table: how far monitoring has got with it."""
+
+_FIELDS = [
+    *((name, pa.string()) for name in TEXT_COLUMNS),
+    *((name, pa.float64()) for name in NUMBER_COLUMNS),
+]
+_SERVED = [
+    ("served_entity_id", pa.string()),
+    ("served_entity_name", pa.string()),  # null: it is not in served_entities
+    ("model_version", pa.string()),  # then the entity's id
+]
+
+INFERENCE_LOG = pa.schema(
+    [
+        ("databricks_request_id", pa.string()),
+        ("record_number", pa.int64()),  # place in the request, from 0 on
+        ("request_date", pa.date32()),
+        ("request_time", TIME),
+        *_SERVED,
+        ("client_request_id", pa.string()),
+        ("page_id", pa.string()),
+        *_FIELDS,
+        ("prediction", pa.string()),
+        ("probability", pa.float64()),
+        ("execution_duration_ms", pa.int64()),  # of the whole request
+        ("alive", pa.string()),  # what became of the character; null until it is known
+        ("labelled_at", TIME),
+    ]
+)
+"""One row a scored record."""
+
+REJECTED_REQUESTS = pa.schema(
+    [
+        ("databricks_request_id", pa.string()),
+        ("request_date", pa.date32()),
+        ("request_time", TIME),
+        *_SERVED,
+        ("client_request_id", pa.string()),
+        ("status_code", pa.int64()),
+        ("execution_duration_ms", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
+"""One row a request of which no record can be read."""
+
+MONITORING_BASELINE = pa.schema(
+    [
+        ("model_version", pa.string()),
+        ("page_id", pa.string()),
+        *_FIELDS,
+        ("prediction", pa.string()),
+        ("probability", pa.float64()),
+        ("alive", pa.string()),
+    ]
+)
+"""One row a version and row of the test set, as that version scores it."""
+
+SERVED_ENTITIES = pa.schema(
+    [
+        ("served_entity_id", pa.string()),
+        ("served_entity_name", pa.string()),
+        ("entity_version", pa.string()),
+        ("change_time", TIME),
+    ]
+)
+"""What is read of the table of served entities."""
+
+LABELS = pa.schema([("page_id", pa.string()), ("alive", pa.string()), ("labelled_at", TIME)])
+"""What became of the characters."""
+
+
+_ORDER = (
+    *("granularity", "log_type", "drift_type", "served_entity_name", "model_version"),
+    *("slice_key", "slice_value", "column_name", "metric"),
+)
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """Sort a table of metrics by window and then by what each row is about."""
+    keys = pa.table(
+        {
+            "start": pc.struct_field(table["window"], "start"),
+            **{name: table[name] for name in _ORDER if name in table.column_names},
+        }
+    )
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    return table.take(order)
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

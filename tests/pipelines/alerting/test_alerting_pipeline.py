@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import labelled
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webhook
-from deltalake import write_deltalake
 from support import Project
 from webhook import SECRET
 
@@ -55,15 +55,11 @@ def write_metrics(project: Project, days: int, drift_from: int) -> None:
 
 def write_log(project: Project, pages: int, labelled_at: datetime) -> None:
     """An inference log of pages that were asked for twice; half of the rows are labelled."""
-    rows = pd.DataFrame(
-        {
-            "page_id": [f"Page_{number}" for number in range(pages)] * 2 + [None],
-            "alive": ["Alive"] * pages + [None] * (pages + 1),
-            "labelled_at": pd.Series([labelled_at] * pages + [pd.NaT] * (pages + 1)),
-        }
-    ).astype({"labelled_at": "datetime64[us, UTC]", "page_id": "str", "alive": "str"})
+    ids = [f"Page_{number}" for number in range(pages)]
+    known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": labelled_at})
+    unknown = pd.DataFrame({"page_id": [*ids, None]})
     folder = project.path / "data" / "07_model_output" / "inference_log"
-    write_deltalake(str(folder), rows, mode="overwrite")
+    labelled.write_log(labelled.typed(pd.concat([known, unknown])), folder)
 
 
 def alerts(project: Project) -> list[dict[str, Any]]:
@@ -77,7 +73,7 @@ def run(project: Project, day: int, **environment: str) -> str:
     """Run it in a process of its own, as of the end of a day."""
     now = (START + (day + 1) * DAY).isoformat()
     outcome = project.kedro(
-        "run", "--pipelines", "alerting", "--params", f"alerting.now={now}", **environment
+        "run", "--pipelines", "alerting", "--params", f"monitoring.now={now}", **environment
     )
     assert outcome.status == 0, outcome.output
     return outcome.output
@@ -134,7 +130,7 @@ def test_labels_count_since_the_last_training(project: Project, trained: datetim
     write_log(project, 10, START + 3 * DAY)
     log = pa.Table.from_pylist([{"retrained_at": trained}], tables.RETRAINING_LOG)
     pq.write_table(log, project.path / REPORTS / "retraining_log.parquet")
-    project.run("alerting", alerting={"now": "2026-01-05T00:00:00+00:00"})
+    project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})
     decision = project.report("retrain")
     assert decision["labelled_records"] == (10 if trained < START + 3 * DAY else 0)
     assert decision["cooldown_until"] == (trained + 7 * DAY).isoformat()

@@ -47,7 +47,7 @@ def newest(
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
 ) -> pd.DataFrame:
-    found = nodes.select_newest(engine(records), engine(known), options)
+    found = nodes.select_newest(engine(records), engine(known), options, 10_000)
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
     assert list(rows.columns) == list(RENAMED.values())
     return rows.sort_values("page_id").set_index("page_id")

@@ -28,9 +28,7 @@ def read_requests(inference_payload: IntoFrame, options: ABTestOptions) -> Infer
     payload = lazily(inference_payload)
     names = payload.collect_schema().names()
     inference_log.check_columns(names)
-    if "request_date" in names and not isinstance(inference_payload, pd.DataFrame):
-        payload = _near(payload, options)
-    rows = payload.select(*inference_log.PAYLOAD_COLUMNS).to_native()
+    rows = _near(payload, options).select(*inference_log.PAYLOAD_COLUMNS).to_native()
     return inference_log.read(collect(rows, options.max_requests, _SETTING))
 
 

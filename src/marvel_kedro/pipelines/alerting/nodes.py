@@ -8,6 +8,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro import notification
 from marvel_kedro.frames import lazily
+from marvel_kedro.local_engine import on_engine
 from marvel_kedro.monitoring import alerts, decision
 from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.notification import Webhook
@@ -18,7 +19,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
     drift_metrics: pa.Table,
     quality_estimates: pa.Table,
     health_metrics: pa.Table,
-    previous_alerts: pa.Table,
+    known_alerts: pa.Table,
     alert_actions: pa.Table,
     options: AlertingOptions,
 ) -> pa.Table:
@@ -31,7 +32,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
             "health_metrics": health_metrics,
         },
         options,
-        previous_alerts,
+        known_alerts,
         options.now,
     )
     return alerts.act(evaluated, alert_actions, options.now)
@@ -46,7 +47,9 @@ def notify(
 
 def count_labelled(inference_log: IntoFrame, retraining_log: pa.Table) -> int:
     """Count the characters whose label has become known since the last training began."""
-    rows = lazily(inference_log).filter(~nw.col("page_id").is_null(), ~nw.col("alive").is_null())
+    rows = lazily(on_engine(inference_log)).filter(
+        ~nw.col("page_id").is_null(), ~nw.col("alive").is_null()
+    )
     last = decision.last_training(retraining_log)
     if last is not None:
         rows = rows.filter(nw.col("labelled_at") > last)

@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
                     "drift_metrics",
                     "quality_estimates",
                     "health_metrics",
-                    "previous_alerts",
+                    "known_alerts",
                     "alert_actions",
                     "params:alerting",
                 ],

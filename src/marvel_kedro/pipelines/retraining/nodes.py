@@ -12,7 +12,8 @@ from narwhals.typing import IntoFrameT
 from pydantic import Field
 
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import lazily, to_pandas
+from marvel_kedro.frames import AnyFrame, collect, lazily, to_pandas
+from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import fit, gate, metrics
 from marvel_kedro.model.evaluation import value_of
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -63,7 +64,7 @@ class RetrainingOptions(Options):
 def begin_retraining(
     alerts: pa.Table,
     new_labelled_records: int,
-    previous_retraining_log: pa.Table,
+    known_retraining_log: pa.Table,
     options: AlertingOptions,
 ) -> pa.Table:
     """Write down that a training begins, and why.
@@ -71,7 +72,7 @@ def begin_retraining(
     It is in the log before anything is trained, so that one that dies begins a cool-down as well.
     """
     decided = decision.decide(
-        alerts, new_labelled_records, previous_retraining_log, options, options.now
+        alerts, new_labelled_records, known_retraining_log, options, options.now
     )
     row = {
         "retrained_at": options.now,
@@ -80,11 +81,11 @@ def begin_retraining(
         "outcome": "started",
     }
     added = pa.Table.from_pylist([row], tables.RETRAINING_LOG)
-    return pa.concat_tables([previous_retraining_log, added])
+    return pa.concat_tables([known_retraining_log, added])
 
 
 def select_newest(
-    inference_log: IntoFrameT, characters: IntoFrameT, options: RetrainingOptions
+    inference_log: AnyFrame, characters: IntoFrameT, options: RetrainingOptions, max_rows: int
 ) -> IntoFrameT:
     """Make characters of labelled records: of each page the one with the newest label.
 
@@ -95,6 +96,8 @@ def select_newest(
         inference_log: One row a scored record.
         characters: The pages that have been known.
         options: Which records count.
+        max_rows: Labelled pages that this process is to hold at the most, where `characters` is a
+            table in memory.
 
     Returns:
         One row a labelled page, with the columns of `characters`.
@@ -102,7 +105,7 @@ def select_newest(
     Raises:
         ProjectError: No record is labelled.
     """
-    rows = lazily(inference_log).filter(
+    rows = lazily(on_engine(inference_log)).filter(
         ~nw.col("page_id").is_null(), nw.col("alive").is_in(["Alive", "Dead"])
     )
     newest = rows.select(nw.col("request_time").max()).lazy().collect().item()
@@ -117,12 +120,14 @@ def select_newest(
     sent = (
         rows.with_columns(nw.lit(1).alias("_one"))
         .with_columns(
-            nw.col("_one").cum_sum().over("page_id", order_by=_NEWEST).alias("_place"),
+            nw.col("_one").cum_sum().over("page_id", order_by=list(_NEWEST)).alias("_place"),
             nw.col("_one").sum().over("page_id").alias("_rows"),
         )
         .filter(nw.col("_place") == nw.col("_rows"))
         .select("page_id", "alive", *map(_sent, TEXT_COLUMNS), *map(_measured, NUMBER_COLUMNS))
     )
+    if isinstance(characters, pd.DataFrame):  # engines do not join with each other
+        sent = lazily(collect(sent.to_native(), max_rows, "training.max_rows"))
     known = lazily(characters)
     columns = known.collect_schema().names()
     both = sent.join(
@@ -220,13 +225,13 @@ def release(
 
 
 def end_retraining(
-    started_retraining_log: pa.Table,
+    begun_retraining_log: pa.Table,
     promotion: dict[str, Any],
     retraining_outcome: Outcome,
     options: AlertingOptions,
 ) -> pa.Table:
     """Write down what came of the training."""
-    rows = started_retraining_log.to_pylist()
+    rows = begun_retraining_log.to_pylist()
     for row in rows:
         if row["retrained_at"] == options.now and row["outcome"] == "started":
             row |= {

@@ -17,19 +17,19 @@ def _rows() -> Pipeline:
         [
             node(
                 count_labelled,
-                ["inference_log", "previous_retraining_log"],
+                ["inference_log", "known_retraining_log"],
                 "new_labelled_records",
                 name="count_labelled",
             ),
             node(
                 nodes.begin_retraining,
-                ["alerts", "new_labelled_records", "previous_retraining_log", "params:alerting"],
-                "started_retraining_log",
+                ["alerts", "new_labelled_records", "known_retraining_log", "params:alerting"],
+                "begun_retraining_log",
                 name="begin_retraining",
             ),
             node(
                 nodes.select_newest,
-                ["inference_log", "characters", "params:retraining"],
+                ["inference_log", "characters", "params:retraining", "params:training.max_rows"],
                 "newest_characters",
                 name="select_newest",
             ),
@@ -87,7 +87,7 @@ def _release() -> Pipeline:
             ),
             node(
                 nodes.end_retraining,
-                ["started_retraining_log", "promotion", "retraining_outcome", "params:alerting"],
+                ["begun_retraining_log", "promotion", "retraining_outcome", "params:alerting"],
                 "retraining_log",
                 name="end_retraining",
             ),

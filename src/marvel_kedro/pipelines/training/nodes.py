@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from marvel_kedro import page
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import digest, lazily, to_pandas
+from marvel_kedro.frames import digest, to_pandas
 from marvel_kedro.model import evaluation, fit, gate
 from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.options import Options
@@ -19,7 +19,7 @@ from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
 from marvel_kedro.pipelines.training import baselines, model_card, plots
 from marvel_kedro.progress import report
 from marvel_kedro.registry import LoggedModel, RegisteredModel, Version, version_tags
-from marvel_kedro.split import SplitOptions, with_side
+from marvel_kedro.split import SplitOptions
 
 
 class TrainingOptions(Options):
@@ -100,7 +100,7 @@ def score_test_set(
     if reigning_champion is None:
         return scores.assign(champion=np.nan)
     champion = reigning_champion.predict(test)["probability"]
-    return scores.assign(champion=champion.where(_is_new_to(reigning_champion, test)))
+    return scores.assign(champion=champion.where(reigning_champion.is_new(test)))
 
 
 def evaluate_models(
@@ -248,12 +248,3 @@ def write_model_card(
     )
     markdown = model_card.render_markdown(facts, evaluation_table)
     return markdown, page.render(markdown, figures)
-
-
-def _is_new_to(champion: RegisteredModel, test: pd.DataFrame) -> "pd.Series[bool]":
-    """Which test rows the champion's own split put into its test set."""
-    if champion.split is None:
-        return pd.Series(data=True, index=test.index)
-    ids = test[["page_id", "name"]]
-    side: pd.DataFrame = with_side(lazily(ids), champion.split, into="is_test").to_native()
-    return side["is_test"]

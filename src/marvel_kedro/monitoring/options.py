@@ -1,0 +1,63 @@
+"""How monitoring counts and measures."""
+
+from datetime import date
+
+from pydantic import AwareDatetime, Field, field_validator
+
+from marvel_kedro.monitoring.cells import Kind
+from marvel_kedro.monitoring.windows import Granularity
+from marvel_kedro.options import Options
+
+DECIMALS = 3
+
+
+class MonitoringOptions(Options):
+    """What is measured, by which windows and slices.
+
+    Attributes:
+        now: When this is read; windows that end later are not complete.
+        granularities: Lengths of the windows.
+        slices: Columns of `inference_log`, or SQL expressions over them: metrics are made for each
+            value, or for `true` and `false`.
+        columns: What is measured, and what kind of column it is.
+        decimals: Numbers are counted by so many decimals; 3, where nothing is said.
+        max_slice_values: More values of a slice are refused.
+        max_cells: More distinct values, over all windows, versions and slices, are refused.
+        recompute_from: From this day on everything is made anew, even if nothing has changed.
+        confidence: Of the interval of an estimate of quality.
+    """
+
+    now: AwareDatetime
+    granularities: tuple[Granularity, ...] = Field(("1 day",), min_length=1)
+    slices: tuple[str, ...] = ()
+    columns: dict[str, Kind] = Field(min_length=1)
+    decimals: dict[str, int] = Field({"probability": 4}, validate_default=True)
+    max_slice_values: int = Field(100, ge=1)
+    max_cells: int = Field(5_000_000, ge=1)
+    recompute_from: date | None = None
+    confidence: float = Field(0.95, gt=0, lt=1)
+
+    @field_validator("granularities", "slices")
+    @classmethod
+    def _each_once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("each is to be there once")
+        return values
+
+    @field_validator("decimals")
+    @classmethod
+    def _fit_for_counting(cls, decimals: dict[str, int]) -> dict[str, int]:
+        if wrong := [name for name, number in decimals.items() if not 0 <= number <= 6]:  # noqa: PLR2004
+            raise ValueError(f"0 to 6 decimals, at {', '.join(wrong)}")
+        return decimals
+
+    def decimals_of(self, column: str) -> int:
+        """By how many decimals the numbers of a column are counted."""
+        return self.decimals.get(column, DECIMALS)
+
+    @property
+    def settings(self) -> str:
+        """What the metrics depend on, beside the tables; another text, other metrics."""
+        return self.model_dump_json(
+            include={"granularities", "slices", "columns", "decimals", "confidence"}
+        )

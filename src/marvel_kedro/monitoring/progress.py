@@ -1,0 +1,160 @@
+"""How far monitoring has got, and what of its tables is to be made anew.
+
+Days are read whole. A day is read again when the inference table has another number of rows for it,
+and measured again when its labels have changed or the settings have. While a run is at work its
+days are marked as unread, so a run that is killed is repeated by the next.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from marvel_kedro.monitoring import windows
+from marvel_kedro.monitoring.cells import Window
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.tables import WATERMARKS, in_order
+
+_UNREAD = -1
+_BEGUN = "begun "
+
+
+@dataclass(frozen=True)
+class Days:
+    """What has changed since the last run.
+
+    Attributes:
+        requests: Rows of the inference table by day.
+        read: Days whose requests are to be read.
+        relabel: Days that are read and whose labels have changed.
+    """
+
+    requests: Mapping[date, int]
+    read: tuple[date, ...]
+    relabel: tuple[date, ...]
+
+    @property
+    def changed(self) -> tuple[date, ...]:
+        """Both."""
+        return tuple(sorted({*self.read, *self.relabel}))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is measured in this run.
+
+    Attributes:
+        days: Days of the log that are counted.
+        windows: Windows whose metrics are made; those of others stay as they are.
+        anew: Whether nothing stays.
+        settings: What the metrics depend on beside the tables.
+    """
+
+    days: tuple[date, ...]
+    windows: frozenset[Window]
+    anew: bool
+    settings: str
+
+    def merge(self, before: pa.Table, made: pa.Table) -> pa.Table:
+        """Put what was made in its place.
+
+        Args:
+            before: The table as it was, with `window` and `granularity`.
+            made: Rows of any windows; those of others than this run's do not count. Rows without a
+                window always do.
+        """
+        mine = {(window.granularity, window.start) for window in self.windows}
+        kept = (
+            before.slice(0, 0) if self.anew else before.filter(_among(before, mine, inside=False))
+        )
+        return in_order(pa.concat_tables([kept, made.filter(_among(made, mine, inside=True))]))
+
+
+def _among(table: pa.Table, mine: set[tuple[str, datetime]], *, inside: bool) -> pa.Array:
+    """Rows whose window is one of `mine`, or is not; those without a window are made each time."""
+    starts = pc.struct_field(table["window"], "start").to_pylist()
+    return pa.array(
+        [
+            inside if start is None else ((granularity, start) in mine) == inside
+            for granularity, start in zip(table["granularity"].to_pylist(), starts, strict=True)
+        ],
+        pa.bool_(),
+    )
+
+
+def find_days(
+    requests: Mapping[date, int],
+    relabelled: Iterable[date],
+    known: pa.Table,
+    options: MonitoringOptions,
+) -> Days:
+    """See which days have changed.
+
+    Args:
+        requests: Rows of the inference table by day, as it is now.
+        relabelled: Days of the log with a record whose label is another now.
+        known: `WATERMARKS` of the last run.
+        options: From which day on nothing is taken as known.
+    """
+    read_before = dict(
+        zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True)
+    )
+    since = options.recompute_from or date.max
+    read = {day for day, rows in requests.items() if read_before.get(day) != rows or day >= since}
+    return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
+
+
+def begin(days: Days, known: pa.Table) -> pa.Table:
+    """Mark the days that this run changes: were it killed, the next would begin with them."""
+    before = {row["request_date"]: row for row in known.to_pylist()}
+    for day in days.changed:
+        row = before.get(day, {"requests": _UNREAD, "settings": ""})
+        before[day] = {
+            "request_date": day,
+            "requests": _UNREAD if day in days.read else row["requests"],
+            "settings": _BEGUN + row["settings"].removeprefix(_BEGUN),
+        }
+    return _watermarks(before.values())
+
+
+def find_scope(
+    days: Days, known: pa.Table, baselines: Iterable[str], options: MonitoringOptions
+) -> Scope:
+    """See which windows are to be measured.
+
+    Args:
+        days: What has changed.
+        known: `WATERMARKS` of the last run.
+        baselines: What there is to hold windows against.
+        options: Windows, slices and columns.
+    """
+    text = "\n".join([options.settings, *sorted(baselines)])
+    settings = hashlib.sha256(text.encode()).hexdigest()[:16]
+    made_with = {row["request_date"]: row["settings"] for row in known.to_pylist()}
+    stale = [day for day, before in made_with.items() if before != settings]
+    all_days = {*made_with, *days.requests}
+    anew = any(before.removeprefix(_BEGUN) not in (settings, "") for before in made_with.values())
+    changed = windows.windows_of({*days.changed, *stale}, options.granularities)
+    # The next one is held against the one before it.
+    affected = changed | {windows.after(window) for window in changed}
+    needed = windows.days_of(affected | {windows.before(window) for window in affected})
+    return Scope(tuple(sorted(needed & all_days)), frozenset(affected), anew, settings)
+
+
+def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
+    """Say that all days are read and measured."""
+    rows = {row["request_date"]: row["requests"] for row in known.to_pylist()} | dict(days.requests)
+    return _watermarks(
+        [
+            {"request_date": day, "requests": number, "settings": scope.settings}
+            for day, number in rows.items()
+        ]
+    )
+
+
+def _watermarks(rows: Iterable[Mapping[str, object]]) -> pa.Table:
+    ordered = sorted(rows, key=lambda row: str(row["request_date"]))
+    return pa.Table.from_pylist(ordered, schema=WATERMARKS)

@@ -1,0 +1,234 @@
+"""Read what is new in the inference table, count it, measure it."""
+
+import logging
+from collections.abc import Iterator
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+from narwhals.typing import IntoFrame
+
+from marvel_kedro import request_log
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.frames import AnyFrame, lazily, to_pandas
+from marvel_kedro.local_engine import on_engine
+from marvel_kedro.model import inference_log
+from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.monitoring import counts, progress
+from marvel_kedro.monitoring import drift as drifts
+from marvel_kedro.monitoring import estimates as estimated
+from marvel_kedro.monitoring import health as healthy
+from marvel_kedro.monitoring import profile as profiles
+from marvel_kedro.monitoring.cells import Baseline, Groups
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.progress import Days, Scope
+from marvel_kedro.monitoring.tables import MONITORING_BASELINE, SERVED_ENTITIES
+from marvel_kedro.registry import FindVersion, RegisteredModel
+from marvel_kedro.replacement import Replacement
+
+logger = logging.getLogger(__name__)
+
+
+def find_days(
+    inference_payload: IntoFrame,
+    known_log: IntoFrame,
+    labels: AnyFrame,
+    known_watermarks: pa.Table,
+    options: MonitoringOptions,
+) -> tuple[Days, pa.Table]:
+    """See which days of the inference table, or of its labels, have changed.
+
+    Returns:
+        The days, and the watermarks in which they are marked as unread.
+    """
+    payload = lazily(on_engine(inference_payload))
+    inference_log.check_columns(payload.collect_schema().names())
+    counted = payload.group_by("request_date").agg(rows=nw.len()).collect("pyarrow").to_native()
+    requests = dict(
+        zip(*(counted[name].to_pylist() for name in ("request_date", "rows")), strict=True)
+    )
+    if undated := requests.pop(None, 0):
+        logger.warning(
+            "          %s requests have no request_date: they are in no table", f"{undated:,}"
+        )
+    changed = request_log.relabelled(known_log, labels)
+    relabelled = lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist()
+    days = progress.find_days(requests, relabelled, known_watermarks, options)
+    logger.info(
+        "          %s days to read, %s with other labels", len(days.read), len(days.relabel)
+    )
+    return days, progress.begin(days, known_watermarks)
+
+
+def update_log(
+    inference_payload: IntoFrame,
+    served_entities: IntoFrame,
+    labels: AnyFrame,
+    known_log: IntoFrame,
+    days: Days,
+) -> Iterator[tuple[Replacement, Replacement]]:
+    """Read the requests of the days that have changed, and label them.
+
+    Yields:
+        What takes the place of these days in `inference_log` and `rejected_requests`: on Spark at
+        once, elsewhere a day after the other.
+    """
+    columns = SERVED_ENTITIES.names
+    entities = lazily(on_engine(served_entities)).select(*columns).collect("pyarrow").to_native()
+    served = request_log.served_by_id(entities.to_pandas())
+    payload = on_engine(inference_payload)
+    if lazily(payload).implementation.is_spark_like() or not days.changed:
+        yield _update(payload, served, labels, known_log, days)
+        return
+    steps = [Days({}, (day,), ()) for day in days.read]
+    steps += [Days({}, (), (day,)) for day in days.relabel]
+    for step in steps:
+        yield _whole(_update(payload, served, labels, known_log, step))
+
+
+def _update(
+    payload: AnyFrame, served: request_log.Served, labels: AnyFrame, known_log: AnyFrame, days: Days
+) -> tuple[Replacement, Replacement]:
+    parsed = on_engine(request_log.parse(payload, list(days.read), served))
+    rows = lazily(request_log.records(parsed))
+    if days.relabel:
+        again = lazily(on_engine(known_log)).filter(nw.col("request_date").is_in(days.relabel))
+        rows = nw.concat([rows, again.select(*rows.collect_schema().names())], how="vertical")
+    return (
+        Replacement("request_date", days.changed, request_log.labelled(rows.to_native(), labels)),
+        Replacement("request_date", days.read, request_log.rejected(parsed)),
+    )
+
+
+def _whole(replacements: tuple[Replacement, Replacement]) -> tuple[Replacement, Replacement]:
+    """With the rows of a day in this process, so that they are computed once."""
+    log, rejected = replacements
+    return (
+        Replacement(log.column, log.values, log.rows.to_arrow_table()),
+        Replacement(rejected.column, rejected.values, rejected.rows.to_arrow_table()),
+    )
+
+
+def extend_baseline(
+    inference_log: IntoFrame,
+    known_baseline: IntoFrame,
+    registered_versions: FindVersion,
+    test_set: IntoFrame,
+    max_rows: int,
+) -> Replacement:
+    """Score the test set with each version that has answered and was not met before.
+
+    Rows that a version was trained on, by another split, do not count. A version that the registry
+    does not know, or whose files are gone, has nothing to be held against; a warning says so.
+    """
+    met = [_versions(table) for table in (inference_log, known_baseline)]
+    found: dict[str, pa.Table] = {}
+    for version in sorted(met[0] - met[1]):
+        try:
+            model = registered_versions(version)
+        except ProjectError as error:
+            logger.warning("          %s", error)
+            continue
+        if model is None:
+            logger.warning(
+                "          version %s is not in the registry: its windows have no baseline", version
+            )
+            continue
+        found[version] = _baseline_of(model, to_pandas(test_set, max_rows))
+    return Replacement(
+        "model_version",
+        list(found),
+        pa.concat_tables([MONITORING_BASELINE.empty_table(), *found.values()]),
+    )
+
+
+def _versions(table: IntoFrame) -> set[str]:
+    found = lazily(on_engine(table)).select("model_version").unique().collect("pyarrow").to_native()
+    return set(found["model_version"].to_pylist()) - {None}
+
+
+def _baseline_of(model: RegisteredModel, test: pd.DataFrame) -> pa.Table:
+    new = test[model.is_new(test)].reset_index(drop=True)
+    scored = model.predict(new)
+    rows = new[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].assign(
+        model_version=model.version,
+        prediction=scored["prediction"],
+        probability=scored["probability"],
+    )
+    return pa.Table.from_pandas(rows, schema=MONITORING_BASELINE, preserve_index=False)
+
+
+def find_scope(
+    days: Days,
+    known_watermarks: pa.Table,
+    monitoring_baseline: IntoFrame,
+    options: MonitoringOptions,
+) -> Scope:
+    """See which windows are to be measured, and which days of the log that takes."""
+    return progress.find_scope(days, known_watermarks, _versions(monitoring_baseline), options)
+
+
+def count_records(
+    inference_log: IntoFrame,
+    monitoring_baseline: IntoFrame,
+    scope: Scope,
+    options: MonitoringOptions,
+) -> tuple[Groups, Baseline]:
+    """Count, on the engine, what the metrics are made of."""
+    log = _of_days(inference_log, scope)
+    groups = counts.groups(counts.count(log, options), options.granularities, options)
+    return groups, counts.count_baseline(on_engine(monitoring_baseline), options)
+
+
+def measure_health(
+    inference_log: IntoFrame,
+    rejected_requests: IntoFrame,
+    known_health: pa.Table,
+    scope: Scope,
+    options: MonitoringOptions,
+) -> pa.Table:
+    """Measure traffic, refusals and latency by window and served entity."""
+    log, rejected = (_of_days(table, scope) for table in (inference_log, rejected_requests))
+    counted = healthy.count_requests(log, rejected, options.granularities)
+    return scope.merge(known_health, healthy.health_metrics(*counted, options.granularities))
+
+
+def profile(groups: Groups, baseline: Baseline, known_profile: pa.Table, scope: Scope) -> pa.Table:
+    """Describe every column in every window, and the quality of the predictions."""
+    made = {key: group for key, group in groups.items() if key[0] in scope.windows}
+    return scope.merge(known_profile, profiles.profile_metrics(made, baseline))
+
+
+def measure_drift(
+    groups: Groups, baseline: Baseline, known_drift: pa.Table, scope: Scope
+) -> pa.Table:
+    """Hold every window against the one before it and against the baseline."""
+    return scope.merge(known_drift, drifts.drift_metrics(groups, baseline))
+
+
+def estimate_quality(
+    groups: Groups,
+    baseline: Baseline,
+    known_estimates: pa.Table,
+    scope: Scope,
+    options: MonitoringOptions,
+) -> pa.Table:
+    """Estimate the quality before the labels come, beside what the labels say."""
+    made = {key: group for key, group in groups.items() if key[0] in scope.windows}
+    return scope.merge(
+        known_estimates, estimated.quality_estimates(made, baseline, options.confidence)
+    )
+
+
+def note_progress(
+    days: Days,
+    known_watermarks: pa.Table,
+    scope: Scope,
+    *_: pa.Table,
+) -> pa.Table:
+    """Note what has been read and measured; it waits for every table, so it comes last."""
+    return progress.finish(days, known_watermarks, scope)
+
+
+def _of_days(table: IntoFrame, scope: Scope) -> AnyFrame:
+    return lazily(on_engine(table)).filter(nw.col("request_date").is_in(scope.days)).to_native()

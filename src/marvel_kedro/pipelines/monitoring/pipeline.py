@@ -1,0 +1,90 @@
+"""Wiring of `monitoring`: what the endpoint wrote becomes tables of metrics."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.monitoring import nodes
+
+_OPTIONS = "params:monitoring"
+
+
+def create_pipeline() -> Pipeline:
+    """Make the first part of `monitoring`."""
+    return Pipeline(
+        [
+            node(
+                nodes.find_days,
+                ["inference_payload", "known_log", "known_labels", "known_watermarks", _OPTIONS],
+                ["days", "begun_watermarks"],
+                name="find_days",
+            ),
+            node(
+                nodes.update_log,
+                ["inference_payload", "served_entities", "known_labels", "known_log", "days"],
+                ["inference_log", "rejected_requests"],
+                name="update_log",
+            ),
+            node(
+                nodes.extend_baseline,
+                [
+                    "inference_log",
+                    "known_baseline",
+                    "registered_versions",
+                    "test_set",
+                    "params:training.max_rows",
+                ],
+                "monitoring_baseline",
+                name="extend_baseline",
+            ),
+            node(
+                nodes.find_scope,
+                ["days", "known_watermarks", "monitoring_baseline", _OPTIONS],
+                "scope",
+                name="find_scope",
+            ),
+            node(
+                nodes.count_records,
+                ["inference_log", "monitoring_baseline", "scope", _OPTIONS],
+                ["groups", "baseline"],
+                name="count_records",
+            ),
+            node(
+                nodes.measure_health,
+                ["inference_log", "rejected_requests", "known_health", "scope", _OPTIONS],
+                "health_metrics",
+                name="measure_health",
+            ),
+            node(
+                nodes.profile,
+                ["groups", "baseline", "known_profile", "scope"],
+                "profile_metrics",
+                name="profile",
+            ),
+            node(
+                nodes.measure_drift,
+                ["groups", "baseline", "known_drift", "scope"],
+                "drift_metrics",
+                name="measure_drift",
+            ),
+            node(
+                nodes.estimate_quality,
+                ["groups", "baseline", "known_estimates", "scope", _OPTIONS],
+                "quality_estimates",
+                name="estimate_quality",
+            ),
+            node(
+                nodes.note_progress,
+                [
+                    "days",
+                    "known_watermarks",
+                    "scope",
+                    "health_metrics",
+                    "profile_metrics",
+                    "drift_metrics",
+                    "quality_estimates",
+                ],
+                "watermarks",
+                name="note_progress",
+            ),
+        ],
+        tags="monitoring",
+    )

@@ -1,0 +1,181 @@
+"""The inference table becomes rows of `inference_log` and `rejected_requests`, on any engine.
+
+In this process a day is read at a time, and on Spark by its workers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+
+from marvel_kedro.frames import AnyFrame, lazily
+from marvel_kedro.local_engine import on_engine
+from marvel_kedro.model import inference_log
+from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS
+
+LABEL_COLUMNS = ("alive", "labelled_at")
+PARSED = pa.unify_schemas(
+    [
+        pa.schema([field for field in INFERENCE_LOG if field.name not in LABEL_COLUMNS]),
+        REJECTED_REQUESTS,
+    ]
+)
+"""Records and, with a `reason`, requests of which none can be read."""
+
+Served = Mapping[str, tuple[str | None, str]]
+"""Name and version by id of the served entity."""
+
+_SPARK_TYPES = {
+    pa.string(): "string",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.date32(): "date",
+    pa.timestamp("us", "UTC"): "timestamp",
+}
+
+
+def served_by_id(entities: pd.DataFrame) -> Served:
+    """Name and version of each served entity, as they were named last."""
+    newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
+    return {
+        str(row["served_entity_id"]): (row["served_entity_name"], str(row["entity_version"]))
+        for row in newest.to_dict(orient="records")
+    }
+
+
+def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
+    """Read requests of some days, each id of a day once.
+
+    Args:
+        payload: The inference table.
+        days: Which days of it.
+        served: Who answered.
+
+    Returns:
+        `PARSED`: a lazy Spark frame for one, an Arrow table for any other.
+    """
+    wanted = [*inference_log.PAYLOAD_COLUMNS]
+    rows = lazily(on_engine(payload)).filter(nw.col("request_date").is_in(days)).select(*wanted)
+    if not rows.implementation.is_spark_like():
+        collected = rows.collect("pyarrow").to_native().to_pandas(date_as_object=True)
+        return _parsed(collected, served)
+    named = ~nw.col("databricks_request_id").is_null()
+    # Which one of several, the engine's own order must not say.
+    first = rows.filter(named).unique(
+        ["request_date", "databricks_request_id"],
+        keep="first",
+        order_by=["request_time", "status_code", "response"],
+    )
+    native: Any = nw.concat([first.select(*wanted), rows.filter(~named)]).to_native()
+    types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
+    return native.mapInArrow(_parser(dict(served)), types)
+
+
+def _parser(
+    served: Served,
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def parse_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        # The worker's own module: what is pickled with this function would be made anew each time.
+        from marvel_kedro import request_log  # noqa: PLC0415, PLW0406
+
+        for batch in batches:
+            yield from request_log.parse_batch(batch, served)
+
+    return parse_batches
+
+
+def parse_batch(batch: pa.RecordBatch, served: Served) -> list[pa.RecordBatch]:
+    """Read requests on a worker."""
+    found: list[pa.RecordBatch] = _parsed(batch.to_pandas(date_as_object=True), served).to_batches()
+    return found
+
+
+def _parsed(payload: pd.DataFrame, served: Served) -> pa.Table:
+    read = inference_log.read(payload)
+    both = [_told(read.records, served), _told(read.rejected, served)]
+    return pa.concat_tables(
+        pa.table(
+            {
+                field.name: pa.Array.from_pandas(rows[field.name], type=field.type)
+                if field.name in rows
+                else pa.nulls(len(rows), field.type)
+                for field in PARSED
+            },
+            schema=PARSED,
+        )
+        for rows in both
+    )
+
+
+def _told(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
+    """Add who answered; an entity that nobody has noted is its own version."""
+    ids = rows["served_entity_id"].astype(object)
+    known = [served.get(one, (None, one)) if isinstance(one, str) else (None, None) for one in ids]
+    names, versions = [name for name, _ in known], [version for _, version in known]
+    return rows.assign(
+        served_entity_name=pd.Series(names, index=rows.index, dtype=object),
+        model_version=pd.Series(versions, index=rows.index, dtype=object),
+    )
+
+
+def records(parsed: AnyFrame) -> AnyFrame:
+    """Of what was parsed, the records, without labels."""
+    names = [name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS]
+    return _where(parsed, names, rejected=False)
+
+
+def rejected(parsed: AnyFrame) -> AnyFrame:
+    """Of what was parsed, the requests of which no record can be read."""
+    return _where(parsed, REJECTED_REQUESTS.names, rejected=True)
+
+
+def _where(parsed: AnyFrame, names: list[str], *, rejected: bool) -> AnyFrame:
+    found = ~nw.col("reason").is_null() if rejected else nw.col("reason").is_null()
+    return lazily(parsed).filter(found).select(*names).to_native()
+
+
+def labelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
+    """Join what became of the characters, by their page; the newest label of a page counts.
+
+    Args:
+        log: Records, whose own labels do not matter.
+        labels: `page_id`, `alive`, `labelled_at`.
+
+    Returns:
+        A lazy frame of `INFERENCE_LOG`.
+    """
+    left = lazily(on_engine(log))
+    bare = left.select(*(name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS))
+    known = newest(labels)
+    return bare.join(known, on="page_id", how="left").select(*INFERENCE_LOG.names).to_native()
+
+
+def relabelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
+    """Count by day the records whose label is not what the labels say now.
+
+    Returns:
+        A lazy frame: `request_date`, `rows`.
+    """
+    known = newest(labels).rename({"alive": "alive_now", "labelled_at": "labelled_at_now"})
+    joined = lazily(on_engine(log)).join(known, on="page_id", how="left")
+    changed = _differs("alive") | _differs("labelled_at")
+    return joined.filter(changed).group_by("request_date").agg(rows=nw.len()).to_native()
+
+
+def _differs(name: str) -> nw.Expr:
+    mine, now = nw.col(name), nw.col(f"{name}_now")
+    both = ~mine.is_null() & ~now.is_null()
+    return (mine.is_null() != now.is_null()) | nw.when(both).then(mine != now).otherwise(
+        nw.lit(False)
+    )
+
+
+def newest(labels: AnyFrame) -> nw.LazyFrame[Any]:
+    """The newest label of each page."""
+    known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
+    known = known.filter(~nw.col("page_id").is_null() & nw.col("alive").is_in(["Alive", "Dead"]))
+    # Two of one moment: no engine's own order may decide.
+    return known.unique(["page_id"], keep="last", order_by=["labelled_at", "alive"])

@@ -1,0 +1,179 @@
+"""The pipeline `monitoring`, run as people run it: the same tables however requests arrive."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
+from monitoring.state import LOGS, METRICS, metrics, state
+from support import Project
+
+from marvel_kedro.monitoring import tables
+
+NOW = "2026-01-20T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(template, folder)
+    few = {"max_trees": 20, "folds": 2}
+    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
+    return folder
+
+
+@pytest.fixture
+def watched(trained: Path, tmp_path: Path) -> Project:
+    shutil.copytree(trained, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return make_traffic(days=4, requests_a_day=60)
+
+
+def monitor(project: Project, **parameters: Any) -> None:
+    project.run("monitoring", monitoring={"now": NOW} | parameters)
+
+
+def append(project: Project, payload: pa.Table, served: pa.Table) -> None:
+    folder = project.path / "data/07_model_output"
+    write_deltalake(
+        folder / "inference_payload", payload, partition_by=["request_date"], mode="append"
+    )
+    write_deltalake(folder / "served_entities", served, mode="overwrite")
+
+
+def label(project: Project, labels: pa.Table) -> None:
+    pq.write_table(labels, project.path / "data/03_primary/labels.parquet")
+
+
+@pytest.fixture(scope="module")
+def at_once(
+    trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("at_once") / "project"
+    shutil.copytree(trained, folder)
+    project = Project(folder)
+    append(project, traffic.payload, traffic.served)
+    label(project, traffic.labels)
+    monitor(project)
+    return state(project)
+
+
+def days_of(payload: pa.Table) -> list[pa.Table]:
+    return [payload.filter(pc.equal(payload["request_date"], day))
+            for day in sorted(set(payload["request_date"].to_pylist()))]  # fmt: skip
+
+
+def test_types_are_exact(watched: Project, traffic: Traffic) -> None:
+    append(watched, traffic.payload, traffic.served)
+    label(watched, traffic.labels)
+    monitor(watched)
+    for name in METRICS:
+        table = metrics(watched, name)
+        assert table.schema.remove_metadata() == getattr(tables, name.upper()), name
+        assert len(table), name
+    for name in LOGS:
+        found = DeltaTable(watched.path / "data/07_model_output" / name).to_pyarrow_table()
+        assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0)])
+def test_a_day_after_the_other_in_any_order(
+    watched: Project, traffic: Traffic, at_once: dict[str, Any], order: Sequence[int]
+) -> None:
+    days = days_of(traffic.payload)
+    label(watched, traffic.labels)
+    for number in order:
+        append(watched, days[number], traffic.served)
+        monitor(watched)
+    assert state(watched) == at_once
+
+
+def test_late_requests_and_late_labels(
+    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+) -> None:
+    shuffled = traffic.payload.take(np.random.default_rng(0).permutation(len(traffic.payload)))
+    append(watched, shuffled.slice(0, 150), traffic.served)
+    monitor(watched)  # nobody has brought a label
+    without = metrics(watched, "profile_metrics").to_pandas()
+    assert without.loc[without["log_type"] == "INPUT", "accuracy_score"].isna().all()
+    label(watched, traffic.labels.slice(0, 100))
+    append(watched, shuffled.slice(150), traffic.served)
+    monitor(watched)
+    wrong = traffic.labels.slice(0, 150).to_pandas()
+    wrong.loc[120:, "alive"] = wrong.loc[120:, "alive"].map({"Alive": "Dead", "Dead": "Alive"})
+    label(watched, pa.Table.from_pandas(wrong, LABELS_SCHEMA, preserve_index=False))
+    monitor(watched)
+    assert state(watched) != at_once
+    label(watched, traffic.labels)
+    monitor(watched)
+    assert state(watched) == at_once
+
+
+def test_a_run_repeated_and_requests_twice(
+    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+) -> None:
+    label(watched, traffic.labels)
+    append(watched, traffic.payload, traffic.served)
+    monitor(watched)
+    monitor(watched)
+    assert state(watched) == at_once
+    append(watched, traffic.payload.slice(30, 90), traffic.served)
+    monitor(watched)
+    assert state(watched) == at_once
+
+
+def test_other_settings_make_everything_anew(
+    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+) -> None:
+    label(watched, traffic.labels)
+    append(watched, traffic.payload, traffic.served)
+    monitor(watched, granularities=["1 hour", "1 week"], slices=[])
+    hourly = metrics(watched, "health_metrics")
+    assert set(hourly["granularity"].to_pylist()) == {"1 hour", "1 week"}
+    by_length = hourly.group_by("granularity").aggregate([("requests", "sum")]).to_pydict()
+    assert by_length["requests_sum"] == [240, 240]
+    monitor(watched)
+    assert state(watched) == at_once
+
+
+def test_nothing_is_lost_and_nothing_counted_twice(
+    at_once: dict[str, Any], traffic: Traffic
+) -> None:
+    assert sum(row["requests"] for row in at_once["health_metrics"]) == len(traffic.payload)
+    answered = pc.sum(pc.equal(traffic.payload["status_code"], 200)).as_py()
+    assert sum(row["answered"] for row in at_once["health_metrics"]) == answered
+    records = sum(row["records"] for row in at_once["health_metrics"])
+    overall = [
+        row["count"]
+        for row in at_once["profile_metrics"]
+        if row["column_name"] == ":table"
+        and row["log_type"] == "INPUT"
+        and row["slice_key"] is None
+    ]
+    assert sum(overall) == records > answered
+
+
+def test_an_empty_inference_table(watched: Project, traffic: Traffic) -> None:
+    append(watched, PAYLOAD_SCHEMA.empty_table(), traffic.served)
+    monitor(watched)
+    for name in METRICS:
+        assert len(metrics(watched, name)) == 0
+
+
+def test_a_table_that_lacks_a_column(watched: Project, traffic: Traffic) -> None:
+    append(watched, traffic.payload.drop_columns(["response"]), traffic.served)
+    outcome = watched.cli("--pipelines", "monitoring")
+    assert outcome.status == 1
+    assert "The inference table lacks response" in " ".join(outcome.output.split())
