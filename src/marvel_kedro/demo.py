@@ -125,8 +125,10 @@ def make_project(project: Path, folder: Path, port: int) -> None:
     parameters = {
         "synthetic": {"rows": ROWS},
         "server": {
-            "port": port, "accept_simulated_time": True,
-            "poll_seconds": 1, "flush_seconds": 1,
+            "port": port,
+            "accept_simulated_time": True,
+            "poll_seconds": 1,
+            "flush_seconds": 1,
         },
         "retraining": {"release": "challenger"},
     }
