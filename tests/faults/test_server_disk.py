@@ -58,9 +58,11 @@ def test_a_full_disk(disk: Path, tmp_path: Path, store: Store) -> None:
         # Counts are handed on some times a second, so none of them is there at once.
         until(lambda: server.metric("marvel_requests_total") == len(answered))
         until(
-            lambda: server.metric("marvel_inference_log_rows_total")
-            + server.metric("marvel_inference_log_dropped_total")
-            == len(answered)
+            lambda: (
+                server.metric("marvel_inference_log_rows_total")
+                + server.metric("marvel_inference_log_dropped_total")
+                == len(answered)
+            )
         )
         dropped = server.metric("marvel_inference_log_dropped_total")
         assert server.workers == workers

@@ -1,9 +1,10 @@
 """What the endpoint says to each request: statuses, codes, headers, and the row it writes down."""
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from server.in_process import JSON as JSON_HEADERS
 from server.in_process import InProcess, answer_of, deploy, started
 from server.running import RECORD, Store, describe
 from server.spooled import ANY_TEXT
@@ -265,7 +267,9 @@ def test_many_requests_at_once_are_refused(limited: InProcess) -> None:
     assert limited.post(BODY).status == 200
 
 
-async def _slow(asked: InProcess, seconds: float) -> Any:
+async def _slow(
+    asked: InProcess, seconds: float, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Any:
     """A request whose body takes its time."""
 
     messages: list[dict[str, Any]] = []
@@ -278,10 +282,71 @@ async def _slow(asked: InProcess, seconds: float) -> Any:
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers}
+    sent = [(b"content-type", b"application/json"), *headers]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": sent}
     await asked.endpoint(scope, receive, send)
     return answer_of(messages)
+
+
+LARGE = 100_000
+
+
+@pytest.fixture
+def holding(registered: Store, tmp_path: Path) -> Iterator[InProcess]:
+    """Of a body of the greatest size there is room for one: a byte that is not given back shows."""
+    limits = {"body_bytes": LARGE, "held_bytes": LARGE, "seconds": 0.5, "retry_after": 7}
+    with started(deploy(describe(tmp_path, limits=limits), registered)) as found:
+        yield found
+
+
+def _has_room(asked: InProcess) -> bool:
+    return asked.post(json.dumps(BODY).ljust(LARGE).encode()).status == 200
+
+
+def test_large_bodies_at_once_are_refused(holding: InProcess) -> None:
+    async def at_once() -> tuple[Any, ...]:
+        length = [(b"content-length", b"90000")]
+        first = asyncio.create_task(_slow(holding, 0.2, length))
+        await asyncio.sleep(0.05)
+        said = await _slow(holding, 0.0, length)
+        parts = [b" " * 40_000] * 2  # nobody said how long
+        unsaid = await holding.asked("POST", "/invocations", parts, JSON_HEADERS)
+        small = await _slow(holding, 0.0)
+        return await first, small, said, unsaid
+
+    *let_in, said, unsaid = holding.loop.run_until_complete(at_once())
+    assert [answer.status for answer in let_in] == [200, 200]
+    for answer in (said, unsaid):
+        assert answer.refusal[:2] == (429, "REQUEST_LIMIT_EXCEEDED")
+        assert f"{LARGE:,} bytes" in answer.refusal[2]
+        assert answer.headers["retry-after"] == "7"
+    assert [row["status_code"] for row in rows(holding)].count(429) == 2
+    assert _has_room(holding)
+
+
+def test_room_for_large_bodies_is_given_back(holding: InProcess) -> None:
+    headers = JSON_HEADERS | {"content-length": f"{LARGE}"}
+    parts = [b"[" * 40_000] * 2
+    for sent, status in (
+        (parts, 400),  # no JSON
+        ([*parts, *parts], 413),
+        ([], 0),  # the client has gone
+    ):
+        assert holding.ask("POST", "/invocations", sent, headers).status == status
+        assert _has_room(holding), status
+    length = [(b"content-length", b"%d" % LARGE)]
+    assert holding.loop.run_until_complete(_slow(holding, 20, length)).status == 504
+    assert _has_room(holding)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(_slow(holding, 20, length))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    holding.loop.run_until_complete(cancelled())
+    assert _has_room(holding)
 
 
 def test_what_takes_too_long_is_refused(limited: InProcess) -> None:

@@ -17,7 +17,9 @@ TABLE = ":table"
 """`column_name` of a row that is about all columns."""
 
 _BY_CLASS = pa.map_(pa.string(), pa.float64())
-_AVERAGED = pa.struct([("one_vs_all", _BY_CLASS), ("macro", pa.float64()), ("weighted", pa.float64())])
+_AVERAGED = pa.struct(
+    [("one_vs_all", _BY_CLASS), ("macro", pa.float64()), ("weighted", pa.float64())]
+)
 _PARITY = pa.struct([("one_vs_all", _BY_CLASS)])
 _TEST = pa.struct([("statistic", pa.float64()), ("pvalue", pa.float64())])
 
@@ -26,7 +28,9 @@ QUALITY_FIELDS = [
     pa.field("log_loss", pa.float64()),
     pa.field(
         "confusion_matrix",
-        pa.list_(pa.struct([("prediction", pa.string()), ("label", pa.string()), ("count", pa.int64())])),
+        pa.list_(
+            pa.struct([("prediction", pa.string()), ("label", pa.string()), ("count", pa.int64())])
+        ),
     ),
     pa.field("precision", _AVERAGED),
     pa.field("recall", _AVERAGED),
@@ -37,7 +41,12 @@ QUALITY_FIELDS = [
 
 FAIRNESS_FIELDS = [
     pa.field(name, _PARITY)
-    for name in ("predictive_parity", "predictive_equality", "equal_opportunity", "statistical_parity")
+    for name in (
+        "predictive_parity",
+        "predictive_equality",
+        "equal_opportunity",
+        "statistical_parity",
+    )
 ]
 """On rows of `TABLE` of Boolean slices."""
 

@@ -8,12 +8,14 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from marvel_kedro.server import guard, metrics, protocol
 from marvel_kedro.server.access_log import AccessLog, moment
+from marvel_kedro.server.capacity import Capacity, Share
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.entities import Entities, Served
 from marvel_kedro.server.guard import ClientGoneError, Tokens
@@ -30,7 +32,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-INLINE_BYTES = 64 * 1024
+INLINE_BYTES = guard.SMALL_BYTES
 INLINE_RECORDS = 32
 """Up to so much is answered at once; more in a thread, for which others wait in turns only."""
 
@@ -58,6 +60,7 @@ class Invocation:
     records: int = 0
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     simulated_time: int | None = None
+    share: Share = field(default_factory=Share)
 
 
 class Endpoint:
@@ -75,6 +78,7 @@ class Endpoint:
         self._pages = Pages(description, self._entities, tokens)
         self._telemetry = Telemetry.from_environment(description.endpoint.name)
         self._threads = ThreadPoolExecutor(thread_name_prefix="score")
+        self._capacity = Capacity(description.endpoint.limits)
         self._tally = metrics.Tally()
         self._running: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -140,14 +144,16 @@ class Endpoint:
         self._running[task] = started + self._limits.seconds
         try:
             await self._answer(call, scope["method"], receive, task)
+            seconds = time.perf_counter() - started
+            self._write_down(call, seconds)
         except ClientGoneError:
             metrics.GONE.inc()
             return
         finally:
             del self._running[task]
             self._late.discard(task)
-        seconds = time.perf_counter() - started
-        self._write_down(call, seconds)
+            call.body = b""  # the client may take its time for the answer
+            self._capacity.let_go(call.share)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
@@ -183,15 +189,17 @@ class Endpoint:
                 ((b"allow", b"POST"),),
             )
         call.requester = self._tokens.requester(call.headers.get(b"authorization"))
-        if len(self._running) > self._limits.concurrency:
-            raise self._busy_refusal()
+        self._capacity.check(len(self._running))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
         guard.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         call.body = await guard.read_body(
-            receive, call.headers.get(b"content-length"), self._limits.body_bytes
+            receive,
+            call.headers.get(b"content-length"),
+            self._limits.body_bytes,
+            partial(self._capacity.hold, call.share),
         )
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
@@ -224,14 +232,6 @@ class Endpoint:
             raise invalid_value(str(error)) from None
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
-
-    def _busy_refusal(self) -> Refusal:
-        return Refusal(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "REQUEST_LIMIT_EXCEEDED",
-            f"More than {self._limits.concurrency} requests at once. Come again later.",
-            ((b"retry-after", str(self._limits.retry_after).encode()),),
-        )
 
     def _late_refusal(self) -> Refusal:
         return Refusal(
