@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +358,99 @@ def test_what_takes_too_long_is_refused(limited: InProcess) -> None:
     assert time.monotonic() - began < 5
     assert rows(limited)[-1]["status_code"] == 504
     assert limited.post(BODY).status == 200
+
+
+# --- threads ---
+
+BATCH = {"dataframe_records": [RECORD] * 40}
+
+
+class SlowModel:
+    """Stands in for the model of an endpoint, for which batches take as long as a test likes."""
+
+    def __init__(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_done = threading.Event()
+        self.at_once: list[int] = []
+        self._running = 0
+        self._turn = threading.Lock()
+        served = asked.endpoint._entities.choose(None)
+        monkeypatch.setattr(
+            asked.endpoint._entities,
+            "choose",
+            lambda _: replace(served, loaded=replace(served.loaded, score=self._score)),
+        )
+
+    def _score(self, records: list[Any]) -> list[tuple[str, float]]:
+        if len(records) > 1:
+            with self._turn:
+                self._running += 1
+                self.at_once.append(self._running)
+            assert self.is_done.wait(30)
+            with self._turn:
+                self._running -= 1
+        return [("Alive", 0.5)] * len(records)
+
+
+def _until(asked: InProcess, true: Callable[[], bool]) -> None:
+    async def wait() -> None:
+        async with asyncio.timeout(10):
+            while not true():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asked.loop.run_until_complete(wait())
+
+
+def test_a_late_batch_counts_until_its_thread_is_free(
+    registered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(BATCH).ljust(LARGE).encode()
+    limits = {"concurrency": 2, "seconds": 0.3, "body_bytes": LARGE, "held_bytes": 2 * LARGE - 1}
+    with started(deploy(describe(tmp_path, limits=limits), registered)) as asked:
+        model = SlowModel(asked, monkeypatch)
+        assert asked.post(body).status == 504
+        assert asked.post(BODY).status == 200
+        busy = asked.post(b" " * LARGE)
+        assert busy.refusal[0] == 429
+        assert "Large bodies" in busy.refusal[2]
+        assert asked.post(BATCH).status == 504
+        for sent in (BODY, BATCH, b"{"):
+            busy = asked.post(sent)
+            assert busy.refusal[0] == 429
+            assert "More than 2 requests" in busy.refusal[2]
+        _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 2)
+        model.is_done.set()
+        _until(asked, lambda: asked.endpoint._capacity.left == 0)
+        assert [asked.post(sent).status for sent in (body, BATCH, BODY)] == [200] * 3
+        _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 0)
+
+
+def test_threads_are_bounded(
+    registered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"concurrency": 20, "seconds": 0.5}
+    description = describe(tmp_path, limits=limits, threads=3)
+    with started(deploy(description, registered)) as asked:
+        model = SlowModel(asked, monkeypatch)
+
+        def at_once(number: int) -> list[int]:
+            sent = json.dumps(BATCH).encode()
+            asking = [
+                asked.asked("POST", "/invocations", sent, JSON_HEADERS) for _ in range(number)
+            ]
+
+            async def all_of_them() -> list[int]:
+                return [answer.status for answer in await asyncio.gather(*asking)]
+
+            return asked.loop.run_until_complete(all_of_them())
+
+        assert at_once(10) == [504] * 10
+        # Those that got no thread are over; three go on, and nobody gets their threads.
+        assert at_once(10) == [504] * 10
+        assert model.at_once == [1, 2, 3]
+        assert asked.post(BODY).status == 200
+        model.is_done.set()
+        assert at_once(17) == [200] * 17
+        assert max(model.at_once) == 3
 
 
 def test_a_client_that_goes_away_is_no_request(limited: InProcess) -> None:

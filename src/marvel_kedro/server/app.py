@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -77,8 +76,7 @@ class Endpoint:
         self._entities = Entities(description, log)
         self._pages = Pages(description, self._entities, tokens)
         self._telemetry = Telemetry.from_environment(description.endpoint.name)
-        self._threads = ThreadPoolExecutor(thread_name_prefix="score")
-        self._capacity = Capacity(description.endpoint.limits)
+        self._capacity = Capacity(self._limits, self._server.threads)
         self._tally = metrics.Tally()
         self._running: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -133,7 +131,7 @@ class Endpoint:
             if now > deadline and task not in self._late:
                 self._late.add(task)
                 task.cancel()
-        metrics.IN_PROGRESS.set(len(self._running))
+        metrics.IN_PROGRESS.set(len(self._running) + self._capacity.left)
         self._tally.hand_on()
 
     async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -204,7 +202,7 @@ class Endpoint:
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
         else:
-            request = await self._in_thread(protocol.read, call.body)
+            request = await self._capacity.in_thread(call.share, protocol.read, call.body)
         call.client_request_id, call.records = request.client_request_id, len(request.records)
         if call.records > self._limits.records:
             raise invalid_value(
@@ -215,13 +213,11 @@ class Endpoint:
         if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, request.records)
         else:
-            scored = await self._in_thread(self._complete_and_score, served, request.records)
+            scored = await self._capacity.in_thread(
+                call.share, self._complete_and_score, served, request.records
+            )
         call.answer = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
-
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
 
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]

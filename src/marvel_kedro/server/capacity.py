@@ -1,7 +1,11 @@
 """How much a worker takes upon itself at once."""
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from marvel_kedro.server.description import Limits
 from marvel_kedro.server.refusal import Refusal
@@ -19,20 +23,57 @@ class Share:
 
 
 class Capacity:
-    """What is held by the requests of a worker, and whether there is room for more."""
+    """What is held by the requests of a worker, and whether there is room for more.
 
-    def __init__(self, limits: Limits) -> None:
+    Attributes:
+        left: Requests that were answered, since they were late, while a thread goes on with them.
+    """
+
+    def __init__(self, limits: Limits, threads: int) -> None:
+        """Args are the limits of the endpoint, and how many threads there are for batches."""
+        self.left = 0
         self._limits = limits
         self._held = 0
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
+        # The pool's own queue keeps what nobody waits for any more, bodies included.
+        self._free_threads = asyncio.Semaphore(threads)
 
     def check(self, requests: int) -> None:
-        """Whether so many requests at once are not too many.
+        """Whether so many requests at once, with those that are left, are not too many.
 
         Raises:
             Refusal: 429.
         """
-        if requests > self._limits.concurrency:
+        if requests + self.left > self._limits.concurrency:
             raise self._busy(f"More than {self._limits.concurrency} requests at once.")
+
+    async def in_thread(self, share: Share, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        """Call a function in a thread, as soon as one is free.
+
+        A thread cannot be ended. If its request is, it keeps its place among those at once, and
+        what it holds, until the function is done.
+        """
+        await self._free_threads.acquire()
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, function, *arguments)
+        work.add_done_callback(lambda _: self._free_threads.release())
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.done():
+                self._leave(share, work)
+            raise
+
+    def _leave(self, share: Share, work: asyncio.Future[Any]) -> None:
+        kept = Share(share.held)
+        share.held = 0
+        self.left += 1
+
+        def done(_: object) -> None:
+            self.left -= 1
+            self.let_go(kept)
+
+        work.add_done_callback(done)
 
     def hold(self, share: Share, length: int) -> None:
         """Count the bytes of a large body, before they are there as far as their number is said.

@@ -52,7 +52,8 @@ class Limits(Options):
     Attributes:
         body_bytes: Longer bodies: 413.
         records: More records in a request: 400.
-        concurrency: More requests at once in a worker: 429.
+        concurrency: More requests at once in a worker, a batch that goes on after its 504
+            included: 429.
         held_bytes: More bytes of bodies above 64 KiB at once in a worker: 429. Records of nine
             fields take three times the bytes of their body once it is read, tiny lists 25 times.
         seconds: What takes longer: 504.
@@ -190,6 +191,7 @@ class ServerOptions(Options):
         host: Address to listen on; 0.0.0.0 is everywhere.
         port: Port; 0 is any that is free.
         workers: Processes that answer.
+        threads: Threads of each for what is large: more batches and bodies wait for their turn.
         folder: Where the server keeps what is not yet in the inference table.
         models: Where it keeps versions of the model, and which of them are served.
         ask_registry: Whether the registry is asked; else `models` has what is served, for good.
@@ -206,6 +208,7 @@ class ServerOptions(Options):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     workers: int = Field(default=1, ge=1)
+    threads: int = Field(default=4, ge=1)
     folder: Path
     models: Path
     ask_registry: bool = True

@@ -37,7 +37,9 @@ ALIVE = Counter(
     "marvel_predicted_alive", "Records scored as Alive", ["served_entity", "model_version"]
 )
 IN_PROGRESS = Gauge(
-    "marvel_requests_in_progress", "Requests that are being answered", multiprocess_mode="livesum"
+    "marvel_requests_in_progress",
+    "Requests that are being answered, and batches that go on after their 504",
+    multiprocess_mode="livesum",
 )
 GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
 DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
