@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from server.in_process import JSON as JSON_HEADERS
 from server.in_process import InProcess, answer_of, deploy, started
 from server.running import RECORD, Store, describe
@@ -23,6 +24,7 @@ from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_characters
 from marvel_kedro.server import app, metrics
 from marvel_kedro.server.openapi import EXAMPLE
+from marvel_kedro.server.protocol import FORMS
 from marvel_kedro.server.state import SPOOL
 
 BODY = {"dataframe_records": [RECORD]}
@@ -223,6 +225,86 @@ def test_the_examples_work_as_they_are(asked: InProcess) -> None:
     assert len({answer.body for answer in answers.values()}) == 1
     fields = set(described["components"]["schemas"]["Record"]["properties"])
     assert fields == set(EXAMPLE) | {"page_id"}
+
+
+# --- what is not written down ---
+
+SECRET = "of-a-secret-earth"
+HIDDEN = ("page_id", "name", "height", "client_request_id")
+
+
+@pytest.fixture(scope="module")
+def hiding(
+    registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
+) -> Iterator[InProcess]:
+    table = {"redact": list(HIDDEN)}
+    description = describe(tmp_path_factory.mktemp("hiding"), inference_table=table)
+    OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
+    with started(deploy(description, registered)) as found:
+        yield found
+
+
+def written(asked: InProcess) -> str:
+    """The table and the log, each only what the last request has left there."""
+    row, line = rows(asked)[-1], asked.log_lines()[-1]
+    assert row["databricks_request_id"] == line["request_id"]
+    return json.dumps([row, line])
+
+
+def test_a_refusal_is_written_without_what_it_quotes(hiding: InProcess) -> None:
+    answer = hiding.post({"inputs": {"page_id": [SECRET, "another"]}})
+    assert f'2 unknown page_id: "{SECRET}", "another".' in answer.refusal[2]
+    row = json.loads(rows(hiding)[-1]["response"])
+    assert row["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert row["message"].startswith("2 unknown page_id. Records with nothing else")
+    assert SECRET not in written(hiding)
+
+
+def test_a_clients_name_is_not_logged(hiding: InProcess) -> None:
+    assert hiding.post(BODY | {"client_request_id": SECRET}).status == 200
+    assert hiding.log_lines()[-1]["client_request_id"] == "***"
+    assert SECRET not in written(hiding)
+    assert hiding.post(BODY).status == 200
+    assert hiding.log_lines()[-1]["client_request_id"] is None
+
+
+def test_a_fault_is_logged_without_what_it_quotes(
+    hiding: InProcess, asked: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(records: list[Any]) -> list[tuple[str, float]]:
+        raise KeyError(records[0]["name"])
+
+    for each, is_quoted in ((asked, True), (hiding, False)):
+        served = each.endpoint._entities.choose(None)
+        broken = replace(served, loaded=replace(served.loaded, score=fail))
+        monkeypatch.setattr(each.endpoint._entities, "choose", lambda _, broken=broken: broken)
+        assert each.post({"inputs": [{"name": SECRET}]}).refusal[:2] == (500, "INTERNAL_ERROR")
+        fault, _ = each.log_lines()[-2:]
+        assert "KeyError" in fault["fault"]
+        assert (SECRET in fault["fault"]) == is_quoted
+        assert is_quoted or "test_contract.py:" in fault["fault"]
+
+
+VALUES = st.sampled_from(
+    [SECRET, [SECRET], {SECRET: 1}, {"x": SECRET}, f"{SECRET}\ud800", [[{"a": SECRET}]]]
+)
+HIDDEN_RECORDS = st.dictionaries(st.sampled_from(HIDDEN[:3]), VALUES, min_size=1)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HIDDEN_RECORDS, st.sampled_from(FORMS), st.none() | VALUES, st.integers(0, 200))
+def test_a_hidden_value_is_nowhere(
+    hiding: InProcess, record: dict[str, Any], form: str, name: Any, end: int
+) -> None:
+    """Whatever is wrong with the request, its being cut off included."""
+    shapes = {
+        "dataframe_split": {"columns": list(record), "data": [list(record.values())]},
+        "inputs": {field: [value] for field, value in record.items()},
+    }
+    body = {"client_request_id": name, form: shapes.get(form, [record])}
+    answer = hiding.post(json.dumps(body).encode()[: end or None])
+    assert answer.status in (200, 400)
+    assert SECRET not in written(hiding)
 
 
 # --- limits ---

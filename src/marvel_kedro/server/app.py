@@ -6,13 +6,14 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from marvel_kedro.server import guard, metrics, protocol
+from marvel_kedro.server import guard, lookup, metrics, protocol
 from marvel_kedro.server.access_log import AccessLog, moment
 from marvel_kedro.server.capacity import Capacity, Share
 from marvel_kedro.server.description import Description
@@ -21,7 +22,7 @@ from marvel_kedro.server.guard import ClientGoneError, Tokens
 from marvel_kedro.server.lookup import CannotCompleteError, Lookup
 from marvel_kedro.server.pages import Pages
 from marvel_kedro.server.refusal import Refusal, invalid_value
-from marvel_kedro.server.spool import Entry, Spool
+from marvel_kedro.server.spool import REDACTED, Entry, Spool
 from marvel_kedro.server.state import SPOOL
 from marvel_kedro.server.telemetry import Answered, Telemetry
 
@@ -44,7 +45,10 @@ _SIMULATED_TIME = b"x-simulated-time"
 
 @dataclass(slots=True)
 class Invocation:
-    """What becomes known of a request while it is answered."""
+    """What becomes known of a request while it is answered.
+
+    `written_answer` is there if the answer quotes what is not written down.
+    """
 
     id: str
     time: float
@@ -52,6 +56,7 @@ class Invocation:
     headers: dict[bytes, bytes]
     body: bytes = b""
     answer: bytes = b""
+    written_answer: bytes | None = None
     status: int = 200
     requester: str | None = None
     client_request_id: str | None = None
@@ -71,6 +76,7 @@ class Endpoint:
         self._server = description.server
         self._tokens = tokens
         self._log = log
+        self._redact = frozenset(description.endpoint.inference_table.redact)
         self._lookup = Lookup(description.server.characters)
         self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
         self._entities = Entities(description, log)
@@ -163,19 +169,32 @@ class Endpoint:
             self._check(call, method)
             await self._score(call, receive)
         except Refusal as refusal:
-            _refuse(call, refusal)
+            self._refuse(call, refusal)
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
             task.uncancel()
-            _refuse(call, self._late_refusal())
+            self._refuse(call, self._late_refusal())
         except ClientGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             self._log.line(
-                time=moment(call.time), level="error", request_id=call.id, fault=repr(error)[:1000]
+                time=moment(call.time), level="error", request_id=call.id, fault=self._said(error)
             )
-            _refuse(call, _own_fault(call))
+            self._refuse(call, _own_fault(call))
+
+    def _refuse(self, call: Invocation, refusal: Refusal) -> None:
+        call.status, call.extra_headers = refusal.status, refusal.headers
+        call.answer = protocol.refuse(refusal.code, refusal.message)
+        if refusal.unquoted and refusal.unquoted[0] in self._redact:
+            call.written_answer = protocol.refuse(refusal.code, refusal.unquoted[1])
+
+    def _said(self, error: Exception) -> str:
+        """A fault, for the log: errors of a model's code like to quote what they were given."""
+        if not self._redact:
+            return repr(error)[:1000]
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} at {where.filename}:{where.lineno}"
 
     def _check(self, call: Invocation, method: str) -> None:
         """Refuse what needs no look at the body."""
@@ -225,7 +244,7 @@ class Endpoint:
         try:
             complete = self._lookup.complete(records)
         except CannotCompleteError as error:
-            raise invalid_value(str(error)) from None
+            raise invalid_value(str(error), (lookup.ID, error.unquoted)) from None
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
 
@@ -250,7 +269,7 @@ class Endpoint:
                 status_code=call.status,
                 execution_duration_ms=round(seconds * 1000),
                 request=call.body or None,
-                response=call.answer,
+                response=call.answer if call.written_answer is None else call.written_answer,
                 served_entity_id=served.id if served else None,
                 requester=call.requester,
             )
@@ -274,6 +293,9 @@ class Endpoint:
         answered = Answered(
             path, call.status, call.time, seconds, entity, version, call.records, call.id
         )
+        name = call.client_request_id
+        if name is not None and "client_request_id" in self._redact:
+            name = REDACTED
         traceparent = call.headers.get(b"traceparent", b"").decode("latin-1")
         self._log.line(
             time=moment(call.time),
@@ -286,14 +308,9 @@ class Endpoint:
             records=call.records,
             served_entity=entity or None,
             model_version=version or None,
-            client_request_id=call.client_request_id,
+            client_request_id=name,
             requester=call.requester,
         )
-
-
-def _refuse(call: Invocation, refusal: Refusal) -> None:
-    call.status, call.extra_headers = refusal.status, refusal.headers
-    call.answer = protocol.refuse(refusal.code, refusal.message)
 
 
 def _own_fault(call: Invocation) -> Refusal:

@@ -36,7 +36,8 @@ class InferenceTableOptions(Options):
         table_name_prefix: Name of the table; Databricks adds `_payload`.
         sampling_fraction: Share of the requests that is written down.
         max_body_bytes: Of a longer body only the error code is written down, as on Databricks.
-        redact: Fields whose values are replaced in the request that is written down.
+        redact: Fields whose values are written down nowhere: neither in the table, in refusals that
+            quote them, nor in the log.
     """
 
     enabled: bool = True
