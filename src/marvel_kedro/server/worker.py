@@ -1,14 +1,13 @@
 """One worker process: the application, and connections that are not held open for nothing."""
 
 import os
-import sys
 from asyncio import BaseTransport, TimerHandle, Transport
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from marvel_kedro.server import metric_files
+from marvel_kedro.server import metric_files, served_model
 from marvel_kedro.server.description import Description
 
 HEADER_SECONDS = 10.0
@@ -104,11 +103,10 @@ class Protocol(HttpToolsProtocol):
 def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     """Make the application of this process."""
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
-    # LightGBM imports scikit-learn where it finds it, for classes that no server needs: a second.
-    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # "cannot be imported"
     # More threads wait for each other where more than one request is answered at once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     metric_files.take()
+    served_model.import_lightgbm()
     from marvel_kedro.server.access_log import AccessLog  # noqa: PLC0415 - after the lines above
     from marvel_kedro.server.app import Endpoint  # noqa: PLC0415
     from marvel_kedro.server.guard import Tokens  # noqa: PLC0415
