@@ -66,7 +66,7 @@ def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
         assert answer.json()["ready"] is False
         refused = server.invoke()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert server.metric("marvel_deployment_faults") >= 1
+        until(lambda: server.metric("marvel_deployment_faults") >= 1, 10)
         with registry_at(port, store, tmp_path):
             until(lambda: server.ask("/health").status_code == 200)
             assert server.serves() == {"champion": "1"}
@@ -144,7 +144,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
             assert server.serves() == {"champion": "1"}
             assert server.invoke().status_code == 200
             until(lambda: server.metric("marvel_deployment_faults") == 1)
-        assert server.metric("marvel_served_version", model_version="1") == 1
+        until(lambda: server.metric("marvel_served_version", model_version="1") == 1, 10)
         assert server.metric("marvel_served_version") == 1
     # The last one still has the alias.
     with running(description, store.uri) as server:
@@ -284,7 +284,7 @@ def test_aliases_and_traffic_that_move_under_load(
                 store.client().set_registered_model_tag(MODEL, tag, nonsense[:4999])
                 until(lambda: "no traffic" in server.version()["faults"], 20)
                 assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
-            assert server.metric("marvel_deployment_faults") == 1
+            until(lambda: server.metric("marvel_deployment_faults") == 1, 10)
             assert endpoint.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["faults"] == "", 20)
             # Nobody is the champion.
