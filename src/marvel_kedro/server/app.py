@@ -8,14 +8,14 @@ import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from marvel_kedro.server import guard, lookup, metrics, protocol
 from marvel_kedro.server.access_log import AccessLog, moment
-from marvel_kedro.server.capacity import Capacity, Share
+from marvel_kedro.server.capacity import Capacity
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.entities import Entities, Served
 from marvel_kedro.server.guard import ClientGoneError, Tokens
@@ -64,7 +64,7 @@ class Invocation:
     records: int = 0
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     simulated_time: int | None = None
-    share: Share = field(default_factory=Share)
+    held: int = 0
 
 
 class Endpoint:
@@ -157,7 +157,8 @@ class Endpoint:
             del self._running[task]
             self._late.discard(task)
             call.body = b""  # the client may take its time for the answer
-            self._capacity.let_go(call.share)
+            if call.held:
+                self._capacity.let_go(call)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
@@ -216,12 +217,12 @@ class Endpoint:
             receive,
             call.headers.get(b"content-length"),
             self._limits.body_bytes,
-            partial(self._capacity.hold, call.share),
+            partial(self._capacity.hold, call),
         )
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
         else:
-            request = await self._capacity.in_thread(call.share, protocol.read, call.body)
+            request = await self._capacity.in_thread(call, protocol.read, call.body)
         call.client_request_id, call.records = request.client_request_id, len(request.records)
         if call.records > self._limits.records:
             raise invalid_value(
@@ -233,7 +234,7 @@ class Endpoint:
             scored = self._complete_and_score(served, request.records)
         else:
             scored = await self._capacity.in_thread(
-                call.share, self._complete_and_score, served, request.records
+                call, self._complete_and_score, served, request.records
             )
         call.answer = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)

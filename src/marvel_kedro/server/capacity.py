@@ -5,21 +5,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from marvel_kedro.server.description import Limits
 from marvel_kedro.server.refusal import Refusal
 
 
-@dataclass(slots=True)
-class Share:
-    """What a request has of it.
+class Holder(Protocol):
+    """A request.
 
     Attributes:
         held: Bytes of its body, if that is a large one.
     """
 
-    held: int = 0
+    held: int
+
+
+@dataclass(slots=True)
+class _Left:
+    """What a request has left behind."""
+
+    held: int
 
 
 class Capacity:
@@ -47,7 +53,7 @@ class Capacity:
         if requests + self.left > self._limits.concurrency:
             raise self._busy(f"More than {self._limits.concurrency} requests at once.")
 
-    async def in_thread(self, share: Share, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+    async def in_thread(self, holder: Holder, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         """Call a function in a thread, as soon as one is free.
 
         A thread cannot be ended. If its request is, it keeps its place among those at once, and
@@ -61,12 +67,12 @@ class Capacity:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             if not work.done():
-                self._leave(share, work)
+                self._leave(holder, work)
             raise
 
-    def _leave(self, share: Share, work: asyncio.Future[Any]) -> None:
-        kept = Share(share.held)
-        share.held = 0
+    def _leave(self, holder: Holder, work: asyncio.Future[Any]) -> None:
+        kept = _Left(holder.held)
+        holder.held = 0
         self.left += 1
 
         def done(_: object) -> None:
@@ -75,28 +81,28 @@ class Capacity:
 
         work.add_done_callback(done)
 
-    def hold(self, share: Share, length: int) -> None:
+    def hold(self, holder: Holder, length: int) -> None:
         """Count the bytes of a large body, before they are there as far as their number is said.
 
         Args:
-            share: What its request has so far.
+            holder: Its request.
             length: Bytes of the body; of one that comes in chunks those up to now.
 
         Raises:
             Refusal: 429; nothing more is held then.
         """
-        more = max(0, length - share.held)
+        more = max(0, length - holder.held)
         if self._held + more > self._limits.held_bytes:
             raise self._busy(
                 f"Large bodies have more than {self._limits.held_bytes:,} bytes at once."
             )
         self._held += more
-        share.held += more
+        holder.held += more
 
-    def let_go(self, share: Share) -> None:
+    def let_go(self, holder: Holder) -> None:
         """Give back what a request has held, however it has ended."""
-        self._held -= share.held
-        share.held = 0
+        self._held -= holder.held
+        holder.held = 0
 
     def _busy(self, message: str) -> Refusal:
         return Refusal(

@@ -61,7 +61,7 @@ class _Flow(FlowControl):
 
     def resume_reading(self) -> None:
         """Unless it is held."""
-        if not self.held:
+        if self.read_paused and not self.held:
             super().resume_reading()
 
 
@@ -78,7 +78,6 @@ class Protocol(HttpToolsProtocol):
     _deadline: TimerHandle | None = None
     _unread: TimerHandle | None = None
     _stopping = False
-    _in_head = False
     _bare_bytes = 0  # that have come since there was a body, or the begin or end of a request
     _kept = b""
 
@@ -91,25 +90,24 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse a piece at a time."""
         if len(data) <= PIECE_BYTES and not self.flow.held:  # nearly always
-            self._parse(data)
-            if self.pipeline:
-                self._hold()
+            self._bare_bytes += len(data)
+            super().data_received(data)
+            if self.pipeline or self._bare_bytes > HEADER_BYTES:
+                self._go_on()
         else:
             self._kept += data
             self._go_on()
-
-    def _parse(self, piece: bytes) -> None:
-        self._bare_bytes += len(piece)
-        super().data_received(piece)
-        if self._bare_bytes > HEADER_BYTES:
-            self.transport.abort()
 
     def _go_on(self) -> None:
         """Parse what is kept, until a request has to wait for its turn."""
         kept, begin = self._kept, 0
         while begin < len(kept) and not self.pipeline and not self.transport.is_closing():
-            self._parse(kept[begin : begin + PIECE_BYTES])
+            piece = kept[begin : begin + PIECE_BYTES]
+            self._bare_bytes += len(piece)
+            super().data_received(piece)
             begin += PIECE_BYTES
+        if self._bare_bytes > HEADER_BYTES:
+            self.transport.abort()
         self._kept = b"" if self.transport.is_closing() else kept[begin:]
         if self.pipeline or self._kept:
             self._hold()
@@ -123,14 +121,13 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of its headers."""
         super().on_message_begin()
-        self._in_head, self._bare_bytes = True, 0
+        self._bare_bytes = 0
         if self._deadline is None:
             self._wait()
 
     def on_headers_complete(self) -> None:
         """From here on the application's own limit holds."""
         self._stop_waiting()
-        self._in_head = False
         super().on_headers_complete()
         self.headers = _NOWHERE
         if self._stopping:
@@ -141,7 +138,7 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """So it goes on."""
         self._bare_bytes = 0
-        super().on_body(body)
+        HttpToolsProtocol.on_body(self, body)  # quicker than by `super`
 
     def on_message_complete(self) -> None:
         """Nothing to wait for, if it was answered before its end."""
@@ -156,7 +153,8 @@ class Protocol(HttpToolsProtocol):
             self.flow.held = False
             self._go_on()
             self.flow.resume_reading()
-            if self._in_head and not self.flow.held and self._deadline is None:
+            is_in_head = self.headers is not _NOWHERE
+            if is_in_head and not self.flow.held and self._deadline is None:
                 self._wait()
         if self.cycle.more_body and self.cycle.response_complete and self._deadline is None:
             self._wait()
