@@ -130,7 +130,7 @@ def make_project(project: Path, folder: Path, port: int) -> None:
             "poll_seconds": 1,
             "flush_seconds": 1,
         },
-        "retraining": {"release": "challenger"},
+        "retraining": {"release": "challenger", "days": 2},
     }
     local = folder / "conf" / "local"
     local.mkdir()
@@ -184,11 +184,11 @@ def _react(stage: "Stage", address: str, story: Story, number: int) -> None:
             return
         stage.shift(SHARE)
         story.tell(number, f"it is the challenger, with {SHARE} % of the traffic")
-        _until("the challenger to get traffic", lambda: _served(address, "challenger") == version)
+        _until("the traffic to be shifted", lambda: _traffic(address).get("challenger") == SHARE)
     elif version := stage.version("challenger"):
         stage.promote(version)
         story.tell(number, f"version {version} is promoted: all of the traffic is its")
-        _until("the server to follow", lambda: _served(address, "champion") == version)
+        _until("the server to follow", lambda: _champion(address) == version)
 
 
 class Stage:
@@ -332,10 +332,16 @@ def _is_ready(process: "subprocess.Popen[bytes]", address: str, folder: Path) ->
     return bool(requests.get(f"{address}/health", timeout=1).ok)
 
 
-def _served(address: str, entity: str) -> str | None:
-    """The version that answers under a name."""
+def _traffic(address: str) -> dict[str, int]:
+    """Percentages by who answers."""
+    found: dict[str, int] = requests.get(f"{address}/version", timeout=5).json()["traffic"]
+    return found
+
+
+def _champion(address: str) -> str | None:
+    """The version that answers as champion."""
     for served in requests.get(f"{address}/version", timeout=5).json()["served_entities"]:
-        if served["name"] == entity:
+        if served["name"] == "champion":
             return str(served["entity_version"])
     return None
 
