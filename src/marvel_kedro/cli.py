@@ -337,7 +337,8 @@ def alerts(
 
         from marvel_kedro import alert_actions  # noqa: PLC0415 - imports Arrow
 
-        rows = _alert_tables(context).current(datetime.now(UTC))
+        with _alert_tables(context) as tables:
+            rows = tables.current(datetime.now(UTC))
         chosen = [row for row in rows if everything or row["state"] != "resolved"]
         if chosen:
             Console().print(alert_actions.shown(chosen))
@@ -346,10 +347,33 @@ def alerts(
         click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
 
 
-def _alert_tables(context: click.Context) -> "AlertTables":
+@contextmanager
+def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
+    """The tables of alerts, wherever the environment keeps them."""
     from marvel_kedro import alert_actions, configuration  # noqa: PLC0415 - for commands
 
-    return alert_actions.AlertTables(configuration.load(*context.obj))
+    read = configuration.load(*context.obj)
+    with _lakehouse(read, configuration.project_path()):
+        yield alert_actions.AlertTables(read)
+
+
+@contextmanager
+def _lakehouse(read: "Configuration", project_path: Path) -> Iterator[None]:
+    """A session that knows the tables, if the environment keeps them in a lakehouse."""
+    if "catalog" not in read.names:
+        yield
+        return
+    from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
+
+    place = tables.place_from(read.names, project_path)
+    try:
+        session.start(read.names["engine"], place.warehouse)
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+        tables.attach(SparkSession.builder.getOrCreate(), place)
+        yield
+    finally:
+        session.end()
 
 
 @alerts.command()
@@ -359,7 +383,8 @@ def _alert_tables(context: click.Context) -> "AlertTables":
 def ack(context: click.Context, alert_id: str, by: str) -> None:
     """Acknowledge the alert ID: somebody looks after it, and it goes on."""
     with _told("Interrupted."):
-        alert = _alert_tables(context).acknowledge(alert_id, by, datetime.now(UTC))
+        with _alert_tables(context) as tables:
+            alert = tables.acknowledge(alert_id, by, datetime.now(UTC))
         click.echo(f"{alert['alert_id']} ({alert['rule']}) is acknowledged by {by}.")
 
 
@@ -391,7 +416,8 @@ def silence(  # noqa: PLR0913 - one an option
             raise ProjectError("Name an alert, or a rule with --rule.")
         now = datetime.now(UTC)
         end = alert_actions.end_of_silence(until, duration, now)
-        _alert_tables(context).silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
+        with _alert_tables(context) as tables:
+            tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
         click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")
 
 

@@ -1,17 +1,24 @@
 """A retraining on tables is that of files: the same rows, the same model, the same log."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from labelled import make_log, typed, write_log
 from pandas.testing import assert_frame_equal
 from support import Project
 
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.tables import conform
+
 ENGINES = {"sail": {"MARVEL_ENGINE": "sail"}, "spark": {"MARVEL_ENGINE": "spark"}}
+WAREHOUSE = Path("data", "warehouse", "marvel_characters")
 NOW = "2026-02-01T00:00:00+00:00"
 SMALL = "training.evaluation.resamples=20,training.gate.resamples=200"
 TABLES = ("newest_characters", "retraining_train_set", "retraining_test_set")
@@ -25,6 +32,14 @@ def run(project: Project, *words: str, **environment: str) -> None:
 def log_of(project: Project) -> list[dict[str, Any]]:
     path = project.path / "data" / "08_reporting" / "retraining_log.parquet"
     rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def managed(project: Project, table: str) -> list[dict[str, Any]]:
+    """Rows of a table of the warehouse, as Arrow has them."""
+    folder = project.path / WAREHOUSE / table
+    found = DeltaTable(folder).to_pyarrow_table()
+    rows: list[dict[str, Any]] = conform(found, getattr(tables, table.upper())).to_pylist()
     return rows
 
 
@@ -60,7 +75,7 @@ def test_an_engine_changes_nothing(
     shutil.copytree(template, tmp_path / "lakehouse")
     lakehouse = Project(tmp_path / "lakehouse")
     run(lakehouse, *made, *small, "--env", "lakehouse", **ENGINES[engine])
-    write_log(log, lakehouse.path / "data" / "warehouse" / "marvel_characters" / "inference_log")
+    write_log(log, lakehouse.path / WAREHOUSE / "inference_log")
     for pipeline in ("alerting", "retraining"):
         run(lakehouse, "--pipelines", pipeline, *now, "--env", "lakehouse", **ENGINES[engine])
 
@@ -73,7 +88,7 @@ def test_an_engine_changes_nothing(
         )
     assert lakehouse.report("retrain") == project.report("retrain")
     assert project.report("retrain")["labelled_records"] == 2200
-    assert log_of(lakehouse) == log_of(project)
+    assert managed(lakehouse, "retraining_log") == log_of(project)
     assert log_of(project)[0]["model_version"] == "2"
     digests = [each.report("promotion")["model_digest"] for each in (project, lakehouse)]
     assert digests[0] == digests[1]
@@ -83,3 +98,27 @@ def test_an_engine_changes_nothing(
     run(lakehouse, "--pipelines", "alerting", *now, "--env", "lakehouse", **ENGINES[engine])
     assert lakehouse.report("retrain") == project.report("retrain")
     assert project.report("retrain")["labelled_records"] == 0
+
+
+def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    alert = {
+        "alert_id": "aaa111",
+        "rule": "input_drift",
+        "severity": "warning",
+        "state": "open",
+        "message": "it drifts",
+        "since": begun,
+        "window": {"start": begun, "end": begun},
+        "first_seen": begun,
+    }
+    folder = project.path / WAREHOUSE / "alerts"
+    write_deltalake(str(folder), pa.Table.from_pylist([alert], tables.ALERTS))
+    done = project.kedro("alerts", "--env", "lakehouse", "ack", "aaa", "--by", "Eve")
+    assert done.status == 0, done.output
+    (action,) = managed(project, "alert_actions")
+    assert (action["alert_id"], action["by"]) == ("aaa111", "Eve")
+    listed = project.kedro("alerts", "--env", "lakehouse")
+    assert listed.status == 0, listed.output
+    assert "acknowledged" in listed.output
+    assert "1 alert" in listed.output
