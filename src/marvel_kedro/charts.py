@@ -245,17 +245,19 @@ def paired_bars(rows: Sequence[Bar], *, label: str, say: Say) -> Markup:
     """Shares on two sides, a pair of bars each: the first filled, the second an outline.
 
     Args:
-        rows: From top to bottom.
+        rows: From top to bottom; if no row has a second share, only the first ones are drawn.
         label: What the chart shows.
         say: Writes a share.
     """
-    high, wide = 36, WIDTH - 60
+    both = any(row.second is not None for row in rows)
+    high, wide = 36 if both else 27, WIDTH - 60
     most = max((value for row in rows for value in (row.first, row.second) if value), default=1.0)
     parts: list[Markup] = []
     for number, row in enumerate(rows):
         top = number * high
         parts.append(_text(0, top + 11, _shortened(row.name, 46), "start", "name"))
-        for place, (value, colour) in enumerate(((row.first, "c1"), (row.second, "c2"))):
+        sides = ((row.first, "c1"), (row.second, "c2"))[: 1 + both]
+        for place, (value, colour) in enumerate(sides):
             y = top + 15 + 9 * place
             if value is not None:
                 kind = "bar" if place == 0 else "hollow"
