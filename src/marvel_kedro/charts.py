@@ -70,11 +70,13 @@ class Bar:
         name: What is counted.
         first: Its share on this side; None is not known.
         second: Its share on the other side.
+        at_most: What is known of a share that is not.
     """
 
     name: str
     first: Value
     second: Value
+    at_most: Value = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def stacked(
                 )
             )
             below += series[place]
-    return _svg(parts, _HEIGHT, label)
+    return _svg(parts, _HEIGHT, label, "chart stacked")
 
 
 def histograms(
@@ -231,7 +233,7 @@ def histograms(
     most = max(float(side.max()) for side in sides)
     axis = _Axis.around([most], from_zero=True, start=_HEIGHT - _BOTTOM, end=_TOP)
     across = _Axis(float(edges[0]), float(edges[-1]), _LEFT, WIDTH - _RIGHT)
-    parts = [_grid(axis, lambda value: f"{100 * value:g} %")]
+    parts = [_grid(axis, lambda value: f"{100 * value:g}%")]
     outline = _steps(edges, first, across, axis)
     parts.append(_element("path", class_="area c1", d=f"{outline} Z"))
     parts.append(_element("path", class_="line c1", d=outline))
@@ -250,7 +252,7 @@ def paired_bars(rows: Sequence[Bar], *, label: str, say: Say) -> Markup:
         say: Writes a share.
     """
     both = any(row.second is not None for row in rows)
-    high, wide = 36 if both else 27, WIDTH - 60
+    high, wide = 42 if both else 29, WIDTH - 62
     most = max((value for row in rows for value in (row.first, row.second) if value), default=1.0)
     parts: list[Markup] = []
     for number, row in enumerate(rows):
@@ -258,7 +260,7 @@ def paired_bars(rows: Sequence[Bar], *, label: str, say: Say) -> Markup:
         parts.append(_text(0, top + 11, _shortened(row.name, 46), "start", "name"))
         sides = ((row.first, "c1"), (row.second, "c2"))[: 1 + both]
         for place, (value, colour) in enumerate(sides):
-            y = top + 15 + 9 * place
+            y = top + 16 + 12 * place
             if value is not None:
                 kind = "bar" if place == 0 else "hollow"
                 parts.append(
@@ -268,12 +270,17 @@ def paired_bars(rows: Sequence[Bar], *, label: str, say: Say) -> Markup:
                         x=0.5,
                         y=y,
                         width=max(value / most * wide, 0.5),
-                        height=7,
+                        height=8,
                     )
                 )
-            said = "not known" if value is None else say(value)
-            parts.append(_text(WIDTH, y + 7, said, "end", f"value v{place + 1}"))
+            parts.append(_text(WIDTH, y + 8, _said(value, row.at_most, say), "end", "value"))
     return _svg(parts, max(high * len(rows), 1), label)
+
+
+def _said(value: Value, at_most: Value, say: Say) -> str:
+    if value is not None:
+        return say(value)
+    return "not known" if at_most is None else f"≤ {say(at_most)}"
 
 
 def ranges(rows: Sequence[Range], *, label: str, say: Say) -> Markup:
@@ -437,14 +444,14 @@ def _horizontal(y: float, kind: str) -> Markup:
 def _time_labels(
     moments: Sequence[datetime], x: Sequence[float], name: Callable[[datetime], str]
 ) -> Markup:
-    """The first, the last, and between them as many as there is room for."""
+    """The last, and every so many before it as there is room for."""
     if not moments:
         return Markup("")
     wide = max(len(name(moment)) for moment in (moments[0], moments[-1])) * _LETTER + 14
-    wanted = max(1, int((WIDTH - _LEFT) // wide))
-    count = min(wanted, len(moments))
-    places = np.unique(np.linspace(0, len(moments) - 1, count).round().astype(int)).tolist()
-    return Markup("").join(_labels_below([(x[place], name(moments[place])) for place in places]))
+    step = math.ceil(len(moments) / max(1, int((WIDTH - _LEFT) // wide)))
+    places = range(len(moments) - 1, -1, -step)
+    labels = [(x[place], name(moments[place])) for place in reversed(places)]
+    return Markup("").join(_labels_below(labels))
 
 
 def _labels_below(labels: Sequence[tuple[float, str]], height: float = _HEIGHT) -> list[Markup]:
@@ -528,11 +535,11 @@ def _text(x: float, y: float, said: str, anchor: str, kind: str | None = None) -
     return _element("text", said, class_=kind, x=x, y=y, text_anchor=anchor)
 
 
-def _svg(parts: Iterable[Markup], height: float, label: str) -> Markup:
+def _svg(parts: Iterable[Markup], height: float, label: str, kind: str = "chart") -> Markup:
     return _element(
         "svg",
         *parts,
-        class_="chart",
+        class_=kind,
         viewBox=f"0 0 {WIDTH} {_n(height)}",
         role="img",
         aria_label=label,

@@ -50,7 +50,7 @@ class ReportingOptions(Options):
     max_windows: int = Field(30, ge=1)
     max_versions: int = Field(3, ge=1)
     max_columns: int = Field(20, ge=1)
-    max_items: int = Field(8, ge=1)
+    max_items: int = Field(6, ge=1)
     max_slices: int = Field(20, ge=1)
     max_alerts: int = Field(50, ge=1)
     chance: float = Field(0.05, gt=0, lt=1)
@@ -253,11 +253,13 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
         options: How much is shown.
     """
     granularity = options.granularity or monitoring.granularities[0]
+    # Of slices only the rows about all columns are looked at, and those of columns are long.
+    profile = tables.profile.filter(pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE))
     of_length = {
         name: table.filter(pc.field("granularity") == granularity)
         for name, table in (
             ("health", tables.health),
-            ("profile", tables.profile),
+            ("profile", profile),
             ("drift", tables.drift),
             ("estimates", tables.estimates),
         )
@@ -266,7 +268,7 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
     complete = [span for span in found if span.end <= monitoring.now]
     shown = complete[-options.max_windows :]
     rows = {name: _rows(table, shown) for name, table in of_length.items()}
-    of_baseline = tables.profile.filter(pc.field("log_type") == BASELINE).to_pylist()
+    of_baseline = profile.filter(pc.field("log_type") == BASELINE).to_pylist()
     alerts = _alerts(tables.alerts, options)
     health: dict[Span, list[Row]] = {span: [] for span in shown}
     for row in rows["health"]:

@@ -95,7 +95,7 @@ def distributions(version: Version, facts: Facts) -> list[Figure]:
     """How each column is distributed in the version's newest window and in the baseline."""
     newest = facts.windows.index(version.newest)
     return [
-        _distribution(column, column.cells[newest], facts)
+        _distribution(version.name, column, column.cells[newest], facts)
         for column in version.columns
         if column.profile is not None
     ]
@@ -149,7 +149,7 @@ def slices(version: Version, metric: str = "roc_auc") -> Figure | None:
         ],
         texts=frozenset({6}),
     )
-    return Figure(f"{name} by slice", "", chart, grid)
+    return Figure(f"Version {version.name}", f"{name}, window {words.window(version.newest)}", chart, grid)
 
 
 def fairness(version: Version) -> Grid | None:
@@ -162,7 +162,7 @@ def fairness(version: Version) -> Grid | None:
     if not rows:
         return None
     return Grid(
-        f"This slice over all others, class Alive; 1 is even-handed. Version {version.name}",
+        f"Fairness of version {version.name}, window {words.window(version.newest)}",
         ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)],
         rows,
     )
@@ -263,7 +263,12 @@ def entity_legend(facts: Facts) -> list[tuple[Markup, str]]:
     """The colours of the served entities."""
     named = entities(facts)
     shown = [*named[:_MOST_ENTITIES], *([_OTHERS] if len(named) > _MOST_ENTITIES else [])]
-    return legend(*(("bar", f"c{number}", name) for number, name in enumerate(shown, 1)))
+    markers = ("circle", "diamond")
+    return [
+        (Markup("{} {}").format(*(charts.swatch(kind, f"c{number}") for kind in ("bar", marker))), name)
+        for number, name in enumerate(shown, 1)
+        for marker in [markers[(number - 1) % 2]]
+    ]
 
 
 def _map_cell(column: str, window: str, cell: Cell | None) -> MapCell:
@@ -276,7 +281,7 @@ def _map_cell(column: str, window: str, cell: Cell | None) -> MapCell:
     return MapCell(text, level(cell), cell.alert, hint)
 
 
-def _distribution(column: Column, cell: Cell | None, facts: Facts) -> Figure:
+def _distribution(version: str, column: Column, cell: Cell | None, facts: Facts) -> Figure:
     now, before = column.profile or {}, column.baseline
     drift = column.drift or {}
     if now["frequent_items"] is not None:
@@ -302,7 +307,7 @@ def _distribution(column: Column, cell: Cell | None, facts: Facts) -> Figure:
             if said != UNKNOWN
         ),
     ]
-    return Figure(column.name, _finding(cell), chart, Grid(f"{column.name} in numbers", head, rows))
+    return Figure(column.name, _finding(cell), chart, Grid(f"{column.name}, version {version}", head, rows))
 
 
 def _finding(cell: Cell | None) -> str:
@@ -366,7 +371,13 @@ def _category(
         listed, key=lambda item: (-max(here.get(item, 0.0), there.get(item, 0.0)), item)
     )
     bars = [
-        Bar(item, _known(here, item, now), _known(there, item, before)) for item in ordered[:most]
+        Bar(
+            item,
+            _known(here, item, now),
+            _known(there, item, before),
+            min((there if item in here else here).values(), default=None),
+        )
+        for item in ordered[:most]
     ]
     nulls = Bar(_NO_VALUE, _null_share(now), _null_share(before))
     rest = Bar(_OTHERS, *(_rest(side, bars, place) for place, side in enumerate((now, before))))
@@ -381,7 +392,11 @@ def _category(
         if bars
         else Markup("")
     )
-    return chart, [[bar.name, words.share(bar.first), words.share(bar.second)] for bar in bars]
+    return chart, [[bar.name, *(_cell(value, bar) for value in (bar.first, bar.second))] for bar in bars]
+
+
+def _cell(value: float | None, bar: Bar) -> str:
+    return words.share(value) if value is not None or bar.at_most is None else f"≤ {words.share(bar.at_most)}"
 
 
 def _item_shares(side: Row | None) -> dict[str, float]:
@@ -495,7 +510,7 @@ def _get(row: Row | None, key: str) -> Any:  # noqa: ANN401 - a cell
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:g} %"
+    return f"{100 * value:g}%"
 
 
 def _short(value: float) -> str:

@@ -102,6 +102,7 @@ def tiles(facts: Facts) -> list[Tile]:
     found = _health_tiles(facts, newest) if facts.health[newest] else []
     if facts.versions:
         found += _quality_tiles(facts, facts.versions[0])
+        found.append(_drift_tile(facts, facts.versions[0]))
     firing = facts.alerts.firing
     states = Counter(row["state"] for row in firing)
     found.append(
@@ -229,6 +230,25 @@ def _quality_tiles(facts: Facts, version: Version) -> list[Tile]:
     return tiles
 
 
+def _drift_tile(facts: Facts, version: Version) -> Tile:
+    """How many columns drift, and which one most."""
+    place = facts.windows.index(version.newest)
+    clear = [column for column in version.columns if figures.level(column.cells[place])]
+    counts = [
+        sum(figures.level(column.cells[at]) > 0 for column in version.columns)
+        for at in range(len(facts.windows))
+    ]
+    strongest = max(clear, key=lambda column: column.cells[place].strength, default=None)
+    note = "none more than chance explains" if strongest is None else f"{strongest.name} most"
+    return Tile(
+        "Columns that drift",
+        f"{len(clear)} of {len(version.columns) + version.columns_left_out}",
+        f"{note}; version {version.name}",
+        facts.alerts.severity(("js_distance", "ks_test", "chi_squared_test", "percent_null_delta")),
+        charts.spark(counts),
+    )
+
+
 def _version(version: Version, facts: Facts) -> dict[str, Any]:
     drifted = [
         column.name
@@ -260,8 +280,8 @@ def _nulls(version: Version) -> Grid:
     return Grid(
         f"Missing values of version {version.name}, window {words.window(version.newest)}",
         [
-            *("Column", "Rows", "Null", "Baseline", "Not a number", "Baseline"),
-            *("Zero", "Baseline", "Distinct"),
+            *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
+            *("Zero", "in the baseline", "Distinct values"),
         ],
         [
             [

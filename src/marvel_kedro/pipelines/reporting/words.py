@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from marvel_kedro.pipelines.reporting.facts import Quality, Row, Span
 
@@ -96,6 +96,11 @@ def day(moment: datetime) -> str:
 def moment(time: datetime) -> str:
     """A time in full."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def read_moment(text: str) -> str:
+    """A time in full, from ISO 8601."""
+    return moment(datetime.fromisoformat(text).astimezone(UTC))
 
 
 def window(span: Span) -> str:
