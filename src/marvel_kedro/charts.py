@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -140,7 +141,7 @@ def shares(quantiles: Sequence[float], edges: Floats) -> Floats:
     return np.diff(np.concatenate([[0.0], reached, [1.0]]))
 
 
-def over_time(
+def over_time(  # noqa: PLR0913 - what there may be in one chart
     moments: Sequence[datetime],
     lines: Sequence[Line],
     *,
@@ -196,7 +197,7 @@ def stacked(
     totals = np.asarray(heights, np.float64).reshape(len(heights), len(moments)).sum(axis=0)
     axis = _Axis.around(totals.tolist(), from_zero=True, start=_HEIGHT - _BOTTOM, end=_TOP)
     x = _time_axis(moments)
-    closest = min((b - a for a, b in zip(x, x[1:], strict=False)), default=WIDTH - _LEFT - _RIGHT)
+    closest = min((b - a for a, b in pairwise(x)), default=WIDTH - _LEFT - _RIGHT)
     wide = max(1.0, min(28.0, 0.7 * closest))
     parts = [_grid(axis, say), _time_labels(moments, x, name_moment)]
     for place in range(len(moments)):
@@ -238,7 +239,9 @@ def histograms(
     parts.append(_element("path", class_="area c1", d=f"{outline} Z"))
     parts.append(_element("path", class_="line c1", d=outline))
     if second is not None:
-        parts.append(_element("path", class_="line dashed c2", d=_steps(edges, second, across, axis)))
+        parts.append(
+            _element("path", class_="line dashed c2", d=_steps(edges, second, across, axis))
+        )
     parts += _labels_below([(across.at(value), say(value)) for value in ticks(*across.span)])
     return _svg(parts, _HEIGHT, label)
 
@@ -303,9 +306,7 @@ def ranges(rows: Sequence[Range], *, label: str, say: Say) -> Markup:
     parts: list[Markup] = []
     for value in ticks(*axis.span):
         x = axis.at(value)
-        parts.append(
-            _element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - _BOTTOM)
-        )
+        parts.append(_element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - _BOTTOM))
     for number, row in enumerate(rows):
         y = high * number + 22
         parts.append(_text(0, y - 11, _shortened(row.name, 50), "start", "name"))
@@ -399,7 +400,9 @@ class _Axis:
     end: float
 
     @classmethod
-    def around(cls, values: Iterable[float], *, from_zero: bool, start: float, end: float) -> "_Axis":
+    def around(
+        cls, values: Iterable[float], *, from_zero: bool, start: float, end: float
+    ) -> "_Axis":
         """An axis with a little room at the ends."""
         found = list(values) or [0.0, 1.0]
         low, high = min(found), max(found)
@@ -477,7 +480,9 @@ def _line(line: Line, x: Sequence[float], axis: _Axis) -> list[Markup]:
         shown = [(p, v) for p, v in shown if not lonely & {p - 1, p + 1}]
     elif line.marker is None and len(shown) > 1:
         shown = []
-    return parts + [_marker(marker, x[place], axis.at(value), line.colour) for place, value in shown]
+    return parts + [
+        _marker(marker, x[place], axis.at(value), line.colour) for place, value in shown
+    ]
 
 
 def _band(band: Band, x: Sequence[float], axis: _Axis) -> Markup:
@@ -522,7 +527,8 @@ def _marker(kind: Marker, x: float, y: float, colour: str) -> Markup:
     if kind == "circle":
         return _element("circle", class_=f"dot {colour}", cx=x, cy=y, r=3)
     points = " ".join(
-        f"{_n(x + across)},{_n(y + down)}" for across, down in ((0, -4.5), (4.5, 0), (0, 4.5), (-4.5, 0))
+        f"{_n(x + across)},{_n(y + down)}"
+        for across, down in ((0, -4.5), (4.5, 0), (0, 4.5), (-4.5, 0))
     )
     return _element("polygon", class_=f"dot {colour}", points=points)
 

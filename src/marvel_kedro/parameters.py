@@ -6,6 +6,7 @@ from marvel_kedro.model.ab_test import ABTestOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
+from marvel_kedro.pipelines.reporting.facts import ReportingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
@@ -25,6 +26,7 @@ class Parameters(Options):
     serving: ServingOptions
     ab_test: ABTestOptions
     monitoring: MonitoringOptions
+    reporting: ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

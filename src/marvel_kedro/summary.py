@@ -5,6 +5,7 @@ from typing import Any
 
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from narwhals.typing import IntoFrame
@@ -42,6 +43,8 @@ def show(
         rows += [("Predictions", _predictions(catalog.load("predictions")))]
     if "ab_report" in made:
         rows += [("A/B test", catalog.load("ab_report")["verdict"])]
+    if "monitoring_report" in made:
+        rows += [("Monitoring", _monitored(catalog.load("health_metrics")))]
     if not rows:
         return
     grid = Table.grid(padding=(0, 2))
@@ -109,9 +112,30 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
+def _monitored(health: pa.Table) -> str:
+    """What came in the newest window, of whatever length."""
+    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
+    if not windows:
+        return "no request has been measured yet"
+    newest = max(windows)
+    rows = [
+        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
+    ]
+    requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    return (
+        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
+        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+    )
+
+
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    for name, call in (("model_card", "open the model card"), ("ab_page", "open the A/B reading")):
+    pages = {
+        "model_card": "open the model card",
+        "ab_page": "open the A/B reading",
+        "monitoring_report": "open the report",
+    }
+    for name, call in pages.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
             steps.add_row(call, _shortened(Path(path)))

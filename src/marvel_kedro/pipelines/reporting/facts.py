@@ -252,9 +252,11 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
         monitoring: How they were made, and when this is.
         options: How much is shown.
     """
-    granularity = options.granularity or monitoring.granularities[0]
+    granularity = _granularity(monitoring, options)
     # Of slices only the rows about all columns are looked at, and those of columns are long.
-    profile = tables.profile.filter(pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE))
+    profile = tables.profile.filter(
+        pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
+    )
     of_length = {
         name: table.filter(pc.field("granularity") == granularity)
         for name, table in (
@@ -264,9 +266,8 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
             ("estimates", tables.estimates),
         )
     }
-    found = sorted({span for table in of_length.values() for span in _spans(table)})
-    complete = [span for span in found if span.end <= monitoring.now]
-    shown = complete[-options.max_windows :]
+    windows = windows_of(of_length.values(), monitoring, options)
+    shown = windows.shown
     rows = {name: _rows(table, shown) for name, table in of_length.items()}
     of_baseline = profile.filter(pc.field("log_type") == BASELINE).to_pylist()
     alerts = _alerts(tables.alerts, options)
@@ -288,8 +289,8 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
         now=monitoring.now,
         granularity=granularity,
         windows=shown,
-        windows_left_out=len(complete) - len(shown),
-        unfinished=found[-1] if len(found) > len(complete) else None,
+        windows_left_out=windows.left_out,
+        unfinished=windows.unfinished,
         health=health,
         versions=[source.version(name) for name in versions[: options.max_versions]],
         versions_left_out=max(0, len(versions) - options.max_versions),
@@ -300,6 +301,39 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
         monitoring=monitoring,
         options=options,
     )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which windows are shown.
+
+    Attributes:
+        shown: Complete ones, oldest first.
+        left_out: How many older ones there are.
+        unfinished: The newest window that is not complete, if there is one.
+    """
+
+    shown: Sequence[Span]
+    left_out: int
+    unfinished: Span | None
+
+
+def windows_of(
+    tables: Iterable[pa.Table], monitoring: MonitoringOptions, options: ReportingOptions
+) -> Windows:
+    """Find the windows that are shown in tables with `window` and `granularity`."""
+    granularity = _granularity(monitoring, options)
+    found = sorted(
+        {
+            span
+            for table in tables
+            for span in _spans(table.filter(pc.field("granularity") == granularity))
+        }
+    )
+    complete = [span for span in found if span.end <= monitoring.now]
+    shown = complete[-options.max_windows :]
+    unfinished = found[-1] if len(found) > len(complete) else None
+    return Windows(shown, len(complete) - len(shown), unfinished)
 
 
 @dataclass(frozen=True)
@@ -427,8 +461,9 @@ class _Source:
         drifted: dict[tuple[str, str], tuple[float, str]] = {}
         for row in drift:
             strength, pvalue = strength_of(row)
-            clear = strength is not None and pvalue is not None and pvalue < self.options.chance
-            if row["span"] == newest and row["slice_key"] is not None and clear:
+            if strength is None or pvalue is None or pvalue >= self.options.chance:
+                continue
+            if row["span"] == newest and row["slice_key"] is not None:
                 key = (row["slice_key"], row["slice_value"])
                 drifted[key] = max(drifted.get(key, (-1.0, "")), (strength, row["column_name"]))
         found = [
@@ -558,6 +593,10 @@ def _rows(table: pa.Table, windows: Sequence[Span]) -> list[Row]:
 
 def _turned(pair: tuple[float, str] | None) -> tuple[str, float] | None:
     return None if pair is None else (pair[1], pair[0])
+
+
+def _granularity(monitoring: MonitoringOptions, options: ReportingOptions) -> str:
+    return options.granularity or monitoring.granularities[0]
 
 
 def _finite(value: float | None) -> float | None:

@@ -103,11 +103,7 @@ def distributions(version: Version, facts: Facts) -> list[Figure]:
 
 def quality(version: Version, facts: Facts) -> list[Figure]:
     """Each metric over time: estimates, what the labels say, and the baseline."""
-    return [
-        _quality(metric, version, facts)
-        for metric in QUALITY
-        if any(version.quality[metric])
-    ]
+    return [_quality(metric, version, facts) for metric in QUALITY if any(version.quality[metric])]
 
 
 def slices(version: Version, metric: str = "roc_auc") -> Figure | None:
@@ -149,13 +145,19 @@ def slices(version: Version, metric: str = "roc_auc") -> Figure | None:
         ],
         texts=frozenset({6}),
     )
-    return Figure(f"Version {version.name}", f"{name}, window {words.window(version.newest)}", chart, grid)
+    return Figure(
+        f"Version {version.name}", f"{name}, window {words.window(version.newest)}", chart, grid
+    )
 
 
 def fairness(version: Version) -> Grid | None:
     """The measures of Boolean slices; None if there is none that is known."""
     rows = [
-        [one.name, words.whole(one.records), *(words.figure(one.fairness[name]) for name in FAIRNESS)]
+        [
+            one.name,
+            words.whole(one.records),
+            *(words.figure(one.fairness[name]) for name in FAIRNESS),
+        ]
         for one in version.slices
         if any(value is not None for value in one.fairness.values())
     ]
@@ -186,7 +188,11 @@ def traffic(facts: Facts) -> list[Figure]:
         (span, words.entity(row)): row for span, rows in facts.health.items() for row in rows
     }
     others = [
-        sum(row["requests"] for (at, name), row in by_window.items() if at == span and name not in shown)
+        sum(
+            row["requests"]
+            for (at, name), row in by_window.items()
+            if at == span and name not in shown
+        )
         for span in facts.windows
     ]
 
@@ -226,7 +232,10 @@ def traffic(facts: Facts) -> list[Figure]:
             "Failed requests",
             "status 5xx or none",
             _entity_lines(
-                starts, [failed(name) for name in shown], f"Share of failed requests in {told}", _percent
+                starts,
+                [failed(name) for name in shown],
+                f"Share of failed requests in {told}",
+                _percent,
             ),
             _by_window(
                 facts,
@@ -265,7 +274,12 @@ def entity_legend(facts: Facts) -> list[tuple[Markup, str]]:
     shown = [*named[:_MOST_ENTITIES], *([_OTHERS] if len(named) > _MOST_ENTITIES else [])]
     markers = ("circle", "diamond")
     return [
-        (Markup("{} {}").format(*(charts.swatch(kind, f"c{number}") for kind in ("bar", marker))), name)
+        (
+            Markup("{} {}").format(
+                *(charts.swatch(kind, f"c{number}") for kind in ("bar", marker))
+            ),
+            name,
+        )
         for number, name in enumerate(shown, 1)
         for marker in [markers[(number - 1) % 2]]
     ]
@@ -291,7 +305,12 @@ def _distribution(version: str, column: Column, cell: Cell | None, facts: Facts)
         chart = _number(column.name, now, before)
         rows, head = _number_rows(now, before), ["Percentile", "This window", "Baseline"]
     else:
-        chart = Markup("")
+        chart = Markup(
+            "<p>Free text, of which the length is measured: {} characters on average, {}.</p>"
+        ).format(
+            words.measure(now["avg_length"]),
+            f"{words.measure(before['avg_length'])} in the baseline" if before else "no baseline",
+        )
         rows, head = _length_rows(now, before), ["Length in characters", "This window", "Baseline"]
     rows += [
         ["Rows", words.whole(now["count"]), words.whole(_get(before, "count"))],
@@ -299,7 +318,10 @@ def _distribution(version: str, column: Column, cell: Cell | None, facts: Facts)
         *(
             [name, said, ""]
             for name, said in (
-                ("Population stability index", words.figure(drift.get("population_stability_index"))),
+                (
+                    "Population stability index",
+                    words.figure(drift.get("population_stability_index")),
+                ),
                 ("Wasserstein distance", words.measure(drift.get("wasserstein_distance"))),
                 ("Total variation distance", words.figure(drift.get("tv_distance"))),
                 ("Largest difference of a share", words.figure(drift.get("l_infinity_distance"))),
@@ -307,7 +329,9 @@ def _distribution(version: str, column: Column, cell: Cell | None, facts: Facts)
             if said != UNKNOWN
         ),
     ]
-    return Figure(column.name, _finding(cell), chart, Grid(f"{column.name}, version {version}", head, rows))
+    return Figure(
+        column.name, _finding(cell), chart, Grid(f"{column.name}, version {version}", head, rows)
+    )
 
 
 def _finding(cell: Cell | None) -> str:
@@ -346,7 +370,11 @@ def _number_rows(now: Row, before: Row | None) -> list[list[str]]:
         ),
         ["Mean", words.measure(now["avg"]), words.measure(_get(before, "avg"))],
         ["Standard deviation", words.measure(now["stddev"]), words.measure(_get(before, "stddev"))],
-        ["Not a number", words.percent(now["percent_nan"]), words.percent(_get(before, "percent_nan"))],
+        [
+            "Not a number",
+            words.percent(now["percent_nan"]),
+            words.percent(_get(before, "percent_nan")),
+        ],
     ]
 
 
@@ -361,9 +389,7 @@ def _length_rows(now: Row, before: Row | None) -> list[list[str]]:
     ]
 
 
-def _category(
-    name: str, now: Row, before: Row | None, most: int
-) -> tuple[Markup, list[list[str]]]:
+def _category(name: str, now: Row, before: Row | None, most: int) -> tuple[Markup, list[list[str]]]:
     """Pairs of bars of the categories with the largest share on either side."""
     here, there = _item_shares(now), _item_shares(before)
     listed = {**there, **here}
@@ -392,11 +418,17 @@ def _category(
         if bars
         else Markup("")
     )
-    return chart, [[bar.name, *(_cell(value, bar) for value in (bar.first, bar.second))] for bar in bars]
+    return chart, [
+        [bar.name, *(_cell(value, bar) for value in (bar.first, bar.second))] for bar in bars
+    ]
 
 
 def _cell(value: float | None, bar: Bar) -> str:
-    return words.share(value) if value is not None or bar.at_most is None else f"≤ {words.share(bar.at_most)}"
+    return (
+        words.share(value)
+        if value is not None or bar.at_most is None
+        else f"≤ {words.share(bar.at_most)}"
+    )
 
 
 def _item_shares(side: Row | None) -> dict[str, float]:
@@ -468,7 +500,10 @@ def _ranged(one: Slice, metric: str) -> tuple[float | None, ...]:
 
 
 def _entity_lines(
-    starts: Sequence[datetime], values: Sequence[Sequence[float | None]], label: str, say: charts.Say
+    starts: Sequence[datetime],
+    values: Sequence[Sequence[float | None]],
+    label: str,
+    say: charts.Say,
 ) -> Markup:
     markers: tuple[charts.Marker, ...] = ("circle", "diamond")
     return charts.over_time(

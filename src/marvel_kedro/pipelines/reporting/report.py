@@ -1,8 +1,8 @@
 """The report as one page that needs nothing else."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jinja2
@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from marvel_kedro import charts, page
 from marvel_kedro.pipelines.reporting import figures, words
-from marvel_kedro.pipelines.reporting.facts import SEVERITIES, Facts, Quality, Row, Span, Version
+from marvel_kedro.pipelines.reporting.facts import SEVERITIES, Facts, Quality, Row, Version
 from marvel_kedro.pipelines.reporting.words import UNKNOWN, Grid
 
 TITLE = "Monitoring report"
+_NONE = Markup("")
 _HEADLINE = "roc_auc"
 _SYMBOLS = {"critical": "■", "warning": "▲", "info": "●"}
 """Severities differ by shape, too."""
@@ -49,7 +50,7 @@ class Tile:
     figure: str
     note: str
     severity: str | None
-    spark: Markup = Markup("")
+    spark: Markup = _NONE
 
 
 def render(facts: Facts) -> str:
@@ -98,8 +99,7 @@ def tiles(facts: Facts) -> list[Tile]:
     """Health at a glance, of the newest complete window."""
     if not facts.windows:
         return []
-    newest = facts.windows[-1]
-    found = _health_tiles(facts, newest) if facts.health[newest] else []
+    found = _health_tiles(facts) if facts.health[facts.windows[-1]] else []
     if facts.versions:
         found += _quality_tiles(facts, facts.versions[0])
         found.append(_drift_tile(facts, facts.versions[0]))
@@ -135,7 +135,7 @@ def alerts(facts: Facts) -> list[dict[str, str]]:
     ]
 
 
-def _health_tiles(facts: Facts, newest: Span) -> list[Tile]:
+def _health_tiles(facts: Facts) -> list[Tile]:
     def totals(name: str) -> list[int]:
         return [facts.total(span, name) for span in facts.windows]
 
@@ -158,7 +158,11 @@ def _health_tiles(facts: Facts, newest: Span) -> list[Tile]:
     ]
     slowest, who = latencies[-1]
     requests = totals("requests")
-    before = f"{words.whole(requests[-2])} in the window before" if len(requests) > 1 else "the first window"
+    before = (
+        f"{words.whole(requests[-2])} in the window before"
+        if len(requests) > 1
+        else "the first window"
+    )
     failed, labelled = ratios("failed", "requests"), ratios("labelled", "records")
     return [
         Tile(
@@ -233,13 +237,17 @@ def _quality_tiles(facts: Facts, version: Version) -> list[Tile]:
 def _drift_tile(facts: Facts, version: Version) -> Tile:
     """How many columns drift, and which one most."""
     place = facts.windows.index(version.newest)
-    clear = [column for column in version.columns if figures.level(column.cells[place])]
+    clear = {
+        column.name: cell.strength
+        for column in version.columns
+        if (cell := column.cells[place]) and cell.clear and cell.strength is not None
+    }
     counts = [
         sum(figures.level(column.cells[at]) > 0 for column in version.columns)
         for at in range(len(facts.windows))
     ]
-    strongest = max(clear, key=lambda column: column.cells[place].strength, default=None)
-    note = "none more than chance explains" if strongest is None else f"{strongest.name} most"
+    strongest = max(clear, key=lambda name: clear[name], default=None)
+    note = "none more than chance explains" if strongest is None else f"{strongest} most"
     return Tile(
         "Columns that drift",
         f"{len(clear)} of {len(version.columns) + version.columns_left_out}",
@@ -313,7 +321,15 @@ def _entities(facts: Facts) -> Grid | None:
         newest = next((row for row in reversed(own) if row["latency_p95_ms"] is not None), None)
         sums = {
             key: sum(row[key] for row in own)
-            for key in ("requests", "refused", "throttled", "failed", "unread", "records", "labelled")
+            for key in (
+                "requests",
+                "refused",
+                "throttled",
+                "failed",
+                "unread",
+                "records",
+                "labelled",
+            )
         }
         return [
             words.whole(sums["requests"]),
@@ -349,8 +365,9 @@ def _comparisons(facts: Facts) -> Grid | None:
             found["challenger"],
             name,
             words.signed(found.get(f"{metric}_gain"), ".4f"),
-            f"{words.signed(found.get(f'{metric}_low'), '.4f')} to "
-            f"{words.signed(found.get(f'{metric}_high'), '.4f')}",
+            " to ".join(
+                words.signed(found.get(f"{metric}_{end}"), ".4f") for end in ("low", "high")
+            ),
             words.p_value(found.get(f"{metric}_p_value")),
         ]
         for found in facts.ab_report["comparisons"]
@@ -378,10 +395,7 @@ def _map_legend() -> list[tuple[int, str]]:
     steps = [f"{step:g}" for step in figures.STEPS]
     return [
         (1, f"below {steps[0]}"),
-        *(
-            (number, f"{low} to {high}")
-            for number, (low, high) in enumerate(zip(steps, steps[1:], strict=False), 2)
-        ),
+        *((number, f"{low} to {high}") for number, (low, high) in enumerate(pairwise(steps), 2)),
         (len(steps) + 1, f"{steps[-1]} or more"),
     ]
 
