@@ -15,6 +15,7 @@ from marvel_kedro.pipelines.reporting.words import UNKNOWN, Grid
 
 TITLE = "Monitoring report"
 _NONE = Markup("")
+_ENDS = ("low", "high")
 _HEADLINE = "roc_auc"
 _SYMBOLS = {"critical": "■", "warning": "▲", "info": "●"}
 """Severities differ by shape, too."""
