@@ -108,7 +108,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[str, Any]]:
-    """Run `faults/kill_points.py` to its end; what it says, and it waits after each kill."""
+    """Run `faults/kill_points.py` to its end; what it says, and it waits after each."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/faults/kill_points.py"), str(project.path), *words],
         stdin=subprocess.PIPE,
@@ -123,8 +123,8 @@ def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[st
         if line.startswith("{"):
             said = json.loads(line)
             yield said
-            if "point" in said:
-                assert said["killed"], said
+            assert said.get("killed", True), said
+            if "last" not in said:
                 process.stdin.write("\n")
                 process.stdin.flush()
     assert process.wait() == 0, log.read_text()[-3000:]

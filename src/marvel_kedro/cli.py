@@ -130,7 +130,12 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     import mlflow  # noqa: PLC0415 - slow to import
 
     from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
-    from marvel_kedro.databricks import endpoint  # noqa: PLC0415 - imports the SDK
+    from marvel_kedro.databricks import workspace  # noqa: PLC0415 - imports the SDK
+    from marvel_kedro.databricks.endpoint import (  # noqa: PLC0415 - likewise
+        deployment,
+        difference,
+        wanted,
+    )
 
     asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
@@ -141,12 +146,12 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
     versions = registry.served_versions(asked)
-    wanted = endpoint.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
-    client = endpoint.connect()
+    goal = wanted.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
+    client = workspace.connect()
     if dry_run:
-        done = endpoint.differences(client, wanted)
+        done = difference.differences(client, goal)
     else:
-        done = endpoint.deploy(client, wanted, timeout)
+        done = deployment.deploy(client, goal, timeout)
     for change in done:
         click.echo(f"- {change}")
     all_well = "is as described" if not done else "would change" if dry_run else "serves"
@@ -315,16 +320,23 @@ class _Traffic:
             _use_store()
 
     def shares(self) -> dict[str, int]:
+        """The shares that hold now, where they hold."""
+        if self._databricks:
+            from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the SDK
+            from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415 - likewise
+
+            return shifting.served_traffic(workspace.connect(), self.asked.name)
         from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
 
-        described = {entity.name: 0 for entity in self.asked.served_entities} | self.asked.traffic
-        return described if self._databricks else described | endpoint.traffic(self.asked)
+        nobody = {entity.name: 0 for entity in self.asked.served_entities}
+        return nobody | endpoint.traffic(self.asked)
 
     def move(self, shares: dict[str, int]) -> None:
         if self._databricks:
-            from marvel_kedro.databricks import endpoint as managed  # noqa: PLC0415 - the SDK
+            from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the SDK
+            from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415 - likewise
 
-            shares = managed.shift(managed.connect(), self.asked, shares)
+            shares = shifting.shift(workspace.connect(), self.asked, shares)
         else:
             from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
 

@@ -45,7 +45,7 @@ def _connection() -> "DuckDBPyConnection":
         raise ProjectError(
             "DuckDB is needed for local tables of the endpoint: pip install -e '.[server]'"
         ) from error
-    connection = duckdb.connect()
+    connection = duckdb.default_connection()  # narwhals asks it, too
     connection.execute("LOAD icu")
     connection.execute("SET TimeZone = 'UTC'")  # else times are those of this machine's place
     return connection

@@ -7,6 +7,7 @@ documentation; no deployment has confirmed it.
 import copy
 import posixpath
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,11 @@ def load(
     bundle.config.setdefault("workspace", {})["current_user"] = USER
     _apply_mode(bundle.config)
     return bundle.resolved()
+
+
+def job_id(key: str) -> int:
+    """The id of a job, which only a deployment can know."""
+    return zlib.crc32(key.encode())
 
 
 def walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -165,6 +171,10 @@ class _Bundle:
             if "value" not in variable and "default" not in variable:
                 raise BundleError(f"{where}: the variable has no value")
             found = variable.get("value", variable.get("default"))
+        elif (id_of := re.fullmatch(r"resources\.jobs\.(\w+)\.id", reference)) and (
+            id_of[1] in self.config["resources"].get("jobs", {})
+        ):
+            return job_id(id_of[1])
         elif root in ("bundle", "workspace", "resources"):
             found = self.config
             for name in reference.split("."):

@@ -9,10 +9,11 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from zoneinfo import available_timezones
 
+from bundle.bundle import job_id
 from databricks.sdk.service import catalog, jobs, ml
 
-TASK_VALUES = {"promoted", "model_version"}
-"""What the entry point leaves for later tasks."""
+TASK_VALUES = {"training": {"promoted", "model_version"}, "monitoring": {"retrain"}}
+"""What a pipeline leaves for later tasks."""
 
 # Dataclass of a resource, of an entry of its `permissions`, of an entry of its `grants`.
 _KINDS: dict[str, tuple[Any, Any, Any]] = {
@@ -56,7 +57,7 @@ def bundle_faults(config: dict[str, Any]) -> list[str]:
             found += _resource_faults(kind, resource, where)
             if kind == "jobs":
                 found += job_faults(resource, where)
-    return found
+    return found + list(_call_faults(config["resources"].get("jobs", {})))
 
 
 def _resource_faults(kind: str, resource: dict[str, Any], where: str) -> Iterator[str]:
@@ -124,6 +125,29 @@ def job_faults(job: dict[str, Any], where: str) -> list[str]:
     return found
 
 
+def _call_faults(all_jobs: dict[str, Any]) -> Iterator[str]:
+    """Jobs that are run by others: they are there, take the parameters, and call nobody back."""
+    ids = {job_id(key): key for key in all_jobs}
+    calls: dict[str, set[str]] = {key: set() for key in all_jobs}
+    for key, job in all_jobs.items():
+        for task in job.get("tasks", ()):
+            if (call := task.get("run_job_task")) is None:
+                continue
+            where = f"jobs.{key}.{task.get('task_key')}"
+            if call.get("job_id") not in ids:
+                yield f"{where}: no job of the bundle has the id {call.get('job_id')}"
+                continue
+            called = ids[call["job_id"]]
+            calls[key].add(called)
+            taken = {entry["name"] for entry in all_jobs[called].get("parameters", ())}
+            for name in sorted(call.get("job_parameters", {}).keys() - taken):
+                yield f"{where}: {called} has no parameter {name}"
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        yield f"jobs: they run each other: {error.args[1]}"
+
+
 def _graph_faults(job: dict[str, Any], where: str) -> Iterator[str]:
     keys = [task.get("task_key") for task in job.get("tasks", ())]
     if len(set(keys)) < len(keys):
@@ -166,9 +190,9 @@ def _compute_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> It
     environments = {entry["environment_key"] for entry in job.get("environments", ())}
     clusters = {entry["job_cluster_key"] for entry in job.get("job_clusters", ())}
     environment, cluster = task.get("environment_key"), task.get("job_cluster_key")
-    if "condition_task" in task:
+    if "condition_task" in task or "run_job_task" in task:
         if environment or cluster:
-            yield f"{where}: a condition needs no compute"
+            yield f"{where}: neither a condition nor the run of a job needs compute"
     elif bool(environment) == bool(cluster):
         yield f"{where}: wants either an environment or a cluster"
     elif environment and environment not in environments:
@@ -182,17 +206,24 @@ def _compute_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> It
 def _reference_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> Iterator[str]:
     parameters = {entry["name"] for entry in job.get("parameters", ())}
     upstream = _upstream(job, task["task_key"])
-    makers = {other["task_key"] for other in job["tasks"] if "python_wheel_task" in other}
+    left = {
+        other["task_key"]: TASK_VALUES.get(
+            other["python_wheel_task"].get("named_parameters", {}).get("pipeline"), set()
+        )
+        for other in job["tasks"]
+        if "python_wheel_task" in other
+    }
     texts = [
         *task.get("python_wheel_task", {}).get("named_parameters", {}).values(),
         *task.get("condition_task", {}).values(),
+        *task.get("run_job_task", {}).get("job_parameters", {}).values(),
     ]
     for text in texts:
         for before, value in _TASK_VALUE.findall(text):
-            if before not in upstream & makers:
+            if before not in upstream & left.keys():
                 yield f"{where}: {before} does not run before and leave values"
-            if value not in TASK_VALUES:
-                yield f"{where}: no task leaves a value {value}"
+            elif value not in left[before]:
+                yield f"{where}: {before} leaves no value {value}"
         for name in _JOB_PARAMETER.findall(text):
             if name not in parameters:
                 yield f"{where}: the job has no parameter {name}"

@@ -23,7 +23,8 @@ class TaskRun:
     """How a task ended.
 
     `state` is one of the SDK's RunResultState; `status` and `output` are those of the last try.
-    A condition leaves its `outcome`, a wheel task what it wrote to MARVEL_TASK_VALUES.
+    A condition leaves its `outcome`, a wheel task what it wrote to MARVEL_TASK_VALUES, the run of
+    a job the `tasks` of that one.
     """
 
     state: str
@@ -32,6 +33,7 @@ class TaskRun:
     values: dict[str, str] = field(default_factory=dict)
     outcome: str = ""
     tries: int = 0
+    tasks: "dict[str, TaskRun]" = field(default_factory=dict)
 
 
 def run_job(  # noqa: PLR0913 - a job and what the platform adds
@@ -41,7 +43,9 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
     parameters: Mapping[str, str] | None = None,
     *,
     longest_retry_wait: float = 0.0,
+    job_id: str = JOB_ID,
     job_run_id: str = JOB_RUN_ID,
+    jobs: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, TaskRun]:
     """Run a job's tasks, each after those it depends on.
 
@@ -51,7 +55,9 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
         environment: Environment variables of the tasks, all of them.
         parameters: Values for the job's parameters, instead of their defaults.
         longest_retry_wait: Seconds; a task's `min_retry_interval_millis` counts up to it.
+        job_id: Which job it is.
         job_run_id: Which run of the job this is.
+        jobs: Jobs that its tasks may run, by id. Of their timeouts those of wheel tasks are kept.
 
     Returns:
         By task key how it ended.
@@ -59,7 +65,14 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
     given = {entry["name"]: entry["default"] for entry in job.get("parameters", ())}
     if unknown := set(parameters or {}) - given.keys():
         raise ValueError(f"the job has no parameters {sorted(unknown)}")
-    run = _Run(given | dict(parameters or {}), scripts, environment, longest_retry_wait, job_run_id)
+    run = _Run(
+        given | dict(parameters or {}),
+        scripts,
+        environment,
+        longest_retry_wait=longest_retry_wait,
+        ids=(job_id, job_run_id),
+        jobs=jobs or {},
+    )
     tasks = {task["task_key"]: task for task in job["tasks"]}
     order = TopologicalSorter(
         {
@@ -72,21 +85,31 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
     return run.tasks
 
 
+def result(job: Mapping[str, Any], tasks: Mapping[str, TaskRun]) -> str:
+    """How a run of a job ended: well if no task failed that no other depends on."""
+    inner = {edge["task_key"] for task in job["tasks"] for edge in task.get("depends_on", ())}
+    failed = any(task.state in _FAILED for key, task in tasks.items() if key not in inner)
+    return "FAILED" if failed else "SUCCESS"
+
+
 class _Run:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of `run_job`
         self,
         parameters: dict[str, str],
         scripts: Path,
         environment: Mapping[str, str],
+        *,
         longest_retry_wait: float,
-        job_run_id: str,
+        ids: tuple[str, str],
+        jobs: Mapping[int, Mapping[str, Any]],
     ) -> None:
         self.tasks: dict[str, TaskRun] = {}
         self._parameters = parameters
         self._scripts = scripts
         self._environment = environment
         self._longest_retry_wait = longest_retry_wait
-        self._job_run_id = job_run_id
+        self._job_id, self._job_run_id = ids
+        self._jobs = jobs
         self._task_run_ids = count(_FIRST_TASK_RUN)
 
     def add(self, task: Mapping[str, Any]) -> None:
@@ -98,9 +121,13 @@ class _Run:
             elif "condition_task" in task:
                 ended = self._decide(task["condition_task"])
             elif "python_wheel_task" in task:
-                ended = self._execute(task)
+                ended = self._execute(task, self._try)
+            elif "run_job_task" in task:
+                ended = self._execute(task, self._call)
             else:
-                raise NotImplementedError(f"{task['task_key']}: neither a condition nor a wheel")
+                raise NotImplementedError(
+                    f"{task['task_key']}: neither a condition, a wheel nor a job"
+                )
         except _ReferenceError as error:
             ended = TaskRun("FAILED", output=str(error))
         self.tasks[task["task_key"]] = ended
@@ -116,13 +143,15 @@ class _Run:
         left, right = (self._fill_in(condition[side], run_id) for side in ("left", "right"))
         return TaskRun("SUCCESS", outcome=str(_OPERATORS[condition["op"]](left, right)).lower())
 
-    def _execute(self, task: Mapping[str, Any]) -> TaskRun:
+    def _execute(
+        self, task: Mapping[str, Any], attempt: Callable[[Mapping[str, Any], int], TaskRun]
+    ) -> TaskRun:
         tries = task.get("max_retries", 0) + 1
         if tries < 1:
             raise NotImplementedError(f"{task['task_key']}: retries without end")
         wait = min(task.get("min_retry_interval_millis", 0) / 1000, self._longest_retry_wait)
         for number in range(1, tries + 1):
-            ended = self._try(task, number)
+            ended = attempt(task, number)
             hung = ended.state == "TIMEDOUT" and not task.get("retry_on_timeout")
             if ended.state == "SUCCESS" or hung or number == tries:
                 break
@@ -160,13 +189,34 @@ class _Run:
             left = json.loads(values.read_text()) if values.exists() else {}
             return TaskRun(state, status, log.read_text(), left, tries=number)
 
+    def _call(self, task: Mapping[str, Any], number: int) -> TaskRun:
+        """Run another job; it gets what it is told and nothing else of this one's parameters."""
+        call, run_id = task["run_job_task"], str(next(self._task_run_ids))
+        told = {
+            name: self._fill_in(text, run_id)
+            for name, text in call.get("job_parameters", {}).items()
+        }
+        job = self._jobs[call["job_id"]]
+        tasks = run_job(
+            job,
+            self._scripts,
+            self._environment,
+            told,
+            longest_retry_wait=self._longest_retry_wait,
+            job_id=str(call["job_id"]),
+            job_run_id=run_id,
+            jobs=self._jobs,
+        )
+        output = "\n".join(one.output for one in tasks.values())
+        return TaskRun(result(job, tasks), output=output, tries=number, tasks=tasks)
+
     def _fill_in(self, text: str, task_run_id: str) -> str:
         def value(found: re.Match[str]) -> str:
             match found[1].split(".", 2):
                 case ["job", "parameters", name] if name in self._parameters:
                     return self._parameters[name]
                 case ["job", "id"]:
-                    return JOB_ID
+                    return self._job_id
                 case ["job", "run_id"]:
                     return self._job_run_id
                 case ["task", "run_id"]:

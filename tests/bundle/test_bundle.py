@@ -135,7 +135,9 @@ def test_a_service_principal_runs_what_others_may_only_look_at(target: str) -> N
     assert config["workspace"]["root_path"].endswith(f"/{target}")
 
 
-@pytest.mark.parametrize("key", ["marvel_training", "marvel_scoring", "marvel_training_classic"])
+@pytest.mark.parametrize(
+    "key", ["marvel_training", "marvel_scoring", "marvel_monitoring", "marvel_training_classic"]
+)
 def test_a_job_cannot_run_twice_nor_fail_unheard(key: str) -> None:
     job = jobs("prd", CLASSIC)[key]
     assert job["max_concurrent_runs"] == 1
@@ -188,7 +190,8 @@ def test_a_task_has_the_wheel_of_this_project(job: dict[str, Any], task: dict[st
         library.get("whl") or library["pypi"]["package"] for library in task.get("libraries", ())
     ]
     libraries += specs.get(task.get("environment_key"), {}).get("dependencies", [])
-    extra = project["optional-dependencies"]["databricks"] if task["task_key"] == "deploy" else []
+    asks_sdk = task["task_key"] in {"deploy", "refresh"}
+    extra = project["optional-dependencies"]["databricks"] if asks_sdk else []
     assert libraries == ["../dist/*.whl", *extra]
 
 
@@ -234,7 +237,7 @@ def test_no_secret_address_or_person_in_the_files(name: str) -> None:
         assert not re.search(forbidden, text, re.MULTILINE), forbidden
 
 
-JOB = "resources/training_job.yml"
+JOB, MONITORING = "resources/training_job.yml", "resources/monitoring_job.yml"
 CATALOG = "resources/unity_catalog.yml"
 
 
@@ -244,6 +247,8 @@ CATALOG = "resources/unity_catalog.yml"
         (JOB, "${bundle.git.commit}", "${bundle.git.comit}", "parameters[6].default"),
         (JOB, "${resources.experiments.", "${resources.experiment.", "there is no experiment"),
         (JOB, "${var.notification_email}", "${var.mail}", f"{JOB}: resources.jobs.marvel_train"),
+        (MONITORING, "marvel_training.id", "marvel_train.id", "there is no marvel_train"),
+        (MONITORING, "marvel_training.id", "marvel_training.number", "there is no number"),
         (CATALOG, "${var.schema}", "${workspace.name}", f"{CATALOG}: resources.schemas.marvel"),
         (CATALOG, "${var.schema}", "${env.SCHEMA}", "not a reference that is known"),
         (CATALOG, "name: ${var.schema}", "name: ${resources.schemas.marvel.name}", "to itself"),
@@ -292,7 +297,29 @@ def test_production_asks_for_what_it_cannot_know() -> None:
             "no environment d",
         ),
         (JOB, "tasks.training.values", "tasks.serving.values", "serving does not run before"),
-        (JOB, "values.promoted", "values.promotion", "no task leaves a value promotion"),
+        (JOB, "values.promoted", "values.promotion", "training leaves no value promotion"),
+        (MONITORING, "values.retrain", "values.promoted", "refresh leaves no value promoted"),
+        (
+            MONITORING,
+            "pipeline: monitoring",
+            "pipeline: serving",
+            "refresh leaves no value retrain",
+        ),
+        (
+            MONITORING,
+            "job_parameters:\n              catalog",
+            "job_parameters:\n              catalogue",
+            "marvel_training has no parameter catalogue",
+        ),
+        (MONITORING, "${resources.jobs.marvel_training.id}", "17", "no job of the bundle has"),
+        (MONITORING, "${resources.jobs.marvel_training.id}", "'17'", "'17' is not of type int"),
+        (MONITORING, "marvel_training.id", "marvel_monitoring.id", "they run each other"),
+        (
+            MONITORING,
+            "          run_job_task:",
+            "          environment_key: default\n          run_job_task:",
+            "nor the run of a job needs compute",
+        ),
         (JOB, "{{job.parameters.files}}", "{{job.parameters.file}}", "no parameter file"),
         (JOB, "0 0 3 ? * MON", "0 3 * * 1", "6 or 7 fields"),
         (JOB, "0 0 3 ? * MON", "0 0 3 * * MON", "exactly one of"),

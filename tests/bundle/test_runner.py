@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.bundle import load
-from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
+from bundle.bundle import job_id, load
+from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, result, run_job
 
 # Stands for the wheel's command: tells what it was given; fails, hangs and leaves values as told.
 STUB = """#!{python} -S
@@ -196,8 +196,91 @@ def test_a_branch_left_out_counts_as_success_where_branches_meet(
     assert tasks["after"].state == "SUCCESS"
 
 
+def call(key: str, number: int, *after: str, **parameters: str) -> dict[str, Any]:
+    return {
+        "task_key": key,
+        "depends_on": [{"task_key": before} for before in after],
+        "run_job_task": {"job_id": number, "job_parameters": parameters},
+    }
+
+
+def test_a_job_runs_another(scripts: Path) -> None:
+    told = {"catalog": "{{job.parameters.catalog}}", "run": "{{tasks.a.values.n}}-{{job.id}}"}
+    outer = {
+        "parameters": [{"name": "catalog", "default": "c"}, {"name": "mine", "default": "m"}],
+        "tasks": [wheel("a"), call("b", 7, "a", **told), wheel("after", "b")],
+    }
+    inner = {
+        "parameters": [{"name": name, "default": "d"} for name in ("catalog", "run", "other")],
+        "tasks": [wheel("x"), wheel("y", "x")],
+    }
+    inner["tasks"][0]["python_wheel_task"]["named_parameters"] |= {
+        "job-id": "{{job.id}}",
+        "run-id": "{{job.run_id}}",
+    }
+    plan = json.dumps({"a": {"values": {"n": "1"}}})
+    tasks = run_job(outer, scripts, {"PLAN": plan}, {"catalog": "theirs"}, jobs={7: inner})
+    assert states(tasks) == dict.fromkeys(["a", "b", "after"], "SUCCESS")
+    assert states(tasks["b"].tasks) == {"x": "SUCCESS", "y": "SUCCESS"}
+    given = json.loads(tasks["b"].tasks["x"].output)
+    assert (given["catalog"], given["run"], given["other"]) == ("theirs", f"1-{JOB_ID}", "d")
+    assert "mine" not in given
+    assert given["job-id"] == "7"
+    assert given["run-id"] not in {JOB_RUN_ID, ""}
+    with pytest.raises(ValueError, match="mine"):
+        run_job({"tasks": [call("b", 7, mine="x")]}, scripts, {"PLAN": "{}"}, jobs={7: inner})
+
+
+def test_a_job_that_fails_fails_the_task_that_runs_it(scripts: Path) -> None:
+    inner = {"tasks": [wheel("x"), wheel("y", "x", run_if="ALL_DONE"), wheel("z")]}
+    again = call("b", 7) | {"max_retries": 1}
+    outer = {"tasks": [again, wheel("after", "b")]}
+
+    def run_outer(**plan: Any) -> dict[str, TaskRun]:
+        for tries in scripts.glob("?"):
+            tries.unlink()
+        return run_job(outer, scripts, {"PLAN": json.dumps(plan)}, jobs={7: inner})
+
+    broken = run_outer(z={"fails": 9})
+    assert (broken["b"].state, broken["b"].tries) == ("FAILED", 2)
+    assert broken["after"].state == "UPSTREAM_FAILED"
+    mended = run_outer(z={"fails": 1})
+    assert (mended["b"].state, mended["b"].tries) == ("SUCCESS", 2)
+    # The last tasks decide: one before them may fail where that is provided for.
+    tolerated = run_outer(x={"fails": 9})
+    assert tolerated["b"].tasks["x"].state == "FAILED"
+    assert (tolerated["b"].state, result(outer, tolerated)) == ("SUCCESS", "SUCCESS")
+
+
+@pytest.mark.parametrize(("value", "trains"), [("true", True), ("false", False)])
+def test_monitoring_trains_anew_if_it_has_to(scripts: Path, value: str, trains: bool) -> None:
+    """The jobs of the bundle, with a stand-in for the wheel."""
+    jobs: dict[str, Any] = load("dev")["resources"]["jobs"]
+    plan = {"monitoring": {"values": {"retrain": value}}, "training": promoted("true")}
+    tasks = run_job(
+        jobs["marvel_monitoring"],
+        scripts,
+        {"PLAN": json.dumps(plan)},
+        {"files": "/tmp/files", "git-sha": "abc"},
+        jobs={job_id(key): job for key, job in jobs.items()},
+    )
+    assert list(tasks) == ["refresh", "retrain", "training"]
+    assert json.loads(tasks["refresh"].output)["pipeline"] == "monitoring"
+    assert tasks["retrain"].outcome == value
+    assert result(jobs["marvel_monitoring"], tasks) == "SUCCESS"
+    if not trains:
+        assert tasks["training"] == TaskRun("EXCLUDED")
+        return
+    trained = tasks["training"].tasks
+    assert set(states(trained).values()) == {"SUCCESS"}
+    given = json.loads(trained["training"].output)
+    assert (given["files"], given["git-sha"]) == ("/tmp/files", "abc")
+    assert given["endpoint"] == "dev_jane_doe_marvel_characters_dev"
+    assert given["job-id"] == str(job_id("marvel_training"))
+
+
 def test_what_the_runner_does_not_know_it_refuses(scripts: Path) -> None:
-    with pytest.raises(NotImplementedError, match="neither a condition nor a wheel"):
+    with pytest.raises(NotImplementedError, match="neither a condition, a wheel nor a job"):
         run({"tasks": [{"task_key": "a", "notebook_task": {}}]}, scripts)
     with pytest.raises(NotImplementedError, match="without end"):
         run({"tasks": [wheel("a", max_retries=-1)]}, scripts)

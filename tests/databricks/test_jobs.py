@@ -9,7 +9,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
-from bundle.bundle import GIT, load
+from bundle.bundle import GIT, job_id, load
 from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from deltalake import DeltaTable
 from mlflow import MlflowClient
@@ -40,8 +40,8 @@ class Workspace:
 
     def run(self, key: str, job_run_id: str = JOB_RUN_ID, **changed: str) -> dict[str, TaskRun]:
         """Run a job of the bundle with its own commands; only where things are is from here."""
-        job: dict[str, Any] = load("dev")["resources"]["jobs"][key]
-        for task in job["tasks"]:
+        jobs: dict[str, Any] = load("dev")["resources"]["jobs"]
+        for task in (task for job in jobs.values() for task in job["tasks"]):
             if "python_wheel_task" in task:
                 named = task["python_wheel_task"]["named_parameters"]
                 assert named["tracking-uri"] == "databricks"
@@ -56,7 +56,14 @@ class Workspace:
         }
         environment.pop("PYTHONPATH", None)
         places = {"catalog": "sail", "files": str(self.volume)}
-        return run_job(job, self.scripts, environment, places | changed, job_run_id=job_run_id)
+        return run_job(
+            jobs[key],
+            self.scripts,
+            environment,
+            places | changed,
+            job_run_id=job_run_id,
+            jobs={job_id(name): job for name, job in jobs.items()},
+        )
 
     def table(self, name: str) -> pd.DataFrame:
         schema = "dev_jane_doe_marvel_characters"

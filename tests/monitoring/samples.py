@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.cells import Distribution, Group, Kind, Part, Scored, Window
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -31,7 +32,7 @@ def distribution(sample: Sequence[Any], kind: Kind = "number") -> Distribution:
 
 
 def scored(
-    probability: Sequence[float],
+    probability: Sequence[float] | Floats,
     predicted: Sequence[bool] | None = None,
     alive: Sequence[bool | None] | None = None,
 ) -> Scored:

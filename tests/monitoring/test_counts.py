@@ -121,7 +121,7 @@ def test_no_records() -> None:
         ({"columns": {"height": "category"}}, "height is to be a category"),
         ({"slices": ("strength > 3",)}, "cannot read 'strength > 3'"),
         ({"slices": ("height",), "max_slice_values": 2}, "'height' has"),
-        ({"max_cells": 50}, "of them in the column probability"),
+        ({"max_cells": 700}, "936 of them in the column universe"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_counted(changed: dict[str, object], said: str) -> None:

@@ -4,6 +4,7 @@ As databricks-sdk 0.156 calls it; not verified against a real workspace. Nothing
 no grant is enforced.
 """
 
+import uuid
 from typing import Any
 
 from workspace.server import ApiError, Request, Route
@@ -29,6 +30,7 @@ class UnityCatalog:
         self.things[kind][full_name] = {
             "name": full_name.rpartition(".")[2],
             "full_name": full_name,
+            f"{kind.removesuffix('s')}_id": str(uuid.uuid5(uuid.NAMESPACE_OID, full_name)),
             **({"catalog_name": catalog} if rest else {}),
             **({"schema_name": rest[0]} if len(rest) > 1 else {}),
             **more,

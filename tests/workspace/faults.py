@@ -20,3 +20,7 @@ DENIED = ApiError(
 EXPIRED = ApiError(401, "UNAUTHENTICATED", "Access token has expired.").reply
 REVOKED = ApiError(403, 403, "Invalid access token.").reply
 HANG = None
+CUT = Reply(status=0)
+"""The connection ends before there is an answer."""
+HALF = Reply({"predictions": []}, headers={"Content-Length": "9999", "Connection": "close"})
+"""The connection ends within the answer."""

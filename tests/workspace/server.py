@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: bytes as they are, anything else as JSON."""
+    """An answer: bytes as they are, anything else as JSON. With status 0, the end of the line."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
@@ -109,6 +109,10 @@ class Workspace:
             after: How many are answered before.
         """
         self._faults.append(_Fault(reply, re.compile(path), times, after))
+
+    def heal(self) -> None:
+        """Answer all requests from now on."""
+        self._faults.clear()
 
     def seen(self, path: str) -> list[Request]:
         """The requests so far whose `METHOD /path` has this regular expression."""
@@ -204,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._read_body(),
             )
         )
-        if reply is None:
+        if reply is None or not reply.status:
             self.close_connection = True
             return
         raw = isinstance(reply.body, bytes)

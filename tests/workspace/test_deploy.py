@@ -61,6 +61,47 @@ def test_on_databricks(governed: Project, host: Host, monkeypatch: pytest.Monkey
     assert set(host.serving.endpoints) == {"marvel_characters", "jane_characters"}
 
 
+THREE = """
+endpoint:
+  served_entities:
+    - {name: champion, alias: champion}
+    - {name: challenger, alias: challenger}
+    - {name: third, version: "3"}
+  traffic: {champion: 100, challenger: 0, third: 0}
+"""
+
+
+def test_shares_move_from_what_is_served(governed: Project, host: Host) -> None:
+    """Not from the parameters, which another shift has left behind."""
+    mine = governed.path / "conf" / "lakehouse" / "parameters.yml"
+    mine.write_text(THREE)
+    host.registry.put(MODEL, "2", "challenger")
+    host.registry.put(MODEL, "3")
+
+    def move(*words: str) -> Outcome:
+        return governed.cli(*words, "--target", "databricks", command=cli.endpoint)
+
+    def said(*words: str) -> str:
+        return move(*words).output.splitlines()[-1]
+
+    nothing = move("shift", "third", "50")
+    assert (nothing.status, "kedro deploy --target databricks" in nothing.output) == (1, True)
+    assert deploy(governed, "--target", "databricks").status == 0
+    name = "marvel_characters"
+    assert said("shift", "challenger", "40") == f"{name}: champion 60 %, challenger 40 %, third 0 %"
+    assert said("shift", "third", "50") == f"{name}: champion 30 %, challenger 20 %, third 50 %"
+    assert (
+        said("ramp", "third", "--steps", "0,10", "--minutes", "0")
+        == f"{name}: champion 54 %, challenger 36 %, third 10 %"
+    )
+    assert host.serving.traffic(name) == {"champion": 54, "challenger": 36, "third": 10}
+    stranger = move("shift", "fourth", "10")
+    assert stranger.status == 1
+    assert "fourth is not served: champion, challenger, third are" in stranger.output
+    assert said("reset") == f"{name}: champion 100 %, challenger 0 %, third 0 %"
+    assert host.serving.traffic(name) == {"champion": 100, "challenger": 0, "third": 0}
+
+
 def test_faults_are_one_message(governed: Project, host: Host) -> None:
     to = ("--target", "databricks")
     host.workspace.fail(faults.EXPIRED, "registered-models/alias")  # MLflow's client

@@ -1,21 +1,27 @@
 """The endpoint section as a served endpoint, through the real databricks-sdk, faults included."""
 
 import logging
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import databricks.sdk.clock
 import databricks.sdk.service.serving as sdk
 import mlflow
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
 from workspace import faults
+from workspace.clock import Clock
 from workspace.conftest import SCHEMA, Host
 from workspace.server import TOKEN, ApiError, Reply, Request
 
 from marvel_kedro import registry
-from marvel_kedro.databricks import endpoint
-from marvel_kedro.databricks.endpoint import Wanted
+from marvel_kedro.databricks import workspace
+from marvel_kedro.databricks.endpoint import smoke, waiting
+from marvel_kedro.databricks.endpoint.deployment import deploy as deploy_wanted
+from marvel_kedro.databricks.endpoint.difference import differences
+from marvel_kedro.databricks.endpoint.shifting import served_traffic, shift
+from marvel_kedro.databricks.endpoint.wanted import Wanted
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.inference_log import SMOKE_REQUEST
 from marvel_kedro.server.description import EndpointOptions
@@ -25,28 +31,13 @@ CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")
 ONE = f"/api/2.0/serving-endpoints/{NAME}"
 
 
-@dataclass
-class Clock:
-    """A time that passes only when somebody sleeps."""
-
-    now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    def time(self) -> float:
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(seconds)
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(sdk, "time", clock)
-    monkeypatch.setattr(endpoint, "time", clock)
+    monkeypatch.setattr(databricks.sdk.clock, "time", clock)  # of its own tries
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(smoke, "time", clock)
     return clock
 
 
@@ -60,7 +51,7 @@ def _registry(host: Host) -> None:
 
 @pytest.fixture
 def client(host: Host) -> WorkspaceClient:
-    return endpoint.connect()
+    return workspace.connect()
 
 
 def described(**changes: Any) -> EndpointOptions:
@@ -85,7 +76,7 @@ def wanted(**changes: Any) -> Wanted:
 
 
 def deploy(client: WorkspaceClient, **changes: Any) -> list[str]:
-    return endpoint.deploy(client, wanted(**changes))
+    return deploy_wanted(client, wanted(**changes))
 
 
 def fails(client: WorkspaceClient, **changes: Any) -> str:
@@ -171,7 +162,7 @@ def test_a_second_call_changes_nothing(host: Host, client: WorkspaceClient) -> N
     since = len(host.workspace.requests)
     assert deploy(client, **groups) == []
     assert changed(host, since) == []
-    assert endpoint.differences(client, wanted(**groups)) == []
+    assert differences(client, wanted(**groups)) == []
 
 
 @pytest.mark.parametrize(
@@ -194,12 +185,12 @@ def test_only_what_differs_is_changed(
 ) -> None:
     deploy(client)
     since = len(host.workspace.requests)
-    told = endpoint.differences(client, wanted(**changes))
+    told = differences(client, wanted(**changes))
     assert told
     assert changed(host, since) == []
     assert deploy(client, **changes) == told
     assert paths(changed(host, since)) == sent
-    assert endpoint.differences(client, wanted(**changes)) == []
+    assert differences(client, wanted(**changes)) == []
 
 
 def test_a_table_that_is_not_wanted_is_not_spoken_of(host: Host, client: WorkspaceClient) -> None:
@@ -261,7 +252,7 @@ def test_a_version_that_is_not_there(host: Host, client: WorkspaceClient) -> Non
     assert "'fixed' (endpoint.served_entities) wants version 7" in fails(client, **fixed)
     asked = Wanted.of(described(**fixed), {"fixed": "7"}, CATALOG, SCHEMA_NAME)
     with pytest.raises(ProjectError, match=r"version 7 does not exist[^§]*endpoint\.model"):
-        endpoint.deploy(client, asked)  # deleted since it was looked up
+        deploy_wanted(client, asked)  # deleted since it was looked up
     host.registry.put(MODEL, "7")
     deploy(client, **fixed)
     assert host.serving.served(NAME) == {"fixed": "7"}
@@ -279,7 +270,7 @@ def test_what_a_deployment_that_died_left_is_completed(
     host: Host, client: WorkspaceClient, lost: str
 ) -> None:
     asked = wanted(databricks={"query_groups": ["analysts"]})
-    endpoint.deploy(client, asked)
+    deploy_wanted(client, asked)
     half = host.serving.endpoints[NAME]
     if lost in {"gateway", "all"}:
         half["ai_gateway"] = {}
@@ -288,9 +279,9 @@ def test_what_a_deployment_that_died_left_is_completed(
     if lost in {"groups", "all"}:
         host.serving.permissions[half["id"]].clear()
     since = len(host.workspace.requests)
-    assert endpoint.deploy(client, asked)
+    assert deploy_wanted(client, asked)
     assert "PUT /config" not in paths(changed(host, since))
-    assert endpoint.differences(client, asked) == []
+    assert differences(client, asked) == []
     assert host.serving.permissions[half["id"]] == {"analysts": "CAN_QUERY"}
 
 
@@ -308,9 +299,9 @@ def test_killed_while_it_was_made(host: Host, client: WorkspaceClient) -> None:
             ),
         ),
     )
-    assert endpoint.deploy(client, asked)
+    assert deploy_wanted(client, asked)
     assert host.workspace.seen("PUT .*/config$") == []
-    assert endpoint.differences(client, asked) == []
+    assert differences(client, asked) == []
 
 
 def test_an_update_under_way_is_waited_for(host: Host, client: WorkspaceClient) -> None:
@@ -323,7 +314,7 @@ def test_an_update_under_way_is_waited_for(host: Host, client: WorkspaceClient) 
         served_entities=list(asked.entities),
         traffic_config=sdk.TrafficConfig(routes=[sdk.Route(100, "champion")]),
     )
-    told = endpoint.deploy(client, asked)
+    told = deploy_wanted(client, asked)
     assert told == ["traffic: champion 100 % -> champion 90 %, challenger 10 %"]
     assert host.serving.served(NAME)["champion"] == "3"
 
@@ -427,7 +418,7 @@ def test_a_token_that_expires_while_it_waits(
     asked = wanted()
     host.workspace.fail(reply, f"GET {ONE}$", after=3)
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, asked)
+        deploy_wanted(client, asked)
     said = str(fault.value)
     assert "its update goes on without that" in said
     assert "Make a new one" in said
@@ -445,6 +436,85 @@ def test_a_token_that_expires_before_the_smoke_request(host: Host, client: Works
     assert "could not be asked for a prediction" in said
     assert host.serving.served(NAME)["champion"] == "3"
     assert deploy(client) == []
+
+
+THROTTLED = Reply(faults.BUSY.body, 429, {"Retry-After": "60"})
+# More often than the SDK tries by itself, which is for five minutes or not at all.
+OUT_OF_REACH = pytest.mark.parametrize(
+    "fault",
+    [(faults.CUT, 40), (faults.HALF, 3), (THROTTLED, 8)],
+    ids=["cut", "half an answer", "429"],
+)
+ASKED = pytest.mark.parametrize("path", [f"{NAME}/invoc", "served-models/champion/invoc"])
+
+
+@OUT_OF_REACH
+@ASKED
+def test_who_cannot_be_asked_is_asked_again(
+    host: Host, client: WorkspaceClient, clock: Clock, fault: tuple[Reply, int], path: str
+) -> None:
+    deploy(client)
+    promote(host, "3")
+    since, started = len(host.workspace.requests), clock.now
+    reply, times = fault
+    host.workspace.fail(reply, path, times)
+    deploy(client)
+    assert paths(changed(host, since)) == ["PUT /config"]
+    assert host.serving.served(NAME)["champion"] == "3"
+    assert clock.now - started < 900
+
+
+@OUT_OF_REACH
+@ASKED
+def test_a_good_update_stands_that_could_not_be_tried(
+    host: Host, client: WorkspaceClient, clock: Clock, fault: tuple[Reply, int], path: str
+) -> None:
+    deploy(client)
+    promote(host, "3")
+    since, started = len(host.workspace.requests), clock.now
+    host.workspace.fail(fault[0], path, times=10**6)
+    said = fails(client)
+    assert "could not be tried" in said
+    assert "The update stands: champion version 3, challenger version 2 (traffic: champion" in said
+    assert "Nothing was rolled back" in said
+    assert paths(changed(host, since)) == ["PUT /config"]
+    assert host.serving.served(NAME)["champion"] == "3"
+    assert 600 <= clock.now - started < 1000
+    said = fails(client)
+    assert "could not be tried" in said
+    assert "Nothing was changed now: champion version 3" in said
+    host.workspace.heal()
+    asked = len(host.workspace.seen("invocations"))
+    assert deploy(client) == []
+    assert len(host.workspace.seen("invocations")) == asked + 3
+
+
+def test_a_shift_that_could_not_be_tried_stands_and_is_tried_again(
+    host: Host, client: WorkspaceClient
+) -> None:
+    deploy(client)
+    shares = {"champion": 50, "challenger": 50}
+    host.workspace.fail(faults.CUT, "invocations", times=10**6)
+    with pytest.raises(ProjectError, match="The update stands"):
+        shift(client, described(), shares)
+    assert host.serving.traffic(NAME) == shares
+    with pytest.raises(ProjectError, match="Nothing was changed now"):
+        shift(client, described(), shares)
+    host.workspace.heal()
+    since = len(host.workspace.seen("invocations"))
+    assert shift(client, described(), shares) == shares
+    assert len(host.workspace.seen("invocations")) == since + 3
+
+
+def test_a_version_that_hangs_is_rolled_back(host: Host, client: WorkspaceClient) -> None:
+    """It took the request: that is no fault of the line."""
+    deploy(client)
+    promote(host, "3")
+    hasty = WorkspaceClient(config=Config(http_timeout_seconds=0.2, retry_timeout_seconds=2))
+    host.workspace.fail(faults.HANG, "champion/invocations", times=10**6)
+    with pytest.raises(ProjectError, match="Rolled back"):
+        deploy_wanted(hasty, wanted())
+    assert host.serving.served(NAME)["champion"] == "1"
 
 
 @pytest.mark.parametrize("path", ["POST .*/serving-endpoints$", "PUT .*/config", "POST .*/invoc"])
@@ -519,9 +589,9 @@ def test_two_deployments_at_once(host: Host, client: WorkspaceClient) -> None:
 
     client.serving_endpoints.update_config = late  # type: ignore[method-assign]
     with pytest.raises(ProjectError, match="Another deployment changes it at the same time"):
-        endpoint.deploy(client, asked)
+        deploy_wanted(client, asked)
     client.serving_endpoints.update_config = update  # type: ignore[method-assign]
-    assert endpoint.deploy(client, asked) == []
+    assert deploy_wanted(client, asked) == []
 
 
 def test_it_is_deleted_meanwhile(host: Host, client: WorkspaceClient) -> None:
@@ -541,7 +611,7 @@ def test_an_update_without_end(host: Host, client: WorkspaceClient, clock: Clock
     host.serving.polls = 10**6
     started = clock.now
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, wanted(), timedelta(minutes=3))
+        deploy_wanted(client, wanted(), timedelta(minutes=3))
     assert "is not over after 0:03:00" in str(fault.value)
     assert "champion version 3: Building .." in str(fault.value)
     assert 180 <= clock.now - started < 200
@@ -561,7 +631,7 @@ def test_an_endpoint_that_does_not_get_ready_is_rolled_back(
     promote(host, "3")
     host.serving.unready = 30
     with pytest.raises(ProjectError) as fault:
-        endpoint.deploy(client, wanted(), timedelta(minutes=2))
+        deploy_wanted(client, wanted(), timedelta(minutes=2))
     assert "is not ready after 0:02:00" in str(fault.value)
     assert len(host.workspace.seen("PUT .*/config")) == 2
 
@@ -582,12 +652,12 @@ def test_a_shift_changes_traffic_alone(host: Host, client: WorkspaceClient) -> N
     promote(host, "3")  # not yet deployed: a shift does not deploy it
     since = len(host.workspace.requests)
     shares = {"champion": 25, "challenger": 75}
-    assert endpoint.shift(client, described(), shares) == shares
+    assert shift(client, described(), shares) == shares
     assert host.serving.traffic(NAME) == shares
     assert host.serving.served(NAME) == {"champion": "1", "challenger": "2"}
     assert paths(changed(host, since)) == ["PUT /config"]
     since = len(host.workspace.requests)
-    assert endpoint.shift(client, described(), shares) == shares
+    assert shift(client, described(), shares) == shares
     assert changed(host, since) == []
 
 
@@ -595,21 +665,59 @@ def test_a_shift_to_what_is_broken_is_rolled_back(host: Host, client: WorkspaceC
     deploy(client)
     host.serving.answers["2"] = faults.BROKEN
     with pytest.raises(ProjectError, match="Rolled back"):
-        endpoint.shift(client, described(), {"challenger": 100})
+        shift(client, described(), {"challenger": 100})
     assert host.serving.traffic(NAME) == {"champion": 90, "challenger": 10}
 
 
 def test_a_shift_that_cannot_be(host: Host, client: WorkspaceClient) -> None:
     with pytest.raises(ProjectError, match="kedro deploy"):
-        endpoint.shift(client, described(), {"champion": 100})
-    with pytest.raises(ProjectError, match=f"'{NAME}': traffic adds up to 99"):
-        endpoint.shift(client, described(), {"champion": 99})
+        shift(client, described(), {"champion": 100})
     host.registry.models[MODEL]["aliases"] = [{"alias": "champion", "version": "1"}]
     deploy(client)
-    assert endpoint.shift(client, described(), {"challenger": 100}) == {"champion": 100}
+    with pytest.raises(ProjectError, match=f"'{NAME}': traffic adds up to 99"):
+        shift(client, described(), {"champion": 99})
+    with pytest.raises(ProjectError, match="traffic goes to other, which is not served: champion"):
+        shift(client, described(), {"other": 100})
+    assert shift(client, described(), {"challenger": 100}) == {"champion": 100}
+
+
+def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient) -> None:
+    deploy(client)
+    assert served_traffic(client, NAME) == {"champion": 90, "challenger": 10}
+    shift(client, described(), {"champion": 100})
+    assert served_traffic(client, NAME) == {"champion": 100, "challenger": 0}
+    # Who is alone needs no routes; an update under way counts when it is over.
+    host.serving.endpoints[NAME]["config"] = {
+        "served_entities": host.serving.endpoints[NAME]["config"]["served_entities"][:1]
+    }
+    assert served_traffic(client, NAME) == {"champion": 100}
+    host.serving.polls = 3
+    asked = wanted()
+    client.serving_endpoints.update_config(
+        NAME,
+        served_entities=list(asked.entities),
+        traffic_config=sdk.TrafficConfig(
+            routes=[sdk.Route(70, "champion"), sdk.Route(30, "challenger")]
+        ),
+    )
+    assert served_traffic(client, NAME) == {"champion": 70, "challenger": 30}
+    with pytest.raises(ProjectError, match="'other' serves nothing"):
+        served_traffic(client, "other")
+
+
+def test_a_shift_among_what_the_description_does_not_know(
+    host: Host, client: WorkspaceClient
+) -> None:
+    """The description has changed and is not deployed yet."""
+    deploy(client)
+    only = {"served_entities": [{"name": "champion", "alias": "champion"}]}
+    changed_since = described(**only, traffic={"champion": 100})
+    shares = {"champion": 60, "challenger": 40}
+    assert shift(client, changed_since, shares) == shares
+    assert host.serving.traffic(NAME) == shares
 
 
 def test_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABRICKS_TOKEN")
     with pytest.raises(ProjectError, match=r"databricks auth login"):
-        endpoint.connect()
+        workspace.connect()

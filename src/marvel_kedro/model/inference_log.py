@@ -131,6 +131,9 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
         raise _RejectedError("it has no id")
     if pd.isna(row.request_time):
         raise _RejectedError("it has no time")
+    if pd.Timestamp(row.request_date).date() != row.request_time.date():
+        # Else its day would be read and the window that it belongs to not be measured.
+        raise _RejectedError("its request_date is not the day of its request_time")
     if pd.isna(row.status_code) or row.status_code != ANSWERED:
         status = "no status" if pd.isna(row.status_code) else f"status {row.status_code:.0f}"
         raise _RejectedError(f"it was not answered: {status}")

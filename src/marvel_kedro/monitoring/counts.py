@@ -7,7 +7,7 @@ cannot differ: what leaves an engine are integers and texts.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import narwhals as nw
 import numpy as np
@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.metrics import Flags
 from marvel_kedro.monitoring.cells import (
     Baseline,
     Distribution,
     Group,
     Groups,
     Ints,
+    Kind,
     Part,
     Scored,
     Window,
@@ -32,7 +34,14 @@ PROBABILITY_DECIMALS = 4
 BOUND = 1e12
 """Numbers beyond it are counted as if they were it: they would not fit in 64 bits otherwise."""
 
-_KEYS = ["unit", "model_version", "slice_key", "slice_value"]
+NOT_FINITE, NO_NUMBER = -(2**62), -(2**62) + 1
+"""What stands for a number that is none, such as infinity, and for no value: DuckDB drops nulls when
+columns become rows."""
+NO_TEXT, TEXT = "", "="
+"""What stands for no value among texts, and what all others begin with."""
+
+_ALL = "slice_none"
+_KEYS = ["unit", "model_version", "slice", "slice_value"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,13 +50,15 @@ class Counts:
     """What has left the engine.
 
     Attributes:
-        cells: `unit` (start), `model_version`, `slice_key`, `slice_value`, `column_name`, `text`,
-            `number` (in units of the last decimal), `finite`, `rows`.
+        texts: Categories: `unit` (start), `model_version`, `slice`, `slice_value`, `column_name`,
+            `value`, `rows`.
+        numbers: Numbers, in units of the last decimal, and lengths; the same columns.
         scored: The same keys, `probability` (in ten thousandths), `predicted`, `labelled`, `alive`,
             `rows`.
     """
 
-    cells: pa.Table
+    texts: pa.Table
+    numbers: pa.Table
     scored: pa.Table
 
 
@@ -63,23 +74,58 @@ def count(log: Any, options: MonitoringOptions) -> Counts:  # noqa: ANN401 - a f
     """
     frame = _sliced(log, options)
     _check_columns(frame, options)
-    frame = frame.with_columns(
-        unit=nw.col("request_time").dt.truncate(unit_of(options.granularities))
+    unit = nw.col("request_time").dt.truncate(unit_of(options.granularities))
+    names = _names_by_kind(options)
+    slices = [_ALL, *(f"slice_{number}" for number in range(len(options.slices)))]
+    # A row for each part that a record belongs to: engines read once, and add up as they read.
+    parts = (
+        frame.select(
+            "model_version",
+            *slices[1:],
+            *map(_marked, names["category"]),
+            *(_length(name) for name in names["text"]),
+            *(_in_units(name, options.decimals_of(name)).alias(name) for name in names["number"]),
+            unit=unit,
+            slice_none=nw.lit(""),
+            scored_probability=_in_units("probability", PROBABILITY_DECIMALS),
+            predicted=nw.col("prediction") == "Alive",
+            labelled=~nw.col("alive").is_null(),
+            lives=nw.coalesce(nw.col("alive"), nw.lit("")) == "Alive",
+        )
+        .unpivot(
+            on=slices,
+            index=[*_KEYS[:2], *options.columns, *_SCORED],
+            variable_name="slice",
+            value_name="slice_value",
+        )
+        .filter(~nw.col("slice_value").is_null())
     )
-    parts = [
-        _part(frame, key, f"slice_{number}" if key else None)
-        for number, key in enumerate([None, *options.slices], start=-1)
-    ]
-    cells = nw.concat(
-        [_cells(part, name, options) for part in parts for name in options.columns],
-        how="vertical",
+    scored = parts.group_by(*_KEYS, *_SCORED).agg(rows=nw.len().cast(nw.Int64))
+    counted = Counts(
+        _collect(_cells(parts, names["category"]), options),
+        _collect(_cells(parts, [*names["number"], *names["text"]]), options),
+        _collect(scored, options),
     )
-    scored = nw.concat([_scored(part) for part in parts], how="vertical")
-    counted = Counts(_collect(cells, options.max_cells), _collect(scored, options.max_cells))
-    if max(len(counted.cells), len(counted.scored)) > options.max_cells:
-        _refuse(cells, options)
     _check_slices(counted, options)
     return counted
+
+
+_SCORED = ["scored_probability", "predicted", "labelled", "lives"]
+
+
+def _names_by_kind(options: MonitoringOptions) -> dict[Kind, list[str]]:
+    return {
+        kind: [name for name, of_it in options.columns.items() if of_it == kind]
+        for kind in get_args(Kind)
+    }
+
+
+def _cells(parts: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
+    return (
+        parts.unpivot(on=names, index=_KEYS, variable_name="column_name", value_name="value")
+        .group_by(*_KEYS, "column_name", "value")
+        .agg(rows=nw.len().cast(nw.Int64))
+    )
 
 
 def count_baseline(baseline: Any, options: MonitoringOptions) -> Baseline:  # noqa: ANN401
@@ -131,76 +177,60 @@ def _check_columns(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> None
             )
 
 
-def _part(frame: nw.LazyFrame[Any], key: str | None, column: str | None) -> nw.LazyFrame[Any]:
-    value = nw.col(column) if column else nw.lit(None, dtype=nw.String)
-    part = frame.with_columns(slice_key=nw.lit(key, dtype=nw.String), slice_value=value)
-    return part.filter(~nw.col("slice_value").is_null()) if column else part
+def _marked(name: str) -> nw.Expr:
+    marked = nw.concat_str(nw.lit(TEXT), nw.col(name))
+    return nw.coalesce(marked, nw.lit(NO_TEXT)).alias(name)
 
 
-def _cells(part: nw.LazyFrame[Any], name: str, options: MonitoringOptions) -> nw.LazyFrame[Any]:
-    column, kind = nw.col(name), options.columns[name]
-    text, number, finite = nw.lit(None, dtype=nw.String), nw.lit(None, dtype=nw.Int64), nw.lit(True)
-    if kind == "category":
-        text = column
-    elif kind == "text":
-        number = column.str.len_chars().cast(nw.Int64)
-    else:
-        value = column.cast(nw.Float64)
-        finite = column.is_null() | value.is_finite()
-        number = nw.when(value.is_finite()).then(_units(value, options.decimals_of(name)))
-    return (
-        part.select(*_KEYS, text=text, number=number, finite=finite)
-        .group_by(*_KEYS, "text", "number", "finite")
-        .agg(rows=nw.len().cast(nw.Int64))
-        .with_columns(column_name=nw.lit(name))
-        .select(*_KEYS, "column_name", "text", "number", "finite", "rows")
-    )
+def _length(name: str) -> nw.Expr:
+    length = nw.col(name).str.len_chars().cast(nw.Int64)
+    return nw.coalesce(length, nw.lit(NO_NUMBER, dtype=nw.Int64)).alias(name)
 
 
-def _scored(part: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    return (
-        part.select(
-            *_KEYS,
-            probability=_units(nw.col("probability"), PROBABILITY_DECIMALS),
-            predicted=nw.col("prediction") == "Alive",
-            labelled=~nw.col("alive").is_null(),
-            alive=nw.coalesce(nw.col("alive"), nw.lit("")) == "Alive",
-        )
-        .group_by(*_KEYS, "probability", "predicted", "labelled", "alive")
-        .agg(rows=nw.len().cast(nw.Int64))
-    )
-
-
-def _units(value: nw.Expr, decimals: int) -> nw.Expr:
+def _in_units(name: str, decimals: int) -> nw.Expr:
     """A number in units of its last decimal, halves upwards, as every engine computes it."""
+    value = nw.col(name).cast(nw.Float64)
     bounded = (
         nw.when(value > BOUND)
         .then(nw.lit(BOUND))
         .otherwise(nw.when(value < -BOUND).then(nw.lit(-BOUND)).otherwise(value))
     )
-    return (bounded * 10.0**decimals + 0.5).floor().cast(nw.Int64)
+    units = (bounded * 10.0**decimals + 0.5).floor().cast(nw.Int64)
+    return (
+        nw.when(value.is_finite())
+        .then(units)
+        .otherwise(
+            nw.when(value.is_null())
+            .then(nw.lit(NO_NUMBER, dtype=nw.Int64))
+            .otherwise(nw.lit(NOT_FINITE, dtype=nw.Int64))
+        )
+    )
 
 
-def _collect(frame: nw.LazyFrame[Any], most: int) -> pa.Table:
-    table: pa.Table = frame.head(most + 1).collect("pyarrow").to_native()
-    return table
+def _collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
+    """Take a table of counts off the engine.
 
-
-def _refuse(cells: nw.LazyFrame[Any], options: MonitoringOptions) -> None:
-    """Say which column has so many values."""
-    sizes = cells.group_by("column_name").agg(values=nw.len()).collect("pyarrow").to_native()
-    widest = max(sizes.to_pylist(), key=lambda found: (found["values"], found["column_name"]))
+    Raises:
+        ProjectError: It is too long; the message says which column has so many values.
+    """
+    table: pa.Table = frame.head(options.max_cells + 1).collect("pyarrow").to_native()
+    if len(table) <= options.max_cells:
+        return table
+    name = "column_name" if "column_name" in table.column_names else "slice"
+    sizes = frame.group_by(name).agg(values=nw.len()).collect("pyarrow").to_native().to_pylist()
+    widest = max(sizes, key=lambda found: (found["values"], found[name]))
     raise ProjectError(
         f"More than {options.max_cells:,} distinct values (monitoring.max_cells), "
-        f"{widest['values']:,} of them in the column {widest['column_name']}. Let "
+        f"{widest['values']:,} of them in the {name.replace('_name', '')} {widest[name]}. Let "
         "monitoring.columns take it for text, of which only the length counts, give it fewer "
-        "decimals (monitoring.decimals), measure fewer slices or longer windows, or raise the limit."
+        "decimals (monitoring.decimals), measure fewer slices or longer windows, or raise the "
+        "limit."
     )
 
 
 def _check_slices(counted: Counts, options: MonitoringOptions) -> None:
-    for key in options.slices:
-        of_slice = counted.scored.filter(pc.equal(counted.scored["slice_key"], key))
+    for number, key in enumerate(options.slices):
+        of_slice = counted.scored.filter(pc.equal(counted.scored["slice"], f"slice_{number}"))
         found = pc.count_distinct(of_slice["slice_value"]).as_py()
         if found > options.max_slice_values:
             raise ProjectError(
@@ -221,72 +251,111 @@ def groups(counted: Counts, granularities: Any, options: MonitoringOptions) -> G
         By window and part, ascending by start; equal counts give equal arrays, in whatever order
         they came.
     """
-    units, unit_of_row = _coded(counted.cells["unit"])
-    parts, part_of_row = _coded_parts(counted.cells)
-    scored_units, scored_unit = _coded(counted.scored["unit"])
-    scored_parts, scored_part = _coded_parts(counted.scored)
-    names, name_of_row = _coded(counted.cells["column_name"])
-    texts, text_of_row = _coded(counted.cells["text"])
-    cells = _Cells(
-        number=_numbers(counted.cells["number"]),
-        has_number=counted.cells["number"].is_valid().to_numpy(zero_copy_only=False),
-        text=text_of_row,
-        finite=counted.cells["finite"].to_numpy(zero_copy_only=False),
-        rows=counted.cells["rows"].to_numpy(),
-    )
+    parts: dict[Part, int] = {}
+    tables = [
+        _Coded.of(table, options, parts)
+        for table in (counted.texts, counted.numbers, counted.scored)
+    ]
+    named = list(parts)
     found: dict[tuple[Window, Part], Group] = {}
     for granularity in granularities:
-        by_unit = [window_at(granularity, unit) for unit in units]
-        windows = sorted(set(by_unit))
+        windows = sorted({window_at(granularity, unit) for coded in tables for unit in coded.units})
         places = {window: place for place, window in enumerate(windows)}
-        window_of_row = np.array([places[window] for window in by_unit], dtype=np.int64)[
-            unit_of_row
+        by_window = [
+            np.array([places[window_at(granularity, unit)] for unit in coded.units], np.int64)[
+                coded.unit
+            ]
+            for coded in tables
         ]
-        of_scored = np.array(
-            [places[window_at(granularity, unit)] for unit in scored_units], dtype=np.int64
-        )[scored_unit]
-        scored = dict(_scored_by(of_scored, scored_part, counted.scored))
         columns: dict[tuple[int, int], dict[str, Distribution]] = {}
-        for key, rows in _split(window_of_row, part_of_row, name_of_row):
-            name = names[key[2]]
-            decimals = 0 if options.columns[name] == "text" else options.decimals_of(name)
-            columns.setdefault((key[0], key[1]), {})[name] = cells.distribution(
-                rows, options.columns[name], decimals, texts
+        for coded, window_of_row in zip(tables[:2], by_window[:2], strict=True):
+            for (window, part, name), rows in _split(window_of_row, coded.part, coded.name):
+                columns.setdefault((window, part), {})[coded.names[name]] = coded.distribution(
+                    rows, coded.names[name], options
+                )
+        scored = dict(_scored_by(by_window[2], tables[2].part, counted.scored))
+        for key in sorted(columns):
+            found[windows[key[0]], named[key[1]]] = Group(
+                {name: columns[key][name] for name in options.columns if name in columns[key]},
+                scored[key],
             )
-        for (window, part), by_name in columns.items():
-            found[windows[window], parts[part]] = Group(
-                {name: by_name[name] for name in options.columns if name in by_name},
-                scored[window, scored_parts.index(parts[part])],
-            )
-    return found
+    return dict(sorted(found.items(), key=_window_and_part))
+
+
+def _window_and_part(item: tuple[tuple[Window, Part], Group]) -> tuple[Any, ...]:
+    (window, part), _ = item
+    return window, part.model_version, part.slice_key or "", part.slice_value or ""
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """Columns of `Counts.cells` as arrays of one length."""
+class _Coded:
+    """A table of counts as arrays of one length.
 
-    number: Ints
-    has_number: Any
-    text: Ints
-    finite: Any
+    Attributes:
+        units: Starts of units.
+        unit: By row the place in it.
+        part: By row the number of its part.
+        names: Columns.
+        name: By row the place in it.
+        values: Texts; none for numbers.
+        value: By row the place in it, or the number.
+        valid: By row whether there is a value.
+        rows: Records by row.
+    """
+
+    units: list[datetime]
+    unit: Ints
+    part: Ints
+    names: list[str]
+    name: Ints
+    values: list[str]
+    value: Ints
+    valid: Flags
     rows: Ints
 
-    def distribution(self, at: Ints, kind: Any, decimals: int, texts: list[Any]) -> Distribution:  # noqa: ANN401
+    @classmethod
+    def of(cls, table: pa.Table, options: MonitoringOptions, parts: dict[Part, int]) -> "_Coded":
+        """Code a table; parts that are new get the next numbers."""
+        units, unit = _coded(table["unit"])
+        names, name, values, valid = [""], unit, [], unit >= 0
+        value = unit
+        if "column_name" in table.column_names:
+            names, name = _coded(table["column_name"])
+            if pa.types.is_integer(table["value"].type):
+                value = _numbers(table["value"])
+                valid = value != NO_NUMBER
+            else:
+                values, value = _coded(table["value"])
+                valid = np.array([text != NO_TEXT for text in values], bool)[value]
+                values = [text.removeprefix(TEXT) for text in values]
+        return cls(
+            units=units,
+            unit=unit,
+            part=_parts(table, options, parts),
+            names=names,
+            name=name,
+            values=values,
+            value=value,
+            valid=valid,
+            rows=table["rows"].to_numpy(),
+        )
+
+    def distribution(self, at: Ints, name: str, options: MonitoringOptions) -> Distribution:
         """What the rows `at` say of a column."""
-        rows = self.rows[at]
+        kind, rows, valid = options.columns[name], self.rows[at], self.valid[at]
+        nulls = int(rows[~valid].sum())
+        values, sums = _added(self.value[at][valid], rows[valid])
         if kind == "category":
-            known = self.text[at] >= 0
-            codes, sums = _added(self.text[at][known], rows[known])
-            values: Any = np.array([texts[code] for code in codes], dtype=object)
-            return Distribution(kind, values, sums, nulls=int(rows[~known].sum()))
-        known, finite = self.has_number[at], self.finite[at]
-        numbers, sums = _added(self.number[at][known], rows[known])
+            texts = np.array([self.values[code] for code in values], dtype=object)
+            return Distribution(kind, texts, sums, nulls=nulls)
+        finite = values != NOT_FINITE
+        decimals = 0 if kind == "text" else options.decimals_of(name)
         return Distribution(
             kind,
-            numbers / 10.0**decimals,
-            sums,
-            nulls=int(rows[~known & finite].sum()),
-            nans=int(rows[~finite].sum()),
+            values[finite] / 10.0**decimals,
+            sums[finite],
+            nulls=nulls,
+            nans=int(sums[~finite].sum()),
         )
 
 
@@ -302,9 +371,9 @@ def _scored_by(
     window: Ints, part: Ints, scored: pa.Table
 ) -> Iterator[tuple[tuple[int, int], Scored]]:
     flags = [
-        scored[name].to_numpy(zero_copy_only=False) for name in ("predicted", "labelled", "alive")
+        scored[name].to_numpy(zero_copy_only=False) for name in ("predicted", "labelled", "lives")
     ]
-    cell = _numbers(scored["probability"]) * 8
+    cell = _numbers(scored["scored_probability"]) * 8
     for bit, flag in enumerate(flags):
         cell = cell + (flag.astype(np.int64) << bit)
     rows = scored["rows"].to_numpy()
@@ -346,25 +415,20 @@ def _coded(column: pa.ChunkedArray) -> tuple[list[Any], Ints]:
     return [values[place] for place in order], rank[codes]
 
 
-def _coded_parts(table: pa.Table) -> tuple[list[Part], Ints]:
-    """The parts, and by row the place of its part."""
-    (versions, version), (keys, key), (values, value) = (
-        _coded(table[name]) for name in ("model_version", "slice_key", "slice_value")
+def _parts(table: pa.Table, options: MonitoringOptions, parts: dict[Part, int]) -> Ints:
+    """By row the number of its part; parts that are new get the next numbers."""
+    keys = {_ALL: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
+    (versions, version), (slices, place), (values, value) = (
+        _coded(table[name]) for name in _KEYS[1:]
     )
-    width, length = len(keys) + 1, len(values) + 1  # with a place for none
-    codes, place = np.unique((version * width + key + 1) * length + value + 1, return_inverse=True)
-    return [
-        Part(
-            versions[code // length // width],
-            _at(keys, code // length % width - 1),
-            _at(values, code % length - 1),
-        )
-        for code in codes.tolist()
-    ], place
-
-
-def _at(values: list[Any], place: int) -> Any:  # noqa: ANN401 - a value or None
-    return values[place] if place >= 0 else None
+    width, length = len(slices), len(values)
+    codes, row = np.unique((version * width + place) * length + value, return_inverse=True)
+    numbers = []
+    for code in codes.tolist():
+        key = keys[slices[code // length % width]]
+        part = Part(versions[code // length // width], key, values[code % length] if key else None)
+        numbers.append(parts.setdefault(part, len(parts)))
+    return np.array(numbers, np.int64)[row]
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:

@@ -330,7 +330,7 @@ def compare_categories(stack: Stack, a: Ints, b: Ints) -> Figures:
 
     gaps = (mine * of_b - others * of_a).astype(np.float64)
     statistic = runs.sums(gaps**2 / (mine + others)) / (n_a * n_b) + n_a * only_b
-    categories = stack.runs.length[a] + stack.runs.length[b] - runs.sums(shared)
+    categories = stack.runs.length[a] + stack.runs.length[b] - runs.counts(shared)
     pvalue = np.where(categories > 1, special.chdtrc(categories - 1.0, statistic), 1.0)
 
     middle = (p + q) / 2

@@ -42,7 +42,7 @@ def count_requests(
         granularities: What the units are to add up to.
 
     Returns:
-        Requests by `unit` (`day` where they have no time), entity, `status_code`, `unread` and
+        Requests by `unit` (`day` where their time is not of it), entity, `status_code`, `unread` and
         `execution_duration_ms`; records by `unit` and entity with `records` and `labelled`.
     """
     unit = unit_of(granularities)
@@ -56,12 +56,11 @@ def count_requests(
         "status_code",
         unread=nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False)),
     )
-    time = nw.col("request_time")
+    time, date = nw.col("request_time"), nw.col("request_date")
+    astray = time.is_null() | (time.dt.date() != date)
     # Added up here: Sail joins no rows that cannot be null with rows that can.
     requests = [
-        frame.with_columns(
-            unit=time.dt.truncate(unit), day=nw.when(time.is_null()).then(nw.col("request_date"))
-        )
+        frame.with_columns(unit=time.dt.truncate(unit), day=nw.when(astray).then(date))
         .group_by(*_KEYS, "day", "status_code", "unread", "execution_duration_ms")
         .agg(rows=nw.len().cast(nw.Int64))
         .collect("pyarrow")
@@ -89,8 +88,8 @@ def health_metrics(
         `HEALTH_METRICS`, one row a window and served entity that had a request.
     """
     asked, scored = requests.to_pandas(), records.to_pandas()
-    # One without a time is of its day.
-    asked["unit"] = asked["unit"].fillna(pd.to_datetime(asked.pop("day"), utc=True))
+    # Without a time, or with one of another day, a request is of the day it was filed under.
+    asked["unit"] = pd.to_datetime(asked.pop("day"), utc=True).fillna(asked["unit"])
     rows: list[dict[str, Any]] = []
     for granularity in granularities:
         for frame in (asked, scored):

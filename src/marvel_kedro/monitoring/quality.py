@@ -27,13 +27,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring import arrays
 from marvel_kedro.monitoring.arrays import NOWHERE
 from marvel_kedro.monitoring.cells import Group, Ints, Part, Scored, Window
-from marvel_kedro.monitoring.stack import Numbers, Runs, ratio
+from marvel_kedro.monitoring.stack import Number, Runs, ratio
 from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, QUALITY_FIELDS
 
 CLASSES = ("Alive", "Dead")
@@ -80,7 +81,7 @@ class Records:
     @cached_property
     def records(self) -> Ints:
         """By group."""
-        return self.runs.sums(self.rows).astype(np.int64)
+        return self.runs.sums(self.rows)
 
     @cached_property
     def labels(self) -> Ints:
@@ -120,7 +121,7 @@ class Records:
     def roc_auc(self) -> Floats:
         """Area under the ROC curve of labelled records, by group."""
         known = np.where(self.labelled, self.rows, 0)
-        return roc_auc(self, np.where(self.alive, known, 0), np.where(self.alive, 0, known))
+        return roc_auc(self, np.where(self.alive, known, 0), np.where(self.alive, 0, known))[0]
 
     @cached_property
     def ties(self) -> tuple[Runs, Ints]:
@@ -129,14 +130,19 @@ class Records:
             np.ones(min(1, len(self.rows)), np.bool_),
             (np.diff(self.probability) != 0) | (np.diff(self.runs.number) != 0),
         ]
-        return Runs(self.runs.sums(first).astype(np.int64)), np.cumsum(first) - 1
+        return Runs(self.runs.counts(first)), np.cumsum(first) - 1
 
     def _rows_where(self, which: Flags) -> Ints:
-        return self.runs.sums(np.where(which, self.rows, 0)).astype(np.int64)
+        return self.runs.sums(np.where(which, self.rows, 0))
 
 
-def roc_auc(of: Records, alive: Numbers, dead: Numbers) -> Floats:
-    """The chance that an Alive record scores above a Dead one, ties half.
+def roc_auc(
+    of: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+) -> tuple[Floats, Floats]:
+    """The chance that an Alive record scores above a Dead one, ties half, and its standard error.
+
+    The error is that of DeLong et al. (1988): the variance, over the Alive records, of the share of
+    Dead ones below each, by their number; plus the same the other way round.
 
     Args:
         of: The records.
@@ -144,19 +150,29 @@ def roc_auc(of: Records, alive: Numbers, dead: Numbers) -> Floats:
         dead: How many are Dead.
 
     Returns:
-        By group; NaN where there is one class only, or a score is NaN.
+        Both by group; NaN where there is one class only, or a score is NaN.
     """
     runs, _ = of.ties
     alive, dead = by_tie(of, alive), by_tie(of, dead)
-    wins = runs.sums(alive * (runs.running(dead) + dead / 2))
-    unknown = of.runs.sums(np.isnan(of.probability)) > 0
-    return np.where(unknown, np.nan, ratio(wins, runs.sums(alive) * runs.sums(dead)))
+    all_alive, all_dead = runs.sums(alive), runs.sums(dead)
+    beaten = runs.running(dead) + dead / 2
+    beating = all_alive[runs.number] - runs.running(alive) - alive / 2
+    unknown = of.runs.counts(np.isnan(of.probability)) > 0
+    area = np.where(unknown, np.nan, ratio(runs.sums(alive * beaten), all_alive * all_dead))
+    variance = sum(
+        ratio(runs.sums(some * (ratio(won, pairs[runs.number]) - area[runs.number]) ** 2), own**2)
+        for some, won, own, pairs in (
+            (alive, beaten, all_alive, all_dead),
+            (dead, beating, all_dead, all_alive),
+        )
+    )
+    return area, np.sqrt(variance)
 
 
-def by_tie(of: Records, values: Numbers) -> Numbers:
+def by_tie(of: Records, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Add up the values of cells of one group and probability; shape (ties,)."""
     _, tie = of.ties
-    return Runs(np.bincount(tie).astype(np.int64)).sums(values)
+    return Runs(np.bincount(tie)).sums(values)
 
 
 def columns(keys: Sequence[tuple[Window | None, Part]], groups: Sequence[Group]) -> Fields:
@@ -210,7 +226,7 @@ def _fairness(records: Records, others: Ints) -> Fields:
     for field in FAIRNESS_FIELDS:
         rate = rates[field.name]
         parity = np.where(nobody[:, None], np.nan, ratio(rate, rate[others]))
-        absent = np.isnan(parity).all(axis=1)
+        absent = np.all(np.isnan(parity), axis=1)
         by_class = {"one_vs_all": _by_class(parity, absent)}
         fields[field.name] = arrays.structs(by_class, absent).cast(field.type)
     return fields

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ import pyarrow.compute as pc
 from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring.cells import Distribution, Group, Ints
 
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+Numbers = Ints | Floats
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Runs:
     length: Ints
 
     @classmethod
-    def of(cls, parts: Sequence[npt.NDArray[np.generic]]) -> "Runs":
+    def of(cls, parts: Sequence[npt.NDArray[Any]]) -> "Runs":
         """The runs of what these arrays are concatenated to."""
         return cls(np.fromiter(map(len, parts), np.int64, len(parts)))
 
@@ -51,33 +53,33 @@ class Runs:
         """Where in its run each element is, from 0 on, shape (elements,)."""
         return np.arange(int(self.length.sum())) - self.start[self.number]
 
-    def sums(self, values: npt.NDArray[np.generic]) -> Numbers:
-        """The sum of each run, 0 of an empty one; flags are counted."""
-        if values.dtype == np.bool_:
-            values = values.astype(np.int64)
-        return self._reduced(np.add, values, 0)
+    def sums(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """The sum of each run, 0 of an empty one."""
+        return self._reduced(np.add, values)
 
-    def largest(self, values: Numbers) -> Numbers:
+    def counts(self, flags: Flags) -> Ints:
+        """How many of each run are true."""
+        return self.sums(flags.astype(np.int64))
+
+    def largest(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """The largest of each run, 0 of an empty one."""
-        return self._reduced(np.maximum, values, 0)
+        return self._reduced(np.maximum, values)
 
-    def smallest(self, values: Numbers) -> Numbers:
+    def smallest(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """The smallest of each run, 0 of an empty one."""
-        return self._reduced(np.minimum, values, 0)
+        return self._reduced(np.minimum, values)
 
-    def running(self, values: Numbers) -> Numbers:
+    def running(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """The sum of what is before each element in its run; shape (elements,)."""
-        if values.dtype == np.int64:
-            before = np.cumsum(values) - values
-            return before - np.repeat(before[np.minimum(self.start, len(values) - 1)], self.length)
-        before = np.zeros(len(values))
+        before = np.zeros_like(values)
+        some = self.length > 0
         # One sum through all runs would carry the rounding of others into each.
-        for start, stop in zip(self.start, self.start + self.length, strict=True):
+        for start, stop in zip(self.start[some], (self.start + self.length)[some], strict=True):
             np.cumsum(values[start : stop - 1], out=before[start + 1 : stop])
         return before
 
-    def _reduced(self, ufunc: np.ufunc, values: npt.NDArray[np.generic], empty: int) -> Numbers:
-        found = np.full(len(self.length), empty, dtype=values.dtype)
+    def _reduced(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        found = np.zeros(len(self.length), dtype=values.dtype)
         some = self.length > 0
         if some.any():
             found[some] = ufunc.reduceat(values, self.start[some])
@@ -121,7 +123,7 @@ class Stack:
     @cached_property
     def total(self) -> Ints:
         """Rows with a value by run, shape (runs,)."""
-        return self.runs.sums(self.rows).astype(np.int64)
+        return self.runs.sums(self.rows)
 
     @cached_property
     def below(self) -> Ints:
@@ -339,7 +341,7 @@ def ratio(above: Numbers, below: Numbers) -> Floats:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
-def _joined(parts: Sequence[npt.NDArray[np.generic]], kind: type) -> npt.NDArray[np.generic]:
+def _joined(parts: Sequence[npt.NDArray[Any]], kind: type) -> npt.NDArray[Any]:
     return np.concatenate([np.empty(0, kind), *parts]).astype(kind, copy=False)
 
 

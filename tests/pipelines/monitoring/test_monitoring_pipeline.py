@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
+from monitoring.state import LOGS, METRICS, metrics, state
 from support import Project
 
 from marvel_kedro.monitoring import tables
 
-METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
-LOGS = ("inference_log", "rejected_requests", "monitoring_baseline")
 NOW = "2026-01-20T00:00:00+00:00"
 
 
@@ -57,25 +56,6 @@ def append(project: Project, payload: pa.Table, served: pa.Table) -> None:
 
 def label(project: Project, labels: pa.Table) -> None:
     pq.write_table(labels, project.path / "data/03_primary/labels.parquet")
-
-
-def metrics(project: Project, name: str) -> pa.Table:
-    return pq.read_table(project.path / f"data/08_reporting/{name}.parquet")
-
-
-def log(project: Project, name: str) -> pd.DataFrame:
-    table = DeltaTable(project.path / "data/07_model_output" / name).to_pyarrow_table()
-    order = [
-        column for column in table.column_names if table.schema.field(column).type != pa.float64()
-    ]
-    return table.sort_by([(column, "ascending") for column in order]).to_pandas()
-
-
-def state(project: Project) -> dict[str, Any]:
-    """Every table, in full."""
-    return {name: metrics(project, name).to_pylist() for name in METRICS} | {
-        name: log(project, name).to_csv() for name in LOGS
-    }
 
 
 @pytest.fixture(scope="module")

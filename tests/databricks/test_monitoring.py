@@ -1,0 +1,47 @@
+"""The tables of monitoring are the same on every engine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from inference import Traffic, make_traffic
+from monitoring.state import lakehouse_state, put, state
+from support import Project
+
+SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
+MONITOR = (
+    *("run", "--pipelines", "monitoring", "--params"),
+    "monitoring.now=2026-01-20T00:00:00+00:00",
+)
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return make_traffic(days=3, requests_a_day=60)
+
+
+def ran(project: Project, *words: str, **environment: str) -> None:
+    outcome = project.kedro(*words, **environment)
+    assert outcome.status == 0, outcome.output
+
+
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
+def test_an_engine_changes_nothing(
+    engine: str, traffic: Traffic, template: Path, tmp_path: Path
+) -> None:
+    files, lakehouse = Project(tmp_path / "files"), Project(tmp_path / "lakehouse")
+    for project in (files, lakehouse):
+        shutil.copytree(template, project.path)
+    ran(files, "run", "--params", SMALL)
+    traffic.write(files.path / "data")
+    ran(files, *MONITOR)
+
+    sail = ("--env", "lakehouse")
+    ran(lakehouse, "run", *sail, "--params", SMALL)
+    some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
+    put(lakehouse, some)
+    ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
+    assert lakehouse_state(lakehouse) != state(files)
+    put(lakehouse, traffic)  # late requests and late labels
+    ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
+    assert lakehouse_state(lakehouse) == state(files)

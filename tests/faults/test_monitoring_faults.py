@@ -1,0 +1,244 @@
+"""Monitoring that is killed, or that is shown odd requests: right figures or a named reason."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, answer, body, make_traffic
+from monitoring.state import METRICS, metrics, state
+from support import Project, at_kill_points
+
+NOW = "2026-01-20T00:00:00+00:00"
+DAY = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(template, folder)
+    few = {"max_trees": 20, "folds": 2}
+    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
+    return folder
+
+
+@pytest.fixture
+def watched(trained: Path, tmp_path: Path) -> Project:
+    shutil.copytree(trained, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+def monitor(project: Project, **parameters: Any) -> None:
+    project.run("monitoring", monitoring={"now": NOW} | parameters)
+
+
+@pytest.mark.fault
+def test_killed_at_every_point(watched: Project, trained: Path, tmp_path: Path) -> None:
+    first, then = make_traffic(days=3, requests_a_day=40), make_traffic(days=3, requests_a_day=50)
+    first.write(watched.path / "data")
+    points: list[str] = []
+    for said in at_kill_points(watched, tmp_path / "log", "0", "1", "base", "monitoring"):
+        if "undisturbed" in said:
+            points = said["undisturbed"]
+            shutil.rmtree(watched.path / "data/07_model_output/inference_payload")
+            shutil.rmtree(watched.path / "data/07_model_output/served_entities")
+            then.write(watched.path / "data")
+        elif "point" in said:
+            for name in METRICS:
+                assert len(metrics(watched, name)), said
+        else:
+            assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
+    assert len(points) > 20
+    assert not list(watched.path.rglob("*.partial"))
+
+    shutil.copytree(trained, tmp_path / "calm")
+    calm = Project(tmp_path / "calm")
+    then.write(calm.path / "data")
+    monitor(calm)
+    assert state(watched) == state(calm)
+
+
+def request(number: int, records: list[dict[str, Any]], **changed: Any) -> dict[str, Any]:
+    return {
+        "databricks_request_id": f"request-{number}",
+        "request_date": DAY.date(),
+        "client_request_id": None,
+        "request_time": DAY + timedelta(minutes=number),
+        "status_code": 200,
+        "sampling_fraction": 1.0,
+        "execution_duration_ms": 5,
+        "request": body("dataframe_records", records),
+        "response": answer([0.9] * len(records)),
+        "logging_error_codes": [],
+        "served_entity_id": "a",
+        "requester": "test",
+    } | changed
+
+
+def given(project: Project, requests: list[dict[str, Any]], labels: list[tuple[str, str]]) -> None:
+    from inference import served_entities
+
+    known = [(page, alive, DAY + timedelta(days=1)) for page, alive in labels]
+    Traffic(
+        pa.Table.from_pylist(requests, PAYLOAD_SCHEMA),
+        served_entities({"a": ("champion", "1"), "b": ("champion", "2")}),
+        pa.Table.from_pylist(
+            [dict(zip(LABELS_SCHEMA.names, row, strict=True)) for row in known], LABELS_SCHEMA
+        ),
+    ).write(project.path / "data")
+
+
+def overall(project: Project, column: str, version: str = "1") -> list[dict[str, Any]]:
+    return [
+        row
+        for row in metrics(project, "profile_metrics").to_pylist()
+        if row["log_type"] == "INPUT"
+        and row["slice_key"] is None
+        and row["column_name"] == column
+        and row["model_version"] == version
+    ]
+
+
+def reasons(project: Project) -> dict[str, int]:
+    from deltalake import DeltaTable
+
+    table = DeltaTable(project.path / "data/07_model_output/rejected_requests").to_pandas()
+    return {str(reason): int(rows) for reason, rows in table["reason"].value_counts().items()}
+
+
+HERO = {"name": "Ann", "universe": "Earth-616", "gender": "Female", "height": 1.7, "weight": 60.0}
+
+
+def test_requests_that_cannot_be_read_have_a_reason(watched: Project) -> None:
+    odd: list[dict[str, Any]] = [
+        {},
+        {"request": None, "logging_error_codes": ["MAX_REQUEST_SIZE_EXCEEDED"]},
+        {"response": None, "logging_error_codes": ["MAX_RESPONSE_SIZE_EXCEEDED"]},
+        {"request_time": None},
+        {"databricks_request_id": None},
+        {"status_code": None, "served_entity_id": None},
+        {"status_code": 429, "served_entity_id": None, "execution_duration_ms": None},
+        {"request": "{"},
+        {"response": answer([0.4, 0.5])},
+    ]
+    given(watched, [request(n, [HERO], **changed) for n, changed in enumerate(odd)], [])
+    monitor(watched)
+    assert reasons(watched) == {
+        "the request was not written down: MAX_REQUEST_SIZE_EXCEEDED": 1,
+        "the response was not written down: MAX_RESPONSE_SIZE_EXCEEDED": 1,
+        "it has no time": 1,
+        "it has no id": 1,
+        "it was not answered: no status": 1,
+        "it was not answered: status 429": 1,
+        "the request is no JSON": 1,
+        "1 records and 2 predictions": 1,
+    }
+    health = metrics(watched, "health_metrics").to_pylist()
+    totals = {name: sum(row[name] for row in health)
+              for name in ("requests", "answered", "throttled", "failed", "unread", "records")}  # fmt: skip
+    assert totals == {
+        "requests": 9, "answered": 7, "throttled": 1, "failed": 1, "unread": 6, "records": 1,
+    }  # fmt: skip
+    assert {row["window"]["start"] for row in health} == {DAY}
+
+
+def test_a_column_that_vanishes_or_turns_to_text(watched: Project) -> None:
+    day_after = {"request_date": DAY.date() + timedelta(days=1)}
+    calm = [request(n, [HERO | {"height": 1.5 + n / 100}]) for n in range(20)]
+    odd = [
+        request(
+            100 + n,
+            [{k: v for k, v in HERO.items() if k != "gender"} | {"height": "tall", "weight": None}],
+            request_time=DAY + timedelta(days=1, minutes=n),
+            **day_after,
+        )
+        for n in range(20)
+    ]
+    given(watched, calm + odd, [])
+    monitor(watched)
+    for column in ("gender", "height", "weight"):
+        first, second = overall(watched, column)
+        assert (first["percent_null"], second["percent_null"]) == (0.0, 100.0)
+        assert second["count"] == second["num_nulls"] == 20
+    second = overall(watched, "height")[1]
+    assert second["avg"] is second["min"] is second["median"] is None
+    drift = [
+        row
+        for row in metrics(watched, "drift_metrics").to_pylist()
+        if row["column_name"] == "height" and row["drift_type"] == "CONSECUTIVE"
+        and row["slice_key"] is None
+    ]  # fmt: skip
+    assert [row["percent_null_delta"] for row in drift] == [100.0]
+    assert drift[0]["ks_test"] is None or drift[0]["ks_test"]["statistic"] is None
+    first, second = overall(watched, ":table")
+    assert "height" in first["non_null_columns"]
+    assert "height" not in second["non_null_columns"]
+
+
+def test_one_class_and_a_version_in_mid_window(watched: Project) -> None:
+    requests = [
+        request(n, [HERO | {"page_id": f"P{n}"}], served_entity_id="a" if n < 30 else "b")
+        for n in range(40)
+    ]
+    given(watched, requests, [(f"P{n}", "Alive") for n in range(40)])
+    monitor(watched)
+    (one,), (two,) = overall(watched, ":table", "1"), overall(watched, ":table", "2")
+    assert (one["count"], two["count"]) == (30, 10)
+    assert one["accuracy_score"] == 1.0
+    assert one["roc_auc_score"] is None or one["roc_auc_score"]["one_vs_one"]["weighted"] is None
+
+
+def test_clocks_that_jump(watched: Project) -> None:
+    """Back by a minute, and to another day than the one that a request was filed under."""
+    jumped = [
+        request(1, [HERO], request_time=DAY + timedelta(minutes=9)),
+        request(2, [HERO], request_time=DAY + timedelta(minutes=8)),
+        request(3, [HERO], request_time=DAY - timedelta(minutes=1)),
+        request(4, [HERO], request_time=DAY + timedelta(days=400)),
+    ]
+    given(watched, jumped, [])
+    monitor(watched)
+    (row,) = overall(watched, ":table")
+    assert (row["window"]["start"], row["count"]) == (DAY, 2)
+    assert reasons(watched) == {"its request_date is not the day of its request_time": 2}
+    health = metrics(watched, "health_metrics").to_pylist()
+    assert sum(found["requests"] for found in health) == 4
+
+
+def test_a_table_that_is_written_meanwhile(
+    watched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after the days were counted is read by the next run."""
+    from marvel_kedro.pipelines.monitoring import nodes
+
+    given(watched, [request(n, [HERO]) for n in range(10)], [])
+    read = nodes.request_log.served_by_id
+
+    def and_meanwhile(entities: Any) -> Any:
+        late = pa.Table.from_pylist([request(n, [HERO]) for n in range(10, 15)], PAYLOAD_SCHEMA)
+        write_deltalake(
+            watched.path / "data/07_model_output/inference_payload", late, mode="append"
+        )
+        return read(entities)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(nodes.request_log, "served_by_id", and_meanwhile)
+        monitor(watched)
+    monitor(watched)
+    (row,) = overall(watched, ":table")
+    assert row["count"] == 15
+    health = metrics(watched, "health_metrics").to_pylist()
+    assert sum(row["requests"] for row in health) == 15
+
+
+def test_a_body_of_a_million_bytes_is_read_where_it_is_there(watched: Project) -> None:
+    large = json.dumps({"dataframe_records": [HERO | {"name": "x" * 1_000_000}]})
+    given(watched, [request(0, [HERO], request=large)], [])
+    monitor(watched)
+    (row,) = overall(watched, "name")
+    assert row["max_length"] == 1_000_000

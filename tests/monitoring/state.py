@@ -1,0 +1,61 @@
+"""What a run of `monitoring` has left, to be held against another's."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+from inference import Traffic
+from support import Project
+
+from marvel_kedro.monitoring.tables import conform
+from marvel_kedro.monitoring import tables
+
+METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
+LOGS = ("inference_log", "rejected_requests", "monitoring_baseline")
+
+
+def metrics(project: Project, name: str) -> pa.Table:
+    """A table of metrics, in `base`."""
+    return pq.read_table(project.path / f"data/08_reporting/{name}.parquet")
+
+
+def state(project: Project) -> dict[str, Any]:
+    """Every table of `base`, in full."""
+    logs = project.path / "data/07_model_output"
+    return {name: metrics(project, name).to_pylist() for name in METRICS} | {
+        name: _sorted(DeltaTable(logs / name).to_pyarrow_table()) for name in LOGS
+    }
+
+
+def lakehouse_state(project: Project) -> dict[str, Any]:
+    """The same of a folder of Delta tables."""
+    warehouse = project.path / "data/warehouse/marvel_characters"
+    found = {
+        name: conform(
+            DeltaTable(warehouse / name).to_pyarrow_table(), getattr(tables, name.upper())
+        )
+        for name in (*METRICS, *LOGS)
+    }
+    return {name: tables.in_order(found[name]).to_pylist() for name in METRICS} | {
+        name: _sorted(found[name]) for name in LOGS
+    }
+
+
+def put(project: Project, traffic: Traffic) -> None:
+    """Put an endpoint's tables into the folder of Delta tables."""
+    warehouse = project.path / "data/warehouse/marvel_characters"
+    for name, table in (
+        ("inference_payload", traffic.payload),
+        ("served_entities", traffic.served),
+        ("labels", traffic.labels),
+    ):
+        partitions = ["request_date"] if name == "inference_payload" else None
+        write_deltalake(warehouse / name, table, partition_by=partitions, mode="overwrite")
+
+
+def _sorted(table: pa.Table) -> str:
+    keys = [field.name for field in table.schema if field.type != pa.float64()]
+    frame: pd.DataFrame = table.sort_by([(name, "ascending") for name in keys]).to_pandas()
+    return frame.to_csv()

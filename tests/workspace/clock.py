@@ -1,0 +1,20 @@
+"""A time for tests that wait."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Clock:
+    """A time that passes only when somebody sleeps."""
+
+    now: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(seconds)
