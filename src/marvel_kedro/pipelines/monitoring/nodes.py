@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import narwhals as nw
 import pandas as pd
@@ -11,7 +10,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro import request_log
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import lazily, to_pandas
+from marvel_kedro.frames import AnyFrame, lazily, to_pandas
 from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import inference_log
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 def find_days(
     inference_payload: IntoFrame,
     known_log: IntoFrame,
-    labels: Any,  # noqa: ANN401 - a frame of any engine
+    labels: AnyFrame,
     known_watermarks: pa.Table,
     options: MonitoringOptions,
 ) -> tuple[Days, pa.Table]:
@@ -64,7 +63,7 @@ def find_days(
 def update_log(
     inference_payload: IntoFrame,
     served_entities: IntoFrame,
-    labels: Any,  # noqa: ANN401 - a frame of any engine
+    labels: AnyFrame,
     known_log: IntoFrame,
     days: Days,
 ) -> Iterator[tuple[Replacement, Replacement]]:
@@ -88,8 +87,8 @@ def update_log(
 
 
 def _update(
-    payload: Any, served: request_log.Served, labels: Any, known_log: Any, days: Days
-) -> tuple[Replacement, Replacement]:  # noqa: ANN401
+    payload: AnyFrame, served: request_log.Served, labels: AnyFrame, known_log: AnyFrame, days: Days
+) -> tuple[Replacement, Replacement]:
     parsed = on_engine(request_log.parse(payload, list(days.read), served))
     rows = lazily(request_log.records(parsed))
     if days.relabel:
@@ -231,5 +230,5 @@ def note_progress(
     return progress.finish(days, known_watermarks, scope)
 
 
-def _of_days(table: IntoFrame, scope: Scope) -> Any:  # noqa: ANN401 - a lazy frame
+def _of_days(table: IntoFrame, scope: Scope) -> AnyFrame:
     return lazily(on_engine(table)).filter(nw.col("request_date").is_in(scope.days)).to_native()
