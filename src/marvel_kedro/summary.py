@@ -43,7 +43,7 @@ def show(
         rows += [("Predictions", _predictions(catalog.load("predictions")))]
     if "ab_report" in made:
         rows += [("A/B test", catalog.load("ab_report")["verdict"])]
-    if "monitoring_report" in made:
+    if "health_metrics" in made:
         rows += [("Monitoring", _monitored(catalog.load("health_metrics")))]
     if not rows:
         return
