@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -222,10 +222,14 @@ def grids(page: Element) -> dict[str, list[list[str]]]:
 
 def variables(style: str) -> list[dict[str, str]]:
     """Colours by name of a style sheet, for light and for dark."""
-    light = dict(re.findall(r"--([\w-]+): (#\w{6})", re.sub(r"@media.*?\} \}", "", style, flags=re.S)))
+    light = dict(
+        re.findall(r"--([\w-]+): (#\w{6})", re.sub(r"@media.*?\} \}", "", style, flags=re.DOTALL))
+    )
     dark = dict(
         pair
-        for block in re.findall(r"@media \(prefers-color-scheme: dark\) (.*?\} \})", style, flags=re.S)
+        for block in re.findall(
+            r"@media \(prefers-color-scheme: dark\) (.*?\} \})", style, flags=re.DOTALL
+        )
         for pair in re.findall(r"--([\w-]+): (#\w{6})", block)
     )
     return [light, light | dark]
@@ -235,12 +239,15 @@ def contrast(first: str, second: str) -> float:
     """The contrast ratio of WCAG 2.2."""
     bright = sorted(
         (
-            float(np.dot([0.2126, 0.7152, 0.0722], np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)))
+            float(
+                np.dot(
+                    [0.2126, 0.7152, 0.0722],
+                    np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4),
+                )
+            )
             for colour in (first, second)
             for c in [np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255]
         ),
         reverse=True,
     )
     return (bright[0] + 0.05) / (bright[1] + 0.05)
-
-

@@ -1,5 +1,6 @@
 """Charts: places are proportional to numbers, and what is said is said as text."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
@@ -33,10 +34,7 @@ def over_time(values: list[float | None], at: list[datetime] | None = None) -> E
 
 
 def points(drawn: ET.Element) -> list[tuple[float, float]]:
-    return [
-        (float(dot.attrib["cx"]), float(dot.attrib["cy"]))
-        for dot in drawn.iter("circle")
-    ]
+    return [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in drawn.iter("circle")]
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
@@ -109,7 +107,7 @@ def test_labels_of_time_end_with_the_newest_and_do_not_touch() -> None:
     ]
     assert labels[-1][1] == "30 Jan"
     ends = [(x - 3.1 * len(text), x + 3.1 * len(text)) for x, text in labels]
-    assert all(right <= left for (_, right), (left, _) in zip(ends, ends[1:], strict=False))
+    assert all(right <= left for (_, right), (left, _) in itertools.pairwise(ends))
 
 
 def test_a_band_of_one_window_is_seen() -> None:
@@ -173,9 +171,7 @@ def test_what_is_not_known_has_no_bar() -> None:
 
 def test_a_range_lies_around_its_dot() -> None:
     drawn = ET.fromstring(
-        charts.ranges(
-            [Range("one", 0.2, 0.4, 0.3, None, 0.25)], label="Something.", say=str
-        )
+        charts.ranges([Range("one", 0.2, 0.4, 0.3, None, 0.25)], label="Something.", say=str)
     )
     (line,) = [one for one in drawn.iter("line") if one.attrib["class"] == "range c1"]
     (dot,) = drawn.iter("circle")

@@ -25,8 +25,8 @@ WIDTH = 360
 """Of a chart, in its own units; the page makes it as wide as there is room."""
 _HEIGHT = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 24
-_LETTER = 6.2
-"""Width of a letter of the font size 11, about."""
+_LETTER = 6.8
+"""Width of a letter of the font size 12, about."""
 _ABOUT_TICKS = 4
 _MARKED = 40  # with more points than this, markers would hide the line
 

@@ -64,7 +64,11 @@ def test_axe_finds_no_fault(
 ) -> None:
     versions = (ALL, Part("4"), Part("3", "gender", "Female"))
     found = made(
-        {(day, part): records(day, moved=0.3 * (day == 2)) for day in range(3) for part in versions},
+        {
+            (day, part): records(day, moved=0.3 * (day == 2))
+            for day in range(3)
+            for part in versions
+        },
         {part: records(9, 500) for part in versions},
         alerts=alerts(alert(2), alert(0, state="resolved", severity="critical")),
         rejected={"the request is no JSON": 2},
@@ -93,7 +97,7 @@ def test_axe_finds_no_fault(
         timeout=180,
         check=False,
     )
-    said = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
+    said = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert said, done.stderr[-2000:]
     outcome = json.loads(html.unescape(said.group(1)))
     assert outcome["width"] == width

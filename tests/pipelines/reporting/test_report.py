@@ -1,5 +1,6 @@
 """The page: its figures are those of the tables, whatever is in them; it needs nothing else."""
 
+import itertools
 import re
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_its_sections_are_in_order_and_linked(page: Element) -> None:
     for link in page.all("a"):
         assert link.attributes["href"][1:] in ids
     levels = [int(one.tag[1]) for one in page.every() if re.fullmatch(r"h[1-6]", one.tag)]
-    assert all(deeper - level <= 1 for level, deeper in zip(levels, levels[1:], strict=False))
+    assert all(deeper - level <= 1 for level, deeper in itertools.pairwise(levels))
 
 
 def test_every_chart_has_a_label_and_its_numbers_in_a_table(page: Element) -> None:
@@ -143,14 +144,14 @@ def test_the_map_is_the_table_of_drifts(page: Element, tables: Tables) -> None:
                 if name == "gender"
                 else (row["ks_test"]["statistic"], row["ks_test"])
             )
-            alarm = ("height", 3) == (name, day)
+            alarm = (name, day) == ("height", 3)
             assert cell == f"{strength:.2f}".removeprefix("0") + ("▲, alert: warning" * alarm)
             if day == 3:
                 assert p == ("<0.001" if test["pvalue"] < 0.001 else f"{test['pvalue']:.3f}")
 
 
 def test_only_what_is_more_than_chance_is_filled(page: Element) -> None:
-    (whole, *_) = [one for one in page.all("div", class_="map")]
+    (whole, *_) = list(page.all("div", class_="map"))
     for row in whole.all("tbody")[0].all("tr"):
         for day, cell in enumerate(row.all("td")[:-1]):
             clear = (row.all("th")[0].text, day) == ("height", 3)
@@ -219,9 +220,7 @@ def test_quality_is_the_table_of_estimates(page: Element, tables: Tables) -> Non
 
 def test_without_estimates_quality_is_what_the_profile_has(tables: Tables) -> None:
     """As where Databricks writes the tables, which has no estimates."""
-    without = Tables(
-        tables.health, tables.profile, tables.drift, empty().estimates, tables.alerts
-    )
+    without = Tables(tables.health, tables.profile, tables.drift, empty().estimates, tables.alerts)
     page = read(report.render(facts(without)))
     realised = {
         f"{row['window']['start']:%Y-%m-%d}": row["accuracy_score"]
@@ -236,7 +235,9 @@ def test_without_estimates_quality_is_what_the_profile_has(tables: Tables) -> No
 
 
 def test_slices_and_fairness(page: Element, tables: Tables) -> None:
-    rows = {row[0]: row[1:] for row in grids(page)["ROC AUC by slice, version 3, window 2026-01-08"]}
+    rows = {
+        row[0]: row[1:] for row in grids(page)["ROC AUC by slice, version 3, window 2026-01-08"]
+    }
     found = {
         (row["slice_key"], row["slice_value"]): row
         for row in tables.estimates.to_pylist()
@@ -250,7 +251,11 @@ def test_slices_and_fairness(page: Element, tables: Tables) -> None:
     assert set(rows) == {"Slice", *names}
     for name, part in names.items():
         row = found[part.slice_key, part.slice_value]
-        assert rows[name][2:5] == [f"{row['realised']:.3f}", f"{row['labelled']}", f"{row['baseline']:.3f}"]
+        assert rows[name][2:5] == [
+            f"{row['realised']:.3f}",
+            f"{row['labelled']}",
+            f"{row['baseline']:.3f}",
+        ]
         assert rows[name][0] == "80"
     fair = {row[0]: row[2:] for row in grids(page)["Fairness of version 3, window 2026-01-08"]}
     assert set(fair) == {"Slice", *list(names)[1:]}
@@ -373,7 +378,11 @@ def test_tables_without_rows() -> None:
 
 
 def test_requests_of_which_none_was_answered() -> None:
-    page = read(report.render(facts(Tables(health([(0, None, None, 5, 5)]), *_without_health(), empty().alerts))))
+    page = read(
+        report.render(
+            facts(Tables(health([(0, None, None, 5, 5)]), *_without_health(), empty().alerts))
+        )
+    )
     tiles = _tiles(page)
     assert tiles["Failed requests"][0] == "100.0%"
     assert "No model version has scored a record in these windows." in page.text
@@ -395,7 +404,9 @@ def test_a_category_that_may_be_rare_in_the_baseline() -> None:
         {(0, ALL): records(1, genders=["Elsewhere"])},
         {ALL: records(2, rows=1500, genders=many)},
     )
-    rows = {row[0]: row[1:] for row in grids(read(report.render(facts(found))))["gender, version 3"]}
+    rows = {
+        row[0]: row[1:] for row in grids(read(report.render(facts(found))))["gender, version 3"]
+    }
     least = min(
         item["count"]
         for row in found.profile.to_pylist()
@@ -491,7 +502,13 @@ def test_an_ab_test_that_was_read(tables: Tables) -> None:
     given = Tables(tables.health, *_without_health(), empty().alerts, ab_report=report_of_it)
     page = read(report.render(facts(given)))
     rows = grids(page)["Gain over champion (version 3); positive is better"]
-    assert rows[1] == ["challenger (version 4)", "log loss", "+0.0500", "−0.0100 to +0.1100", "0.020"]  # noqa: RUF001
+    assert rows[1] == [
+        "challenger (version 4)",
+        "log loss",
+        "+0.0500",
+        "−0.0100 to +0.1100",
+        "0.020",
+    ]  # noqa: RUF001
     assert rows[2][2:] == ["–", "– to –", "–"]  # noqa: RUF001
 
 

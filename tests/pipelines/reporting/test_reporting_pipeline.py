@@ -3,18 +3,24 @@
 import inspect
 import json
 import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from inference import Traffic, make_traffic
 from kedro.io import DatasetError
-from reported import Element, grids, read
+from reported import Element, grids, health, options, read
 from support import Project
 
+from marvel_kedro import local_engine
 from marvel_kedro.datasets.arrow_table import ArrowTableDataset
 from marvel_kedro.datasets.optional import OptionalDataset
+from marvel_kedro.monitoring import tables
+from marvel_kedro.pipelines.reporting import nodes
+from marvel_kedro.pipelines.reporting.facts import ReportingOptions
 
 NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is not over
 
@@ -97,6 +103,41 @@ def test_rejected_requests_are_those_of_the_windows_shown(reported: tuple[Projec
     )
 
 
+def test_rejected_requests_without_a_time_are_of_their_day() -> None:
+    """As the health has them, also where the first window begins within a day."""
+    times = [
+        (date(2026, 1, 5), None),
+        (date(2026, 1, 6), None),
+        (date(2026, 1, 5), datetime(2026, 1, 5, 23, 59, tzinfo=UTC)),
+        (date(2026, 1, 7), datetime(2026, 1, 7, tzinfo=UTC)),
+        (date(2026, 1, 7), None),
+    ]
+    rejected = pa.Table.from_pylist(
+        [
+            {"request_date": day, "request_time": time, "reason": f"{number}"}
+            for number, (day, time) in enumerate(times)
+        ],
+        tables.REJECTED_REQUESTS,
+    )
+    frame = local_engine.relation(rejected)
+
+    def counted(shown: pa.Table) -> set[str]:
+        return set(nodes.count_rejected(frame, shown, options(), ReportingOptions()))
+
+    two_days = health([(0, "one", "3", 9, 0), (1, "one", "3", 9, 0)])
+    assert counted(two_days) == {"0", "1", "2"}
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    from_noon = pa.Table.from_pylist(
+        [
+            row | {"window": {"start": noon, "end": noon + timedelta(hours=12.5)}}
+            for row in two_days.to_pylist()
+        ],
+        tables.HEALTH_METRICS,
+    )
+    assert counted(from_noon) == {"1", "2"}
+    assert counted(tables.HEALTH_METRICS.empty_table()) == set()
+
+
 def test_reporting_alone_draws_what_is_there(reported: tuple[Project, str], tmp_path: Path) -> None:
     before, _ = reported
     shutil.copytree(before.path, tmp_path / "project")
@@ -132,8 +173,8 @@ def test_kedro_viz_shows_tables_and_plots(reported: tuple[Project, str]) -> None
         for node in shown["nodes"]
         if node["type"] == "data"
     }
-    tables = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
-    for name in (*tables, "drift_plot", "quality_plot"):
+    names = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
+    for name in (*names, "drift_plot", "quality_plot"):
         assert previews[name], name
     assert len(previews["drift_metrics"]["data"]) == 10
 
