@@ -183,7 +183,8 @@ def test_a_preview_is_what_kedro_viz_takes(tmp_path: Path) -> None:
     dataset = ArrowTableDataset(str(tmp_path / "drift.parquet"), "DRIFT_METRICS")
     assert dataset.preview() == {"index": [], "columns": dataset.load().column_names, "data": []}
     rows = [{"column_name": "height", "js_distance": float("nan"), "count_delta": 3,
-             "ks_test": {"statistic": 0.5, "pvalue": 0.1}, "slice_value": "x" * 300}] * 3  # fmt: skip
+             "ks_test": {"statistic": 0.5, "pvalue": 0.1},
+             "slice_value": "x" * 300}] * 3  # fmt: skip
     table = dataset.load()
     dataset.save(type(table).from_pylist(rows, table.schema))
     preview = dataset.preview(nrows=2)
