@@ -12,6 +12,7 @@ from marvel_kedro.pipelines.training.plots import INK, plain, title
 
 _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other plots
 _HALF = 0.5
+_FADED = 0.15  # how much of its colour a cell keeps that may be chance
 _MOST_NUMBERS = 16  # windows, above which numbers in the cells would touch
 
 
@@ -31,10 +32,12 @@ def draw_drift(facts: Facts) -> Figure:
     )
     figure = Figure(figsize=(8.4, 1.2 + 0.36 * len(version.columns)), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(strength, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto")
+    clear = np.array([[level(cell) > 0 for cell in row.cells] for row in version.columns])
+    image = axes.imshow(
+        strength, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", alpha=np.where(clear, 1.0, _FADED)
+    )
     figure.colorbar(image, ax=axes, label="distance from the baseline", shrink=0.8)
     for (row, column), value in np.ndenumerate(strength):
-        cell = version.columns[row].cells[column]
         if len(facts.windows) > _MOST_NUMBERS or np.isnan(value):
             continue
         axes.text(
@@ -44,8 +47,8 @@ def draw_drift(facts: Facts) -> Figure:
             ha="center",
             va="center",
             fontsize=8,
-            color="white" if value > _HALF else INK,
-            fontweight="bold" if level(cell) else "normal",
+            color="white" if value > _HALF and clear[row, column] else INK,
+            fontweight="bold" if clear[row, column] else "normal",
         )
     step = max(1, len(facts.windows) // 8)
     places = list(range(0, len(facts.windows), step))
@@ -54,11 +57,10 @@ def draw_drift(facts: Facts) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     newest = facts.windows.index(version.newest)
-    clear = [column.name for column in version.columns if level(column.cells[newest])]
-    many = len(clear) != 1
+    drifting = int(clear[:, newest].sum())
     axes.set_title(
-        f"Version {version.name}: {words.number_of(len(clear), 'column')} "
-        f"{'are' if many else 'is'} further from the baseline than chance explains (bold)",
+        f"Version {version.name}: {words.number_of(drifting, 'column')} "
+        f"{'is' if drifting == 1 else 'are'} further from the baseline than chance explains (bold)",
         loc="left",
         color=INK,
         fontsize=11,
