@@ -17,10 +17,12 @@ from marvel_kedro.monitoring.drift import drift_metrics
 from marvel_kedro.monitoring.estimates import quality_estimates
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.profile import profile_metrics
+from marvel_kedro.monitoring.rules import AlertingOptions, Rule
 from marvel_kedro.pipelines.reporting.facts import Facts, ReportingOptions, Tables, gather
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "col", "source", "area", "base", "embed"}
 DAY = timedelta(days=1)
+ERRORS = Rule(table="health_metrics", metric="failed / requests", threshold=0.02, min_records=50)
 
 
 def options(**changed: Any) -> MonitoringOptions:
@@ -136,7 +138,9 @@ def empty() -> Tables:
 
 
 def facts(found: Tables, monitoring: MonitoringOptions | None = None, **shown: Any) -> Facts:
-    return gather(found, monitoring or options(), ReportingOptions(**shown))
+    monitoring = monitoring or options()
+    alerting = AlertingOptions(now=monitoring.now, rules={"errors": ERRORS})
+    return gather(found, monitoring, alerting, ReportingOptions(**shown))
 
 
 @dataclass

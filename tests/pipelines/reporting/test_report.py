@@ -329,6 +329,13 @@ def test_alerts_that_are_open_come_first(page: Element) -> None:
     assert rows[4] == ["many failed"]
 
 
+def test_it_says_when_alerts_are_raised(page: Element) -> None:
+    assert grids(page)["Rules"][1] == [
+        *("errors", "warning", "failed / requests >= 0.02", "–"),  # noqa: RUF001
+        *("1 of 1 day", "50 requests", "no"),
+    ]
+
+
 @pytest.mark.parametrize("state", ["silenced", "resolved"])
 def test_what_is_silenced_or_over_is_not_open(tables: Tables, state: str) -> None:
     until = START + 20 * DAY

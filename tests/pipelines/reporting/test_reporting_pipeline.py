@@ -39,7 +39,9 @@ def reported(
     shutil.copytree(template, project.path)
     project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
     traffic.write(project.path / "data")
-    outcome = project.cli("--pipelines", "monitoring", "--params", f"monitoring.now={NOW}")
+    outcome = project.cli(
+        "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW}"
+    )
     assert outcome.status == 0, outcome.output
     return project, outcome.output
 
@@ -90,6 +92,19 @@ def test_its_figures_are_those_of_the_tables(reported: tuple[Project, str]) -> N
             and f"{row['window']['start']:%Y-%m-%d}" == "2026-01-03"
         ]
         assert (rows_there, null) == (f"{row['count']}", f"{row['percent_null']:.1f}%")
+
+
+def test_alerts_and_the_decision_are_on_the_page(reported: tuple[Project, str]) -> None:
+    project, _ = reported
+    shown = page(project)
+    alerts = pq.read_table(project.path / "data/08_reporting/alerts.parquet").to_pylist()
+    assert alerts
+    rows = shown.all("table", class_="alerts")[0].rows()
+    assert sorted(row[0] for row in rows[2::2]) == sorted(row["message"] for row in alerts)
+    decision = project.report("retrain")
+    said = shown.all("div", class_="decision")[0]
+    assert said.all("h3")[0].text == f"New training: {'yes' if decision['retrain'] else 'no'}"
+    assert [one.text for one in said.all("li")] == decision["reasons"]
 
 
 def test_rejected_requests_are_those_of_the_windows_shown(reported: tuple[Project, str]) -> None:

@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from marvel_kedro.monitoring import rules
+from marvel_kedro.monitoring.alerts import ACKNOWLEDGED, OPEN, RESOLVED, SILENCED, firing
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 from marvel_kedro.monitoring.windows import Granularity
 from marvel_kedro.options import Options
@@ -25,11 +28,9 @@ FAIRNESS = (
     "equal_opportunity",
     "statistical_parity",
 )
-SEVERITIES = ("critical", "warning", "info")
+SEVERITIES = tuple(reversed(rules.SEVERITIES))
 """The worst first."""
-FIRING = ("open", "acknowledged")
-"""States of alerts that are neither silenced nor resolved."""
-_STATES = (*FIRING, "silenced", "resolved")
+_STATES = (OPEN, ACKNOWLEDGED, SILENCED, RESOLVED)
 
 
 class ReportingOptions(Options):
@@ -207,6 +208,7 @@ class Facts:
         rejected: Requests of which no record can be read, by reason.
         ab_report: The newest reading of the A/B test; None if there was none.
         monitoring: How the tables were made.
+        alerting: When alerts are raised.
         options: How much is shown.
     """
 
@@ -223,6 +225,7 @@ class Facts:
     rejected: Mapping[str, int]
     ab_report: Row | None
     monitoring: MonitoringOptions
+    alerting: AlertingOptions
     options: ReportingOptions
 
     def total(self, window: Span, name: str) -> int:
@@ -244,12 +247,18 @@ class Tables:
     ab_report: Row | None = None
 
 
-def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOptions) -> Facts:
+def gather(
+    tables: Tables,
+    monitoring: MonitoringOptions,
+    alerting: AlertingOptions,
+    options: ReportingOptions,
+) -> Facts:
     """Take from the tables what the report says.
 
     Args:
         tables: All of them; any may be empty.
         monitoring: How they were made, and when this is.
+        alerting: When alerts are raised.
         options: How much is shown.
     """
     granularity = _granularity(monitoring, options)
@@ -299,6 +308,7 @@ def gather(tables: Tables, monitoring: MonitoringOptions, options: ReportingOpti
         rejected=dict(Counter(tables.rejected).most_common()),
         ab_report=tables.ab_report,
         monitoring=monitoring,
+        alerting=alerting,
         options=options,
     )
 
@@ -556,13 +566,13 @@ def _alerts(table: pa.Table, options: ReportingOptions) -> Alerts:
     return Alerts(
         ordered[: options.max_alerts],
         max(0, len(ordered) - options.max_alerts),
-        [row for row in ordered if row["state"] in FIRING],
+        firing(table),
     )
 
 
 def _rank(row: Row) -> int:
     """Severity counts among those that are not over."""
-    return 0 if row["state"] == "resolved" else _place(SEVERITIES, row["severity"])
+    return 0 if row["state"] == RESOLVED else _place(SEVERITIES, row["severity"])
 
 
 def _place(order: Sequence[str], value: str) -> int:

@@ -10,6 +10,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.frames import lazily
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.pipelines.reporting import facts, plots, report
 from marvel_kedro.pipelines.reporting.facts import Facts, ReportingOptions, Tables
 
@@ -55,10 +56,11 @@ def gather_facts(  # noqa: PLR0913, PLR0917 - one a table
     drift_metrics: pa.Table,
     quality_estimates: pa.Table,
     alerts: pa.Table,
-    retrain: dict[str, Any] | None,
+    retrain: dict[str, Any],
     rejected: dict[str, int],
     ab_report: dict[str, Any] | None,
     monitoring: MonitoringOptions,
+    alerting: AlertingOptions,
     options: ReportingOptions,
 ) -> Facts:
     """Take from the tables what the report says."""
@@ -72,7 +74,7 @@ def gather_facts(  # noqa: PLR0913, PLR0917 - one a table
         retrain,
         ab_report,
     )
-    return facts.gather(tables, monitoring, options)
+    return facts.gather(tables, monitoring, alerting, options)
 
 
 def write_report(report_facts: Facts) -> str:

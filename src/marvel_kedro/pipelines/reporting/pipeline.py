@@ -29,6 +29,7 @@ def create_pipeline() -> Pipeline:
                     "rejected_by_reason",
                     "newest_ab_report",
                     _MEASURED,
+                    "params:alerting",
                     _SHOWN,
                 ],
                 "report_facts",

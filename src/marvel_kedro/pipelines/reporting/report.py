@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from marvel_kedro import charts, page
+from marvel_kedro.monitoring.rules import Rule
 from marvel_kedro.pipelines.reporting import figures, words
 from marvel_kedro.pipelines.reporting.facts import SEVERITIES, Facts, Quality, Row, Version
 from marvel_kedro.pipelines.reporting.words import UNKNOWN, Grid
@@ -72,6 +73,7 @@ def render(facts: Facts) -> str:
         entities=_entities(facts),
         comparisons=_comparisons(facts),
         rejected=_rejected(facts),
+        rules=_rules(facts),
         thresholds=figures.STEPS,
     )
     style = _templates.get_template("report.css").render()
@@ -390,6 +392,31 @@ def _rejected(facts: Facts) -> Grid | None:
         ["Reason", "Requests"],
         [[reason, words.whole(count)] for reason, count in facts.rejected.items()],
     )
+
+
+def _rules(facts: Facts) -> Grid:
+    """When alerts are raised."""
+    return Grid(
+        "Rules",
+        ["Rule", "Severity", "Fires when", "And", "Windows", "At least", "Asks for a training"],
+        [
+            [
+                name,
+                rule.severity,
+                f"{rule.metric} {rule.comparison} {rule.threshold:g}",
+                _tested(rule, facts.alerting.alpha),
+                f"{rule.windows} of {rule.granularity}",
+                f"{rule.min_records:,} {'rows' if rule.counted == 'count' else rule.counted}",
+                "yes" if rule.retrain else "no",
+            ]
+            for name, rule in facts.alerting.active.items()
+        ],
+        texts=frozenset(range(1, 7)),
+    )
+
+
+def _tested(rule: Rule, alpha: float) -> str:
+    return UNKNOWN if rule.test is None else f"adjusted p at most {alpha:g}"
 
 
 def _map_legend() -> list[tuple[int, str]]:
