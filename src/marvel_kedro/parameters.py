@@ -7,6 +7,7 @@ from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
+from marvel_kedro.pipelines.reporting.facts import ReportingOptions
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
@@ -29,6 +30,7 @@ class Parameters(Options):
     alerting: AlertingOptions
     retraining: RetrainingOptions
     monitoring: MonitoringOptions
+    reporting: ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -9,6 +9,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     from marvel_kedro.pipelines.alerting import pipeline as alerting  # noqa: PLC0415
     from marvel_kedro.pipelines.monitoring import pipeline as monitoring  # noqa: PLC0415
     from marvel_kedro.pipelines.processing import pipeline as processing  # noqa: PLC0415
+    from marvel_kedro.pipelines.reporting import pipeline as reporting  # noqa: PLC0415
     from marvel_kedro.pipelines.retraining import pipeline as retraining  # noqa: PLC0415
     from marvel_kedro.pipelines.serving import pipeline as serving  # noqa: PLC0415
     from marvel_kedro.pipelines.synthetic import pipeline as synthetic  # noqa: PLC0415
@@ -21,7 +22,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "serving": serving.create_pipeline(),
         "ab_test": ab_test.create_pipeline(),
         "alerting": alerting.create_pipeline(),
+        "reporting": reporting.create_pipeline(),
         "retraining": retraining.create_pipeline(),
-        "monitoring": monitoring.create_pipeline() + alerting.create_pipeline(),
     }
+    named["monitoring"] = monitoring.create_pipeline() + named["alerting"] + named["reporting"]
     return named | {"__default__": named["processing"] + named["training"] + named["serving"]}

@@ -113,6 +113,22 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
+def _monitored(health: pa.Table) -> str:
+    """What came in the newest window, of whatever length."""
+    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
+    if not windows:
+        return "no request has been measured yet"
+    newest = max(windows)
+    rows = [
+        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
+    ]
+    requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    return (
+        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
+        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+    )
+
+
 def _alerts(table: pa.Table) -> str:
     """How many there are, and the newest of those that nobody has looked at."""
     alerts = table.to_pylist()
@@ -131,6 +147,7 @@ def _retrain(decision: dict[str, Any]) -> str:
 _ONE_LINERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "predictions": ("Predictions", _predictions),
     "ab_report": ("A/B test", lambda report: report["verdict"]),
+    "health_metrics": ("Monitoring", _monitored),
     "alerts": ("Alerts", _alerts),
     "retrain": ("Retrain", _retrain),
 }
@@ -139,7 +156,12 @@ _ONE_LINERS: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    for name, call in (("model_card", "open the model card"), ("ab_page", "open the A/B reading")):
+    pages = {
+        "model_card": "open the model card",
+        "ab_page": "open the A/B reading",
+        "monitoring_report": "open the report",
+    }
+    for name, call in pages.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
             steps.add_row(call, _shortened(Path(path)))
