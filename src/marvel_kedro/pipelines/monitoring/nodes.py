@@ -20,6 +20,7 @@ from marvel_kedro.monitoring import estimates as estimated
 from marvel_kedro.monitoring import health as healthy
 from marvel_kedro.monitoring import profile as profiles
 from marvel_kedro.monitoring.cells import Baseline, Groups
+from marvel_kedro.monitoring.managed import Refresh
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.progress import Days, Scope
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE, SERVED_ENTITIES
@@ -193,16 +194,54 @@ def measure_health(
     return scope.merge(known_health, healthy.health_metrics(*counted, options.granularities))
 
 
-def profile(groups: Groups, baseline: Baseline, known_profile: pa.Table, scope: Scope) -> pa.Table:
+def ask_managed_monitor(
+    managed_monitor: Refresh | None,
+    inference_log: IntoFrame,  # noqa: ARG001 - it has to be up to date before
+    monitoring_baseline: IntoFrame,  # noqa: ARG001 - likewise
+    options: MonitoringOptions,
+) -> tuple[pa.Table, ...]:
+    """Have a managed monitor compute the metrics, if `monitoring.computed_by` says so.
+
+    Returns:
+        Its profile and drift metrics; nothing if the project computes them.
+
+    Raises:
+        ProjectError: There is no such monitor in this environment.
+    """
+    if options.computed_by == "project":
+        return ()
+    if managed_monitor is None:
+        raise ProjectError(
+            "monitoring.computed_by: databricks is for tables of a workspace: run with "
+            "--env lakehouse there, or let the project compute the metrics (project)."
+        )
+    return managed_monitor(options)
+
+
+def profile(
+    groups: Groups,
+    baseline: Baseline,
+    known_profile: pa.Table,
+    scope: Scope,
+    managed: tuple[pa.Table, ...],
+) -> pa.Table:
     """Describe every column in every window, and the quality of the predictions."""
+    if managed:
+        return managed[0]
     made = {key: group for key, group in groups.items() if key[0] in scope.windows}
     return scope.merge(known_profile, profiles.profile_metrics(made, baseline))
 
 
 def measure_drift(
-    groups: Groups, baseline: Baseline, known_drift: pa.Table, scope: Scope
+    groups: Groups,
+    baseline: Baseline,
+    known_drift: pa.Table,
+    scope: Scope,
+    managed: tuple[pa.Table, ...],
 ) -> pa.Table:
     """Hold every window against the one before it and against the baseline."""
+    if managed:
+        return managed[1]
     return scope.merge(known_drift, drifts.drift_metrics(groups, baseline))
 
 
