@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run lakehouse serve wheel test lint format viz ui bench lock clean
+.PHONY: help run lakehouse serve demo wheel test lint format viz ui bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ lakehouse: $(VENV)/.spark ## The same on tables, with Sail (MARVEL_ENGINE=spark 
 
 serve: $(VENV)/.server ## The champion over HTTP, at http://127.0.0.1:8080/docs (ARGS="--port ..")
 	@$(BIN)/kedro serve $(ARGS)
+
+demo: $(VENV)/.server ## Ten simulated days: drift, an alert, a retraining, quality back (ARGS="--open")
+	@$(BIN)/kedro demo $(ARGS)
 
 wheel: $(VENV)/.base ## The wheel for jobs, in dist/, with its configuration
 	@rm -rf dist
@@ -54,6 +57,7 @@ bench: $(VENV)/.dev ## Model quality, the main job, scale and serving, beside th
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/monitoring.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

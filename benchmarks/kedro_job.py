@@ -44,6 +44,8 @@ class Stopwatch:
 def _stage(node: Any) -> str:  # noqa: ANN401 - Kedro's node
     if "processing" in node.tags:
         return "processing"
+    if "monitoring" in node.tags:
+        return str(node.name)
     return STAGES.get(node.name, "evaluation, gate, card")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
@@ -13,6 +14,7 @@ from kedro_datasets.text import TextDataset
 from rich.console import Console
 
 from marvel_kedro import summary
+from marvel_kedro.monitoring import tables
 
 QUALITY = {"rows_in": 10, "rows_kept": 8, "rows_rejected": 2, "rejected": {"no page id": 2}}
 PROMOTION = {
@@ -101,3 +103,30 @@ def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.Monkey
     text = shown(["evaluation", "promotion"], terminal=False)
     assert "champion already: version 3" in text
     assert "Failed" not in text
+
+
+def test_alerts_and_the_decision_in_their_own_words() -> None:
+    alerts = [
+        {"state": state, "severity": "warning", "rule": "drift", "message": f"[red]{state}"}
+        for state in ("open", "silenced", "resolved")
+    ]
+    decision = {"retrain": True, "reasons": ["drift: [x] it is"]}
+    made = {"alerts": pa.Table.from_pylist(alerts, tables.ALERTS), "retrain": decision}
+    said = told(made)
+    assert "1 open, 0 acknowledged, 1 silenced" in said
+    assert "warning drift: [red]open" in said
+    assert "[red]silenced" not in said
+    assert "yes" in said
+    assert "drift: [x] it is" in said
+    assert "Retrain  no" in told({"retrain": decision | {"retrain": False}})
+
+
+def told(made: dict[str, Any]) -> str:
+    def nothing() -> Any:
+        return None
+
+    pipeline = Pipeline([node(nothing, None, name, name=name) for name in made])
+    stream = io.StringIO()
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in made.items()})
+    summary.show(pipeline, catalog, Console(file=stream, width=100))
+    return stream.getvalue()

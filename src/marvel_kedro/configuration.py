@@ -1,15 +1,19 @@
 """The configuration of the project, for commands that run no pipeline."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.options import checked
 from marvel_kedro.packaged import conf_source as packaged_conf
 from marvel_kedro.server.description import Description
 
 if TYPE_CHECKING:
+    from kedro.io import AbstractDataset
+
     from marvel_kedro.parameters import Parameters
 
 
@@ -20,10 +24,12 @@ class Configuration:
     Attributes:
         raw: The parameters as they are in the files.
         names: The globals: names that several files share.
+        loader: What reads the rest, when it is asked for.
     """
 
     raw: dict[str, Any]
     names: dict[str, Any]
+    loader: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def parameters(self) -> "Parameters":
@@ -45,6 +51,23 @@ class Configuration:
         """
         sections = {name: self.raw.get(name) for name in Description.model_fields}
         return checked(Description, sections, "Mend them in conf/*/serving/parameters.yml.")
+
+    def dataset(self, name: str) -> "AbstractDataset[Any, Any]":
+        """Make one dataset of the catalog, without a session and without credentials.
+
+        Raises:
+            ProjectError: The catalog has none of the name.
+        """
+        from kedro.io import AbstractDataset  # noqa: PLC0415 - for commands
+
+        entries = self.loader["catalog"]
+        if name not in entries:
+            raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Bring it back.")
+        entry = dict(entries[name])
+        if "filepath" in entry and "://" not in entry["filepath"]:
+            entry["filepath"] = str(project_path() / entry["filepath"])
+        made: AbstractDataset[Any, Any] = AbstractDataset.from_config(name, entry)
+        return made
 
 
 def project_path() -> Path:
@@ -72,4 +95,4 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
         env=env,
         **settings.CONFIG_LOADER_ARGS,
     )
-    return Configuration(dict(loader["parameters"]), dict(loader["globals"]))
+    return Configuration(dict(loader["parameters"]), dict(loader["globals"]), loader)

@@ -12,6 +12,9 @@ from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
 
+AnyFrame = Any
+"""A frame of any engine, eager or lazy, that narwhals knows; engines share no type."""
+
 _PIECE = 10_000
 
 

@@ -15,6 +15,7 @@ _templates = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
+_PLAIN = Markup("")
 
 
 def render(markdown: str, plots: dict[str, Figure]) -> str:
@@ -31,10 +32,18 @@ def render(markdown: str, plots: dict[str, Figure]) -> str:
         "</table>", "</table></div>"
     )
     # With HTML switched off, what markdown-it renders is escaped.
-    return _templates.get_template("page.html.j2").render(
-        title=markdown.splitlines()[0].removeprefix("# "),
-        body=Markup(body),  # noqa: S704
-    )
+    return document(markdown.splitlines()[0].removeprefix("# "), Markup(body))  # noqa: S704
+
+
+def document(title: str, body: Markup, style: Markup = _PLAIN) -> str:
+    """Make a page that loads nothing and runs nothing, in the look that all pages share.
+
+    Args:
+        title: Of the page.
+        body: Its content, without anything from outside that was not escaped.
+        style: A style sheet of its own, after the shared one.
+    """
+    return _templates.get_template("page.html.j2").render(title=title, body=body, style=style)
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 - anything

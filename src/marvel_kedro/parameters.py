@@ -5,8 +5,11 @@ from typing import Any
 from marvel_kedro.model.ab_test import ABTestOptions
 from marvel_kedro.monitoring.export import ExportingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.options import Options, checked
 from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
+from marvel_kedro.pipelines.reporting.facts import ReportingOptions
+from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
 from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
@@ -25,8 +28,11 @@ class Parameters(Options):
     training: TrainingOptions
     serving: ServingOptions
     ab_test: ABTestOptions
+    alerting: AlertingOptions
+    retraining: RetrainingOptions
     monitoring: MonitoringOptions
     exporting: ExportingOptions
+    reporting: ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -11,7 +11,7 @@ import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 
-from marvel_kedro.frames import lazily
+from marvel_kedro.frames import AnyFrame, lazily
 from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import inference_log
 from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS
@@ -41,12 +41,12 @@ def served_by_id(entities: pd.DataFrame) -> Served:
     """Name and version of each served entity, as they were named last."""
     newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
     return {
-        row.served_entity_id: (row.served_entity_name, str(row.entity_version))
-        for row in newest.itertuples()
+        str(row["served_entity_id"]): (row["served_entity_name"], str(row["entity_version"]))
+        for row in newest.to_dict(orient="records")
     }
 
 
-def parse(payload: Any, days: list[date], served: Served) -> Any:  # noqa: ANN401 - any engine
+def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
     """Read requests of some days, each id of a day once.
 
     Args:
@@ -121,23 +121,23 @@ def _told(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
     )
 
 
-def records(parsed: Any) -> Any:  # noqa: ANN401 - any engine
+def records(parsed: AnyFrame) -> AnyFrame:
     """Of what was parsed, the records, without labels."""
     names = [name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS]
     return _where(parsed, names, rejected=False)
 
 
-def rejected(parsed: Any) -> Any:  # noqa: ANN401 - any engine
+def rejected(parsed: AnyFrame) -> AnyFrame:
     """Of what was parsed, the requests of which no record can be read."""
     return _where(parsed, REJECTED_REQUESTS.names, rejected=True)
 
 
-def _where(parsed: Any, names: list[str], *, rejected: bool) -> Any:  # noqa: ANN401
+def _where(parsed: AnyFrame, names: list[str], *, rejected: bool) -> AnyFrame:
     found = ~nw.col("reason").is_null() if rejected else nw.col("reason").is_null()
     return lazily(parsed).filter(found).select(*names).to_native()
 
 
-def labelled(log: Any, labels: Any) -> Any:  # noqa: ANN401 - frames of one engine
+def labelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
     """Join what became of the characters, by their page; the newest label of a page counts.
 
     Args:
@@ -153,7 +153,7 @@ def labelled(log: Any, labels: Any) -> Any:  # noqa: ANN401 - frames of one engi
     return bare.join(known, on="page_id", how="left").select(*INFERENCE_LOG.names).to_native()
 
 
-def relabelled(log: Any, labels: Any) -> Any:  # noqa: ANN401 - frames of one engine
+def relabelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
     """Count by day the records whose label is not what the labels say now.
 
     Returns:
@@ -173,7 +173,7 @@ def _differs(name: str) -> nw.Expr:
     )
 
 
-def newest(labels: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any engine
+def newest(labels: AnyFrame) -> nw.LazyFrame[Any]:
     """The newest label of each page."""
     known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
     known = known.filter(~nw.col("page_id").is_null() & nw.col("alive").is_in(["Alive", "Dead"]))

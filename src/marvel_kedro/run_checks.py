@@ -11,10 +11,13 @@ _BY_THE_ENDPOINT = "The endpoint writes it: kedro serve, and send it requests."
 _BROUGHT = {
     "inference_payload": _BY_THE_ENDPOINT,
     "served_entities": _BY_THE_ENDPOINT,
+    "inference_log": "Monitoring makes it of what the endpoint writes: "
+    "kedro run --pipelines monitoring.",
     "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at, one row a page; "
     "without rows the entities are compared by traffic, errors and latency. See docs/ab-test.md.",
+    "retrain": "The pipeline monitoring decides: kedro run --pipelines monitoring.",
 }
-"""What no pipeline makes, and where it comes from."""
+"""What the main job does not make, and where it comes from."""
 
 
 def check_options(options: dict[str, Any]) -> None:

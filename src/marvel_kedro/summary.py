@@ -1,21 +1,26 @@
 """The closing summary in the terminal: what came out, how good it is, what to do next."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from narwhals.typing import IntoFrame
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from marvel_kedro.frames import lazily
 from marvel_kedro.pipelines.training.plots import NAMES
 
+_MOST_ALERTS = 5
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 
 
@@ -38,10 +43,9 @@ def show(
         rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
         if promotion["data_source"] == "synthetic":
             rows += [("", _SYNTHETIC)]
-    if "predictions" in made:
-        rows += [("Predictions", _predictions(catalog.load("predictions")))]
-    if "ab_report" in made:
-        rows += [("A/B test", catalog.load("ab_report")["verdict"])]
+    for name, (title, say) in _ONE_LINERS.items():
+        if name in made:
+            rows += [(title, say(catalog.load(name)))]
     if not rows:
         return
     grid = Table.grid(padding=(0, 2))
@@ -109,9 +113,55 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
+def _monitored(health: pa.Table) -> str:
+    """What came in the newest window, of whatever length."""
+    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
+    if not windows:
+        return "no request has been measured yet"
+    newest = max(windows)
+    rows = [
+        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
+    ]
+    requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    return (
+        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
+        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _alerts(table: pa.Table) -> str:
+    """How many there are, and the newest of those that nobody has looked at."""
+    alerts = table.to_pylist()
+    states = Counter(alert["state"] for alert in alerts)
+    said = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
+    new = [alert for alert in alerts if alert["state"] == "open"][-_MOST_ALERTS:]
+    lines = [f"{alert['severity']} {alert['rule']}: {alert['message']}" for alert in new]
+    return escape("\n".join([", ".join(said), *lines]))
+
+
+def _retrain(decision: dict[str, Any]) -> str:
+    verdict = "[green]yes[/green]" if decision["retrain"] else "no"
+    return "\n".join([verdict, *map(escape, decision["reasons"])])
+
+
+_ONE_LINERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "predictions": ("Predictions", _predictions),
+    "ab_report": ("A/B test", lambda report: report["verdict"]),
+    "health_metrics": ("Monitoring", _monitored),
+    "alerts": ("Alerts", _alerts),
+    "retrain": ("Retrain", _retrain),
+}
+"""By dataset what a run that made it is told, under which heading."""
+
+
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    for name, call in (("model_card", "open the model card"), ("ab_page", "open the A/B reading")):
+    pages = {
+        "model_card": "open the model card",
+        "ab_page": "open the A/B reading",
+        "monitoring_report": "open the report",
+    }
+    for name, call in pages.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
             steps.add_row(call, _shortened(Path(path)))

@@ -38,6 +38,11 @@ def test_an_engine_changes_nothing(
 
     sail = ("--env", "lakehouse")
     ran(lakehouse, "run", *sail, "--params", SMALL)
+    if engine == "spark":  # whose catalog has another name
+        model = "sail.marvel_characters.marvel_characters"
+        lakehouse.client().copy_model_version(
+            f"models:/{model}/1", model.replace("sail", "spark_catalog")
+        )
     some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
     put(lakehouse, some)
     ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)

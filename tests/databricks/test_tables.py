@@ -26,6 +26,9 @@ TABLES = {
     "test_scores",
     "predictions",
     "labels",
+    "newest_characters",
+    "retraining_train_set",
+    "retraining_test_set",
 }
 BY_THE_ENDPOINT = {"inference_payload", "served_entities"}
 

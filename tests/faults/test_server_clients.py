@@ -1,6 +1,7 @@
 """Very many clients, slow ones, and those that go away."""
 
 import asyncio
+import contextlib
 import json
 import resource
 import socket
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.fault
 
 WANTED = 10_000
 BATCH = {"dataframe_records": [RECORD] * 10_000}
+JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
@@ -99,11 +101,14 @@ def drip(sock: socket.socket, text: bytes) -> None:
         pass
 
 
-def all_of(sock: socket.socket) -> bytes:
+def all_of(sock: socket.socket, end: bytes | None = None) -> bytes:
+    """What comes until the server closes, or up to an end."""
     found = b""
     try:
         while part := sock.recv(65536):
             found += part
+            if end and found.endswith(end):
+                break
     except ConnectionResetError:
         pass
     return found
@@ -133,7 +138,7 @@ def test_slow_clients(tmp_path: Path, store: Store) -> None:
         for thread in slow:
             thread.join()
         until(lambda: server.metric("marvel_requests_total", code="504") == 1)
-        assert server.metric("marvel_requests_in_progress") == 0
+        until(lambda: server.metric("marvel_requests_in_progress") == 0, 5)
         assert "Traceback" not in server.said + server.logged
 
 
@@ -186,4 +191,31 @@ def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store
         assert found == [200]
         assert server.invoke().status_code == 200
         until(lambda: server.metric("marvel_requests_total", code="429") >= 1, 5)
+        assert "Traceback" not in server.said
+
+
+def test_large_bodies_that_come_at_once(tmp_path: Path, store: Store) -> None:
+    """More than fit are told to come again, and clients that go away leave their room."""
+    size = 2**20
+    limits = {"body_bytes": size, "held_bytes": 2 * size, "retry_after": 3}
+    body = json.dumps({"dataframe_records": [RECORD]}).ljust(size).encode()
+    description = store.fetch(describe(tmp_path, limits=limits))
+    with running(description, store.uri) as server, contextlib.ExitStack() as opened:
+        held = [opened.enter_context(connect(server)) for _ in range(2)]
+        for sock in held:
+            sock.sendall(head(size) + body[:1000])
+        more = opened.enter_context(connect(server))
+        until(lambda: server.metric("marvel_requests_in_progress") == 2, 10)
+        more.sendall(head(size) + body)
+        answer = all_of(more, b"}")
+        assert answer.startswith(b"HTTP/1.1 429")
+        assert b"\r\nretry-after: 3\r\n" in answer
+        assert server.invoke().status_code == 200  # a small one
+        held[0].sendall(body[1000:])
+        assert held[0].recv(100).startswith(b"HTTP/1.1 200")
+        held[1].close()
+        until(lambda: server.metric("marvel_clients_gone_total") == 1, 10)
+        for _ in range(3):
+            answered = server.ask("/invocations", "POST", data=body, headers=JSON)
+            assert answered.status_code == 200
         assert "Traceback" not in server.said

@@ -66,7 +66,7 @@ def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
         assert answer.json()["ready"] is False
         refused = server.invoke()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert server.metric("marvel_deployment_faults") >= 1
+        until(lambda: server.metric("marvel_deployment_faults") >= 1, 10)
         with registry_at(port, store, tmp_path):
             until(lambda: server.ask("/health").status_code == 200)
             assert server.serves() == {"champion": "1"}
@@ -144,7 +144,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
             assert server.serves() == {"champion": "1"}
             assert server.invoke().status_code == 200
             until(lambda: server.metric("marvel_deployment_faults") == 1)
-        assert server.metric("marvel_served_version", model_version="1") == 1
+        until(lambda: server.metric("marvel_served_version", model_version="1") == 1, 10)
         assert server.metric("marvel_served_version") == 1
     # The last one still has the alias.
     with running(description, store.uri) as server:
@@ -176,6 +176,67 @@ def test_a_broken_version_at_the_first_start(
         store.point("champion", "2")
         until(lambda: server.ask("/health").status_code == 200, 20)
         assert server.serves() == {"champion": "2"}
+        assert "Traceback" not in server.said
+
+
+def with_scikit_learn(files: Path) -> None:
+    code = files / "artifacts" / "model" / "scoring.py"
+    code.write_text(code.read_text() + "\nfrom sklearn.linear_model import LogisticRegression\n")
+    sealed(files)
+
+
+def of_others(files: Path) -> None:
+    """A model that this project has not made, of LightGBM's classes for scikit-learn."""
+    (files / "artifacts" / "model" / "scoring.py").unlink()
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    del described["metadata"]["model_digest"]
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
+    (files / "pyfunc.py").write_text(OF_OTHERS)
+
+
+OF_OTHERS = """
+import pandas as pd
+from lightgbm import LGBMClassifier
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+class OfOthers(PythonModel):
+    def load_context(self, context):
+        rows = pd.DataFrame({"height": [1.0, 2.0] * 50})
+        self.model = LGBMClassifier(n_estimators=9).fit(rows, rows["height"] > 1.5)
+
+    def predict(self, context, model_input, params=None):
+        alive = self.model.predict_proba(model_input[["height"]])[:, 1]
+        words = ["Alive" if one > 0.5 else "Dead" for one in alive]
+        return pd.DataFrame({"prediction": words, "probability": alive})
+
+
+set_model(OfOthers())
+"""
+
+
+def has_champion(server: Server, version: str) -> bool:
+    return server.serves() == {"champion": version}
+
+
+def test_models_that_need_scikit_learn(tmp_path: Path, store: Store) -> None:
+    """At a first start, and in the place of another, beside one that does not."""
+    own, others = store.add_version(with_scikit_learn), store.add_version(of_others)
+    store.point("champion", own)
+    description = describe(tmp_path)
+    with running(description, store.uri) as server:
+        assert server.serves() == {"champion": own}
+        first = server.invoke().json()
+        for version in (others, "1", others, own):
+            store.point("champion", version)
+            until(partial(has_champion, server, version), 30)
+            assert server.version()["faults"] == ""
+            if version == others:
+                tall, small = server.invoke([{"height": 2}, {"height": 1}]).json()["predictions"]
+                assert (tall["prediction"], small["prediction"]) == ("Alive", "Dead")
+            else:
+                assert server.invoke().json() == first
         assert "Traceback" not in server.said
 
 
@@ -223,7 +284,7 @@ def test_aliases_and_traffic_that_move_under_load(
                 store.client().set_registered_model_tag(MODEL, tag, nonsense[:4999])
                 until(lambda: "no traffic" in server.version()["faults"], 20)
                 assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
-            assert server.metric("marvel_deployment_faults") == 1
+            until(lambda: server.metric("marvel_deployment_faults") == 1, 10)
             assert endpoint.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["faults"] == "", 20)
             # Nobody is the champion.

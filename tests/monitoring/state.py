@@ -1,16 +1,18 @@
 """What a run of `monitoring` has left, to be held against another's."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from inference import Traffic
 from support import Project
 
-from marvel_kedro.monitoring.tables import conform
 from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.tables import conform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
 LOGS = ("inference_log", "rejected_requests", "monitoring_baseline")

@@ -104,7 +104,7 @@ def test_order_of_arrival_does_not_matter() -> None:
     assert list(first) == list(second)
     for key, group in first.items():
         for name, distribution in group.columns.items():
-            assert distribution.values.tolist() == second[key].columns[name].values.tolist()
+            assert list(distribution.values) == list(second[key].columns[name].values)
             assert distribution.rows.tolist() == second[key].columns[name].rows.tolist()
 
 

@@ -139,6 +139,13 @@ def test_equal_shares_are_exactly_nothing_apart(kind: Kind) -> None:
     assert len(found) == (4 if kind == "category" else 3)
 
 
+@pytest.mark.parametrize("seed", range(4))  # what is left is of either sign
+def test_sums_of_floats_leave_nothing_of_equal_shares(seed: int) -> None:
+    sample = np.round(np.random.default_rng(seed).lognormal(4, 1, 900), 3).tolist()
+    row = compared(sample * 7, sample)
+    assert [row[name] for name in OF_NUMBERS] == [{"statistic": 0.0, "pvalue": 1.0}, 0.0, 0.0]
+
+
 def test_free_text_is_compared_by_its_length() -> None:
     row = compared(["a", "bb", "cccc"], ["x", "yy"], "text")
     assert row["wasserstein_distance"] == pytest.approx(

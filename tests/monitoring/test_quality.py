@@ -180,7 +180,7 @@ def test_the_same_records_give_the_same_bits_whatever_else_and_in_whatever_order
     generator = np.random.default_rng(8)
     groups = {}
     for day in range(8):
-        probability = np.round(generator.random(200 + 17 * day), 4)
+        probability = np.round(generator.random(200 + 17 * day), 2)
         alive = generator.random(len(probability)) < probability
         groups[window(day), ALL] = group(of=scored(probability, alive=alive.tolist()))
     together = profile_metrics(groups, {})

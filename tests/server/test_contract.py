@@ -1,16 +1,21 @@
 """What the endpoint says to each request: statuses, codes, headers, and the row it writes down."""
 
 import asyncio
+import contextlib
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from server.in_process import JSON as JSON_HEADERS
 from server.in_process import InProcess, answer_of, deploy, started
 from server.running import RECORD, Store, describe
 from server.spooled import ANY_TEXT
@@ -19,6 +24,7 @@ from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_characters
 from marvel_kedro.server import app, metrics
 from marvel_kedro.server.openapi import EXAMPLE
+from marvel_kedro.server.protocol import FORMS
 from marvel_kedro.server.state import SPOOL
 
 BODY = {"dataframe_records": [RECORD]}
@@ -221,6 +227,86 @@ def test_the_examples_work_as_they_are(asked: InProcess) -> None:
     assert fields == set(EXAMPLE) | {"page_id"}
 
 
+# --- what is not written down ---
+
+SECRET = "of-a-secret-earth"
+HIDDEN = ("page_id", "name", "height", "client_request_id")
+
+
+@pytest.fixture(scope="module")
+def hiding(
+    registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
+) -> Iterator[InProcess]:
+    table = {"redact": list(HIDDEN)}
+    description = describe(tmp_path_factory.mktemp("hiding"), inference_table=table)
+    OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
+    with started(deploy(description, registered)) as found:
+        yield found
+
+
+def written(asked: InProcess) -> str:
+    """The table and the log, each only what the last request has left there."""
+    row, line = rows(asked)[-1], asked.log_lines()[-1]
+    assert row["databricks_request_id"] == line["request_id"]
+    return json.dumps([row, line])
+
+
+def test_a_refusal_is_written_without_what_it_quotes(hiding: InProcess) -> None:
+    answer = hiding.post({"inputs": {"page_id": [SECRET, "another"]}})
+    assert f'2 unknown page_id: "{SECRET}", "another".' in answer.refusal[2]
+    row = json.loads(rows(hiding)[-1]["response"])
+    assert row["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert row["message"].startswith("2 unknown page_id. Records with nothing else")
+    assert SECRET not in written(hiding)
+
+
+def test_a_clients_name_is_not_logged(hiding: InProcess) -> None:
+    assert hiding.post(BODY | {"client_request_id": SECRET}).status == 200
+    assert hiding.log_lines()[-1]["client_request_id"] == "***"
+    assert SECRET not in written(hiding)
+    assert hiding.post(BODY).status == 200
+    assert hiding.log_lines()[-1]["client_request_id"] is None
+
+
+def test_a_fault_is_logged_without_what_it_quotes(
+    hiding: InProcess, asked: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(records: list[Any]) -> list[tuple[str, float]]:
+        raise KeyError(records[0]["name"])
+
+    for each, is_quoted in ((asked, True), (hiding, False)):
+        served = each.endpoint._entities.choose(None)
+        broken = replace(served, loaded=replace(served.loaded, score=fail))
+        monkeypatch.setattr(each.endpoint._entities, "choose", lambda _, broken=broken: broken)
+        assert each.post({"inputs": [{"name": SECRET}]}).refusal[:2] == (500, "INTERNAL_ERROR")
+        fault, _ = each.log_lines()[-2:]
+        assert "KeyError" in fault["fault"]
+        assert (SECRET in fault["fault"]) == is_quoted
+        assert is_quoted or "test_contract.py:" in fault["fault"]
+
+
+VALUES = st.sampled_from(
+    [SECRET, [SECRET], {SECRET: 1}, {"x": SECRET}, f"{SECRET}\ud800", [[{"a": SECRET}]]]
+)
+HIDDEN_RECORDS = st.dictionaries(st.sampled_from(HIDDEN[:3]), VALUES, min_size=1)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HIDDEN_RECORDS, st.sampled_from(FORMS), st.none() | VALUES, st.integers(0, 200))
+def test_a_hidden_value_is_nowhere(
+    hiding: InProcess, record: dict[str, Any], form: str, name: Any, end: int
+) -> None:
+    """Whatever is wrong with the request, its being cut off included."""
+    shapes = {
+        "dataframe_split": {"columns": list(record), "data": [list(record.values())]},
+        "inputs": {field: [value] for field, value in record.items()},
+    }
+    body = {"client_request_id": name, form: shapes.get(form, [record])}
+    answer = hiding.post(json.dumps(body).encode()[: end or None])
+    assert answer.status in (200, 400)
+    assert SECRET not in written(hiding)
+
+
 # --- limits ---
 
 
@@ -265,7 +351,9 @@ def test_many_requests_at_once_are_refused(limited: InProcess) -> None:
     assert limited.post(BODY).status == 200
 
 
-async def _slow(asked: InProcess, seconds: float) -> Any:
+async def _slow(
+    asked: InProcess, seconds: float, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Any:
     """A request whose body takes its time."""
 
     messages: list[dict[str, Any]] = []
@@ -278,10 +366,71 @@ async def _slow(asked: InProcess, seconds: float) -> Any:
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers}
+    sent = [(b"content-type", b"application/json"), *headers]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": sent}
     await asked.endpoint(scope, receive, send)
     return answer_of(messages)
+
+
+LARGE = 100_000
+
+
+@pytest.fixture
+def holding(registered: Store, tmp_path: Path) -> Iterator[InProcess]:
+    """Of a body of the greatest size there is room for one: a byte that is not given back shows."""
+    limits = {"body_bytes": LARGE, "held_bytes": LARGE, "seconds": 0.5, "retry_after": 7}
+    with started(deploy(describe(tmp_path, limits=limits), registered)) as found:
+        yield found
+
+
+def _has_room(asked: InProcess) -> bool:
+    return asked.post(json.dumps(BODY).ljust(LARGE).encode()).status == 200
+
+
+def test_large_bodies_at_once_are_refused(holding: InProcess) -> None:
+    async def at_once() -> tuple[Any, ...]:
+        length = [(b"content-length", b"90000")]
+        first = asyncio.create_task(_slow(holding, 0.2, length))
+        await asyncio.sleep(0.05)
+        said = await _slow(holding, 0.0, length)
+        parts = [b" " * 40_000] * 2  # nobody said how long
+        unsaid = await holding.asked("POST", "/invocations", parts, JSON_HEADERS)
+        small = await _slow(holding, 0.0)
+        return await first, small, said, unsaid
+
+    *let_in, said, unsaid = holding.loop.run_until_complete(at_once())
+    assert [answer.status for answer in let_in] == [200, 200]
+    for answer in (said, unsaid):
+        assert answer.refusal[:2] == (429, "REQUEST_LIMIT_EXCEEDED")
+        assert f"{LARGE:,} bytes" in answer.refusal[2]
+        assert answer.headers["retry-after"] == "7"
+    assert [row["status_code"] for row in rows(holding)].count(429) == 2
+    assert _has_room(holding)
+
+
+def test_room_for_large_bodies_is_given_back(holding: InProcess) -> None:
+    headers = JSON_HEADERS | {"content-length": f"{LARGE}"}
+    parts = [b"[" * 40_000] * 2
+    for sent, status in (
+        (parts, 400),  # no JSON
+        ([*parts, *parts], 413),
+        ([], 0),  # the client has gone
+    ):
+        assert holding.ask("POST", "/invocations", sent, headers).status == status
+        assert _has_room(holding), status
+    length = [(b"content-length", b"%d" % LARGE)]
+    assert holding.loop.run_until_complete(_slow(holding, 20, length)).status == 504
+    assert _has_room(holding)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(_slow(holding, 20, length))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    holding.loop.run_until_complete(cancelled())
+    assert _has_room(holding)
 
 
 def test_what_takes_too_long_is_refused(limited: InProcess) -> None:
@@ -291,6 +440,99 @@ def test_what_takes_too_long_is_refused(limited: InProcess) -> None:
     assert time.monotonic() - began < 5
     assert rows(limited)[-1]["status_code"] == 504
     assert limited.post(BODY).status == 200
+
+
+# --- threads ---
+
+BATCH = {"dataframe_records": [RECORD] * 40}
+
+
+class SlowModel:
+    """Stands in for the model of an endpoint, for which batches take as long as a test likes."""
+
+    def __init__(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_done = threading.Event()
+        self.at_once: list[int] = []
+        self._running = 0
+        self._turn = threading.Lock()
+        served = asked.endpoint._entities.choose(None)
+        monkeypatch.setattr(
+            asked.endpoint._entities,
+            "choose",
+            lambda _: replace(served, loaded=replace(served.loaded, score=self._score)),
+        )
+
+    def _score(self, records: list[Any]) -> list[tuple[str, float]]:
+        if len(records) > 1:
+            with self._turn:
+                self._running += 1
+                self.at_once.append(self._running)
+            assert self.is_done.wait(30)
+            with self._turn:
+                self._running -= 1
+        return [("Alive", 0.5)] * len(records)
+
+
+def _until(asked: InProcess, true: Callable[[], bool]) -> None:
+    async def wait() -> None:
+        async with asyncio.timeout(10):
+            while not true():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asked.loop.run_until_complete(wait())
+
+
+def test_a_late_batch_counts_until_its_thread_is_free(
+    registered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(BATCH).ljust(LARGE).encode()
+    limits = {"concurrency": 2, "seconds": 0.3, "body_bytes": LARGE, "held_bytes": 2 * LARGE - 1}
+    with started(deploy(describe(tmp_path, limits=limits), registered)) as asked:
+        model = SlowModel(asked, monkeypatch)
+        assert asked.post(body).status == 504
+        assert asked.post(BODY).status == 200
+        busy = asked.post(b" " * LARGE)
+        assert busy.refusal[0] == 429
+        assert "Large bodies" in busy.refusal[2]
+        assert asked.post(BATCH).status == 504
+        for sent in (BODY, BATCH, b"{"):
+            busy = asked.post(sent)
+            assert busy.refusal[0] == 429
+            assert "More than 2 requests" in busy.refusal[2]
+        _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 2)
+        model.is_done.set()
+        _until(asked, lambda: asked.endpoint._capacity.left == 0)
+        assert [asked.post(sent).status for sent in (body, BATCH, BODY)] == [200] * 3
+        _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 0)
+
+
+def test_threads_are_bounded(
+    registered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"concurrency": 20, "seconds": 0.5}
+    description = describe(tmp_path, limits=limits, threads=3)
+    with started(deploy(description, registered)) as asked:
+        model = SlowModel(asked, monkeypatch)
+
+        def at_once(number: int) -> list[int]:
+            sent = json.dumps(BATCH).encode()
+            asking = [
+                asked.asked("POST", "/invocations", sent, JSON_HEADERS) for _ in range(number)
+            ]
+
+            async def all_of_them() -> list[int]:
+                return [answer.status for answer in await asyncio.gather(*asking)]
+
+            return asked.loop.run_until_complete(all_of_them())
+
+        assert at_once(10) == [504] * 10
+        # Those that got no thread are over; three go on, and nobody gets their threads.
+        assert at_once(10) == [504] * 10
+        assert model.at_once == [1, 2, 3]
+        assert asked.post(BODY).status == 200
+        model.is_done.set()
+        assert at_once(17) == [200] * 17
+        assert max(model.at_once) == 3
 
 
 def test_a_client_that_goes_away_is_no_request(limited: InProcess) -> None:

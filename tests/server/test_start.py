@@ -54,6 +54,7 @@ def test_malformed_tokens(tmp_path: Path, store: Store) -> None:
     (lambda read: read["server"].update(wrokers=2), "server.wrokers"),
     (lambda read: read["server"].pop("folder"), "server.folder"),
     (lambda read: read["endpoint"].update(traffic={"champion": 90}), "adds up to 90"),
+    (lambda read: read["endpoint"]["limits"].update(held_bytes=9), "held_bytes (9) is less than"),
 ])  # fmt: skip
 def test_a_wrong_description(change: Any, said: str, tmp_path: Path, store: Store) -> None:
     read = describe(tmp_path).model_dump(mode="json")

@@ -70,12 +70,15 @@ class LakehouseHooks:
 
     @hook_impl(specname="after_dataset_saved")
     def tell_later_tasks(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
-        """Tell the job's later tasks whether there is a new champion."""
-        if dataset_name != "promotion":
+        """Tell the job's later tasks whether there is a new champion, or is to be one."""
+        if dataset_name not in ("promotion", "retrain"):
             return
         from marvel_kedro.databricks import task_values  # noqa: PLC0415
 
-        task_values.set_values(task_values.of_promotion(data))
+        says = (
+            task_values.of_promotion if dataset_name == "promotion" else task_values.of_retraining
+        )
+        task_values.set_values(says(data))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any

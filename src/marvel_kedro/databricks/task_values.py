@@ -29,6 +29,18 @@ def of_promotion(promotion: dict[str, Any]) -> dict[str, str]:
     return {"promoted": str(promoted).lower(), "model_version": version or ""}
 
 
+def of_retraining(decision: dict[str, Any]) -> dict[str, str]:
+    """What the decision about a new training means for the tasks after it.
+
+    Args:
+        decision: What `monitoring.decision.decide` returns.
+
+    Returns:
+        `retrain`: `true` or `false`.
+    """
+    return {"retrain": str(decision["retrain"]).lower()}
+
+
 def set_values(values: dict[str, str]) -> None:
     """Set task values of the Databricks job, and write them where another orchestrator reads them.
 

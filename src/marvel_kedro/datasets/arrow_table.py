@@ -1,15 +1,21 @@
 """A small table with types that pandas has not: a Parquet file of an Arrow schema."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.local_files import WholeFile
 from marvel_kedro.monitoring import tables
+
+_LONGEST = 200
+"""Letters of a cell in a preview."""
 
 
 class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
@@ -55,8 +61,29 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
         with WholeFile(self._filepath, "wb") as file:
             pq.write_table(data.select(self._schema.names).cast(self._schema), file)
 
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """Show the first rows in kedro-viz; what lies within a cell is written as JSON."""
+        rows = self.load().slice(0, nrows)
+        return TablePreview(
+            {
+                "index": list(range(len(rows))),
+                "columns": rows.column_names,
+                "data": [[_shown(value) for value in row.values()] for row in rows.to_pylist()],
+            }
+        )
+
     def _exists(self) -> bool:
         return self._filepath.exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - of any type that Arrow has
+    """A value that JSON can hold; a long one shortened, the others as they are."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

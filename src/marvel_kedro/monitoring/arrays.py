@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.monitoring.cells import Ints, Part, Window
+from marvel_kedro.monitoring.cells import Groups, Ints, Part, Window
 from marvel_kedro.monitoring.tables import TIME, WINDOW
 
 NOWHERE = -1
@@ -73,6 +73,11 @@ def parts(of: Sequence[Part]) -> dict[str, pa.Array]:
         "slice_value": pa.array([one.slice_value for one in of], pa.string()),
         "model_version": pa.array([one.model_version for one in of], pa.string()),
     }
+
+
+def ordered(groups: Groups) -> list[tuple[Window, Part]]:
+    """The keys of groups by window, then by part."""
+    return sorted(groups, key=lambda key: (key[0], in_order(key[1])))
 
 
 def in_order(part: Part) -> tuple[str, bool, str, str]:

@@ -4,7 +4,7 @@ Numbers are counted by a fixed number of decimals, so that engines which add in 
 cannot differ: what leaves an engine are integers and texts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.frames import AnyFrame
 from marvel_kedro.model.metrics import Flags
 from marvel_kedro.monitoring.cells import (
     Baseline,
@@ -28,15 +29,15 @@ from marvel_kedro.monitoring.cells import (
     Window,
 )
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.windows import unit_of, window_at
+from marvel_kedro.monitoring.windows import Granularity, unit_of, window_at
 
 PROBABILITY_DECIMALS = 4
 BOUND = 1e12
 """Numbers beyond it are counted as if they were it: they would not fit in 64 bits otherwise."""
 
 NOT_FINITE, NO_NUMBER = -(2**62), -(2**62) + 1
-"""What stands for a number that is none, such as infinity, and for no value: DuckDB drops nulls when
-columns become rows."""
+"""What stands for a number that is none, such as infinity, and for no value: DuckDB drops nulls
+when columns become rows."""
 NO_TEXT, TEXT = "", "="
 """What stands for no value among texts, and what all others begin with."""
 
@@ -62,7 +63,7 @@ class Counts:
     scored: pa.Table
 
 
-def count(log: Any, options: MonitoringOptions) -> Counts:  # noqa: ANN401 - a frame of an engine
+def count(log: AnyFrame, options: MonitoringOptions) -> Counts:
     """Count records by unit of time, model version, slice, column and value.
 
     Args:
@@ -128,7 +129,7 @@ def _cells(parts: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
     )
 
 
-def count_baseline(baseline: Any, options: MonitoringOptions) -> Baseline:  # noqa: ANN401
+def count_baseline(baseline: AnyFrame, options: MonitoringOptions) -> Baseline:
     """Count the records that windows are held against.
 
     Args:
@@ -140,7 +141,7 @@ def count_baseline(baseline: Any, options: MonitoringOptions) -> Baseline:  # no
     return {part: group for (_, part), group in groups(counted, ("1 day",), options).items()}
 
 
-def _sliced(log: Any, options: MonitoringOptions) -> nw.LazyFrame[Any]:  # noqa: ANN401
+def _sliced(log: AnyFrame, options: MonitoringOptions) -> nw.LazyFrame[Any]:
     """Add a column a slice, as text: the engine reads the expression."""
     for number, key in enumerate(options.slices):
         added = f"CAST(({key}) AS STRING) AS slice_{number}"
@@ -239,7 +240,9 @@ def _check_slices(counted: Counts, options: MonitoringOptions) -> None:
             )
 
 
-def groups(counted: Counts, granularities: Any, options: MonitoringOptions) -> Groups:  # noqa: ANN401
+def groups(
+    counted: Counts, granularities: Sequence[Granularity], options: MonitoringOptions
+) -> Groups:
     """Add units up to windows.
 
     Args:
@@ -317,7 +320,8 @@ class _Coded:
     def of(cls, table: pa.Table, options: MonitoringOptions, parts: dict[Part, int]) -> "_Coded":
         """Code a table; parts that are new get the next numbers."""
         units, unit = _coded(table["unit"])
-        names, name, values, valid = [""], unit, [], unit >= 0
+        names, name, valid = [""], unit, unit >= 0
+        values: list[str] = []
         value = unit
         if "column_name" in table.column_names:
             names, name = _coded(table["column_name"])

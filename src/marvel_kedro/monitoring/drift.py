@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import special
 
-from marvel_kedro.model.metrics import Floats
+from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring import arrays
 from marvel_kedro.monitoring.arrays import NOWHERE
 from marvel_kedro.monitoring.cells import Baseline, Group, Groups, Ints, Part, Window
@@ -55,7 +55,7 @@ def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
         against the window of the same part and granularity that ends where this one starts, if
         there is one. Of each the row `TABLE` comes before those of its columns.
     """
-    keys = sorted(groups, key=lambda key: (key[0], arrays.in_order(key[1])))
+    keys = arrays.ordered(groups)
     of = [*(groups[key] for key in keys), *baseline.values()]
     this, other = _pairs(keys, list(baseline))
     columns = Columns.of(of)
@@ -174,7 +174,7 @@ def _tests(columns: Columns, a: Ints, b: Ints) -> dict[str, pa.Array]:
     comparable = (valued[a] > 0) & (valued[b] > 0) & (kind[a] == kind[b])
     is_category = kind[a] == "category"
 
-    def where(which: np.ndarray, compare: Callable[..., Figures], stack: Stack) -> Figures:
+    def where(which: Flags, compare: Callable[..., Figures], stack: Stack) -> Figures:
         found = compare(stack, columns.run[a[which]], columns.run[b[which]])
         result = {name: np.full(len(a), np.nan) for name in found}
         for name, values in found.items():
@@ -232,7 +232,7 @@ def compare_numbers(stack: Stack, a: Ints, b: Ints) -> Figures:
     return {
         "ks_test.statistic": statistic,
         "ks_test.pvalue": ks_pvalue(statistic, stack.total[a], stack.total[b]),
-        # Sums of floats leave some 1e-12 of two equal distributions.
+        # Sums of floats leave some 1e-14 of two equal distributions.
         "wasserstein_distance": np.where(statistic == 0, 0.0, distance),
         "population_stability_index": _psi(stack, a, b),
     }

@@ -57,7 +57,7 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     Returns:
         `QUALITY_ESTIMATES`, by window and part, then in the order of `METRICS`.
     """
-    keys = sorted(groups, key=lambda key: (key[0], arrays.in_order(key[1])))
+    keys = arrays.ordered(groups)
     records = Records.of([groups[key].scored for key in keys])
     whose = [part for _, part in keys]
     estimate, error = _estimated(records, _calibrated(records, whose, baseline))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from marvel_kedro.frames import AnyFrame
 from marvel_kedro.model.ab_test import SERVER_FAULT, TOO_MANY
 from marvel_kedro.model.inference_log import ANSWERED
 from marvel_kedro.monitoring.tables import HEALTH_METRICS, TIME
@@ -32,8 +33,8 @@ _COUNTED = pa.schema(
 
 
 def count_requests(
-    log: Any, rejected: Any, granularities: Sequence[Granularity]
-) -> tuple[pa.Table, pa.Table]:  # noqa: ANN401
+    log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
+) -> tuple[pa.Table, pa.Table]:
     """Count requests and records by unit of time and served entity, on the engine.
 
     Args:
@@ -42,8 +43,8 @@ def count_requests(
         granularities: What the units are to add up to.
 
     Returns:
-        Requests by `unit` (`day` where their time is not of it), entity, `status_code`, `unread` and
-        `execution_duration_ms`; records by `unit` and entity with `records` and `labelled`.
+        Requests by `unit` (`day` where their time is not of it), entity, `status_code`, `unread`
+        and `execution_duration_ms`; records by `unit` and entity with `records` and `labelled`.
     """
     unit = unit_of(granularities)
     records, refused = nw.from_native(log), nw.from_native(rejected)

@@ -1,8 +1,15 @@
 """What a managed monitor is told beside what `monitoring` says anyway."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
 from pydantic import Field
 
 from marvel_kedro.options import Options
+
+if TYPE_CHECKING:
+    from marvel_kedro.monitoring.options import MonitoringOptions
 
 
 class ManagedMonitorOptions(Options):
@@ -20,3 +27,7 @@ class ManagedMonitorOptions(Options):
     assets_dir: str | None = Field(None, pattern="^/")
     dashboard: bool = False
     warehouse_id: str | None = None
+
+
+Refresh = Callable[["MonitoringOptions"], tuple[pa.Table, pa.Table]]
+"""Has a managed monitor brought up to date; gives `PROFILE_METRICS` and `DRIFT_METRICS`."""

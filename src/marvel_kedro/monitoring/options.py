@@ -1,10 +1,12 @@
 """How monitoring counts and measures."""
 
 from datetime import date
+from typing import Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
 from marvel_kedro.monitoring.cells import Kind
+from marvel_kedro.monitoring.managed import ManagedMonitorOptions
 from marvel_kedro.monitoring.windows import Granularity
 from marvel_kedro.options import Options
 
@@ -25,6 +27,9 @@ class MonitoringOptions(Options):
         max_cells: More distinct values, over all windows, versions and slices, are refused.
         recompute_from: From this day on everything is made anew, even if nothing has changed.
         confidence: Of the interval of an estimate of quality.
+        computed_by: Whose `profile_metrics` and `drift_metrics` these are: the project's, or those
+            of a managed monitor of Databricks over `inference_log`.
+        managed: What only the managed monitor has.
     """
 
     now: AwareDatetime
@@ -36,6 +41,8 @@ class MonitoringOptions(Options):
     max_cells: int = Field(5_000_000, ge=1)
     recompute_from: date | None = None
     confidence: float = Field(0.95, gt=0, lt=1)
+    computed_by: Literal["project", "databricks"] = "project"
+    managed: ManagedMonitorOptions = ManagedMonitorOptions()
 
     @field_validator("granularities", "slices")
     @classmethod

@@ -48,7 +48,7 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """
     keys: list[tuple[Window | None, Part]] = [
         *((None, part) for part in sorted(baseline, key=arrays.in_order)),
-        *sorted(groups, key=lambda key: (key[0], arrays.in_order(key[1]))),
+        *arrays.ordered(groups),
     ]
     of = [baseline[part] if window is None else groups[window, part] for window, part in keys]
     columns = Columns.of(of)

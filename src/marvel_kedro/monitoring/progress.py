@@ -8,7 +8,7 @@ days are marked as unread, so a run that is killed is repeated by the next.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,7 +73,7 @@ class Scope:
         return in_order(pa.concat_tables([kept, made.filter(_among(made, mine, inside=True))]))
 
 
-def _among(table: pa.Table, mine: set[tuple[str, object]], *, inside: bool) -> pa.Array:
+def _among(table: pa.Table, mine: set[tuple[str, datetime]], *, inside: bool) -> pa.Array:
     """Rows whose window is one of `mine`, or is not; those without a window are made each time."""
     starts = pc.struct_field(table["window"], "start").to_pylist()
     return pa.array(

@@ -160,11 +160,12 @@ HEALTH_METRICS = pa.schema(
 
 ALERTS = pa.schema(
     [
-        ("alert_id", pa.string()),  # the same for the same rule, window, model, slice and column
+        ("alert_id", pa.string()),  # the same as long as it fires without a calm window
         ("rule", pa.string()),
         ("severity", pa.string()),  # info, warning, critical
         ("state", pa.string()),  # open, acknowledged, silenced, resolved
-        ("window", WINDOW),
+        ("since", TIME),  # the start of the first window of those in a row
+        ("window", WINDOW),  # the newest of them
         ("granularity", pa.string()),
         ("model_version", pa.string()),
         ("slice_key", pa.string()),
@@ -184,7 +185,33 @@ ALERTS = pa.schema(
         ("notified_at", TIME),
     ]
 )
-"""One row an alert: the newest window in which its rule fires for a model, slice and column."""
+"""One row an alert: a stretch of windows in a row in which its rule fires for a model, slice and
+column. Of an endpoint's entity the slice is `served_entity_name`; of the endpoint as a whole model
+and slice are null."""
+
+ALERT_ACTIONS = pa.schema(
+    [
+        ("at", TIME),
+        ("action", pa.string()),  # acknowledge, silence
+        ("alert_id", pa.string()),  # which alert, or
+        ("rule", pa.string()),  # all alerts of a rule, those to come as well
+        ("by", pa.string()),
+        ("until", TIME),  # of a silence
+    ]
+)
+"""One row a thing that somebody did about alerts."""
+
+RETRAINING_LOG = pa.schema(
+    [
+        ("retrained_at", TIME),
+        ("reasons", pa.list_(pa.string())),
+        ("labelled_records", pa.int64()),  # whose label had become known since the one before
+        ("model_version", pa.string()),  # null: none was registered
+        ("outcome", pa.string()),  # started (and not ended), promoted, challenger, refused
+        ("detail", pa.string()),  # what the gate said
+    ]
+)
+"""One row a retraining."""
 
 WATERMARKS = pa.schema(
     [

@@ -6,21 +6,23 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from marvel_kedro.server import guard, metrics, protocol
+from marvel_kedro.server import guard, lookup, metrics, protocol
 from marvel_kedro.server.access_log import AccessLog, moment
+from marvel_kedro.server.capacity import Capacity
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.entities import Entities, Served
 from marvel_kedro.server.guard import ClientGoneError, Tokens
 from marvel_kedro.server.lookup import CannotCompleteError, Lookup
 from marvel_kedro.server.pages import Pages
 from marvel_kedro.server.refusal import Refusal, invalid_value
-from marvel_kedro.server.spool import Entry, Spool
+from marvel_kedro.server.spool import REDACTED, Entry, Spool
 from marvel_kedro.server.state import SPOOL
 from marvel_kedro.server.telemetry import Answered, Telemetry
 
@@ -30,7 +32,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-INLINE_BYTES = 64 * 1024
+INLINE_BYTES = guard.SMALL_BYTES
 INLINE_RECORDS = 32
 """Up to so much is answered at once; more in a thread, for which others wait in turns only."""
 
@@ -43,7 +45,10 @@ _SIMULATED_TIME = b"x-simulated-time"
 
 @dataclass(slots=True)
 class Invocation:
-    """What becomes known of a request while it is answered."""
+    """What becomes known of a request while it is answered.
+
+    `written_answer` is there if the answer quotes what is not written down.
+    """
 
     id: str
     time: float
@@ -51,6 +56,7 @@ class Invocation:
     headers: dict[bytes, bytes]
     body: bytes = b""
     answer: bytes = b""
+    written_answer: bytes | None = None
     status: int = 200
     requester: str | None = None
     client_request_id: str | None = None
@@ -58,6 +64,7 @@ class Invocation:
     records: int = 0
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     simulated_time: int | None = None
+    held: int = 0
 
 
 class Endpoint:
@@ -69,12 +76,13 @@ class Endpoint:
         self._server = description.server
         self._tokens = tokens
         self._log = log
+        self._redact = frozenset(description.endpoint.inference_table.redact)
         self._lookup = Lookup(description.server.characters)
         self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
         self._entities = Entities(description, log)
         self._pages = Pages(description, self._entities, tokens)
         self._telemetry = Telemetry.from_environment(description.endpoint.name)
-        self._threads = ThreadPoolExecutor(thread_name_prefix="score")
+        self._capacity = Capacity(self._limits, self._server.threads)
         self._tally = metrics.Tally()
         self._running: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -129,7 +137,7 @@ class Endpoint:
             if now > deadline and task not in self._late:
                 self._late.add(task)
                 task.cancel()
-        metrics.IN_PROGRESS.set(len(self._running))
+        metrics.IN_PROGRESS.set(len(self._running) + self._capacity.left)
         self._tally.hand_on()
 
     async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -140,14 +148,17 @@ class Endpoint:
         self._running[task] = started + self._limits.seconds
         try:
             await self._answer(call, scope["method"], receive, task)
+            seconds = time.perf_counter() - started
+            self._write_down(call, seconds)
         except ClientGoneError:
             metrics.GONE.inc()
             return
         finally:
             del self._running[task]
             self._late.discard(task)
-        seconds = time.perf_counter() - started
-        self._write_down(call, seconds)
+            call.body = b""  # the client may take its time for the answer
+            if call.held:
+                self._capacity.let_go(call)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
@@ -159,19 +170,32 @@ class Endpoint:
             self._check(call, method)
             await self._score(call, receive)
         except Refusal as refusal:
-            _refuse(call, refusal)
+            self._refuse(call, refusal)
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
             task.uncancel()
-            _refuse(call, self._late_refusal())
+            self._refuse(call, self._late_refusal())
         except ClientGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             self._log.line(
-                time=moment(call.time), level="error", request_id=call.id, fault=repr(error)[:1000]
+                time=moment(call.time), level="error", request_id=call.id, fault=self._said(error)
             )
-            _refuse(call, _own_fault(call))
+            self._refuse(call, _own_fault(call))
+
+    def _refuse(self, call: Invocation, refusal: Refusal) -> None:
+        call.status, call.extra_headers = refusal.status, refusal.headers
+        call.answer = protocol.refuse(refusal.code, refusal.message)
+        if refusal.unquoted and refusal.unquoted[0] in self._redact:
+            call.written_answer = protocol.refuse(refusal.code, refusal.unquoted[1])
+
+    def _said(self, error: Exception) -> str:
+        """A fault, for the log: errors of a model's code like to quote what they were given."""
+        if not self._redact:
+            return repr(error)[:1000]
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} at {where.filename}:{where.lineno}"
 
     def _check(self, call: Invocation, method: str) -> None:
         """Refuse what needs no look at the body."""
@@ -183,20 +207,22 @@ class Endpoint:
                 ((b"allow", b"POST"),),
             )
         call.requester = self._tokens.requester(call.headers.get(b"authorization"))
-        if len(self._running) > self._limits.concurrency:
-            raise self._busy_refusal()
+        self._capacity.check(len(self._running))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
         guard.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         call.body = await guard.read_body(
-            receive, call.headers.get(b"content-length"), self._limits.body_bytes
+            receive,
+            call.headers.get(b"content-length"),
+            self._limits.body_bytes,
+            partial(self._capacity.hold, call),
         )
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
         else:
-            request = await self._in_thread(protocol.read, call.body)
+            request = await self._capacity.in_thread(call, protocol.read, call.body)
         call.client_request_id, call.records = request.client_request_id, len(request.records)
         if call.records > self._limits.records:
             raise invalid_value(
@@ -207,13 +233,11 @@ class Endpoint:
         if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, request.records)
         else:
-            scored = await self._in_thread(self._complete_and_score, served, request.records)
+            scored = await self._capacity.in_thread(
+                call, self._complete_and_score, served, request.records
+            )
         call.answer = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
-
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
 
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]
@@ -221,17 +245,9 @@ class Endpoint:
         try:
             complete = self._lookup.complete(records)
         except CannotCompleteError as error:
-            raise invalid_value(str(error)) from None
+            raise invalid_value(str(error), (lookup.ID, error.unquoted)) from None
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
-
-    def _busy_refusal(self) -> Refusal:
-        return Refusal(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "REQUEST_LIMIT_EXCEEDED",
-            f"More than {self._limits.concurrency} requests at once. Come again later.",
-            ((b"retry-after", str(self._limits.retry_after).encode()),),
-        )
 
     def _late_refusal(self) -> Refusal:
         return Refusal(
@@ -254,7 +270,7 @@ class Endpoint:
                 status_code=call.status,
                 execution_duration_ms=round(seconds * 1000),
                 request=call.body or None,
-                response=call.answer,
+                response=call.answer if call.written_answer is None else call.written_answer,
                 served_entity_id=served.id if served else None,
                 requester=call.requester,
             )
@@ -278,6 +294,9 @@ class Endpoint:
         answered = Answered(
             path, call.status, call.time, seconds, entity, version, call.records, call.id
         )
+        name = call.client_request_id
+        if name is not None and "client_request_id" in self._redact:
+            name = REDACTED
         traceparent = call.headers.get(b"traceparent", b"").decode("latin-1")
         self._log.line(
             time=moment(call.time),
@@ -290,14 +309,9 @@ class Endpoint:
             records=call.records,
             served_entity=entity or None,
             model_version=version or None,
-            client_request_id=call.client_request_id,
+            client_request_id=name,
             requester=call.requester,
         )
-
-
-def _refuse(call: Invocation, refusal: Refusal) -> None:
-    call.status, call.extra_headers = refusal.status, refusal.headers
-    call.answer = protocol.refuse(refusal.code, refusal.message)
 
 
 def _own_fault(call: Invocation) -> Refusal:

@@ -113,6 +113,7 @@ class Entities:
             tuple(served.values()),
             tuple(effective_traffic(deployment.traffic, list(served)).values()),
         )
+        metrics.READY.set(self.ready)
 
     async def _load(self, entity: Deployed) -> Served | None:
         """The entity as it is to be; else as it was; None if there is neither."""

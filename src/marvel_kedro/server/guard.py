@@ -15,6 +15,9 @@ from marvel_kedro.server.refusal import Refusal
 TOKENS = "MARVEL_TOKENS"
 TOKENS_FILE = "MARVEL_TOKENS_FILE"
 
+SMALL_BYTES = 64 * 1024
+"""Of bodies up to this size no account is kept: as many as are let in fit into memory."""
+
 Receive = Callable[[], Awaitable[Any]]
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -118,20 +121,33 @@ def check_content_type(value: bytes | None) -> None:
         )
 
 
-async def read_body(receive: Receive, said_length: bytes | None, most: int) -> bytes:
+async def read_body(
+    receive: Receive, said_length: bytes | None, most: int, hold: Callable[[int], None]
+) -> bytes:
     """Read a body.
 
+    Args:
+        receive: Where it comes from.
+        said_length: The header, if there is one.
+        most: How many bytes are taken.
+        hold: Told how many bytes a large body has, as soon as that is known; it may refuse them.
+
     Raises:
-        Refusal: 413, as soon as it is known to be too long.
+        Refusal: 413, as soon as it is known to be too long; what `hold` raises.
         ClientGoneError: It does not come to its end.
     """
-    if said_length is not None and said_length.isdigit() and int(said_length[:20]) > most:
+    said = int(said_length[:20]) if said_length is not None and said_length.isdigit() else 0
+    if said > most:
         raise too_long(most)
+    if said > SMALL_BYTES:
+        hold(said)
     message = await receive()
     if message["type"] != "http.disconnect" and not message.get("more_body"):  # nearly always
         body: bytes = message.get("body", b"")
         if len(body) > most:
             raise too_long(most)
+        if len(body) > SMALL_BYTES:
+            hold(len(body))
         return body
     parts, length = [], 0
     while message["type"] != "http.disconnect":
@@ -139,6 +155,8 @@ async def read_body(receive: Receive, said_length: bytes | None, most: int) -> b
         length += len(parts[-1])
         if length > most:
             raise too_long(most)
+        if length > SMALL_BYTES:
+            hold(length)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+from marvel_kedro.server import locks
 from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at, oldest
 
 logger = logging.getLogger(__name__)
@@ -185,16 +186,12 @@ class TableWriter:
         if self._lock is not None:
             return
         self._spool.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self._spool / "writer.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
+        self._lock = locks.hold(self._spool / "writer.lock")
+        if self._lock is None:
             raise RuntimeError(
                 f"Another server moves {self._spool} to its table. Give each server a folder "
                 "(server.folder) of its own, or stop the other one."
-            ) from error
-        self._lock = lock
+            )
 
     def _batches(self) -> Iterator[Path]:
         """What was begun before, then what waits, as batches of a bounded size."""
@@ -433,18 +430,14 @@ def _alone(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
         seconds: How long to wait for it.
     """
     end = time.monotonic() + seconds
-    with (table / "_server.lock").open("a") as lock:  # Delta leaves such names alone
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < end:
-                    time.sleep(_LOOK_SECONDS)
-                    continue
-                yield False
-            else:
-                yield True
-            return
+    path = table / "_server.lock"  # Delta leaves such names alone
+    while (lock := locks.hold(path)) is None and time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _number(batch: Path) -> int:

@@ -21,6 +21,7 @@ from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
 
 logger = logging.getLogger(__name__)
 
+ID = "page_id"
 INPUTS = frozenset((*TEXT_COLUMNS, *NUMBER_COLUMNS))
 LOOK_SECONDS = 1.0
 """How often the file is looked at at most."""
@@ -33,7 +34,15 @@ _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
 
 
 class CannotCompleteError(LookupError):
-    """Records that have nothing but an id cannot be completed; the message is for the caller."""
+    """Records that have nothing but an id cannot be completed; the message is for the caller.
+
+    Attributes:
+        unquoted: The message without the ids.
+    """
+
+    def __init__(self, message: str, unquoted: str) -> None:
+        super().__init__(message)
+        self.unquoted = unquoted
 
 
 class Lookup:
@@ -66,7 +75,7 @@ class Lookup:
                 or there is no table to look in.
         """
         for record in records:
-            if "page_id" in record:
+            if ID in record:
                 return self._complete(records)
         return records
 
@@ -76,18 +85,18 @@ class Lookup:
         fault = table.fault if table else _ABSENT
         for record in records:
             stored = None
-            if "page_id" in record and not record.keys() >= INPUTS:
+            if ID in record and not record.keys() >= INPUTS:
                 if table and not table.fault:
                     try:
-                        stored = table.fields_of(record["page_id"])
+                        stored = table.fields_of(record[ID])
                     except (sqlite3.Error, ValueError) as error:  # of a page that is damaged
                         fault = _DAMAGED
                         logger.warning("%s is damaged: %s", self._path, error)
                 if stored is None and record.keys().isdisjoint(INPUTS):
-                    unknown.append(record["page_id"])
+                    unknown.append(record[ID])
             completed.append({**stored, **record} if stored else record)
         if unknown:
-            raise CannotCompleteError(fault or _message(unknown))
+            raise CannotCompleteError(fault, fault) if fault else _unknown(unknown)
         return completed
 
     def _current(self) -> "_Table | None":
@@ -155,14 +164,16 @@ _DAMAGED = (
 )
 
 
-def _message(unknown: list[Any]) -> str:
-    ids = list(_distinct(unknown))
+def _unknown(page_ids: list[Any]) -> CannotCompleteError:
+    ids = list(_distinct(page_ids))
     named = ", ".join(json.dumps(page_id)[:_LONGEST] for page_id in ids[:_NAMED])
     more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return (
-        f"{len(ids):,} unknown page_id: {named}{more}. Records with nothing else are completed "
+    begin = f"{len(ids):,} unknown {ID}"
+    end = (
+        "Records with nothing else are completed "
         f"from the table of characters; of others, {_SEND_FIELDS}."
     )
+    return CannotCompleteError(f"{begin}: {named}{more}. {end}", f"{begin}. {end}")
 
 
 def _distinct(values: list[Any]) -> Iterator[Any]:

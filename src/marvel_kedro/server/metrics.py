@@ -6,7 +6,9 @@ adds them up. Counts of a worker that died stay.
 
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -37,7 +39,9 @@ ALIVE = Counter(
     "marvel_predicted_alive", "Records scored as Alive", ["served_entity", "model_version"]
 )
 IN_PROGRESS = Gauge(
-    "marvel_requests_in_progress", "Requests that are being answered", multiprocess_mode="livesum"
+    "marvel_requests_in_progress",
+    "Requests that are being answered, and batches that go on after their 504",
+    multiprocess_mode="livesum",
 )
 GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
 DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
@@ -74,6 +78,7 @@ DEPLOYMENT_FAULTS = Gauge(
 LOAD_FAILURES = Counter(
     "marvel_model_load_failures", "Versions that could not be loaded", ["served_entity"]
 )
+READY = Gauge("marvel_workers_ready", "Workers that have a model", multiprocess_mode="livesum")
 WORKERS = Gauge("marvel_workers", "Worker processes", multiprocess_mode="mostrecent")
 RESTARTS = Counter("marvel_worker_restarts", "Worker processes that died and were replaced")
 
@@ -127,12 +132,23 @@ def _observe_all(histogram: Histogram, seconds: list[float]) -> None:
 
 _LOOKS = 3
 
+Read = TypeVar("Read")
+
 
 def page() -> bytes:
     """All metrics of all processes, in the text format of Prometheus."""
+    return _of_all(generate_latest)
+
+
+def ready_workers() -> float:
+    """How many workers have a model."""
+    return _of_all(lambda registry: registry.get_sample_value("marvel_workers_ready")) or 0.0
+
+
+def _of_all(read: Callable[[CollectorRegistry], Read]) -> Read:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     for _ in range(_LOOKS):  # files change their names while a worker is replaced
         with suppress(FileNotFoundError):
-            return generate_latest(registry)
-    return generate_latest(registry)
+            return read(registry)
+    return read(registry)

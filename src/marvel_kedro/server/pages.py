@@ -35,6 +35,8 @@ class Pages:
 
     def __init__(self, description: Description, entities: Entities, tokens: Tokens) -> None:
         self._name = description.endpoint.name
+        self._workers = description.server.workers
+        self._were_all_ready = self._workers == 1
         self._entities = entities
         self._tokens = tokens
         self._monitoring = MetricsText(description.server.monitoring_metrics)
@@ -105,10 +107,16 @@ class Pages:
         return HTTPStatus.OK, _JSON, b"{}"
 
     def _health(self) -> tuple[int, bytes, bytes]:
-        """Ready only with a model."""
-        fields = {"ready": self._entities.ready, "faults": self._entities.why_not()}
-        status = HTTPStatus.OK if fields["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
-        return status, _JSON, orjson.dumps(fields)
+        """Ready only with a model, and for the first time only if all workers have one."""
+        ready, faults = self._entities.ready, self._entities.why_not()
+        if ready and not self._were_all_ready:
+            number = int(metrics.ready_workers())
+            # Who takes the place of another has a model before it lets anybody in.
+            ready = self._were_all_ready = number >= self._workers
+            if not ready:
+                faults = f"{number} of {self._workers} workers have a model. {faults}".strip()
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, _JSON, orjson.dumps({"ready": ready, "faults": faults})
 
     def _version(self) -> tuple[int, bytes, bytes]:
         """What is served, in the words of the description."""

@@ -11,6 +11,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of this progra
         code: `error_code` of the answer.
         message: What is wrong with the request and what to do.
         headers: Headers of the answer.
+        unquoted: If the message quotes values of a field, that field's name and the message
+            without them, for where they are not written down.
     """
 
     def __init__(
@@ -19,12 +21,14 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of this progra
         code: str,
         message: str,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        unquoted: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers
+        self.unquoted = unquoted
 
 
 def bad_request(message: str) -> Refusal:
@@ -32,6 +36,6 @@ def bad_request(message: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", message)
 
 
-def invalid_value(message: str) -> Refusal:
+def invalid_value(message: str, unquoted: tuple[str, str] | None = None) -> Refusal:
     """The body is, but a value in it is not."""
-    return Refusal(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER_VALUE", message)
+    return Refusal(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER_VALUE", message, unquoted=unquoted)

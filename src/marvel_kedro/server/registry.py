@@ -205,7 +205,6 @@ def _try(files: Path) -> None:
 
 _LOAD = """\
 import pathlib, sys
-sys.modules.setdefault("sklearn", None)  # as in a worker
 from marvel_kedro.server import served_model
 served_model.load(pathlib.Path(sys.argv[1]))
 """

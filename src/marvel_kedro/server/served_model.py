@@ -1,6 +1,7 @@
 """A version of the model, ready to answer: from its own code and files, without MLflow."""
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import sys
@@ -35,6 +36,31 @@ class ServedModel:
     required: tuple[str, ...]
 
 
+def import_lightgbm() -> None:
+    """Import LightGBM without scikit-learn, which takes longer to import than all else.
+
+    LightGBM imports it where it finds it, for classes that this project's models do not need.
+    Other code finds it as ever.
+    """
+    if "lightgbm" in sys.modules or "sklearn" in sys.modules:
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment] # "cannot be imported"
+    try:
+        importlib.import_module("lightgbm")
+    finally:
+        del sys.modules["sklearn"]
+
+
+def _forget_lightgbm() -> None:
+    """Have it imported anew, and whole: models of others may use its classes for scikit-learn.
+
+    Who has imported it keeps what it has.
+    """
+    if "lightgbm" in sys.modules and not sys.modules["lightgbm"].compat.SKLEARN_INSTALLED:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lightgbm"]:
+            del sys.modules[name]
+
+
 def check(folder: Path) -> None:
     """Hold the files of a version against the digest that was taken when it was fitted.
 
@@ -61,6 +87,7 @@ def load(folder: Path) -> ServedModel:
         The model. One that this project has fitted is scored by its own `scoring.py`, without
         MLflow and pandas between it and the records; any other one by `mlflow.pyfunc`.
     """
+    import_lightgbm()
     inputs = json.loads(_description(folder)["signature"]["inputs"])
     code = folder / _FILES / "scoring.py"
     model: Any = _import(code).CharacterModel.load(folder / _FILES) if code.is_file() else None
@@ -103,6 +130,7 @@ def _through_mlflow(folder: Path, inputs: list[dict[str, Any]]) -> Score:
     import mlflow  # noqa: PLC0415 - only for models of others
     import pandas as pd  # noqa: PLC0415
 
+    _forget_lightgbm()
     model = mlflow.pyfunc.load_model(str(folder))
     types = {field["name"]: "object" if _kind(field) == "string" else "float64" for field in inputs}
 

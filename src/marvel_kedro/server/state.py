@@ -1,10 +1,9 @@
 """Where a server keeps what: folders below `server.folder`, which no other server may have."""
 
-import fcntl
-import os
 from pathlib import Path
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.server import locks
 
 METRICS = "metrics"
 """What each process counts."""
@@ -29,14 +28,11 @@ def own(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = locks.hold(folder / "server.lock")
     except OSError as error:
         raise ProjectError(f"{folder}: {error.strerror}. {_HINT}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
+    if lock is None:
         raise ProjectError(
             f"Another server runs in {folder}. Stop it, or say another server.folder."
-        ) from error
+        )
     return lock

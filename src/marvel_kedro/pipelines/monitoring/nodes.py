@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import narwhals as nw
 import pandas as pd
@@ -11,7 +10,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro import request_log
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import lazily, to_pandas
+from marvel_kedro.frames import AnyFrame, lazily, to_pandas
 from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import inference_log
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -21,6 +20,7 @@ from marvel_kedro.monitoring import estimates as estimated
 from marvel_kedro.monitoring import health as healthy
 from marvel_kedro.monitoring import profile as profiles
 from marvel_kedro.monitoring.cells import Baseline, Groups
+from marvel_kedro.monitoring.managed import Refresh
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.progress import Days, Scope
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE, SERVED_ENTITIES
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 def find_days(
     inference_payload: IntoFrame,
     known_log: IntoFrame,
-    labels: Any,  # noqa: ANN401 - a frame of any engine
+    labels: AnyFrame,
     known_watermarks: pa.Table,
     options: MonitoringOptions,
 ) -> tuple[Days, pa.Table]:
@@ -64,7 +64,7 @@ def find_days(
 def update_log(
     inference_payload: IntoFrame,
     served_entities: IntoFrame,
-    labels: Any,  # noqa: ANN401 - a frame of any engine
+    labels: AnyFrame,
     known_log: IntoFrame,
     days: Days,
 ) -> Iterator[tuple[Replacement, Replacement]]:
@@ -88,8 +88,8 @@ def update_log(
 
 
 def _update(
-    payload: Any, served: request_log.Served, labels: Any, known_log: Any, days: Days
-) -> tuple[Replacement, Replacement]:  # noqa: ANN401
+    payload: AnyFrame, served: request_log.Served, labels: AnyFrame, known_log: AnyFrame, days: Days
+) -> tuple[Replacement, Replacement]:
     parsed = on_engine(request_log.parse(payload, list(days.read), served))
     rows = lazily(request_log.records(parsed))
     if days.relabel:
@@ -194,16 +194,54 @@ def measure_health(
     return scope.merge(known_health, healthy.health_metrics(*counted, options.granularities))
 
 
-def profile(groups: Groups, baseline: Baseline, known_profile: pa.Table, scope: Scope) -> pa.Table:
+def ask_managed_monitor(
+    managed_monitor: Refresh | None,
+    inference_log: IntoFrame,  # noqa: ARG001 - it has to be up to date before
+    monitoring_baseline: IntoFrame,  # noqa: ARG001 - likewise
+    options: MonitoringOptions,
+) -> tuple[pa.Table, ...]:
+    """Have a managed monitor compute the metrics, if `monitoring.computed_by` says so.
+
+    Returns:
+        Its profile and drift metrics; nothing if the project computes them.
+
+    Raises:
+        ProjectError: There is no such monitor in this environment.
+    """
+    if options.computed_by == "project":
+        return ()
+    if managed_monitor is None:
+        raise ProjectError(
+            "monitoring.computed_by: databricks is for tables of a workspace: run with "
+            "--env lakehouse there, or let the project compute the metrics (project)."
+        )
+    return managed_monitor(options)
+
+
+def profile(
+    groups: Groups,
+    baseline: Baseline,
+    known_profile: pa.Table,
+    scope: Scope,
+    managed: tuple[pa.Table, ...],
+) -> pa.Table:
     """Describe every column in every window, and the quality of the predictions."""
+    if managed:
+        return managed[0]
     made = {key: group for key, group in groups.items() if key[0] in scope.windows}
     return scope.merge(known_profile, profiles.profile_metrics(made, baseline))
 
 
 def measure_drift(
-    groups: Groups, baseline: Baseline, known_drift: pa.Table, scope: Scope
+    groups: Groups,
+    baseline: Baseline,
+    known_drift: pa.Table,
+    scope: Scope,
+    managed: tuple[pa.Table, ...],
 ) -> pa.Table:
     """Hold every window against the one before it and against the baseline."""
+    if managed:
+        return managed[1]
     return scope.merge(known_drift, drifts.drift_metrics(groups, baseline))
 
 
@@ -231,5 +269,5 @@ def note_progress(
     return progress.finish(days, known_watermarks, scope)
 
 
-def _of_days(table: IntoFrame, scope: Scope) -> Any:  # noqa: ANN401 - a lazy frame
+def _of_days(table: IntoFrame, scope: Scope) -> AnyFrame:
     return lazily(on_engine(table)).filter(nw.col("request_date").is_in(scope.days)).to_native()

@@ -54,14 +54,20 @@ def create_pipeline() -> Pipeline:
                 name="measure_health",
             ),
             node(
+                nodes.ask_managed_monitor,
+                ["managed_monitor", "inference_log", "monitoring_baseline", _OPTIONS],
+                "managed_metrics",
+                name="ask_managed_monitor",
+            ),
+            node(
                 nodes.profile,
-                ["groups", "baseline", "known_profile", "scope"],
+                ["groups", "baseline", "known_profile", "scope", "managed_metrics"],
                 "profile_metrics",
                 name="profile",
             ),
             node(
                 nodes.measure_drift,
-                ["groups", "baseline", "known_drift", "scope"],
+                ["groups", "baseline", "known_drift", "scope", "managed_metrics"],
                 "drift_metrics",
                 name="measure_drift",
             ),

@@ -1,0 +1,67 @@
+"""This project's monitoring on two files; for `monitoring.py`, beside `evidently_peer.py`."""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from marvel_kedro.local_engine import relation
+from marvel_kedro.monitoring import counts
+from marvel_kedro.monitoring.drift import drift_metrics
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.profile import profile_metrics
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def main() -> None:
+    """Read `REFERENCE CURRENT ROUNDS`, run, print JSON."""
+    reference, current = map(_log, sys.argv[1:3])
+    text = {field.name for field in current.schema if pa.types.is_string(field.type)}
+    columns = [name for name in current.column_names if name not in _KEYS]
+    options = MonitoringOptions(
+        now=START,
+        columns={name: "category" if name in text else "number" for name in columns},
+    )
+    seconds, found = [], 0
+    for _ in range(int(sys.argv[3])):
+        begin = time.perf_counter()
+        counted = counts.count(relation(current), options)
+        groups = counts.groups(counted, options.granularities, options)
+        baseline = counts.count_baseline(relation(reference), options)
+        tables = [profile_metrics(groups, baseline), drift_metrics(groups, baseline)]
+        seconds.append(time.perf_counter() - begin)
+        found = sum(
+            len(table) - table[name].null_count
+            for table in tables
+            for name in set(table.column_names) - _ABOUT
+        )
+    print(json.dumps({"seconds": seconds, "metrics": found}))
+
+
+_ABOUT = {
+    *("window", "window_cmp", "log_type", "drift_type", "granularity", "slice_key", "slice_value"),
+    *("column_name", "data_type", "model_version", "monitor_version"),
+}
+_KEYS = ("request_time", "model_version", "prediction", "alive")
+
+
+def _log(path: str) -> pa.Table:
+    """The rows as records of one window that nobody has labelled."""
+    rows = pq.read_table(path)
+    rows = pa.table({name: _plain(rows[name]) for name in rows.column_names})
+    for name, value in zip(_KEYS, (pa.scalar(START), "1", "Alive", None), strict=True):
+        kind = None if name == "request_time" else pa.string()
+        rows = rows.append_column(name, pa.array([value] * len(rows), kind))
+    return rows
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
+
+
+if __name__ == "__main__":
+    main()

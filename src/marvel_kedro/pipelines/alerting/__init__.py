@@ -1,0 +1,1 @@
+"""The `alerting` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""

@@ -1,0 +1,66 @@
+"""Hold the metrics against the rules, tell people, and decide about a new training."""
+
+from typing import Any
+
+import narwhals as nw
+import pyarrow as pa
+from narwhals.typing import IntoFrame
+
+from marvel_kedro import notification
+from marvel_kedro.frames import lazily
+from marvel_kedro.local_engine import on_engine
+from marvel_kedro.monitoring import alerts, decision
+from marvel_kedro.monitoring.rules import AlertingOptions
+from marvel_kedro.notification import Webhook
+
+
+def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
+    profile_metrics: pa.Table,
+    drift_metrics: pa.Table,
+    quality_estimates: pa.Table,
+    health_metrics: pa.Table,
+    known_alerts: pa.Table,
+    alert_actions: pa.Table,
+    options: AlertingOptions,
+) -> pa.Table:
+    """See which rules fire, and apply what people have done about it."""
+    evaluated = alerts.evaluate(
+        {
+            "profile_metrics": profile_metrics,
+            "drift_metrics": drift_metrics,
+            "quality_estimates": quality_estimates,
+            "health_metrics": health_metrics,
+        },
+        options,
+        known_alerts,
+        options.now,
+    )
+    return alerts.act(evaluated, alert_actions, options.now)
+
+
+def notify(
+    evaluated_alerts: pa.Table, alert_webhook: Webhook, options: AlertingOptions
+) -> pa.Table:
+    """Tell people of new alerts, and note that they were told."""
+    return notification.tell(evaluated_alerts, alert_webhook, options.notification, options.now)
+
+
+def count_labelled(inference_log: IntoFrame, retraining_log: pa.Table) -> int:
+    """Count the characters whose label has become known since the last training began."""
+    rows = lazily(on_engine(inference_log)).filter(
+        ~nw.col("page_id").is_null(), ~nw.col("alive").is_null()
+    )
+    last = decision.last_training(retraining_log)
+    if last is not None:
+        rows = rows.filter(nw.col("labelled_at") > last)
+    return int(rows.select("page_id").unique().select(nw.len()).lazy().collect().item())
+
+
+def decide_retraining(
+    alerts: pa.Table,
+    new_labelled_records: int,
+    retraining_log: pa.Table,
+    options: AlertingOptions,
+) -> dict[str, Any]:
+    """Decide whether a new model is to be trained."""
+    return decision.decide(alerts, new_labelled_records, retraining_log, options, options.now)

@@ -1,0 +1,46 @@
+"""Wiring of `alerting`: metrics become alerts, messages, and the decision `retrain`."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.alerting import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Make the pipeline `alerting`."""
+    return Pipeline(
+        [
+            node(
+                nodes.evaluate_alerts,
+                [
+                    "profile_metrics",
+                    "drift_metrics",
+                    "quality_estimates",
+                    "health_metrics",
+                    "known_alerts",
+                    "alert_actions",
+                    "params:alerting",
+                ],
+                "evaluated_alerts",
+                name="evaluate_alerts",
+            ),
+            node(
+                nodes.notify,
+                ["evaluated_alerts", "alert_webhook", "params:alerting"],
+                "alerts",
+                name="notify",
+            ),
+            node(
+                nodes.count_labelled,
+                ["inference_log", "retraining_log"],
+                "new_labelled_records",
+                name="count_labelled",
+            ),
+            node(
+                nodes.decide_retraining,
+                ["alerts", "new_labelled_records", "retraining_log", "params:alerting"],
+                "retrain",
+                name="decide_retraining",
+            ),
+        ],
+        tags="alerting",
+    )

@@ -1,0 +1,1 @@
+"""The `reporting` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""

@@ -1,0 +1,1 @@
+"""The `retraining` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""

@@ -1,0 +1,95 @@
+"""Wiring of `retraining`: the newest labels, then the pipeline `training` with another release."""
+
+from kedro.pipeline import Pipeline, node
+
+from marvel_kedro.pipelines.alerting.nodes import count_labelled
+from marvel_kedro.pipelines.retraining import nodes
+from marvel_kedro.pipelines.training import pipeline as training
+
+
+def create_pipeline() -> Pipeline:
+    """Make the pipeline `retraining`."""
+    return Pipeline([_rows(), _training(), _release()], tags="retraining")
+
+
+def _rows() -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                count_labelled,
+                ["inference_log", "known_retraining_log"],
+                "new_labelled_records",
+                name="count_labelled",
+            ),
+            node(
+                nodes.begin_retraining,
+                ["alerts", "new_labelled_records", "known_retraining_log", "params:alerting"],
+                "begun_retraining_log",
+                name="begin_retraining",
+            ),
+            node(
+                nodes.select_newest,
+                ["inference_log", "characters", "params:retraining", "params:training.max_rows"],
+                "newest_characters",
+                name="select_newest",
+            ),
+            node(
+                nodes.choose_share,
+                [
+                    "newest_characters",
+                    "characters",
+                    "params:retraining",
+                    "params:processing",
+                    "params:training",
+                ],
+                "newest_share",
+                name="choose_share",
+            ),
+            node(
+                nodes.split_rows,
+                [
+                    "newest_characters",
+                    "characters",
+                    "newest_share",
+                    "params:retraining",
+                    "params:processing",
+                ],
+                ["retraining_train_set", "retraining_test_set", "retraining_split"],
+                name="split_rows",
+            ),
+        ]
+    )
+
+
+def _training() -> Pipeline:
+    """The pipeline `training` on other rows, without the node that gives the aliases."""
+    own = training.create_pipeline()
+    return Pipeline(
+        [each for each in own.nodes if each.name != "promote"],
+        inputs={name: f"retraining_{name}" for name in ("train_set", "test_set", "split")},
+    )
+
+
+def _release() -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                nodes.release,
+                [
+                    "decision",
+                    "candidate_version",
+                    "logged_candidate",
+                    "reigning_champion",
+                    "params:retraining",
+                ],
+                ["promotion", "champion", "retraining_outcome"],
+                name="release",
+            ),
+            node(
+                nodes.end_retraining,
+                ["begun_retraining_log", "promotion", "retraining_outcome", "params:alerting"],
+                "retraining_log",
+                name="end_retraining",
+            ),
+        ]
+    )

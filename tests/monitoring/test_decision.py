@@ -1,0 +1,112 @@
+"""Whether a new model is to be trained."""
+
+import itertools
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from marvel_kedro.databricks import task_values
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.decision import decide
+from marvel_kedro.monitoring.rules import AlertingOptions
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+RULE = {"table": "drift_metrics", "metric": "js_distance", "threshold": 0.1}
+OPTIONS = AlertingOptions.model_validate(
+    {
+        "now": NOW,
+        "rules": {"drift": RULE | {"retrain": True}, "nulls": RULE, "off": None},
+        "retrain": {"cooldown_days": 7, "min_labelled_records": 500},
+    }
+)
+
+
+def alerts(*rows: tuple[str, str]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"rule": rule, "state": state, "message": f"{rule} it is"} for rule, state in rows],
+        tables.ALERTS,
+    )
+
+
+def log(*days_ago: float, outcome: str = "promoted") -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"retrained_at": NOW - days * DAY, "outcome": outcome} for days in days_ago],
+        tables.RETRAINING_LOG,
+    )
+
+
+NEVER = log()
+
+
+def decided(*rows: tuple[str, str], labelled: int = 500, log: pa.Table = NEVER) -> dict[str, Any]:
+    return decide(alerts(*rows), labelled, log, OPTIONS, NOW)
+
+
+def test_a_reason_enough_labels_and_no_training_before() -> None:
+    decision = decided(("drift", "open"), ("nulls", "open"))
+    assert decision == {
+        "retrain": True,
+        "reasons": ["drift: drift it is"],
+        "cooldown_until": None,
+        "labelled_records": 500,
+        "decided_at": "2026-03-01T00:00:00+00:00",
+    }
+    assert task_values.of_retraining(decision) == {"retrain": "true"}
+
+
+@pytest.mark.parametrize(
+    ("state", "retrain"),
+    [("open", True), ("acknowledged", True), ("silenced", False), ("resolved", False)],
+)
+def test_the_state_of_an_alert(state: str, retrain: bool) -> None:
+    decision = decided(("drift", state))
+    assert decision["retrain"] is retrain
+    if not retrain:
+        assert decision["reasons"] == ["no rule that asks for a training fires"]
+        assert task_values.of_retraining(decision) == {"retrain": "false"}
+
+
+def test_rules_that_do_not_ask_for_it_and_rules_that_are_gone_are_no_reason() -> None:
+    assert not decided(("nulls", "open"), ("off", "open"), ("gone", "open"))["retrain"]
+
+
+def test_too_few_labels_are_said() -> None:
+    decision = decided(("drift", "open"), labelled=499)
+    assert not decision["retrain"]
+    assert decision["reasons"][0] == "drift: drift it is"
+    assert "499 new labelled records" in decision["reasons"][1]
+    assert "min_labelled_records asks for 500" in decision["reasons"][1]
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "challenger", "refused", "started"])
+def test_the_cool_down_counts_whatever_came_of_a_training(outcome: str) -> None:
+    decision = decided(("drift", "open"), log=log(30, 6.9, outcome=outcome))
+    assert not decision["retrain"]
+    assert decision["cooldown_until"] == (NOW + 0.1 * DAY).isoformat()
+    assert decision["reasons"][1] == (
+        "the cool-down after the last training lasts until 2026-03-01 02:24 UTC"
+    )
+    over = decided(("drift", "open"), log=log(7, 30, outcome=outcome))
+    assert over["retrain"]
+    assert over["cooldown_until"] == NOW.isoformat()
+
+
+def test_it_cannot_flap() -> None:
+    # An alert that no training ends, asked for every hour over 60 days.
+    begun: list[datetime] = []
+    for hour in range(60 * 24):
+        now = NOW + timedelta(hours=hour)
+        past = pa.Table.from_pylist([{"retrained_at": at} for at in begun], tables.RETRAINING_LOG)
+        if decide(alerts(("drift", "open")), 9999, past, OPTIONS, now)["retrain"]:
+            begun.append(now)
+    assert len(begun) == 9
+    assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}
+
+
+def test_a_decision_is_plain_json() -> None:
+    for decision in (decided(), decided(("drift", "open"), log=log(1))):
+        assert json.loads(json.dumps(decision, allow_nan=False)) == decision

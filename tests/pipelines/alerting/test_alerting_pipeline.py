@@ -1,0 +1,136 @@
+"""The pipeline `alerting`: from tables of metrics to messages and the decision `retrain`."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import labelled
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import webhook
+from support import Project
+from webhook import SECRET
+
+from marvel_kedro.monitoring import tables
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+REPORTS = Path("data", "08_reporting")
+
+
+def window(day: int) -> dict[str, datetime]:
+    return {"start": START + day * DAY, "end": START + (day + 1) * DAY}
+
+
+def write_metrics(project: Project, days: int, drift_from: int) -> None:
+    """Metrics of `height`, which drifts from a day on."""
+    common = [
+        {
+            "window": window(day),
+            "granularity": "1 day",
+            "column_name": "height",
+            "model_version": "1",
+        }
+        for day in range(days)
+    ]
+    drift = [
+        row
+        | {
+            "drift_type": "BASELINE",
+            "ks_test": {"statistic": 0.3, "pvalue": 1e-9}
+            if day >= drift_from
+            else {"statistic": 0.03, "pvalue": 0.4},
+        }
+        for day, row in enumerate(common)
+    ]
+    profile = [row | {"log_type": "INPUT", "count": 500} for row in common]
+    for name, rows in (("drift_metrics", drift), ("profile_metrics", profile)):
+        schema = getattr(tables, name.upper())
+        path = project.path / REPORTS / f"{name}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema), path)
+
+
+def write_log(project: Project, pages: int, labelled_at: datetime) -> None:
+    """An inference log of pages that were asked for twice; half of the rows are labelled."""
+    ids = [f"Page_{number}" for number in range(pages)]
+    known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": labelled_at})
+    unknown = pd.DataFrame({"page_id": [*ids, None]})
+    folder = project.path / "data" / "07_model_output" / "inference_log"
+    labelled.write_log(labelled.typed(pd.concat([known, unknown])), folder)
+
+
+def alerts(project: Project) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(
+        project.path / REPORTS / "alerts.parquet"
+    ).to_pylist()
+    return rows
+
+
+def run(project: Project, day: int, **environment: str) -> str:
+    """Run it in a process of its own, as of the end of a day."""
+    now = (START + (day + 1) * DAY).isoformat()
+    outcome = project.kedro(
+        "run", "--pipelines", "alerting", "--params", f"monitoring.now={now}", **environment
+    )
+    assert outcome.status == 0, outcome.output
+    return outcome.output
+
+
+def test_from_metrics_to_people_and_a_decision(project: Project, tmp_path: Path) -> None:
+    values = tmp_path / "values.json"
+    write_log(project, 600, START + 3 * DAY)
+    write_metrics(project, days=5, drift_from=5)
+    with webhook.running() as hook:
+        settings = {"MARVEL_ALERT_WEBHOOK": hook.url, "MARVEL_TASK_VALUES": str(values)}
+        run(project, 4, **settings)
+        assert alerts(project) == []
+        assert json.loads(values.read_text()) == {"retrain": "false"}
+        assert project.report("retrain")["labelled_records"] == 600
+
+        write_metrics(project, days=6, drift_from=5)
+        said = run(project, 5, **settings)
+        (alert,) = alerts(project)
+        assert (alert["rule"], alert["column_name"], alert["state"]) == (
+            "input_drift",
+            "height",
+            "open",
+        )
+        assert alert["notified_at"] == START + 6 * DAY
+        assert json.loads(values.read_text()) == {"retrain": "true"}
+        assert project.report("retrain")["reasons"] == [f"input_drift: {alert['message']}"]
+        assert "1 open" in said
+        assert "input_drift" in said
+
+        run(project, 5, **settings)
+        assert alerts(project) == [alert]
+        assert len(hook.got) == 1
+        assert alert["message"] in hook.got[0]["blocks"][1]["text"]["text"]
+
+    written = [path for path in project.path.rglob("*") if path.is_file()]
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_webhook_that_is_broken_fails_no_run(project: Project) -> None:
+    write_log(project, 600, START)
+    write_metrics(project, days=2, drift_from=1)
+    with webhook.running() as hook:
+        hook.statuses = [403]
+        said = run(project, 1, MARVEL_ALERT_WEBHOOK=hook.url)
+        assert "could not be told" in said
+        assert "status 403" in said
+        assert SECRET not in said
+        assert alerts(project)[0]["notified_at"] is None
+
+
+@pytest.mark.parametrize("trained", [START + 2 * DAY, START + 4 * DAY])
+def test_labels_count_since_the_last_training(project: Project, trained: datetime) -> None:
+    write_log(project, 10, START + 3 * DAY)
+    log = pa.Table.from_pylist([{"retrained_at": trained}], tables.RETRAINING_LOG)
+    pq.write_table(log, project.path / REPORTS / "retraining_log.parquet")
+    project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})
+    decision = project.report("retrain")
+    assert decision["labelled_records"] == (10 if trained < START + 3 * DAY else 0)
+    assert decision["cooldown_until"] == (trained + 7 * DAY).isoformat()

@@ -1,0 +1,223 @@
+"""The pipelines `monitoring` and `reporting`, run as people run them."""
+
+import inspect
+import json
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from inference import Traffic, make_traffic
+from kedro.io import DatasetError
+from reported import Element, grids, health, options, read
+from support import Project
+
+from marvel_kedro import local_engine
+from marvel_kedro.datasets.arrow_table import ArrowTableDataset
+from marvel_kedro.datasets.optional import OptionalDataset
+from marvel_kedro.monitoring import tables
+from marvel_kedro.pipelines.reporting import nodes
+from marvel_kedro.pipelines.reporting.facts import ReportingOptions
+
+NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is not over
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return make_traffic(days=4, requests_a_day=60)
+
+
+@pytest.fixture(scope="module")
+def reported(
+    template: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, str]:
+    """A project that was trained, asked and monitored, and what the terminal said at the end."""
+    project = Project(tmp_path_factory.mktemp("reported") / "project")
+    shutil.copytree(template, project.path)
+    project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
+    traffic.write(project.path / "data")
+    outcome = project.cli(
+        "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW}"
+    )
+    assert outcome.status == 0, outcome.output
+    return project, outcome.output
+
+
+def page(project: Project) -> Element:
+    return read((project.path / "data/08_reporting/monitoring_report.html").read_text())
+
+
+def test_the_page_is_there_an_artefact_and_named_at_the_end(
+    reported: tuple[Project, str],
+) -> None:
+    project, said = reported
+    assert "Newest complete window: 2026-01-03" in page(project).text
+    assert "The window 2026-01-04 is not over and is not shown" in page(project).text
+    text = " ".join(said.split())
+    assert "data/08_reporting/monitoring_report.html" in text
+    assert "60 requests" in text
+    client = project.client()
+    (experiment,) = client.search_experiments(filter_string="name = 'marvel_characters'")
+    run = client.search_runs([experiment.experiment_id], max_results=1)[0]
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"monitoring_report.html", "drift.png", "quality.png"} <= files
+
+
+def test_its_figures_are_those_of_the_tables(reported: tuple[Project, str]) -> None:
+    project, _ = reported
+    folder = project.path / "data/08_reporting"
+    health = pq.read_table(folder / "health_metrics.parquet").to_pylist()
+    shown = grids(page(project))
+    by_entity = {
+        (f"{row['window']['start']:%Y-%m-%d}", f"{name} (version {row['model_version']})"): row
+        for row in health
+        for name in [row["served_entity_name"]]
+    }
+    names, *rows = shown["Requests"]
+    assert [row[0] for row in rows] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    for day, *counts in rows:
+        for name, count in zip(names[1:], counts, strict=True):
+            assert int(count) == by_entity[day, name]["requests"]
+    profile = pq.read_table(folder / "profile_metrics.parquet").to_pylist()
+    nulls = shown["Missing values of version 1, window 2026-01-03"][1:]
+    for name, rows_there, null, *_ in nulls:
+        (row,) = [
+            row
+            for row in profile
+            if (row["column_name"], row["model_version"], row["slice_key"]) == (name, "1", None)
+            and row["log_type"] == "INPUT"
+            and f"{row['window']['start']:%Y-%m-%d}" == "2026-01-03"
+        ]
+        assert (rows_there, null) == (f"{row['count']}", f"{row['percent_null']:.1f}%")
+
+
+def test_alerts_and_the_decision_are_on_the_page(reported: tuple[Project, str]) -> None:
+    project, _ = reported
+    shown = page(project)
+    alerts = pq.read_table(project.path / "data/08_reporting/alerts.parquet").to_pylist()
+    assert alerts
+    rows = shown.all("table", class_="alerts")[0].rows()
+    assert sorted(row[0] for row in rows[2::2]) == sorted(row["message"] for row in alerts)
+    decision = project.report("retrain")
+    said = shown.all("div", class_="decision")[0]
+    assert said.all("h3")[0].text == f"New training: {'yes' if decision['retrain'] else 'no'}"
+    assert [one.text for one in said.all("li")] == decision["reasons"]
+
+
+def test_rejected_requests_are_those_of_the_windows_shown(reported: tuple[Project, str]) -> None:
+    project, _ = reported
+    rejected = DeltaTable(project.path / "data/07_model_output/rejected_requests").to_pandas()
+    inside = rejected[rejected["request_time"] < "2026-01-04"]
+    assert 0 < len(inside) < len(rejected)
+    shown = grids(page(project))["Requests of which no record can be read, in the windows shown"]
+    assert {reason: int(count) for reason, count in shown[1:]} == (
+        inside["reason"].value_counts().to_dict()
+    )
+
+
+def test_rejected_requests_without_a_time_are_of_their_day() -> None:
+    """As the health has them, also where the first window begins within a day."""
+    times = [
+        (date(2026, 1, 5), None),
+        (date(2026, 1, 6), None),
+        (date(2026, 1, 5), datetime(2026, 1, 5, 23, 59, tzinfo=UTC)),
+        (date(2026, 1, 7), datetime(2026, 1, 7, tzinfo=UTC)),
+        (date(2026, 1, 7), None),
+    ]
+    rejected = pa.Table.from_pylist(
+        [
+            {"request_date": day, "request_time": time, "reason": f"{number}"}
+            for number, (day, time) in enumerate(times)
+        ],
+        tables.REJECTED_REQUESTS,
+    )
+    frame = local_engine.relation(rejected)
+
+    def counted(shown: pa.Table) -> set[str]:
+        return set(nodes.count_rejected(frame, shown, options(), ReportingOptions()))
+
+    two_days = health([(0, "one", "3", 9, 0), (1, "one", "3", 9, 0)])
+    assert counted(two_days) == {"0", "1", "2"}
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    from_noon = pa.Table.from_pylist(
+        [
+            row | {"window": {"start": noon, "end": noon + timedelta(hours=12.5)}}
+            for row in two_days.to_pylist()
+        ],
+        tables.HEALTH_METRICS,
+    )
+    assert counted(from_noon) == {"1", "2"}
+    assert counted(tables.HEALTH_METRICS.empty_table()) == set()
+
+
+def test_reporting_alone_draws_what_is_there(reported: tuple[Project, str], tmp_path: Path) -> None:
+    before, _ = reported
+    shutil.copytree(before.path, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.run(
+        "reporting",
+        monitoring={"now": "2026-01-20T00:00:00+00:00"},
+        reporting={"max_windows": 2},
+    )
+    again = page(project)
+    assert "Newest complete window: 2026-01-04" in again.text
+    assert "2 older windows are not shown" in again.text
+
+
+def test_it_says_what_the_ab_test_has_found(reported: tuple[Project, str], tmp_path: Path) -> None:
+    before, _ = reported
+    assert "There is no reading of an A/B test" in page(before).text
+    shutil.copytree(before.path, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.run("ab_test")
+    project.run("reporting", monitoring={"now": NOW})
+    assert project.report("ab_report")["verdict"] in page(project).text
+
+
+def test_kedro_viz_shows_tables_and_plots(reported: tuple[Project, str]) -> None:
+    project, _ = reported
+    outcome = project.kedro("viz", "build", "--include-previews")
+    assert outcome.status == 0, outcome.output
+    api = project.path / "build" / "api"
+    shown = json.loads((api / "pipelines" / "monitoring").read_text())
+    previews = {
+        node["name"]: json.loads((api / "nodes" / node["id"]).read_text()).get("preview")
+        for node in shown["nodes"]
+        if node["type"] == "data"
+    }
+    names = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
+    for name in (*names, "drift_plot", "quality_plot"):
+        assert previews[name], name
+    assert len(previews["drift_metrics"]["data"]) == 10
+
+
+def test_a_preview_is_what_kedro_viz_takes(tmp_path: Path) -> None:
+    dataset = ArrowTableDataset(str(tmp_path / "drift.parquet"), "DRIFT_METRICS")
+    assert dataset.preview() == {"index": [], "columns": dataset.load().column_names, "data": []}
+    rows = [{"column_name": "height", "js_distance": float("nan"), "count_delta": 3,
+             "ks_test": {"statistic": 0.5, "pvalue": 0.1},
+             "slice_value": "x" * 300}] * 3  # fmt: skip
+    table = dataset.load()
+    dataset.save(type(table).from_pylist(rows, table.schema))
+    preview = dataset.preview(nrows=2)
+    cells = dict(zip(preview["columns"], preview["data"][0], strict=True))
+    assert len(preview["data"]) == 2
+    assert cells["ks_test"] == '{"statistic": 0.5, "pvalue": 0.1}'
+    assert cells["js_distance"] == "nan"
+    assert cells["count_delta"] == 3
+    assert len(cells["slice_value"]) == 201
+    assert json.loads(json.dumps(preview, allow_nan=False)) == preview
+    assert inspect.signature(dataset.preview).return_annotation.__name__ == "TablePreview"
+
+
+def test_an_optional_dataset_is_none_until_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    dataset = OptionalDataset({"type": "json.JSONDataset", "filepath": str(path)})
+    assert dataset.load() is None
+    path.write_text('{"verdict": "none"}')
+    assert dataset.load() == {"verdict": "none"}
+    with pytest.raises(DatasetError, match="only read"):
+        dataset.save({})

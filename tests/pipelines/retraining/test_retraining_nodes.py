@@ -1,0 +1,206 @@
+"""Which rows a retraining is made of, on frames of more than one engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from labelled import typed
+
+from marvel_kedro.errors import ProjectError
+from marvel_kedro.model.evaluation import EvaluationOptions
+from marvel_kedro.model.fit import FitOptions
+from marvel_kedro.model.gate import GateOptions
+from marvel_kedro.pipelines.processing.nodes import RENAMED, ProcessingOptions, split_characters
+from marvel_kedro.pipelines.retraining import nodes
+from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
+from marvel_kedro.pipelines.training.nodes import TrainingOptions
+from marvel_kedro.split import SplitOptions
+
+DAY = pd.Timestamp("2026-01-01", tz="UTC")
+OPTIONS = RetrainingOptions()
+ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_pandas]
+
+
+def made(*rows: dict[str, Any]) -> pd.DataFrame:
+    columns = list(RENAMED.values())
+    numbers = ("height", "weight")
+    return pd.DataFrame(list(rows), columns=columns).astype(
+        {name: "float64" if name in numbers else "str" for name in columns}
+    )
+
+
+def log(*rows: dict[str, Any]) -> pd.DataFrame:
+    asked = {"request_time": DAY, "labelled_at": DAY, "alive": "Alive"}
+    numbered = [
+        asked | {"databricks_request_id": f"r{number}", "record_number": 0} | row
+        for number, row in enumerate(rows)
+    ]
+    return typed(pd.DataFrame(numbered))
+
+
+def newest(
+    records: pd.DataFrame,
+    known: pd.DataFrame,
+    options: RetrainingOptions = OPTIONS,
+    engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
+) -> pd.DataFrame:
+    found = nodes.select_newest(engine(records), engine(known), options, 10_000)
+    rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
+    assert list(rows.columns) == list(RENAMED.values())
+    return rows.sort_values("page_id").set_index("page_id")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_newest_label_wins_and_what_was_not_sent_is_known(engine: Any) -> None:
+    known = made(
+        {"page_id": "a", "name": "A", "url": "u", "height": 1.5, "gender": "Male", "alive": "Dead"},
+        {"page_id": "z", "name": "Z", "alive": "Dead"},
+    )
+    records = log(
+        {"page_id": "a", "alive": "Dead", "labelled_at": DAY, "universe": "late", "weight": 9},
+        {"page_id": "a", "labelled_at": DAY + pd.Timedelta(days=1), "height": 2.0, "gender": ""},
+        {"page_id": "b", "name": "B", "height": -1.0, "weight": np.inf},
+        {"page_id": "c", "alive": None},
+        {"page_id": None},
+    )
+    rows = newest(records, known, engine=engine)
+    assert list(rows.index) == ["a", "b"]
+    assert list(rows.loc["a", ["name", "url", "gender", "alive", "height"]]) == [
+        "A",
+        "u",
+        "Male",
+        "Alive",
+        2.0,
+    ]
+    assert rows.loc["a", ["universe", "weight"]].isna().all()
+    assert list(rows.loc["b", ["name", "alive"]]) == ["B", "Alive"]
+    assert rows.loc["b", ["url", "height", "weight"]].isna().all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_of_equal_labels_the_latest_record_in_whatever_order(engine: Any) -> None:
+    records = log(
+        {"page_id": "a", "request_time": DAY, "height": 1.0},
+        {"page_id": "a", "request_time": DAY + pd.Timedelta(hours=2), "height": 3.0},
+        {"page_id": "a", "request_time": DAY + pd.Timedelta(hours=1), "height": 2.0},
+    )
+    for seed in range(5):
+        shuffled = records.sample(frac=1, random_state=seed).reset_index(drop=True)
+        assert newest(shuffled, made(), engine=engine)["height"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_records_of_some_days(engine: Any) -> None:
+    records = log(
+        *({"page_id": f"p{day}", "request_time": DAY + pd.Timedelta(days=day)} for day in range(5)),
+        {"page_id": "q", "request_time": DAY + pd.Timedelta(days=9), "alive": None},
+    )
+    rows = newest(records, made(), RetrainingOptions(days=2), engine)
+    assert list(rows.index) == ["p2", "p3", "p4"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_label_is_said(engine: Any) -> None:
+    with pytest.raises(ProjectError, match="no labelled record"):
+        newest(log({"page_id": "a", "alive": None}), made(), engine=engine)
+
+
+def pages(prefix: str, number: int, alive: str) -> pd.DataFrame:
+    return made(*({"page_id": f"{prefix}{n}", "alive": alive} for n in range(number)))
+
+
+def split(share: float, test_on: Any = "newest", engine: Any = ENGINES[0]) -> Any:
+    new, past = pages("p", 1000, "Alive"), pages("p", 9000, "Dead")  # the first 1,000 are in both
+    train, test, how = nodes.split_rows(
+        engine(new), engine(past), share, RetrainingOptions(test_on=test_on), ProcessingOptions()
+    )
+    frames = [
+        each if isinstance(each, pd.DataFrame) else each.to_pandas() for each in (train, test)
+    ]
+    assert how == {"by": "page_id", "test_share": 0.2}
+    return frames
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("test_on", ["newest", "all"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_no_test_row_is_trained_on_and_new_labels_replace_old_ones(
+    engine: Any, test_on: str, share: float
+) -> None:
+    train, test = split(share, test_on, engine)
+    past_train, past_test, _ = split_characters(pages("p", 9000, "Dead"), ProcessingOptions())
+    assert set(train["page_id"]) <= set(past_train["page_id"])
+    assert set(test["page_id"]) <= set(past_test["page_id"])
+    both = pd.concat([train, test])
+    assert both["page_id"].is_unique
+    new = both["page_id"].str[1:].astype(int) < 1000
+    assert (both["alive"] == np.where(new, "Alive", "Dead")).all()
+    assert new.sum() == 1000
+    assert (test["alive"] == "Alive").all() == (test_on == "newest")
+    if share:
+        measured = (train["alive"] == "Alive").mean()
+        assert measured == pytest.approx(share, abs=0.03)
+
+
+def test_thinning_the_past_does_not_favour_a_side() -> None:
+    # The split and the thinning hash the same text: salted, one says nothing of the other.
+    train, test = split(0.5, "all")
+    past = [(table["alive"] == "Dead").sum() for table in (train, test)]
+    assert past[1] / sum(past) == pytest.approx(0.2, abs=0.04)  # three standard deviations
+
+
+def test_a_past_that_is_short_enough_stays() -> None:
+    new, past = pages("n", 100, "Alive"), pages("p", 50, "Dead")
+    train, test, _ = nodes.split_rows(
+        new, past, 0.5, RetrainingOptions(test_on="all"), ProcessingOptions(split=SplitOptions())
+    )
+    assert len(train) + len(test) == 150
+
+
+def chosen(newest: pd.DataFrame, past: pd.DataFrame, *shares: float, min_rows: int = 100) -> float:
+    train = TrainingOptions(
+        trained_at=DAY.to_pydatetime(),
+        origin={},
+        fit=FitOptions(max_trees=60, folds=3, min_rows=min_rows),
+        evaluation=EvaluationOptions(),
+        gate=GateOptions(),
+    )
+    options = RetrainingOptions(newest_shares=shares or (0.0, 0.5, 0.9))
+    return nodes.choose_share(newest, past, options, ProcessingOptions(), train)
+
+
+def turned(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is known of them now says the opposite of what it said; the share of Alive stays."""
+    family = rows["universe"] == "Earth-616"
+    generator = np.random.default_rng(0)
+    return rows.assign(
+        alive=np.where(family ^ (generator.random(len(rows)) < 0.1), "Alive", "Dead")
+    )
+
+
+def test_how_much_of_the_past_depends_on_what_it_still_says(
+    characters: pd.DataFrame,
+) -> None:
+    newest, past = characters.iloc[:800], characters.iloc[800:]
+    before = past.assign(alive=turned(past)["alive"].map({"Alive": "Dead", "Dead": "Alive"}))
+    now = newest.assign(alive=turned(newest)["alive"])
+    assert chosen(now, before) == 0.9
+    assert chosen(now, turned(past)) < 0.9
+    # What is not known of the test side has no say in it.
+    test = split_characters(now, ProcessingOptions())[1]["page_id"]
+    other = now.assign(alive=now["alive"].where(~now["page_id"].isin(test), "Dead"))
+    assert chosen(other, before) == 0.9
+
+
+def test_a_share_that_leaves_too_few_rows_is_not_chosen(
+    characters: pd.DataFrame,
+) -> None:
+    newest, past = characters.iloc[:100], characters.iloc[100:]
+    assert chosen(newest, past, 0.9, 0.0, min_rows=300) == 0.0
+    assert (
+        chosen(newest, past, 0.9, 0.5, min_rows=100_000) == 0.9
+    )  # the fit itself says what is wrong
+    assert chosen(newest, past, 0.7) == 0.7

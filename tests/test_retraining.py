@@ -1,0 +1,180 @@
+"""`kedro run --pipelines retraining`: from labelled records to a promoted model, or a clear no."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from labelled import make_log, typed, write_log
+from pandas.testing import assert_frame_equal
+from support import Project
+
+from marvel_kedro.monitoring import tables
+
+REPORTS = Path("data", "08_reporting")
+NOW = "2026-02-01T00:00:00+00:00"
+SMALL = "synthetic.rows=4000,training.evaluation.resamples=20,training.gate.resamples=200"
+
+
+@pytest.fixture(scope="module")
+def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a champion of 4,000 made-up characters."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(template, folder)
+    project = Project(folder)
+    outcome = project.kedro(
+        "run", "--pipelines", "synthetic,processing,training", "--params", SMALL
+    )
+    assert outcome.status == 0, outcome.output
+    return project
+
+
+@pytest.fixture
+def champion(trained: Project, tmp_path: Path) -> Project:
+    """The same, to change."""
+    shutil.copytree(trained.path, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+def log_of(project: Project) -> list[dict[str, Any]]:
+    path = project.path / REPORTS / "retraining_log.parquet"
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environment: str) -> str:
+    write_log(records, project.path / "data" / "07_model_output" / "inference_log")
+    words = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
+    outcome = project.kedro(
+        "run", "--pipelines", "retraining", "--params", words, OMP_NUM_THREADS="1", **environment
+    )
+    assert outcome.status == 0, outcome.output
+    return outcome.output
+
+
+def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: Path) -> None:
+    alert = {
+        "alert_id": "a",
+        "rule": "realised_roc_auc",
+        "state": "open",
+        "message": "it has lost",
+    }
+    alerts = pa.Table.from_pylist([alert], tables.ALERTS)
+    pq.write_table(alerts, champion.path / REPORTS / "alerts.parquet")
+    records = make_log(records=4000, scenario="concept")
+    values = tmp_path / "values.json"
+    said = retrain(champion, records, MARVEL_TASK_VALUES=str(values))
+
+    assert str(champion.champion().version) == "2", said
+    assert json.loads(values.read_text()) == {"promoted": "true", "model_version": "2"}
+    (row,) = log_of(champion)
+    assert row["outcome"] == "promoted"
+    assert row["model_version"] == "2"
+    assert row["reasons"] == ["realised_roc_auc: it has lost"]
+    assert row["labelled_records"] == 4000
+    assert row["retrained_at"].isoformat() == NOW
+    assert row["detail"].startswith("Better than the champion")
+
+    # The gate is honest: what is tested on was never trained on, by either model.
+    train = champion.table("retraining_train_set")
+    test = champion.table("retraining_test_set")
+    assert set(train["page_id"]).isdisjoint(test["page_id"])
+    assert set(test["page_id"]) <= set(records["page_id"])
+    assert set(test["page_id"]).isdisjoint(champion.table("train_set")["page_id"])
+    assert set(train["page_id"]).isdisjoint(champion.table("test_set")["page_id"])
+    assert champion.report("promotion")["previous_champion"] == "1"
+    # The tables of the past are as they were; a training by hand still is what it was.
+    assert len(champion.table("train_set")) + len(champion.table("test_set")) == 4000
+
+
+def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: Project) -> None:
+    records = make_log(records=2000, scenario="none")
+    shuffled = records["alive"].sample(frac=1, random_state=5).to_numpy()
+    said = retrain(champion, records.assign(alive=shuffled))
+    assert str(champion.champion().version) == "1"
+    (row,) = log_of(champion)
+    assert (row["outcome"], row["model_version"]) == ("refused", None)
+    assert row["reasons"][0] == "started by hand"
+    assert row["detail"].startswith("Failed: roc_auc")
+    assert "not promoted" in re.sub(r"[\s│]+", " ", said)
+    champion.run("alerting", monitoring={"now": "2026-02-03T00:00:00+00:00"})
+    decision = champion.report("retrain")
+    assert decision["cooldown_until"] == "2026-02-08T00:00:00+00:00"
+    assert decision["labelled_records"] == 0
+    assert not decision["retrain"]
+
+
+def test_what_was_known_before_makes_the_same_model(champion: Project) -> None:
+    times = pd.Timestamp("2026-01-05", tz="UTC")
+    known = champion.table("characters").assign(request_time=times, labelled_at=times)
+    retrain(champion, typed(known))
+    assert str(champion.champion().version) == "1"
+    assert champion.report("promotion")["model_version"] == "1"
+    (row,) = log_of(champion)
+    assert (row["outcome"], row["model_version"]) == ("refused", "1")
+
+
+def test_as_a_challenger_it_leaves_the_champion_where_it_is(
+    champion: Project, tmp_path: Path
+) -> None:
+    values = tmp_path / "values.json"
+    retrain(
+        champion,
+        make_log(records=4000, scenario="concept"),
+        "retraining.release=challenger",
+        MARVEL_TASK_VALUES=str(values),
+    )
+    assert str(champion.champion().version) == "1"
+    client = champion.client()
+    challenger = client.get_model_version_by_alias("marvel_characters", "challenger")
+    assert str(challenger.version) == "2"
+    assert json.loads(values.read_text()) == {"promoted": "false", "model_version": "2"}
+    (row,) = log_of(champion)
+    assert (row["outcome"], row["model_version"]) == ("challenger", "2")
+    assert "released as challenger" in row["detail"]
+
+
+def test_one_that_dies_begins_a_cool_down_as_well(champion: Project) -> None:
+    few = make_log(records=40, scenario="none")
+    write_log(few, champion.path / "data" / "07_model_output" / "inference_log")
+    words = f"monitoring.now={NOW},training.fit.min_rows=100000"
+    outcome = champion.kedro("run", "--pipelines", "retraining", "--params", words)
+    assert outcome.status == 1
+    assert "training.fit.min_rows asks for" in " ".join(outcome.output.split())
+    (row,) = log_of(champion)
+    assert (row["outcome"], row["model_version"]) == ("started", None)
+    assert str(champion.champion().version) == "1"
+
+
+def test_without_an_inference_log_it_says_who_makes_it(champion: Project) -> None:
+    outcome = champion.cli("--pipelines", "retraining")
+    assert outcome.status == 1
+    said = " ".join(outcome.output.split())
+    assert "inference_log is not there" in said
+    assert "kedro run --pipelines monitoring" in said
+
+
+def test_without_labels_it_says_so(champion: Project) -> None:
+    records = make_log(records=20, scenario="none").assign(alive=None)
+    folder = champion.path / "data" / "07_model_output" / "inference_log"
+    write_log(records.astype({"alive": "str"}), folder)
+    outcome = champion.kedro("run", "--pipelines", "retraining")
+    assert outcome.status == 1
+    assert "inference_log has no labelled record to train on" in outcome.output
+
+
+def test_again_on_the_same_rows_is_the_same_model(champion: Project) -> None:
+    records = make_log(records=4000, scenario="concept")
+    retrain(champion, records)
+    first = champion.table("retraining_train_set")
+    retrain(champion, records.sample(frac=1, random_state=1))
+    second = champion.table("retraining_train_set")
+    order: Any = {"by": "page_id", "ignore_index": True}
+    assert_frame_equal(first.sort_values(**order), second.sort_values(**order))
+    assert str(champion.champion().version) == "2"
+    assert [row["outcome"] for row in log_of(champion)] == ["promoted", "refused"]
