@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from observability.test_queries import FOLDER, RULES, rules
+from support import ROOT
 
 CONFIG = FOLDER / "alertmanager/alertmanager.yml"
 
@@ -64,6 +65,17 @@ def test_matchers_name_alerts_that_there_are() -> None:
     for pattern in named:
         for alternative in pattern.split("|"):
             assert any(re.fullmatch(alternative, name) for name in alerts()), alternative
+
+
+def test_matchers_of_monitoring_name_rules_that_there_are() -> None:
+    text = (ROOT / "conf/base/alerting/parameters.yml").read_text("utf-8")
+    named = set(yaml.safe_load(text)["alerting"]["rules"])
+    said = yaml.safe_load(CONFIG.read_text("utf-8"))
+    matchers = [one for rule in said["inhibit_rules"] for one in rule["source_matchers"]]
+    patterns = [one.partition("=")[2].strip('~"') for one in matchers if one.startswith("rule")]
+    assert len(patterns) == 3
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in named), pattern
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)

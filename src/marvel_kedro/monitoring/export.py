@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from marvel_kedro.model.metrics import Floats
+from marvel_kedro.monitoring.alerts import ACKNOWLEDGED, OPEN, SILENCED
+from marvel_kedro.monitoring.rules import SEVERITIES
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
 from marvel_kedro.options import Options
 
@@ -150,9 +152,7 @@ FAMILIES = (
 )
 """In the order in which they are kept if there are too many samples."""
 
-SEVERITIES = ("info", "warning", "critical")
-OPEN = "open"
-STATES = (OPEN, "acknowledged", "silenced")
+STATES = (OPEN, ACKNOWLEDGED, SILENCED)
 """Of alerts that are not resolved."""
 
 OUTCOMES = ("answered", "refused", "throttled", "failed")

@@ -55,7 +55,7 @@ class MetricsText:
         if fault is None:
             return text
         logger.warning(
-            "%s is left out of /metrics: %s. kedro run --pipeline exporting makes it anew.",
+            "%s is left out of /metrics: %s. kedro run --pipelines exporting makes it anew.",
             self._path,
             fault,
         )
