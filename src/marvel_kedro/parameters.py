@@ -3,6 +3,7 @@
 from typing import Any
 
 from marvel_kedro.model.ab_test import ABTestOptions
+from marvel_kedro.monitoring.export import ExportingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.options import Options, checked
@@ -30,6 +31,7 @@ class Parameters(Options):
     alerting: AlertingOptions
     retraining: RetrainingOptions
     monitoring: MonitoringOptions
+    exporting: ExportingOptions
     reporting: ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions

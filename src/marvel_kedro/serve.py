@@ -12,7 +12,7 @@ from marvel_kedro.errors import ProjectError
 from marvel_kedro.server.description import Description, ServerOptions
 
 _NEEDED = ("deltalake", "httptools", "orjson", "prometheus_client", "swagger_ui_bundle", "uvicorn")
-_FOLDERS = ("folder", "models", "inference_table", "characters")
+_PATHS = ("folder", "models", "inference_table", "characters", "monitoring_metrics")
 
 
 def start(
@@ -53,7 +53,8 @@ def write_description(read: Configuration, project: Path, **said: str | int | No
     """
     given = {name: value for name, value in said.items() if value is not None}
     server = ServerOptions.model_validate(read.description.server.model_dump() | given)
-    paths = {name: (project / getattr(server, name)).resolve() for name in _FOLDERS}
+    said_paths = {name: getattr(server, name) for name in _PATHS}
+    paths = {name: (project / path).resolve() for name, path in said_paths.items() if path}
     server = server.model_copy(update=paths)
     described = Description(endpoint=read.description.endpoint, server=server)
     path = server.folder / "description.json"

@@ -18,6 +18,7 @@ from support import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSION = "1.36"
+RULES = sorted((ROOT / "observability/prometheus/rules").glob("*.yml"))
 OPERATORS_OWN = ("Kustomization", "ServiceMonitor")  # no part of Kubernetes' own schema
 YAMLLINT = json.dumps(
     {
@@ -119,11 +120,19 @@ def test_compose_opens_ports_to_this_machine_only() -> None:
 
 def test_prometheus_of_compose_asks_a_service_that_there_is() -> None:
     text = (ROOT / "observability/prometheus/prometheus.yml").read_text("utf-8")
-    (scrape,) = yaml.safe_load(text)["scrape_configs"]
+    said = yaml.safe_load(text)
     services = compose()["services"]
-    for target in scrape["static_configs"][0]["targets"]:
-        host, _, port = target.partition(":")
-        assert any(said.endswith(f":{port}") for said in services[host]["ports"])
+    for asked in (*said["scrape_configs"], *said["alerting"]["alertmanagers"]):
+        for target in asked["static_configs"][0]["targets"]:
+            host, _, port = target.partition(":")
+            assert any(said.endswith(f":{port}") for said in services[host]["ports"])
+
+
+def test_secrets_of_compose_are_the_files_that_alertmanager_reads() -> None:
+    text = (ROOT / "observability/alertmanager/alertmanager.yml").read_text("utf-8")
+    service = compose()["services"]["alertmanager"]
+    assert set(service["secrets"]) == set(re.findall(r"/run/secrets/(\w+)", text))
+    assert set(service["secrets"]) == set(compose()["secrets"])
 
 
 def test_kubernetes_takes_the_manifests() -> None:
@@ -248,5 +257,8 @@ def test_variables_of_the_project_are_read_by_its_configuration() -> None:
 def test_promtool_is_content() -> None:
     folder = "observability/prometheus"
     assert not tool("promtool", "check", "config", f"{folder}/prometheus.yml")
-    rules = sorted(str(path) for path in (ROOT / folder).glob("*_test.yml"))
+    # Without the token's file, which nobody has here.
+    assert not tool("promtool", "check", "config", "--syntax-only", f"{folder}/databricks.yml")
+    assert not tool("promtool", "check", "rules", *map(str, RULES))
+    rules = [str(path.parents[1] / f"{path.stem}_test.yml") for path in RULES]
     assert not tool("promtool", "test", "rules", *rules)

@@ -1,4 +1,4 @@
-"""Rules and dashboards ask for what the server exports, and for nothing else."""
+"""Rules and dashboards ask for what is exported, and for nothing else."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from support import ROOT
 
+from marvel_kedro.monitoring.export import FAMILIES
 from marvel_kedro.server import metrics
 
 FOLDER = ROOT / "observability"
@@ -21,9 +22,16 @@ DASHBOARDS = sorted(FOLDER.glob("grafana/dashboards/*.json"))
 OF_THE_SCRAPE = {"job", "instance"}
 
 
+OF_DATABRICKS = (
+    FOLDER / "prometheus/databricks.yml",
+    Path(__file__).parent / "databricks_metrics.txt",
+)
+
+
 def exported() -> dict[str, set[str]]:
-    """Labels by name, of everything that a scrape of the server brings."""
-    found = {"up": set[str]()}
+    """Labels by name, of everything that a scrape brings."""
+    found = {"up": {"endpoint"}} | {family.name: set(family.labels) for family in FAMILIES}
+    found |= {name: {"endpoint", "le"} for name in of_databricks()}
     for metric in vars(metrics).values():
         if not isinstance(metric, MetricWrapperBase):
             continue
@@ -37,6 +45,22 @@ def exported() -> dict[str, set[str]]:
                 found |= {f"{name}_sum": labels, f"{name}_count": labels}
                 found[f"{name}_bucket"] = labels | {"le"}
     return {name: labels | OF_THE_SCRAPE for name, labels in found.items()}
+
+
+def of_databricks() -> set[str]:
+    """What the relabelling makes of the names that Databricks documents."""
+    config, text = (path.read_text("utf-8") for path in OF_DATABRICKS)
+    (scrape,) = yaml.safe_load(config)["scrape_configs"]
+    *renaming, keeping = scrape["metric_relabel_configs"]
+    found = set()
+    for name in re.findall(r"^(\w+)[ {]", text, re.MULTILINE):
+        renamed = name
+        for one in renaming:
+            if match := re.fullmatch(one["regex"], renamed):
+                renamed = match.expand(one["replacement"].replace("${", "\\g<").replace("}", ">"))
+        if re.fullmatch(keeping["regex"], renamed):
+            found.add(renamed)
+    return found
 
 
 def rules() -> Iterator[dict[str, Any]]:
@@ -69,14 +93,35 @@ def selectors(expression: Any) -> Iterator[promql.VectorSelector]:
             yield part
 
 
+LEVELS = ("served_entity", "granularity", "model_version", "column", "endpoint")
+
+
 def known() -> dict[str, set[str]]:
-    """What is exported, and what the rules make of it."""
+    """What is exported, and what the rules make of it: their names begin with their labels."""
     names = exported()
     for rule in rules():
         if "record" in rule:
             level = rule["record"].partition(":")[0]
-            names[rule["record"]] = {"served_entity"} if level == "served_entity" else set()
+            names[rule["record"]] = {label for label in LEVELS if label in level}
     return names
+
+
+def test_names_of_records_begin_with_the_labels_that_they_have() -> None:
+    for rule in rules():
+        if "record" not in rule:
+            continue
+        level = rule["record"].partition(":")[0]
+        by = [
+            tuple(part.modifier.labels)
+            for part in parts(promql.parse(rule["expr"]))
+            if isinstance(part, promql.AggregateExpr)
+            and part.modifier
+            and str(part.modifier.type).endswith("By")
+        ]
+        if any(by):
+            assert level in {"_".join(one for one in labels if one != "le") for labels in by}
+        else:
+            assert level.startswith("marvel"), rule
 
 
 @pytest.mark.parametrize("query", queries())

@@ -199,6 +199,8 @@ class ServerOptions(Options):
         accept_simulated_time: Whether clients may say when a request is made: for simulations only.
         inference_table: Folder of the Delta table.
         characters: The file that completes records which have only a `page_id`.
+        monitoring_metrics: The file of monitoring's metrics that /metrics has as well, if it is
+            there; None is none.
         poll_seconds: How often the registry is asked whether an alias has moved.
         flush_seconds: How often requests are moved to the inference table.
         compact_files: From how many small files of a day on they are joined.
@@ -216,6 +218,7 @@ class ServerOptions(Options):
     accept_simulated_time: bool = False
     inference_table: Path
     characters: Path
+    monitoring_metrics: Path | None = None
     poll_seconds: float = Field(default=5.0, gt=0)
     flush_seconds: float = Field(default=5.0, gt=0)
     compact_files: int = Field(default=20, ge=2)

@@ -15,6 +15,7 @@ from marvel_kedro.server import metrics
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.entities import Entities
 from marvel_kedro.server.guard import Tokens
+from marvel_kedro.server.metrics_text import MetricsText
 from marvel_kedro.server.openapi import describe
 from marvel_kedro.server.protocol import refuse
 from marvel_kedro.server.refusal import Refusal
@@ -38,6 +39,7 @@ class Pages:
         self._were_all_ready = self._workers == 1
         self._entities = entities
         self._tokens = tokens
+        self._monitoring = MetricsText(description.server.monitoring_metrics)
         self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/": lambda: (HTTPStatus.OK, _HTML, _docs_page(self._name)),
             "/docs": lambda: (HTTPStatus.OK, _HTML, _docs_page(self._name)),
@@ -45,7 +47,7 @@ class Pages:
             "/ping": self._ping,
             "/health": self._health,
             "/version": self._version,
-            "/metrics": lambda: (HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.page()),
+            "/metrics": self._metrics,
         } | {f"/docs/{name}": lambda name=name: _asset(name) for name in _ASSETS}
 
     async def __call__(
@@ -96,6 +98,10 @@ class Pages:
             "ENDPOINT_NOT_FOUND",
             f"{shown}: nothing is here; /docs lists what is.",
         )
+
+    def _metrics(self) -> tuple[int, bytes, bytes]:
+        """What the server counts, and what monitoring has found."""
+        return HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.page() + self._monitoring.read()
 
     def _ping(self) -> tuple[int, bytes, bytes]:
         return HTTPStatus.OK, _JSON, b"{}"

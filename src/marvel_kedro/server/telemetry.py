@@ -53,7 +53,7 @@ class Telemetry:
         cls, endpoint: str, environment: Mapping[str, str] = os.environ
     ) -> "Telemetry":
         """Set up what the environment asks for; the SDK is not even imported for nothing."""
-        wanted = {signal: _is_wanted(signal, environment) for signal in _SIGNALS}
+        wanted = {signal: is_wanted(signal, environment) for signal in _SIGNALS}
         if not any(wanted.values()):
             return cls()
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - only if asked for
@@ -127,7 +127,8 @@ class Telemetry:
             thread.join(max(0.0, end - time.monotonic()))
 
 
-def _is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
+def is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
+    """Whether the environment asks for `traces` or `metrics`."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if environment.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp") != "otlp":

@@ -1,0 +1,102 @@
+"""What a run of `monitoring` tells the world outside is what its tables say."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from inference import make_traffic
+from monitoring.state import metrics
+from monitoring.test_export import read
+from server.collector import collecting
+from support import Project
+
+from marvel_kedro.monitoring.tables import ALERTS
+from marvel_kedro.server.metrics_text import MetricsText
+
+NOW, LAST_DAY = "2026-01-20T00:00:00+00:00", pd.Timestamp("2026-01-03", tz="UTC")
+SERIES = tuple[str, frozenset[tuple[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def watched(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose endpoint was asked on three days, monitored."""
+    folder = tmp_path_factory.mktemp("exported") / "project"
+    shutil.copytree(template, folder)
+    project = Project(folder)
+    project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
+    make_traffic(days=3, requests_a_day=120, challenger_share=0.0).write(folder / "data")
+    project.run("monitoring", monitoring={"now": NOW})
+    return project
+
+
+def page(project: Project) -> dict[SERIES, float]:
+    return read((project.path / "data/08_reporting/monitoring.prom").read_text("utf-8"))
+
+
+def by(found: dict[SERIES, float], name: str, label: str, **labels: str) -> dict[str, float]:
+    """Values by one label, of the series that have the others."""
+    return {
+        dict(pairs)[label]: value
+        for (series, pairs), value in found.items()
+        if series == f"marvel_monitoring_{name}" and labels.items() <= dict(pairs).items()
+    }
+
+
+def last_day(project: Project, name: str) -> pd.DataFrame:
+    rows = [
+        row
+        for row in metrics(project, name).to_pylist()
+        if row["window"] and row["window"]["start"] == LAST_DAY and row.get("slice_key") is None
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_text_says_what_the_tables_say(watched: Project) -> None:
+    found = page(watched)
+    (health,) = last_day(watched, "health_metrics").to_dict("records")
+    outcomes = by(found, "requests", "outcome", served_entity="champion", granularity="1 day")
+    assert outcomes == {name: health[name] for name in outcomes}
+    assert sum(outcomes.values()) == health["requests"] == 120
+    drifts = last_day(watched, "drift_metrics")
+    drifts = drifts[drifts["drift_type"] == "BASELINE"].set_index("column_name")
+    psi = by(
+        found, "drift", "column",
+        statistic="population_stability_index", drift_type="BASELINE", model_version="1",
+    )  # fmt: skip
+    wanted = drifts["population_stability_index"].dropna().to_dict()
+    assert psi == wanted
+    assert {"height", "probability"} <= set(wanted)
+    estimates = last_day(watched, "quality_estimates").set_index("metric")
+    for source, column in (("estimate", "estimate"), ("estimate_high", "high")):
+        told = by(found, "quality", "metric", source=source)
+        assert told == estimates[column].to_dict()
+        assert set(told) == {"roc_auc", "accuracy", "log_loss"}
+    for source in ("realised", "baseline"):
+        told = by(found, "quality", "metric", source=source)
+        assert {name: told[name] for name in estimates.index} == estimates[source].to_dict()
+        assert "f1_score" in told
+    end = by(found, "last_complete_window_timestamp_seconds", "granularity")
+    assert end == {"1 day": (LAST_DAY + pd.Timedelta(days=1)).timestamp()}
+
+
+def test_the_server_would_show_it(watched: Project) -> None:
+    path = watched.path / "data/08_reporting/monitoring.prom"
+    assert MetricsText(path).read() == path.read_bytes()
+
+
+def test_alerts_and_a_collector(watched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [{"rule": "input_drift", "severity": "warning", "state": "open"}]
+    pq.write_table(
+        pa.Table.from_pylist(found, schema=ALERTS),
+        watched.path / "data/08_reporting/alerts.parquet",
+    )
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        watched.run("exporting", monitoring={"now": NOW})
+    written = page(watched)
+    assert by(written, "alerts_open", "rule", severity="warning") == {"input_drift": 1}
+    points = [point for _, metric in collector.metrics for point in metric.gauge.data_points]
+    assert len(points) == len(written)
