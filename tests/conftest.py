@@ -59,16 +59,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_store_of_another_test() -> Iterator[None]:
     """MLflow keeps an address that was set, and leaves it in variables that the project heeds."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
+    _forget_store()
     assert mlflow.active_run() is None, "a test before has left its run open"
     yield
     # Fixtures of the next module are made before this one is asked again.
-    mlflow.set_registry_uri(None)  # type: ignore[arg-type]
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    _forget_store()
+
+
+def _forget_store() -> None:
+    # Not by monkeypatch, which would bring back what the test before has left.
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
 
 
 @pytest.fixture

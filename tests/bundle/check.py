@@ -208,7 +208,10 @@ def _reference_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> 
     upstream = _upstream(job, task["task_key"])
     left = {
         other["task_key"]: TASK_VALUES.get(
-            other["python_wheel_task"].get("named_parameters", {}).get("pipeline"), set()
+            _filled(
+                job, other["python_wheel_task"].get("named_parameters", {}).get("pipeline", "")
+            ),
+            set(),
         )
         for other in job["tasks"]
         if "python_wheel_task" in other
@@ -230,6 +233,13 @@ def _reference_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> 
     condition = task.get("condition_task", {})
     if condition and not _TASK_VALUE.fullmatch(condition.get("left", "")):
         yield f"{where}: the condition does not look at a task's value"
+
+
+def _filled(job: dict[str, Any], text: str) -> str:
+    """A text that may be a parameter of the job, as it is by default."""
+    defaults = {entry["name"]: entry["default"] for entry in job.get("parameters", ())}
+    named = _JOB_PARAMETER.fullmatch(text)
+    return str(defaults[named.group(1)]) if named else text
 
 
 def _schedule_faults(schedule: dict[str, Any], where: str) -> Iterator[str]:

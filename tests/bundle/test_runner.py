@@ -256,7 +256,7 @@ def test_a_job_that_fails_fails_the_task_that_runs_it(scripts: Path) -> None:
 def test_monitoring_trains_anew_if_it_has_to(scripts: Path, value: str, trains: bool) -> None:
     """The jobs of the bundle, with a stand-in for the wheel."""
     jobs: dict[str, Any] = load("dev")["resources"]["jobs"]
-    plan = {"monitoring": {"values": {"retrain": value}}, "training": promoted("true")}
+    plan = {"monitoring": {"values": {"retrain": value}}, "retraining": promoted("true")}
     tasks = run_job(
         jobs["marvel_monitoring"],
         scripts,

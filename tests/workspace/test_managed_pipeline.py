@@ -26,6 +26,7 @@ def test_its_tables_are_read_as_the_projects_own(
     quality = DataQuality(host.catalog)
     host.workspace.add(quality)
     names = ["request_time", "prediction", "alive", "model_version", "gender", "universe"]
+    host.catalog.put("schemas", SCHEMA)
     for table in ("inference_log", "monitoring_baseline"):
         host.catalog.put("tables", f"{SCHEMA}.{table}", columns=[{"name": name} for name in names])
 

@@ -50,6 +50,11 @@ class _Task(click.Command):
     help="Run a pipeline, or deploy the endpoint on Databricks.",
 )
 @click.option("--pipeline", help="Name of the pipeline to run.")
+@click.option(
+    "--training-pipeline",
+    expose_value=False,
+    help="Which pipeline the task of the training job runs; that task has it as --pipeline.",
+)
 @click.option("--env", default="lakehouse", show_default=True, help="Folder of the configuration.")
 @click.option("--catalog", help="Catalog of the tables and, on Databricks, of the model.")
 @click.option("--schema", help="Schema of the tables and the model.")

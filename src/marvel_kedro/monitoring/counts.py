@@ -42,6 +42,8 @@ NO_TEXT, TEXT = "", "="
 """What stands for no value among texts, and what all others begin with."""
 
 _ALL = "slice_none"
+_NOTHING = nw.col("model_version").str.slice(0, 0)
+"""An empty text that could be null, as slices can: else Sail does not make rows of them."""
 _KEYS = ["unit", "model_version", "slice", "slice_value"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -87,7 +89,7 @@ def count(log: AnyFrame, options: MonitoringOptions) -> Counts:
             *(_length(name) for name in names["text"]),
             *(_in_units(name, options.decimals_of(name)).alias(name) for name in names["number"]),
             unit=unit,
-            slice_none=nw.lit(""),
+            slice_none=_NOTHING,
             scored_probability=_in_units("probability", PROBABILITY_DECIMALS),
             predicted=nw.col("prediction") == "Alive",
             labelled=~nw.col("alive").is_null(),
@@ -184,8 +186,14 @@ def _marked(name: str) -> nw.Expr:
 
 
 def _length(name: str) -> nw.Expr:
-    length = nw.col(name).str.len_chars().cast(nw.Int64)
-    return nw.coalesce(length, nw.lit(NO_NUMBER, dtype=nw.Int64)).alias(name)
+    text = nw.col(name)
+    length = text.str.len_chars().cast(nw.Int64)
+    # No `coalesce`: Sail makes rows of columns only if all of them could be null, or none.
+    return nw.when(~text.is_null()).then(length).otherwise(_constant(NO_NUMBER)).alias(name)
+
+
+def _constant(number: int) -> nw.Expr:
+    return nw.lit(number, dtype=nw.Int64)
 
 
 def _in_units(name: str, decimals: int) -> nw.Expr:
@@ -201,9 +209,7 @@ def _in_units(name: str, decimals: int) -> nw.Expr:
         nw.when(value.is_finite())
         .then(units)
         .otherwise(
-            nw.when(value.is_null())
-            .then(nw.lit(NO_NUMBER, dtype=nw.Int64))
-            .otherwise(nw.lit(NOT_FINITE, dtype=nw.Int64))
+            nw.when(value.is_null()).then(_constant(NO_NUMBER)).otherwise(_constant(NOT_FINITE))
         )
     )
 

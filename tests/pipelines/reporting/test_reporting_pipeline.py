@@ -22,6 +22,7 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.pipelines.reporting import nodes
 from marvel_kedro.pipelines.reporting.facts import ReportingOptions
 
+ALWAYS = "alerting.rules.slow.threshold=1,alerting.rules.slow.min_records=1"
 NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is not over
 
 
@@ -40,7 +41,7 @@ def reported(
     project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
     traffic.write(project.path / "data")
     outcome = project.cli(
-        "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW}"
+        "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW},{ALWAYS}"
     )
     assert outcome.status == 0, outcome.output
     return project, outcome.output
