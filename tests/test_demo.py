@@ -5,7 +5,8 @@ from support import Project
 
 
 def test_ten_days(project: Project) -> None:
-    outcome = project.kedro("demo")
+    away = project.path / "away"  # what these say is left alone
+    outcome = project.kedro("demo", MARVEL_FILES=str(away), MLFLOW_TRACKING_URI=f"sqlite:///{away}")
     assert outcome.status == 0, outcome.output
     said = " ".join(outcome.output.split())
     assert "alert realised_roc_auc" in said
@@ -31,6 +32,8 @@ def test_ten_days(project: Project) -> None:
     }
     assert 0.3 < by_entity["challenger"]["requests"] / 300 < 0.7
     assert sum(row["requests"] for row in health) == 3000
+
+    assert not away.exists()
 
     again = project.kedro("demo", "--folder", "src")
     assert again.status == 1

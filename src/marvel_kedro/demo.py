@@ -40,6 +40,8 @@ SHARE = 50  # per cent of the traffic that a challenger gets before it is promot
 RATE, CONNECTIONS = 2000.0, 8
 PATIENCE = 60.0  # seconds for the server to start, to follow an alias, to write down
 
+_STEERING = ("MLFLOW_", "MARVEL_", "KEDRO_", "SPARK_", "DATABRICKS_", "OTEL_")
+_HARMLESS = ("TELEMETRY", "RETRIES", "TIMEOUT", "LOGGING_CONFIG")
 _COPIED = ("conf", "src", "pyproject.toml", ".telemetry")
 _REPORT = "data/08_reporting/monitoring_report.html"
 
@@ -75,6 +77,11 @@ def run(project: Path, folder: Path, console: Console) -> Path:
     Raises:
         ProjectError: The server does not start, or a step of it fails.
     """
+    with _nothing_of_elsewhere():
+        return _run(project, folder, console)
+
+
+def _run(project: Path, folder: Path, console: Console) -> Path:
     began = time.monotonic()
     port = _free_port()
     make_project(project, folder, port)
@@ -372,6 +379,20 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+@contextmanager
+def _nothing_of_elsewhere() -> Iterator[None]:
+    """Without the variables that say where runs, models, tables and messages go otherwise."""
+    taken = {
+        name: os.environ.pop(name)
+        for name in list(os.environ)
+        if name.startswith(_STEERING) and not name.endswith(_HARMLESS)
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def served_by_id(entities: pd.DataFrame) -> Served:
     newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
     return {
         str(row["served_entity_id"]): (row["served_entity_name"], str(row["entity_version"]))
-        for row in newest.to_dict(orient="records")
+        for row in newest.dropna(subset=["entity_version"]).to_dict(orient="records")
     }
 
 
@@ -63,11 +63,16 @@ def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
         collected = rows.collect("pyarrow").to_native().to_pandas(date_as_object=True)
         return _parsed(collected, served)
     named = ~nw.col("databricks_request_id").is_null()
-    # Which one of several, the engine's own order must not say.
-    first = rows.filter(named).unique(
-        ["request_date", "databricks_request_id"],
-        keep="first",
-        order_by=["request_time", "status_code", "response"],
+    # Which one of several counts, no engine's own order may say, nor where it puts nulls.
+    last = {f"no_{name}": nw.col(name).is_null() for name in inference_log.ORDER}
+    first = (
+        rows.filter(named)
+        .with_columns(**last)
+        .unique(
+            list(inference_log.ONCE),
+            keep="first",
+            order_by=[part for name in inference_log.ORDER for part in (f"no_{name}", name)],
+        )
     )
     native: Any = nw.concat([first.select(*wanted), rows.filter(~named)]).to_native()
     types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
@@ -137,6 +142,22 @@ def _where(parsed: AnyFrame, names: list[str], *, rejected: bool) -> AnyFrame:
     return lazily(parsed).filter(found).select(*names).to_native()
 
 
+def renamed(log: AnyFrame, served: Served) -> set[date]:
+    """Days with rows whose served entity has another name or version by now.
+
+    Args:
+        log: Rows of `inference_log` or `rejected_requests`.
+        served: Who answered, as it is known now.
+    """
+    said = ["request_date", "served_entity_id", "served_entity_name", "model_version"]
+    found = lazily(on_engine(log)).select(*said).unique().collect("pyarrow").to_native()
+    return {
+        day
+        for day, entity, *known in zip(*(found[name].to_pylist() for name in said), strict=True)
+        if entity is not None and tuple(known) != served.get(entity, (None, entity))
+    }
+
+
 def labelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
     """Join what became of the characters, by their page; the newest label of a page counts.
 
@@ -173,9 +194,22 @@ def _differs(name: str) -> nw.Expr:
     )
 
 
+_IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
+
+
+def unknown_labels(labels: AnyFrame) -> dict[str, int]:
+    """How many labels are neither Alive nor Dead, by what they are instead."""
+    odd = lazily(on_engine(labels)).filter(~nw.coalesce(_IS_LABEL, nw.lit(False)))
+    found = odd.group_by("alive").agg(rows=nw.len()).head(_SOME).collect("pyarrow").to_native()
+    return dict(zip(map(str, found["alive"].to_pylist()), found["rows"].to_pylist(), strict=True))
+
+
+_SOME = 20
+
+
 def newest(labels: AnyFrame) -> nw.LazyFrame[Any]:
     """The newest label of each page."""
     known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
-    known = known.filter(~nw.col("page_id").is_null() & nw.col("alive").is_in(["Alive", "Dead"]))
+    known = known.filter(~nw.col("page_id").is_null() & _IS_LABEL)
     # Two of one moment: no engine's own order may decide.
     return known.unique(["page_id"], keep="last", order_by=["labelled_at", "alive"])

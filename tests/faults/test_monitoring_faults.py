@@ -149,6 +149,76 @@ def test_requests_that_cannot_be_read_have_a_reason(watched: Project) -> None:
     assert {row["window"]["start"] for row in health} == {DAY}
 
 
+def test_nobody_is_said_to_have_answered(watched: Project) -> None:
+    nobody = [request(n, [HERO], served_entity_id=None if n % 2 else "a") for n in range(10)]
+    given(watched, nobody, [])
+    monitor(watched)
+    (row,) = overall(watched, ":table")
+    assert row["count"] == 5
+    assert reasons(watched) == {"nobody is said to have answered it": 5}
+
+
+def test_a_request_twice_on_a_day_and_on_another(watched: Project) -> None:
+    """The first that has a time and a status counts, whatever order they come in."""
+    again = [
+        request(1, [HERO], status_code=500),
+        request(1, [HERO]),
+        request(2, [HERO], request_time=None),
+        request(2, [HERO]),
+        request(
+            2,
+            [HERO],
+            request_time=DAY + timedelta(days=1),
+            request_date=DAY.date() + timedelta(days=1),
+        ),
+    ]
+    for order in (again, again[::-1]):
+        shutil.rmtree(watched.path / "data/07_model_output", ignore_errors=True)
+        given(watched, order, [])
+        monitor(watched)
+        counts = [row["count"] for row in overall(watched, ":table")]
+        assert counts == [2, 1]
+
+
+def test_labels_that_are_none(watched: Project) -> None:
+    known = [("P1", "Alive"), ("P2", "alive"), ("P3", "DEAD")]
+    given(watched, [request(n, [HERO | {"page_id": f"P{n}"}]) for n in range(4)], known)
+    outcome = watched.cli("--pipelines", "monitoring")
+    assert outcome.status == 0, outcome.output
+    said = " ".join(outcome.output.split())
+    assert "2 labels are neither Alive nor Dead and do not count" in said
+    health = metrics(watched, "health_metrics").to_pylist()
+    assert sum(row["labelled"] for row in health) == 1
+
+
+def test_a_table_that_was_moved_away_is_made_again(watched: Project) -> None:
+    make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
+    monitor(watched)
+    before = state(watched)
+    (watched.path / "data/08_reporting/profile_metrics.parquet").unlink()
+    monitor(watched)
+    assert state(watched) == before
+    shutil.rmtree(watched.path / "data/07_model_output/inference_log")
+    monitor(watched)
+    assert state(watched) == before
+
+
+def test_names_that_come_late(watched: Project) -> None:
+    """Requests are there before anybody has noted who answers."""
+    traffic = make_traffic(days=2, requests_a_day=40)
+    Traffic(traffic.payload, traffic.served.slice(0, 1), traffic.labels).write(
+        watched.path / "data"
+    )
+    monitor(watched)
+    versions = {row["model_version"] for row in metrics(watched, "profile_metrics").to_pylist()}
+    assert "b" in versions
+    folder = watched.path / "data/07_model_output/served_entities"
+    write_deltalake(folder, traffic.served, mode="overwrite")
+    monitor(watched)
+    versions = {row["model_version"] for row in metrics(watched, "profile_metrics").to_pylist()}
+    assert versions == {"1", "2"}
+
+
 def test_a_column_that_vanishes_or_turns_to_text(watched: Project) -> None:
     day_after = {"request_date": DAY.date() + timedelta(days=1)}
     calm = [request(n, [HERO | {"height": 1.5 + n / 100}]) for n in range(20)]

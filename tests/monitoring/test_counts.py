@@ -131,6 +131,25 @@ def test_what_cannot_be_counted(changed: dict[str, object], said: str) -> None:
     assert said in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("probability", "number"), ("gender", "category"), ("name", "text")]
+)
+def test_columns_of_one_kind_alone(name: str, kind: str) -> None:
+    options = MonitoringOptions.model_validate({"now": START, "columns": {name: kind}})
+    found = counts.groups(counts.count(relation(made_log(50)), options), ("1 week",), options)
+    assert {tuple(group.columns) for group in found.values()} == {(name,)}
+
+
+def test_what_the_baseline_lacks_has_no_baseline() -> None:
+    """Such as who answered, and how long that took."""
+    baseline = relation(made_log(50).drop_columns(["request_time", "gender", "height"]))
+    found = counts.count_baseline(baseline, OPTIONS)
+    assert {part.slice_key for part in found} == {None, "universe = 'Earth-616'"}
+    assert {tuple(group.columns) for group in found.values()} == {
+        ("name", "universe", "probability")
+    }
+
+
 def test_windows() -> None:
     moment = datetime(2026, 3, 29, 23, 59, tzinfo=UTC)  # a Sunday
     names = {g: windows.window_at(g, moment) for g in windows.GRANULARITIES}

@@ -48,6 +48,8 @@ class LakehouseHooks:
         self._catalog = catalog
         self._checked: set[tuple[str, int]] = set()
         session.start(self._engine, place.warehouse)
+        # Of a session that was there, too: days are those of UTC, whoever asks.
+        _spark().conf.set("spark.sql.session.timeZone", "UTC")
         tables.attach(_spark(), place)
 
     @hook_impl

@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.monitoring import tables
 from marvel_kedro.replacement import Replacement
 
@@ -66,7 +67,15 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
             rows = _frame(rows.cast(self._schema))
         if not self._exists():
             self._write(rows, None)
-        elif self._catalog == SAIL:  # which takes `replaceWhere` for nothing, and overwrites all
+            return
+        there = _spark().table(self._name).columns
+        if set(there) != set(self._schema.names):
+            raise ProjectError(
+                f"The table {self._name} has other columns than this version of the project gives "
+                "it. Rename it (ALTER TABLE .. RENAME TO ..): it is made again from the inference "
+                "table."
+            )
+        if self._catalog == SAIL:  # which takes `replaceWhere` for nothing, and overwrites all
             kept = _spark().table(self._name).filter(f"NOT coalesce({data.condition}, false)")
             self._write(kept.unionByName(rows), None)
         else:
@@ -74,7 +83,9 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
 
     def _write(self, rows: Any, condition: str | None) -> None:  # noqa: ANN401 - a Spark frame
         writer = rows.write.format("delta").mode("overwrite")
-        if condition is not None:
+        if condition is None:
+            writer = writer.option("overwriteSchema", "true")
+        else:
             writer = writer.option("replaceWhere", condition)
         writer.saveAsTable(self._name)
 

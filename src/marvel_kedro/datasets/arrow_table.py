@@ -53,7 +53,13 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
                 f"{self._filepath} lacks {', '.join(missing)}. Move it away; the pipeline that "
                 "writes it makes it again."
             )
-        return tables.conform(table, self._schema)
+        try:
+            return tables.conform(table, self._schema)
+        except pa.ArrowException as error:
+            raise ProjectError(
+                f"{self._filepath} has a column of another type than it is to have: {error}. "
+                f"These are to be its columns:\n{self._schema.to_string()}"
+            ) from error
 
     def save(self, data: pa.Table) -> None:
         """Write the table; readers see the old one or the new one, whole."""

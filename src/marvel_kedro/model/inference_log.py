@@ -43,6 +43,11 @@ RECORD_COLUMNS = (
 )
 REJECTED_COLUMNS = (*REQUEST_COLUMNS, "reason")
 
+ONCE = ("request_date", "databricks_request_id")
+"""What a request is known by. Days are read one by one."""
+ORDER = ("request_time", "databricks_request_id", "status_code", "response")
+"""Of several rows of one request the first counts; what has no value comes last."""
+
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 ANSWERED = 200
 SMOKE_REQUEST = "marvel-kedro-deploy"
@@ -71,9 +76,9 @@ class InferenceLog:
 def read(payload: pd.DataFrame) -> InferenceLog:
     """Read rows of the inference table, in any order.
 
-    A request that is there more than once counts once, a deployment's own not at all. Each request
-    is either in `rejected`, with the reason, or all its records are in `records`: a request that is
-    half understood is not used.
+    A request that is there more than once on a day counts once, a deployment's own not at all. Each
+    request is either in `rejected`, with the reason, or all its records are in `records`: a request
+    that is half understood is not used.
 
     Args:
         payload: Rows with at least `PAYLOAD_COLUMNS`.
@@ -85,9 +90,9 @@ def read(payload: pd.DataFrame) -> InferenceLog:
     rows = payload[list(PAYLOAD_COLUMNS)]
     rows = rows[(rows["client_request_id"] != SMOKE_REQUEST).fillna(value=True)].copy()
     rows["request_time"] = pd.to_datetime(rows["request_time"], utc=True).dt.as_unit("us")
-    rows = rows.sort_values(["request_time", "databricks_request_id"], kind="stable")
+    rows = rows.sort_values(list(ORDER), kind="stable")
     named = rows["databricks_request_id"].notna()
-    rows = rows[~(named & rows.duplicated("databricks_request_id"))].reset_index(drop=True)
+    rows = rows[~(named & rows.duplicated(list(ONCE)))].reset_index(drop=True)
     reasons: list[str | None] = []
     pairs: list[list[tuple[Record, Record]]] = []
     for row in rows.itertuples(index=False):
@@ -137,6 +142,8 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
     if pd.isna(row.status_code) or row.status_code != ANSWERED:
         status = "no status" if pd.isna(row.status_code) else f"status {row.status_code:.0f}"
         raise _RejectedError(f"it was not answered: {status}")
+    if pd.isna(row.served_entity_id):
+        raise _RejectedError("nobody is said to have answered it")
     body = _body(row.request, "request", row.logging_error_codes)
     answer = _body(row.response, "response", row.logging_error_codes)
     forms = [form for form in FORMS if form in body]

@@ -105,8 +105,8 @@ def count(log: AnyFrame, options: MonitoringOptions) -> Counts:
     )
     scored = parts.group_by(*_KEYS, *_SCORED).agg(rows=nw.len().cast(nw.Int64))
     counted = Counts(
-        _collect(_cells(parts, names["category"]), options),
-        _collect(_cells(parts, [*names["number"], *names["text"]]), options),
+        _collect(_cells(parts, names["category"], nw.String), options),
+        _collect(_cells(parts, [*names["number"], *names["text"]], nw.Int64), options),
         _collect(scored, options),
     )
     _check_slices(counted, options)
@@ -123,7 +123,11 @@ def _names_by_kind(options: MonitoringOptions) -> dict[Kind, list[str]]:
     }
 
 
-def _cells(parts: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
+def _cells(parts: nw.LazyFrame[Any], names: list[str], kind: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401
+    if not names:  # no engine makes rows of no columns
+        nothing = {"column_name": nw.lit(""), "value": nw.lit(None, dtype=kind)}
+        none = parts.select(*_KEYS, **nothing, rows=nw.lit(0, dtype=nw.Int64))
+        return none.filter(nw.col("column_name") != nw.lit(""))
     return (
         parts.unpivot(on=names, index=_KEYS, variable_name="column_name", value_name="value")
         .group_by(*_KEYS, "column_name", "value")
@@ -138,21 +142,42 @@ def count_baseline(baseline: AnyFrame, options: MonitoringOptions) -> Baseline:
         baseline: Rows of `monitoring_baseline`, a lazy frame of DuckDB or Spark.
         options: What is counted.
     """
-    at_once = nw.from_native(baseline).with_columns(request_time=nw.lit(_EPOCH)).to_native()
-    counted = count(at_once, options.model_copy(update={"granularities": ("1 day",)}))
-    return {part: group for (_, part), group in groups(counted, ("1 day",), options).items()}
+    at_once = nw.from_native(baseline).with_columns(request_time=nw.lit(_EPOCH))
+    there = at_once.collect_schema().names()
+    # What the log alone has, such as who answered, has nothing to be held against.
+    own = options.model_copy(
+        update={
+            "granularities": ("1 day",),
+            "columns": {name: kind for name, kind in options.columns.items() if name in there},
+            "slices": tuple(key for key in options.slices if _reads(at_once.to_native(), key)),
+        }
+    )
+    counted = count(at_once.to_native(), own)
+    return {part: group for (_, part), group in groups(counted, ("1 day",), own).items()}
+
+
+def _reads(table: AnyFrame, key: str) -> bool:
+    """Whether an engine can read an expression over a table."""
+    try:
+        nw.from_native(_with_slice(table, key, 0)).collect_schema()
+    except Exception:  # noqa: BLE001 - each engine has its own
+        return False
+    return True
+
+
+def _with_slice(table: AnyFrame, key: str, number: int) -> AnyFrame:
+    """Add the column of a slice, as text: the engine reads the expression."""
+    added = f"CAST(({key}) AS STRING) AS slice_{number}"
+    if hasattr(table, "selectExpr"):
+        return table.selectExpr("*", added)
+    return table.project(f"*, {added}")
 
 
 def _sliced(log: AnyFrame, options: MonitoringOptions) -> nw.LazyFrame[Any]:
-    """Add a column a slice, as text: the engine reads the expression."""
+    """Add a column a slice."""
     for number, key in enumerate(options.slices):
-        added = f"CAST(({key}) AS STRING) AS slice_{number}"
         try:
-            log = (
-                log.selectExpr("*", added)
-                if hasattr(log, "selectExpr")
-                else log.project(f"*, {added}")
-            )
+            log = _with_slice(log, key, number)
             nw.from_native(log).collect_schema()
         except Exception as error:  # each engine has its own
             raise ProjectError(

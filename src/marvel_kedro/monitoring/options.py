@@ -1,5 +1,6 @@
 """How monitoring counts and measures."""
 
+import hashlib
 from datetime import date
 from typing import Literal
 
@@ -64,7 +65,10 @@ class MonitoringOptions(Options):
 
     @property
     def settings(self) -> str:
-        """What the metrics depend on, beside the tables; another text, other metrics."""
-        return self.model_dump_json(
-            include={"granularities", "slices", "columns", "decimals", "confidence"}
+        """Digest of what metrics depend on beside the tables; another one, other metrics."""
+        said = self.model_dump_json(
+            include={
+                *("granularities", "slices", "columns", "decimals", "confidence", "computed_by"),
+            }
         )
+        return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -1,11 +1,11 @@
 """How far monitoring has got, and what of its tables is to be made anew.
 
-Days are read whole. A day is read again when the inference table has another number of rows for it,
-and measured again when its labels have changed or the settings have. While a run is at work its
-days are marked as unread, so a run that is killed is repeated by the next.
+Days are read whole. A day is read again when the inference table has another number of rows for it
+or its served entities have other names, and measured again when its labels have changed, one of its
+versions has got a baseline, or the settings have changed. While a run is at work its days are
+marked as unread, so a run that is killed is repeated by the next.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +20,7 @@ from marvel_kedro.monitoring.tables import WATERMARKS, in_order
 
 _UNREAD = -1
 _BEGUN = "begun "
+_ANEW = f"{_BEGUN}anew"
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class Scope:
         days: Days of the log that are counted.
         windows: Windows whose metrics are made; those of others stay as they are.
         anew: Whether nothing stays.
-        settings: What the metrics depend on beside the tables.
+        settings: By day what its metrics depend on beside the tables.
     """
 
     days: tuple[date, ...]
     windows: frozenset[Window]
     anew: bool
-    settings: str
+    settings: Mapping[date, str]
 
     def merge(self, before: pa.Table, made: pa.Table) -> pa.Table:
         """Put what was made in its place.
@@ -87,6 +88,7 @@ def _among(table: pa.Table, mine: set[tuple[str, datetime]], *, inside: bool) ->
 
 def find_days(
     requests: Mapping[date, int],
+    renamed: Iterable[date],
     relabelled: Iterable[date],
     known: pa.Table,
     options: MonitoringOptions,
@@ -95,15 +97,15 @@ def find_days(
 
     Args:
         requests: Rows of the inference table by day, as it is now.
+        renamed: Days of the logs whose served entities have other names or versions now.
         relabelled: Days of the log with a record whose label is another now.
         known: `WATERMARKS` of the last run.
         options: From which day on nothing is taken as known.
     """
-    read_before = dict(
-        zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True)
-    )
+    read_before = {row["request_date"]: row["requests"] for row in known.to_pylist()}
     since = options.recompute_from or date.max
     read = {day for day, rows in requests.items() if read_before.get(day) != rows or day >= since}
+    read |= set(renamed) & requests.keys()
     return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
 
 
@@ -120,28 +122,50 @@ def begin(days: Days, known: pa.Table) -> pa.Table:
     return _watermarks(before.values())
 
 
-def find_scope(
-    days: Days, known: pa.Table, baselines: Iterable[str], options: MonitoringOptions
+def find_scope(  # noqa: PLR0913 - what is known of the days
+    days: Days,
+    known: pa.Table,
+    versions: Mapping[date, Iterable[str]],
+    baselines: Iterable[str],
+    options: MonitoringOptions,
+    *,
+    lost: bool,
 ) -> Scope:
     """See which windows are to be measured.
 
     Args:
         days: What has changed.
         known: `WATERMARKS` of the last run.
-        baselines: What there is to hold windows against.
+        versions: By day of the log the versions that have answered.
+        baselines: The versions that have something to be held against.
         options: Windows, slices and columns.
+        lost: Whether a table of metrics is not there any more.
     """
-    text = "\n".join([options.settings, *sorted(baselines)])
-    settings = hashlib.sha256(text.encode()).hexdigest()[:16]
+    all_days = {*known["request_date"].to_pylist(), *days.requests}
+    there = set(baselines)
+    settings = {
+        day: " ".join([options.settings, *sorted(there & set(versions.get(day, ())))])
+        for day in all_days
+    }
     made_with = {row["request_date"]: row["settings"] for row in known.to_pylist()}
-    stale = [day for day, before in made_with.items() if before != settings]
-    all_days = {*made_with, *days.requests}
-    anew = any(before.removeprefix(_BEGUN) not in (settings, "") for before in made_with.values())
-    changed = windows.windows_of({*days.changed, *stale}, options.granularities)
+    begun = {day: before.removeprefix(_BEGUN) for day, before in made_with.items()}
+    anew = lost or any(
+        before and before.partition(" ")[0] != options.settings for before in begun.values()
+    )
+    stale = {day for day, before in made_with.items() if before != settings[day]}
+    touched = all_days if anew else {*days.changed, *stale}
+    changed = windows.windows_of(touched, options.granularities)
     # The next one is held against the one before it.
     affected = changed | {windows.after(window) for window in changed}
     needed = windows.days_of(affected | {windows.before(window) for window in affected})
     return Scope(tuple(sorted(needed & all_days)), frozenset(affected), anew, settings)
+
+
+def begin_anew(known: pa.Table, scope: Scope) -> pa.Table:
+    """Mark all days if nothing stays: were this run killed, the next would make all anew."""
+    if not scope.anew:
+        return known
+    return _watermarks([row | {"settings": _ANEW} for row in known.to_pylist()])
 
 
 def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
@@ -149,7 +173,7 @@ def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
     rows = {row["request_date"]: row["requests"] for row in known.to_pylist()} | dict(days.requests)
     return _watermarks(
         [
-            {"request_date": day, "requests": number, "settings": scope.settings}
+            {"request_date": day, "requests": number, "settings": scope.settings[day]}
             for day, number in rows.items()
         ]
     )

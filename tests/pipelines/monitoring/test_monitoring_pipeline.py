@@ -148,6 +148,26 @@ def test_other_settings_make_everything_anew(
     assert state(watched) == at_once
 
 
+def test_other_settings_and_killed_and_back(
+    watched: Project, traffic: Traffic, at_once: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics of two settings never stand beside each other."""
+    label(watched, traffic.labels)
+    append(watched, traffic.payload, traffic.served)
+    monitor(watched)
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("marvel_kedro.monitoring.progress.finish", dies)
+        with pytest.raises(KeyboardInterrupt):
+            monitor(watched, granularities=["1 hour"])
+    assert "1 hour" in metrics(watched, "profile_metrics")["granularity"].to_pylist()
+    monitor(watched)
+    assert state(watched) == at_once
+
+
 def test_nothing_is_lost_and_nothing_counted_twice(
     at_once: dict[str, Any], traffic: Traffic
 ) -> None:

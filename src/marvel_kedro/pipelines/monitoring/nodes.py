@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import narwhals as nw
 import pandas as pd
@@ -27,17 +28,22 @@ from marvel_kedro.monitoring.tables import MONITORING_BASELINE, SERVED_ENTITIES
 from marvel_kedro.registry import FindVersion, RegisteredModel
 from marvel_kedro.replacement import Replacement
 
+if TYPE_CHECKING:
+    from datetime import date
+
 logger = logging.getLogger(__name__)
 
 
-def find_days(
+def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
     inference_payload: IntoFrame,
-    known_log: IntoFrame,
+    served_entities: IntoFrame,
     labels: AnyFrame,
+    known_log: IntoFrame,
+    known_rejected: IntoFrame,
     known_watermarks: pa.Table,
     options: MonitoringOptions,
 ) -> tuple[Days, pa.Table]:
-    """See which days of the inference table, or of its labels, have changed.
+    """See which days of the inference table, of its names or of its labels have changed.
 
     Returns:
         The days, and the watermarks in which they are marked as unread.
@@ -45,20 +51,37 @@ def find_days(
     payload = lazily(on_engine(inference_payload))
     inference_log.check_columns(payload.collect_schema().names())
     counted = payload.group_by("request_date").agg(rows=nw.len()).collect("pyarrow").to_native()
-    requests = dict(
-        zip(*(counted[name].to_pylist() for name in ("request_date", "rows")), strict=True)
-    )
+    requests = {row["request_date"]: row["rows"] for row in counted.to_pylist()}
     if undated := requests.pop(None, 0):
         logger.warning(
             "          %s requests have no request_date: they are in no table", f"{undated:,}"
         )
+    if odd := request_log.unknown_labels(labels):
+        logger.warning(
+            "          %s labels are neither Alive nor Dead and do not count: %s",
+            f"{sum(odd.values()):,}",
+            ", ".join(odd),
+        )
+    served = _served(served_entities)
+    if not _versions(known_log):  # somebody has moved it away, or there was none
+        known_watermarks = known_watermarks.slice(0, 0)
     changed = request_log.relabelled(known_log, labels)
-    relabelled = lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist()
-    days = progress.find_days(requests, relabelled, known_watermarks, options)
+    days = progress.find_days(
+        requests,
+        request_log.renamed(known_log, served) | request_log.renamed(known_rejected, served),
+        lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist(),
+        known_watermarks,
+        options,
+    )
     logger.info(
         "          %s days to read, %s with other labels", len(days.read), len(days.relabel)
     )
     return days, progress.begin(days, known_watermarks)
+
+
+def _served(served_entities: IntoFrame) -> request_log.Served:
+    entities = lazily(on_engine(served_entities)).select(*SERVED_ENTITIES.names)
+    return request_log.served_by_id(entities.collect("pyarrow").to_native().to_pandas())
 
 
 def update_log(
@@ -74,9 +97,7 @@ def update_log(
         What takes the place of these days in `inference_log` and `rejected_requests`: on Spark at
         once, elsewhere a day after the other.
     """
-    columns = SERVED_ENTITIES.names
-    entities = lazily(on_engine(served_entities)).select(*columns).collect("pyarrow").to_native()
-    served = request_log.served_by_id(entities.to_pandas())
+    served = _served(served_entities)
     payload = on_engine(inference_payload)
     if lazily(payload).implementation.is_spark_like() or not days.changed:
         yield _update(payload, served, labels, known_log, days)
@@ -159,14 +180,36 @@ def _baseline_of(model: RegisteredModel, test: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows, schema=MONITORING_BASELINE, preserve_index=False)
 
 
-def find_scope(
+def find_scope(  # noqa: PLR0913, PLR0917 - what is lost may be any of the tables
     days: Days,
     known_watermarks: pa.Table,
+    inference_log: IntoFrame,
     monitoring_baseline: IntoFrame,
+    known_health: pa.Table,
+    known_profile: pa.Table,
     options: MonitoringOptions,
-) -> Scope:
-    """See which windows are to be measured, and which days of the log that takes."""
-    return progress.find_scope(days, known_watermarks, _versions(monitoring_baseline), options)
+) -> tuple[Scope, pa.Table]:
+    """See which windows are to be measured, and which days of the log that takes.
+
+    Returns:
+        Both, and the watermarks in which all days are marked if nothing stays.
+    """
+    columns = ["request_date", "model_version"]
+    pairs = (
+        lazily(on_engine(inference_log)).select(*columns).unique().collect("pyarrow").to_native()
+    )
+    versions: dict[date, set[str]] = {}
+    for day, version in zip(*(pairs[name].to_pylist() for name in columns), strict=True):
+        versions.setdefault(day, set()).add(version)
+    scope = progress.find_scope(
+        days,
+        known_watermarks,
+        versions,
+        _versions(monitoring_baseline),
+        options,
+        lost=len(known_watermarks) > 0 and not (len(known_health) and len(known_profile)),
+    )
+    return scope, progress.begin_anew(known_watermarks, scope)
 
 
 def count_records(

@@ -13,7 +13,15 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.find_days,
-                ["inference_payload", "known_log", "known_labels", "known_watermarks", _OPTIONS],
+                [
+                    "inference_payload",
+                    "served_entities",
+                    "known_labels",
+                    "known_log",
+                    "known_rejected",
+                    "known_watermarks",
+                    _OPTIONS,
+                ],
                 ["days", "begun_watermarks"],
                 name="find_days",
             ),
@@ -37,8 +45,16 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.find_scope,
-                ["days", "known_watermarks", "monitoring_baseline", _OPTIONS],
-                "scope",
+                [
+                    "days",
+                    "known_watermarks",
+                    "inference_log",
+                    "monitoring_baseline",
+                    "known_health",
+                    "known_profile",
+                    _OPTIONS,
+                ],
+                ["scope", "anew_watermarks"],
                 name="find_scope",
             ),
             node(
