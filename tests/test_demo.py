@@ -15,7 +15,7 @@ def test_ten_days(project: Project) -> None:
     assert outcome.output.count("  calm\n") >= 5, "a calm week was none"
     folder = project.path / "data" / "demo"
     assert (folder / "data/08_reporting/monitoring_report.html").stat().st_size > 10_000
-    assert Project(folder).champion().version == "2"
+    assert str(Project(folder).champion().version) == "2"
 
     rows = pq.read_table(folder / "data/08_reporting/quality_estimates.parquet").to_pylist()
     quality = {

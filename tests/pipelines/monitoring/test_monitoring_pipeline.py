@@ -157,11 +157,11 @@ def test_other_settings_and_killed_and_back(
     monitor(watched)
 
     def dies(*_: Any) -> None:
-        raise KeyboardInterrupt
+        raise RuntimeError("broken off")
 
     with monkeypatch.context() as patched:
         patched.setattr("marvel_kedro.monitoring.progress.finish", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(RuntimeError, match="broken off"):
             monitor(watched, granularities=["1 hour"])
     assert "1 hour" in metrics(watched, "profile_metrics")["granularity"].to_pylist()
     monitor(watched)
