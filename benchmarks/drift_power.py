@@ -18,7 +18,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +64,8 @@ WINDOWS = 2
 """The rule on labels asks for two in a row."""
 AT_ONCE = 100_000
 """Records that are counted together."""
+POOL = 200_000
+"""Rows at least that windows are drawn from, none twice."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -110,10 +111,11 @@ class Monitor:
         """Go through the seeds of a scenario."""
         found = Found()
         seeds_at_once = max(1, AT_ONCE // (WINDOWS * options.records))
-        rows = other_rows(drift, seeds_at_once * WINDOWS * options.records)
+        rows = other_rows(drift, options.seeds * WINDOWS * options.records)
         for first in range(0, options.seeds, seeds_at_once):
             seeds = min(seeds_at_once, options.seeds - first)
-            records = score(self.model, next(rows).head(seeds * WINDOWS * options.records))
+            size = WINDOWS * options.records
+            records = score(self.model, rows.iloc[first * size : (first + seeds) * size])
             records["window"] = np.arange(len(records)) // options.records
             self._add(found, records, seeds)
             wanted = range(min(seeds, options.evidently_seeds - first))
@@ -267,22 +269,13 @@ def beside_evidently(
         print(f"{line}{any_of_them / len(drifted):8.3f}   {by_column}")
 
 
-def other_rows(drift: DriftOptions, at_once: int) -> Iterator[pd.DataFrame]:
-    """Rows that are new to the model, so many at once, shuffled as `traffic.plan` does."""
-    held: list[pd.DataFrame] = []
-    for rows in _shuffled(drift):
-        held.append(rows)
-        while sum(map(len, held)) >= at_once:
-            joined = pd.concat(held)
-            yield joined.iloc[:at_once]
-            held = [joined.iloc[at_once:]]
-
-
-def _shuffled(drift: DriftOptions) -> Iterator[pd.DataFrame]:
-    world = SyntheticOptions(rows=MOST_ROWS, seed=WORLD, row_seed=OTHER_ROWS, drift=drift)
-    for number, raw in enumerate(chunks(world)):
-        generator = np.random.default_rng([OTHER_ROWS, number])
-        yield select_usable(read_source(raw)).sample(frac=1, random_state=generator)
+def other_rows(drift: DriftOptions, number: int) -> pd.DataFrame:
+    """Rows that are new to the model, in any order: neighbours are often variants of one name."""
+    # A short pool would have whole families in each window, which a baseline of the world has not.
+    rows = max(number, POOL)
+    world = SyntheticOptions(rows=rows, seed=WORLD, row_seed=OTHER_ROWS, drift=drift)
+    parts = [select_usable(read_source(raw)) for raw in chunks(world)]
+    return pd.concat(parts).sample(number, random_state=np.random.default_rng(OTHER_ROWS))
 
 
 def score(model: CharacterModel, rows: pd.DataFrame) -> pd.DataFrame:
