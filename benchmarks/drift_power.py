@@ -52,8 +52,8 @@ from marvel_kedro.pipelines.synthetic.fate import DriftOptions
 from marvel_kedro.pipelines.synthetic.nodes import MOST_ROWS, SyntheticOptions, chunks
 
 MAGNITUDES = {
-    "covariate": (0.05, 0.1, 0.15, 0.25, 0.5, 1.0),
-    "prior": (0.25, 0.5, 1.0),
+    "covariate": (0.1, 0.25, 0.5, 1.0),
+    "prior": (0.5, 1.0),
     "concept": (0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.5),
 }
 FALSE_ALARMS, POWER, COST = 0.05, 0.95, 0.02
