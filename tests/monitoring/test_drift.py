@@ -180,8 +180,13 @@ def test_rare_categories_raise_no_more_false_alarms_than_they_should() -> None:
         both, first, size=2000, method="marginals"
     )
     statistic = rows**2 / (first * second) * ((drawn**2 / both).sum(axis=1) - first**2 / rows)
-    whole = (np.full(2000, number) for number in (first, second, len(both)))
-    pvalue = chi_squared_pvalue(statistic, *whole, np.full(2000, np.sum(1 / both)))
+    pvalue = chi_squared_pvalue(
+        statistic,
+        np.full(2000, first),
+        np.full(2000, second),
+        np.full(2000, len(both)),
+        np.full(2000, np.sum(1 / both)),
+    )
     # Three standard deviations about the nominal share.
     assert 0.035 < np.mean(pvalue <= 0.05) < 0.065
     assert np.mean(pvalue <= 0.005) < 0.01
