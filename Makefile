@@ -52,12 +52,13 @@ ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(VENV)/.base ## Open the runs and models in MLflow
 	$(BIN)/kedro mlflow ui $(ARGS)
 
-bench: $(VENV)/.dev ## Model quality, the main job, scale and serving, beside their peers
+bench: $(VENV)/.dev ## Model quality, the main job, scale, serving, monitoring and alerts, beside their peers
 	$(BIN)/python benchmarks/model_quality.py
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/monitoring.py
+	$(BIN)/python benchmarks/drift_power.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

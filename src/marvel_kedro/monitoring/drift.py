@@ -13,8 +13,8 @@ Numbers, and free text by its length in characters:
 
 Categories:
 
-- `chi_squared_test`: of homogeneity, without continuity correction; 1 as p-value if both sides
-  have one and the same category only.
+- `chi_squared_test`: of homogeneity, without continuity correction; its p-value is right for rare
+  categories, too, see `chi_squared_pvalue`.
 - `tv_distance`: half of the sum of differences of shares. `l_infinity_distance`: the largest.
 - `js_distance`: Jensen-Shannon distance with base 2, the square root of the divergence: 0 to 1.
 
@@ -104,6 +104,50 @@ def ks_pvalue(statistic: Floats, first: Numbers, second: Numbers) -> Floats:
     scaled = statistic * root
     corrected = scaled + 1 / (6 * root) + (scaled - 1) / (4 * size)
     return np.where(statistic > 0, special.kolmogorov(corrected), 1.0)
+
+
+def chi_squared_pvalue(
+    statistic: Floats, first: Numbers, second: Numbers, categories: Numbers, reciprocals: Floats
+) -> Floats:
+    """How often two samples of one distribution are at least that far apart.
+
+    If the rows of both are dealt to two sides anew, the statistic has the mean and the variance
+    given by Dawson (1954, "A simplified expression for the variance of the chi-squared function on
+    a contingency table", Biometrika 41). The p-value is that of the gamma distribution with these
+    two. Where categories are frequent it is the chi-squared distribution. Where many have few rows
+    and one side is larger, as with universes in a window against a baseline, the variance is a
+    multiple of that one's, which would find drift on most calm days.
+    `scipy.stats.chi2_contingency`, and thereby presumably Databricks, take the latter throughout.
+
+    Args:
+        statistic: Pearson's, without continuity correction.
+        first: Number of values of one sample.
+        second: Number of the other's.
+        categories: How many there are in both.
+        reciprocals: The sum, over the categories, of 1 by the rows in both samples.
+
+    Returns:
+        1 where nothing can be told: with one category only, with each of them once, or with fewer
+        than four rows.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    categories = np.asarray(categories, np.float64)
+    rows = first + second
+    few = rows < 4  # noqa: PLR2004 - the variance is 0 / 0
+    some = np.where(few, 4.0, rows)
+    by_side = (some - 2) / (some - 1)
+    by_category = (categories - 1) * (some - categories) / (some - 1)
+    uneven_sides = (some / first + some / second - 4) / (some - 2)
+    uneven_categories = (some * reciprocals - categories**2) / (some - 2)
+    mean = some * (categories - 1) / (some - 1)
+    variance = (
+        2 * some / (some - 3) * (by_side - uneven_sides) * (by_category - uneven_categories)
+        + some**2 / (some - 1) * uneven_sides * uneven_categories
+    )
+    varies = ~few & (variance > 1e-9 * mean**2)  # sums of floats leave some 1e-15
+    spread = np.where(varies, variance, 1.0)
+    pvalue = special.gammaincc(np.where(varies, mean, 1.0) ** 2 / spread, statistic * mean / spread)
+    return np.where(varies, pvalue, 1.0)
 
 
 def _pairs(keys: list[tuple[Window, Part]], baseline: list[Part]) -> tuple[Ints, Ints]:
@@ -331,7 +375,9 @@ def compare_categories(stack: Stack, a: Ints, b: Ints) -> Figures:
     gaps = (mine * of_b - others * of_a).astype(np.float64)
     statistic = runs.sums(gaps**2 / (mine + others)) / (n_a * n_b) + n_a * only_b
     categories = stack.runs.length[a] + stack.runs.length[b] - runs.counts(shared)
-    pvalue = np.where(categories > 1, special.chdtrc(categories - 1.0, statistic), 1.0)
+    alone = np.where(shared, 1 / np.maximum(others, 1), 0.0)
+    reciprocals = stack.runs.sums(1 / stack.rows)[b] + runs.sums(1 / (mine + others) - alone)
+    pvalue = chi_squared_pvalue(statistic, n_a, n_b, categories, reciprocals)
 
     middle = (p + q) / 2
     divergence = runs.sums(special.xlogy(p, p / middle) + special.xlogy(q, q / middle))
