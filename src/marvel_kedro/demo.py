@@ -33,7 +33,7 @@ from marvel_kedro.traffic.replay import Sender, Tally, replay_day
 
 DAYS, DRIFT_FROM = 10, 6
 START = date(2026, 1, 5)
-REQUESTS, RECORDS = 300, 3
+REQUESTS, RECORDS = 300, 8
 SCENARIO = {"scenario": "concept", "magnitude": 0.9}
 ROWS = 6000
 SHARE = 50  # per cent of the traffic that a challenger gets before it is promoted
