@@ -197,7 +197,8 @@ def tell_calm(calm: Found, options: argparse.Namespace) -> None:
     """Print the false alarms."""
     windows = options.seeds * WINDOWS
     print(
-        f"calm: ROC AUC {np.mean(calm.areas):.4f}; false alarms in {calm.covered} of {windows} "
+        f"calm: ROC AUC {np.mean(calm.areas):.4f}, standard deviation of a window "
+        f"{np.std(calm.areas):.4f}; false alarms in {calm.covered} of {windows} "
         f"windows, all rules and columns together: {_share(calm.covered, windows)}, "
         + ("at most" if calm.covered <= FALSE_ALARMS * windows else "LOST: more than")
         + f" {FALSE_ALARMS:.0%}"
