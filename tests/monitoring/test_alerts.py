@@ -497,7 +497,7 @@ def profile(column: str) -> dict[str, Any]:
 
 SURE = {"pvalue": 1e-9}
 BAD: dict[str, dict[Table, pa.Table]] = {
-    "input_drift": drifts(drift(0, "teams", 0.2, chi_squared_test=SURE)),
+    "input_drift": drifts(drift(0, "origin", 0.2, chi_squared_test=SURE)),
     "prediction_drift": drifts(
         drift(0, "probability", None, ks_test={"statistic": 0.2, "pvalue": 1e-9})
     ),
@@ -513,7 +513,7 @@ BAD: dict[str, dict[Table, pa.Table]] = {
 }
 CALM: dict[Table, pa.Table] = (
     drifts(
-        drift(0, "teams", 0.2, chi_squared_test={"pvalue": 0.3}, percent_null_delta=1.0),
+        drift(0, "origin", 0.2, chi_squared_test={"pvalue": 0.3}, percent_null_delta=1.0),
         drift(0, "height", None, ks_test={"statistic": 0.02, "pvalue": 1e-9}),
     )
     | table(
