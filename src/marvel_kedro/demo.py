@@ -101,11 +101,15 @@ def _run(project: Path, folder: Path, console: Console) -> Path:
     console.print(timeline(folder, story))
     report = folder / _REPORT
     console.print(f"\n{time.monotonic() - began:.0f} seconds. Next:")
+    # Whoever came by make has not activated the environment that `kedro` is in.
+    activate = Path(sys.executable).parent / "activate"
+    first = f"source {activate} && " if shutil.which("kedro") is None and activate.exists() else ""
     for what, how in (
         ("open the report", str(report)),
-        ("see the runs and both versions", f"cd {folder} && kedro mlflow ui"),
-        ("see the pipelines", f"cd {folder} && kedro viz run"),
-        ("ask for alerts", f"cd {folder} && kedro alerts"),
+        ("go there", f"{first}cd {folder}"),
+        ("see the runs and both versions", "kedro mlflow ui"),
+        ("see the pipelines", "kedro viz run"),
+        ("ask for alerts", "kedro alerts"),
     ):
         console.print(f"  {what:32}{how}", highlight=False, soft_wrap=True)
     return report
@@ -170,8 +174,11 @@ def _days(stage: "Stage", address: str, story: Story, console: Console) -> None:
 
 def _measure(stage: "Stage", number: int) -> None:
     """Run `monitoring` at the end of a day, by the labels that are known then."""
-    now = datetime.combine(START + timedelta(days=number), clock(), UTC)
-    stage.run("monitoring", monitoring={"now": now.isoformat()})
+    stage.run("monitoring", monitoring=_end_of(number))
+
+
+def _end_of(number: int) -> dict[str, str]:
+    return {"now": datetime.combine(START + timedelta(days=number), clock(), UTC).isoformat()}
 
 
 def _react(stage: "Stage", address: str, story: Story, number: int) -> None:
@@ -179,9 +186,8 @@ def _react(stage: "Stage", address: str, story: Story, number: int) -> None:
     retrain = stage.report("retrain")
     for alert in stage.new_alerts():
         story.tell(number, f"alert {alert}")
-    now = datetime.combine(START + timedelta(days=number), clock(), UTC).isoformat()
     if retrain["retrain"]:
-        stage.run("retraining", monitoring={"now": now})
+        stage.run("retraining", monitoring=_end_of(number))
         version = stage.report("promotion")["model_version"]
         story.tell(
             number, f"retrained on {retrain['labelled_records']:,} new labels: version {version}"

@@ -56,8 +56,8 @@ class Counts:
         texts: Categories: `unit` (start), `model_version`, `slice`, `slice_value`, `column_name`,
             `value`, `rows`.
         numbers: Numbers, in units of the last decimal, and lengths; the same columns.
-        scored: The same keys, `probability` (in ten thousandths), `predicted`, `labelled`, `alive`,
-            `rows`.
+        scored: The same keys, `scored_probability` (in ten thousandths), `predicted`, `labelled`,
+            `lives`, `rows`.
     """
 
     texts: pa.Table
