@@ -84,6 +84,23 @@ def project(template: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a small champion."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(template, folder)
+    few = {"max_trees": 20, "folds": 2}
+    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
+    return folder
+
+
+@pytest.fixture
+def watched(trained: Path, tmp_path: Path) -> Project:
+    """A project with a champion that has answered nobody yet."""
+    shutil.copytree(trained, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
 def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3,000 synthetic rows."""
     path = tmp_path_factory.mktemp("raw") / "raw.csv"

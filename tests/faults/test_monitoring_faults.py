@@ -10,31 +10,10 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, answer, body, make_traffic
-from monitoring.state import METRICS, metrics, state
+from monitoring.state import METRICS, metrics, monitor, state
 from support import Project, at_kill_points
 
-NOW = "2026-01-20T00:00:00+00:00"
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a champion."""
-    folder = tmp_path_factory.mktemp("trained") / "project"
-    shutil.copytree(template, folder)
-    few = {"max_trees": 20, "folds": 2}
-    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
-    return folder
-
-
-@pytest.fixture
-def watched(trained: Path, tmp_path: Path) -> Project:
-    shutil.copytree(trained, tmp_path / "project")
-    return Project(tmp_path / "project")
-
-
-def monitor(project: Project, **parameters: Any) -> None:
-    project.run("monitoring", monitoring={"now": NOW} | parameters)
 
 
 @pytest.mark.fault

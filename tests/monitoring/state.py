@@ -18,6 +18,14 @@ METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estima
 LOGS = ("inference_log", "rejected_requests", "monitoring_baseline")
 
 
+NOW = "2026-01-20T00:00:00+00:00"
+
+
+def monitor(project: Project, **parameters: Any) -> None:
+    """Run the pipeline at a moment after all traffic of `inference.py`."""
+    project.run("monitoring", monitoring={"now": NOW} | parameters)
+
+
 def metrics(project: Project, name: str) -> pa.Table:
     """A table of metrics, in `base`."""
     return pq.read_table(project.path / f"data/08_reporting/{name}.parquet")

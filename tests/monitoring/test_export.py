@@ -1,6 +1,7 @@
 """Samples of the newest windows, and their text as Prometheus' own parser reads it."""
 
 import math
+import os
 import shutil
 import subprocess
 from datetime import timedelta
@@ -114,7 +115,9 @@ def test_any_name_and_any_number_come_back(
     assert math.copysign(1, found[series]) == math.copysign(1, value)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.skipif(
+    shutil.which("promtool") is None and "CI" not in os.environ, reason="promtool is not installed"
+)
 def test_promtool_has_nothing_against_names_and_types() -> None:
     done = subprocess.run(
         ["promtool", "check", "metrics"],

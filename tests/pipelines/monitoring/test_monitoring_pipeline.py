@@ -12,37 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
-from monitoring.state import LOGS, METRICS, metrics, state
+from monitoring.state import LOGS, METRICS, metrics, monitor, state
 from support import Project
 
 from marvel_kedro.monitoring import tables
-
-NOW = "2026-01-20T00:00:00+00:00"
-
-
-@pytest.fixture(scope="module")
-def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a champion."""
-    folder = tmp_path_factory.mktemp("trained") / "project"
-    shutil.copytree(template, folder)
-    few = {"max_trees": 20, "folds": 2}
-    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
-    return folder
-
-
-@pytest.fixture
-def watched(trained: Path, tmp_path: Path) -> Project:
-    shutil.copytree(trained, tmp_path / "project")
-    return Project(tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
 def traffic() -> Traffic:
     return make_traffic(days=4, requests_a_day=60)
-
-
-def monitor(project: Project, **parameters: Any) -> None:
-    project.run("monitoring", monitoring={"now": NOW} | parameters)
 
 
 def append(project: Project, payload: pa.Table, served: pa.Table) -> None:

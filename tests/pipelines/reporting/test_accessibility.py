@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from monitoring.samples import ALL
 from reported import alert, alerts, facts, made, records
+from support import missing
 
 from marvel_kedro.monitoring.cells import Part
 from marvel_kedro.pipelines.reporting import report
@@ -44,7 +45,7 @@ _FRAME = """<!doctype html><html style="color-scheme: light dark"><body>
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("no browser is here: apt-get install chromium")
+        missing("no browser is here: apt-get install chromium")
     return found
 
 
@@ -54,7 +55,7 @@ def axe() -> str:
         spec = importlib.util.find_spec(package)
         if spec and spec.submodule_search_locations:
             return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
-    pytest.skip("axe-core is not here: pip install axe-core-python")
+    return missing("axe-core is not here: pip install axe-core-python")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
