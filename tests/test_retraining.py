@@ -10,7 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from inference import make_traffic
 from labelled import make_log, typed, write_log
+from monitoring.state import monitor
 from pandas.testing import assert_frame_equal
 from support import Project
 
@@ -90,6 +93,24 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     assert champion.report("promotion")["previous_champion"] == "1"
     # The tables of the past are as they were; a training by hand still is what it was.
     assert len(champion.table("train_set")) + len(champion.table("test_set")) == 4000
+
+    # What it will be asked is held against what it was tested on, not against the past.
+    (champion.path / REPORTS / "alerts.parquet").unlink()
+    make_traffic(days=1, requests_a_day=40).write(champion.path / "data")
+    monitor(champion)
+    folder = champion.path / "data" / "07_model_output" / "monitoring_baseline"
+    baseline = DeltaTable(folder).to_pandas().groupby("model_version")["page_id"].apply(set)
+    assert baseline["1"] == set(champion.table("test_set")["page_id"])
+    assert baseline["2"] == set(test["page_id"])
+
+
+def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
+    records = make_log(records=2000, scenario="none")
+    write_log(records, champion.path / "data" / "07_model_output" / "inference_log")
+    champion.run("alerting", "retraining", monitoring={"now": NOW})
+    (row,) = log_of(champion)
+    assert row["outcome"] != "started"
+    assert champion.report("retrain")["cooldown_until"] == "2026-02-08T00:00:00+00:00"
 
 
 def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: Project) -> None:

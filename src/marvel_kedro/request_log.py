@@ -8,8 +8,10 @@ from datetime import date
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.frames import AnyFrame, lazily
 from marvel_kedro.local_engine import on_engine
@@ -59,9 +61,23 @@ def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
     """
     wanted = [*inference_log.PAYLOAD_COLUMNS]
     rows = lazily(on_engine(payload)).filter(nw.col("request_date").is_in(days)).select(*wanted)
-    if not rows.implementation.is_spark_like():
-        collected = rows.collect("pyarrow").to_native().to_pandas(date_as_object=True)
-        return _parsed(collected, served)
+    once = _once(rows)
+    if rows.implementation.is_spark_like():
+        types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
+        return once.to_native().mapInArrow(_parser(dict(served)), types)
+    ordered = once.sort("request_time", "databricks_request_id", nulls_last=True)
+    batches = ordered.to_native().to_arrow_reader(_REQUESTS)
+    return pa.Table.from_batches(_parser(served)(batches), PARSED)
+
+
+_REQUESTS = 2048  # DuckDB passes on no fewer
+_BYTES = 4_000_000
+"""Bodies that are read at once: what they say takes about twenty times the space."""
+
+
+def _once(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Each id of a day once; a request without one is kept, to be rejected."""
+    wanted = rows.collect_schema().names()
     named = ~nw.col("databricks_request_id").is_null()
     # Which one of several counts, no engine's own order may say, nor where it puts nulls.
     last = {f"no_{name}": nw.col(name).is_null() for name in inference_log.ORDER}
@@ -74,9 +90,7 @@ def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
             order_by=[part for name in inference_log.ORDER for part in (f"no_{name}", name)],
         )
     )
-    native: Any = nw.concat([first.select(*wanted), rows.filter(~named)]).to_native()
-    types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
-    return native.mapInArrow(_parser(dict(served)), types)
+    return nw.concat([first.select(*wanted), rows.filter(~named)])
 
 
 def _parser(
@@ -87,13 +101,29 @@ def _parser(
         from marvel_kedro import request_log  # noqa: PLC0415, PLW0406
 
         for batch in batches:
-            yield from request_log.parse_batch(batch, served)
+            for piece in request_log.pieces(batch):
+                yield from request_log.parse_batch(piece, served)
 
     return parse_batches
 
 
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Part requests so that no piece has bodies of more than some bytes, unless one alone has."""
+    sizes = [
+        pc.fill_null(pc.binary_length(batch[name].cast(pa.large_string())), 0)
+        for name in ("request", "response")
+    ]
+    ends = np.cumsum(pc.add(*sizes).to_numpy(zero_copy_only=False))
+    start = 0
+    while start < len(batch):
+        before = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + _BYTES, side="right")))
+        yield batch.slice(start, end - start)
+        start = end
+
+
 def parse_batch(batch: pa.RecordBatch, served: Served) -> list[pa.RecordBatch]:
-    """Read requests on a worker."""
+    """Read some requests."""
     found: list[pa.RecordBatch] = _parsed(batch.to_pandas(date_as_object=True), served).to_batches()
     return found
 

@@ -131,19 +131,28 @@ def _whole(replacements: tuple[Replacement, Replacement]) -> tuple[Replacement, 
     )
 
 
-def extend_baseline(
+def extend_baseline(  # noqa: PLR0913, PLR0917 - a version has been tested on either
     inference_log: IntoFrame,
     known_baseline: IntoFrame,
     registered_versions: FindVersion,
     test_set: IntoFrame,
+    retested_on: IntoFrame | None,
+    retraining_log: pa.Table,
     max_rows: int,
 ) -> Replacement:
-    """Score the test set with each version that has answered and was not met before.
+    """Score its test set with each version that has answered and was not met before.
 
-    Rows that a version was trained on, by another split, do not count. A version that the registry
+    For a version that `retraining` has made these are the rows that the newest retraining tested
+    on: what was drift for the version before is no drift for this one. Rows that a version was
+    trained on, by another split, do not count. A version that the registry
     does not know, or whose files are gone, has nothing to be held against; a warning says so.
     """
     met = [_versions(table) for table in (inference_log, known_baseline)]
+    retrained = {
+        row["model_version"]
+        for row in retraining_log.to_pylist()
+        if row["outcome"] in {"promoted", "challenger"}
+    }
     found: dict[str, pa.Table] = {}
     for version in sorted(met[0] - met[1]):
         try:
@@ -156,7 +165,8 @@ def extend_baseline(
                 "          version %s is not in the registry: its windows have no baseline", version
             )
             continue
-        found[version] = _baseline_of(model, to_pandas(test_set, max_rows))
+        test = retested_on if version in retrained and retested_on is not None else test_set
+        found[version] = _baseline_of(model, to_pandas(test, max_rows))
     return Replacement(
         "model_version",
         list(found),

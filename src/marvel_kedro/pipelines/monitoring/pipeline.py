@@ -38,6 +38,8 @@ def create_pipeline() -> Pipeline:
                     "known_baseline",
                     "registered_versions",
                     "test_set",
+                    "newest_retraining_test_set",
+                    "known_retraining_log",
                     "params:training.max_rows",
                 ],
                 "monitoring_baseline",

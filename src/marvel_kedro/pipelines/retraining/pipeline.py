@@ -18,12 +18,12 @@ def _rows() -> Pipeline:
             node(
                 count_labelled,
                 ["inference_log", "known_retraining_log"],
-                "new_labelled_records",
-                name="count_labelled",
+                "labels_since",
+                name="count_labels_since",
             ),
             node(
                 nodes.begin_retraining,
-                ["alerts", "new_labelled_records", "known_retraining_log", "params:alerting"],
+                ["alerts", "labels_since", "known_retraining_log", "params:alerting"],
                 "begun_retraining_log",
                 name="begin_retraining",
             ),
