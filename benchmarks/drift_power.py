@@ -61,7 +61,7 @@ FALSE_ALARMS, POWER, COST = 0.05, 0.95, 0.02
 WORLD, TRAINED_ROWS, OTHER_ROWS = 42, 96_000, 1
 VERSION = "1"
 WINDOWS = 2
-"""The rule on labels asks for two in a row."""
+"""The rules on labels ask for two in a row."""
 AT_ONCE = 100_000
 """Records that are counted together."""
 POOL = 200_000
@@ -165,6 +165,7 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=200)
     arguments.add_argument("--records", type=int, default=1000, help="in a window")
     arguments.add_argument("--scenarios", nargs="*", choices=MAGNITUDES, default=list(MAGNITUDES))
+    arguments.add_argument("--magnitudes", nargs="*", type=float, help="instead of those built in")
     arguments.add_argument("--evidently", type=Path, help="a Python that has Evidently 0.7")
     arguments.add_argument(
         "--evidently-seeds", type=int, default=10, help="six seconds a window; 0: without it"
@@ -183,13 +184,13 @@ def main() -> None:
     found = {("none", 0.0): calm}
     tell_header(monitor.rules)
     for scenario in options.scenarios:
-        for magnitude in MAGNITUDES[scenario]:
+        for magnitude in options.magnitudes or MAGNITUDES[scenario]:
             drift = DriftOptions(scenario=scenario, magnitude=magnitude)
             drifted = found[scenario, magnitude] = monitor.watch(drift, options)
             tell(scenario, magnitude, drifted, calm, monitor.rules, options)
     print(
-        "Prior and concept drift leave the inputs, so of these only labels can tell; the rule on "
-        f"labels asks for {WINDOWS} windows in a row."
+        "Prior and concept drift leave the inputs, so of these only labels can tell; the rules on "
+        f"labels ask for {WINDOWS} windows in a row."
     )
     if options.evidently_seeds:
         beside_evidently(monitor.reference, found, options)

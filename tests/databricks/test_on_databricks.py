@@ -5,6 +5,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from kedro.framework.project import LOGGING
 from pyspark.sql import SparkSession
 from support import ROOT
 
@@ -44,7 +45,11 @@ def test_no_session_is_started_where_one_is(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_log_that_cannot_be_reconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wheel tasks run in a notebook's kernel, whose output is no file."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    job._log_plainly(packaged.conf_source())
+    before = dict(LOGGING.data)
+    try:
+        job._log_plainly(packaged.conf_source())
+    finally:
+        LOGGING.configure(before)
 
 
 def test_the_version_is_the_latest_of_the_history() -> None:

@@ -72,7 +72,9 @@ def quality(day: int, **other: Any) -> dict[str, Any]:
         "metric": "roc_auc",
         "estimate": 0.7,
         "high": 0.72,
+        "realised_error": 0.02,
         "baseline": 0.7,
+        "baseline_error": 0.015,
         "records": 1000,
         "labelled": 0,
     } | other
@@ -504,7 +506,11 @@ BAD: dict[str, dict[Table, pa.Table]] = {
     "more_nulls": drifts(drift(0, "height", None, percent_null_delta=30.0)),
     "estimated_roc_auc": table("quality_estimates", quality(0, estimate=0.6, high=0.65)),
     "realised_roc_auc": table(
-        "quality_estimates", *(quality(day, realised=0.6, labelled=300) for day in range(2))
+        "quality_estimates", *(quality(day, realised=0.65, labelled=300) for day in range(2))
+    ),
+    "realised_log_loss": table(
+        "quality_estimates",
+        *(quality(day, metric="log_loss", realised=0.75, labelled=300) for day in range(2)),
     ),
     "errors": table("health_metrics", health(98, failed=5), health(99)),
     "slow": table("health_metrics", health(99, latency_p95_ms=2000.0)),
@@ -518,7 +524,8 @@ CALM: dict[Table, pa.Table] = (
     )
     | table(
         "quality_estimates",
-        *(quality(day, estimate=0.69, realised=0.69, labelled=300) for day in range(2)),
+        *(quality(day, estimate=0.69, realised=0.66, labelled=300) for day in range(2)),
+        *(quality(day, metric="log_loss", realised=0.74, labelled=300) for day in range(2)),
     )
     | table("health_metrics", health(98, latency_p95_ms=50.0, unread=0), health(99))
 )
@@ -533,6 +540,16 @@ def test_the_shipped_rules_fire_when_they_should(rule: str) -> None:
 def test_the_shipped_rules_are_calm_on_calm_days() -> None:
     profiles = table("profile_metrics", *map(profile, ("teams", "height")))
     assert found(CALM | profiles, shipped()) == []
+
+
+def test_many_labels_show_a_small_loss_that_few_do_not() -> None:
+    def alarmed(error: float) -> list[str]:
+        days = (quality(day, realised=0.68, labelled=300, realised_error=error) for day in range(2))
+        rows = [row | {"baseline_error": 0.004} for row in days]
+        return [row["rule"] for row in found(table("quality_estimates", *rows), shipped())]
+
+    assert alarmed(0.0175) == []
+    assert alarmed(0.003) == ["realised_roc_auc"]
 
 
 def test_one_window_of_few_labels_is_no_realised_loss() -> None:

@@ -75,6 +75,7 @@ def test_without_labels_the_estimate_is_the_same_and_nothing_is_realised() -> No
         for name in ("estimate", "low", "high", "baseline"):
             assert one[name] == other[name]
         assert other["realised"] is None
+        assert other["realised_error"] is None
         assert (other["records"], other["labelled"], one["labelled"]) == (1000, 0, 1000)
 
 
@@ -148,6 +149,25 @@ def test_what_comes_true_is_within_the_bounds_as_often_as_they_say() -> None:
         assert np.mean([row["realised"] for row in of]) == pytest.approx(truth[place], abs=0.005)
 
 
+def test_errors_of_what_came_true_are_as_large_as_it_spreads() -> None:
+    generator = np.random.default_rng(3)
+
+    def draw(rows: int, known: int) -> Group:
+        chance = np.round(generator.beta(3, 2, rows), 4)
+        labels = [bool(one) for one in generator.random(known) < chance[:known]]
+        return group({}, scored(chance, chance >= 0.5, labels + [None] * (rows - known)))
+
+    baseline = draw(4000, 4000)
+    found = estimates([draw(600, 200) for _ in range(400)], baseline)
+    for place, metric in enumerate(METRICS):
+        of = [rows[place] for rows in found]
+        spread = np.std([row["realised"] for row in of])
+        assert np.mean([row["realised_error"] for row in of]) == pytest.approx(spread, rel=0.12)
+        # Twenty times the labels: the square root of it less error.
+        less = of[0]["baseline_error"] * np.sqrt(4000 / 200)
+        assert less == pytest.approx(spread, rel=0.15), metric
+
+
 def test_more_confidence_is_wider_and_bounds_stay_in_range() -> None:
     baseline = group({}, scored([0.5], [True], [True]))
     few = group({}, scored([0.99, 0.98, 0.01]))
@@ -164,7 +184,8 @@ def test_a_part_without_labels_in_the_baseline_has_no_estimate() -> None:
     found = quality_estimates(groups, {ALL: unlabelled}).to_pylist()
     assert len(found) == 6
     for row in found:
-        assert [row[name] for name in ("estimate", "low", "high", "baseline")] == [None] * 4
+        unknown = ("estimate", "low", "high", "baseline", "baseline_error")
+        assert [row[name] for name in unknown] == [None] * 5
         assert row["realised"] is not None
         assert (row["records"], row["labelled"]) == (3, 2)
 

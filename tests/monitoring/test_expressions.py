@@ -40,6 +40,7 @@ TABLE = pa.table(
         ("max(low, 1)", [1, 1, 2]),
         ("min(low, high)", [0.25, None, None]),
         ("abs(low - 1)", [0.75, 0.875, 1]),
+        ("hypot(low * 12, low * 16)", [5, 2.5, 40]),
         ("3", [3, 3, 3]),
     ],
 )

@@ -18,13 +18,15 @@ drawn anew with their labels:
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
 - ROC AUC: `quality.roc_auc`, with expected numbers of Alive and Dead.
 
-The baseline's own sampling error, which calibration inherits, is not in them. (NannyML's bounds are
-wider: three standard errors, of the reference data.)
+`realised_error` and `baseline_error` are the same of the labels that are known. The baseline's own
+sampling error, which calibration inherits, is not in the bounds of an estimate. (NannyML's bounds
+are wider: three standard errors, of the reference data.)
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from scipy import optimize, special
 
@@ -32,7 +34,7 @@ from marvel_kedro.model.metrics import Floats, losses
 from marvel_kedro.monitoring import arrays, quality
 from marvel_kedro.monitoring.cells import Baseline, Groups, Ints, Part, Scored
 from marvel_kedro.monitoring.quality import Records
-from marvel_kedro.monitoring.stack import ratio
+from marvel_kedro.monitoring.stack import Number, ratio
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
 
 METRICS = ("roc_auc", "accuracy", "log_loss")
@@ -62,6 +64,7 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     whose = [part for _, part in keys]
     estimate, error = _estimated(records, _calibrated(records, whose, baseline))
     reach = special.ndtri((1 + confidence) / 2) * error
+    realised, realised_error = _realised(records)
     of_baseline = _realised(Records.of([group.scored for group in baseline.values()]))
     place = {part: number for number, part in enumerate(baseline)}
     at = np.array([place.get(part, arrays.NOWHERE) for part in whose], np.int64)
@@ -78,8 +81,12 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
         "estimate": estimate,
         "low": np.maximum(estimate - reach, 0.0),
         "high": np.minimum(estimate + reach, LARGEST),
-        "realised": _realised(records),
-        "baseline": np.vstack([of_baseline, np.full(len(METRICS), np.nan)])[at],
+        "realised": realised,
+        "realised_error": realised_error,
+        **{
+            name: np.vstack([found, np.full(len(METRICS), np.nan)])[at]
+            for name, found in zip(("baseline", "baseline_error"), of_baseline, strict=True)
+        },
     }
     fields = {
         **{name: found.take(each) for name, found in by_group.items()},
@@ -173,28 +180,33 @@ def _calibrated(records: Records, whose: Sequence[Part], baseline: Baseline) -> 
 
 def _estimated(records: Records, chance: Floats) -> tuple[Floats, Floats]:
     """Expected metrics, and their standard errors; each of shape (groups, metrics)."""
-    runs, rows = records.runs, records.rows
-    alive, dead = rows * chance, rows * (1 - chance)
+    return _measured(records, records.rows * chance, records.rows * (1 - chance))
+
+
+def _realised(records: Records) -> tuple[Floats, Floats]:
+    """The same of the labelled records."""
+    known = np.where(records.labelled, records.rows, 0)
+    return _measured(records, np.where(records.alive, known, 0), np.where(records.alive, 0, known))
+
+
+def _measured(
+    records: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+) -> tuple[Floats, Floats]:
+    """Metrics of cells with so many Alive and Dead, which may be expected numbers."""
+    runs = records.runs
+    number = runs.sums(alive + dead)
     area, area_error = quality.roc_auc(records, alive, dead)
-    accuracy = ratio(runs.sums(np.where(records.predicted, alive, dead)), records.records)
+    accuracy = ratio(runs.sums(np.where(records.predicted, alive, dead)), number)
     lost_alive, lost_dead = (
-        losses(np.full(len(rows), is_alive), records.probability) for is_alive in (True, False)
+        np.where(some > 0, losses(np.full(len(some), is_alive), records.probability), 0.0)
+        for is_alive, some in ((True, alive), (False, dead))
     )
-    loss = ratio(runs.sums(alive * lost_alive + dead * lost_dead), records.records)
+    loss = ratio(runs.sums(alive * lost_alive + dead * lost_dead), number)
     mean = loss[runs.number]
     squares = runs.sums(alive * (lost_alive - mean) ** 2 + dead * (lost_dead - mean) ** 2)
-    estimate = np.stack([area, accuracy, loss], axis=1)
-    error = np.stack(
-        [
-            area_error,
-            np.sqrt(ratio(accuracy * (1 - accuracy), records.records)),
-            np.sqrt(ratio(squares, records.records**2)),
-        ],
-        axis=1,
-    )
-    return estimate, error
-
-
-def _realised(records: Records) -> Floats:
-    """Metrics of the labelled records, shape (groups, metrics)."""
-    return np.stack([records.roc_auc, records.accuracy, records.log_loss], axis=1)
+    error = [
+        area_error,
+        np.sqrt(ratio(accuracy * (1 - accuracy), number)),
+        np.sqrt(ratio(squares, number**2)),
+    ]
+    return np.stack([area, accuracy, loss], axis=1), np.stack(error, axis=1)

@@ -29,6 +29,7 @@ def _first(*values: Floats) -> Floats:
 _FUNCTIONS: dict[str, Callable[..., Floats]] = {
     "abs": np.abs,
     "first": _first,
+    "hypot": lambda *values: np.sqrt(reduce(np.add, (value * value for value in values))),
     "max": lambda *values: reduce(np.maximum, values),
     "min": lambda *values: reduce(np.minimum, values),
 }
@@ -38,8 +39,8 @@ def values(expression: str, table: pa.Table) -> Floats:
     """Work an expression out for every row of a table.
 
     An expression is made of columns (`estimate`; dotted within a struct or a map, such as
-    `ks_test.statistic`), numbers, `+ - * /`, and the functions `abs`, `max`, `min` and `first`,
-    which is the first of its arguments that the row has.
+    `ks_test.statistic`), numbers, `+ - * /`, and the functions `abs`, `max`, `min`, `hypot`, the
+    root of the sum of squares, and `first`, which is the first of its arguments that the row has.
 
     Args:
         expression: Such as `first(js_distance, ks_test.statistic)`.

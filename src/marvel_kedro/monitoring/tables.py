@@ -130,7 +130,9 @@ QUALITY_ESTIMATES = pa.schema(
         ("low", pa.float64()),  # of the estimate, by the sampling error of so many records
         ("high", pa.float64()),
         ("realised", pa.float64()),  # from the labels that are known; null without
+        ("realised_error", pa.float64()),  # its standard error, by the number of labels
         ("baseline", pa.float64()),  # of the baseline, from its labels
+        ("baseline_error", pa.float64()),
         ("records", pa.int64()),
         ("labelled", pa.int64()),
     ]
