@@ -71,6 +71,16 @@ class Traffic:
             )
         self.labels.to_pandas().to_parquet(data / "03_primary" / "labels.parquet", index=False)
 
+    def write_tables(self, schema: Path) -> None:
+        """Put them into the folder of a schema, in the place of those that are there."""
+        for name, table in (
+            ("inference_payload", self.payload),
+            ("served_entities", self.served),
+            ("labels", self.labels),
+        ):
+            partitions = ["request_date"] if name == "inference_payload" else None
+            write_deltalake(schema / name, table, partition_by=partitions, mode="overwrite")
+
 
 def make_traffic(
     *,

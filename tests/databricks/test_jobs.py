@@ -12,6 +12,7 @@ import pytest
 from bundle.bundle import GIT, job_id, load
 from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from deltalake import DeltaTable
+from inference import make_traffic
 from mlflow import MlflowClient
 from support import clean_environment
 from workspace.catalog import UnityCatalog
@@ -65,9 +66,12 @@ class Workspace:
             jobs={job_id(name): job for name, job in jobs.items()},
         )
 
+    @property
+    def schema(self) -> Path:
+        return self.home / "warehouse" / "dev_jane_doe_marvel_characters"
+
     def table(self, name: str) -> pd.DataFrame:
-        schema = "dev_jane_doe_marvel_characters"
-        return DeltaTable(self.home / "warehouse" / schema / name).to_pandas()
+        return DeltaTable(self.schema / name).to_pandas()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
 
 
 def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
-    """Training both ways through its condition, then scoring; a task that fails says so."""
+    """Training both ways through its condition, then monitoring, scoring and a task that fails."""
     first = workspace.run("marvel_training")
     output = "\n".join(task.output for task in first.values())
     assert set(states(first).values()) == {"SUCCESS"}, output
@@ -141,13 +145,28 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
     assert f"The endpoint '{ENDPOINT}' is as described." in repaired["deploy"].output
     assert len(workspace.host.seen("(POST|PUT|PATCH) /api/2.0/serving-endpoints")) == 1
 
+    monitoring_trains_anew(workspace)
+
     scored = workspace.run("marvel_scoring")
     assert set(states(scored).values()) == {"SUCCESS"}, scored
 
     (workspace.home / "empty").mkdir()
     lost = workspace.run("marvel_training", files=str(workspace.home / "empty"))
-    assert states(lost)["processing"] == "FAILED"
     assert lost["processing"].status == 1
     assert "There is no raw file at" in lost["processing"].output
     assert "Traceback" not in lost["processing"].output
     assert states(lost)["training"] == states(lost)["serving"] == "UPSTREAM_FAILED"
+
+
+def monitoring_trains_anew(workspace: Workspace) -> None:
+    # Answers that were no better than chance, on other characters: another model is trained.
+    make_traffic(days=3, requests_a_day=200).write_tables(workspace.schema)
+    watched = workspace.run("marvel_monitoring")
+    assert set(states(watched).values()) == {"SUCCESS"}, watched["refresh"].output
+    assert watched["retrain"].outcome == "true", watched["refresh"].output
+    assert len(workspace.table("inference_log")) > 1000
+    (row,) = workspace.table("retraining_log").to_dict(orient="records")
+    assert row["outcome"] != "started"
+    assert list(row["reasons"])
+    told = watched["training"].tasks["training"].values  # noqa: PD011 - no frame
+    assert told["promoted"] == str(row["outcome"] == "promoted").lower()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from inference import Traffic, make_traffic
-from monitoring.state import lakehouse_state, put, state
+from monitoring.state import lakehouse_state, state
 from support import Project
 
 SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
+WAREHOUSE = "data/warehouse/marvel_characters"
 MONITOR = (
     *("run", "--pipelines", "monitoring", "--params"),
     "monitoring.now=2026-01-20T00:00:00+00:00",
@@ -44,9 +45,9 @@ def test_an_engine_changes_nothing(
             f"models:/{model}/1", model.replace("sail", "spark_catalog")
         )
     some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
-    put(lakehouse, some)
+    some.write_tables(lakehouse.path / WAREHOUSE)
     ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
     assert lakehouse_state(lakehouse) != state(files)
-    put(lakehouse, traffic)  # late requests and late labels
+    traffic.write_tables(lakehouse.path / WAREHOUSE)  # late requests and late labels
     ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
     assert lakehouse_state(lakehouse) == state(files)

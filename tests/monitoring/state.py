@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, write_deltalake
-from inference import Traffic
+from deltalake import DeltaTable
 from support import Project
 
 from marvel_kedro.monitoring import tables
@@ -51,18 +50,6 @@ def lakehouse_state(project: Project) -> dict[str, Any]:
     return {name: tables.in_order(found[name]).to_pylist() for name in METRICS} | {
         name: _sorted(found[name]) for name in LOGS
     }
-
-
-def put(project: Project, traffic: Traffic) -> None:
-    """Put an endpoint's tables into the folder of Delta tables."""
-    warehouse = project.path / "data/warehouse/marvel_characters"
-    for name, table in (
-        ("inference_payload", traffic.payload),
-        ("served_entities", traffic.served),
-        ("labels", traffic.labels),
-    ):
-        partitions = ["request_date"] if name == "inference_payload" else None
-        write_deltalake(warehouse / name, table, partition_by=partitions, mode="overwrite")
 
 
 def _sorted(table: pa.Table) -> str:

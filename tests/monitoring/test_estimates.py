@@ -155,7 +155,7 @@ def test_errors_of_what_came_true_are_as_large_as_it_spreads() -> None:
     def draw(rows: int, known: int) -> Group:
         chance = np.round(generator.beta(3, 2, rows), 4)
         labels = [bool(one) for one in generator.random(known) < chance[:known]]
-        return group({}, scored(chance, chance >= 0.5, labels + [None] * (rows - known)))
+        return group({}, scored(chance, (chance >= 0.5).tolist(), labels + [None] * (rows - known)))
 
     baseline = draw(4000, 4000)
     found = estimates([draw(600, 200) for _ in range(400)], baseline)

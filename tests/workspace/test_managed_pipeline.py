@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from inference import make_traffic
-from monitoring.state import metrics, put
+from monitoring.state import metrics
 from support import Project
 from workspace.clock import Clock
 from workspace.conftest import Host
@@ -48,7 +48,7 @@ def test_its_tables_are_read_as_the_projects_own(
         table = table.select(table.column_names[::-1])
         table = table.append_column("more", pa.array([1] * len(table)))
         write_deltalake(warehouse / f"inference_log_{name}", table)
-    put(project, traffic)
+    traffic.write_tables(project.path / "data/warehouse/marvel_characters")
     lakehouse = ("--env", "lakehouse")
     assert project.cli(*lakehouse, "--params", few).status == 0
     words = (
