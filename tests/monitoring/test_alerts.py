@@ -20,6 +20,7 @@ from marvel_kedro.options import checked
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = START + 100 * DAY
 NONE = tables.ALERTS.empty_table()
 
@@ -301,7 +302,32 @@ def test_traffic_that_vanishes() -> None:
     assert found({}, asked) == []
 
 
+def test_a_clock_that_once_was_at_1970_makes_no_alert_of_decades() -> None:
+    rule = {"table": "health_metrics", "metric": "requests", "comparison": "<", "threshold": 1}
+    at_1970 = health(0) | {"window": {"start": EPOCH, "end": EPOCH + DAY}}
+    rows = table("health_metrics", at_1970, health(0))
+    (gap,) = found(rows, options(gone=rule), START + DAY)
+    assert (gap["state"], gap["windows_in_a_row"]) == ("resolved", 1000)
+
+
 # What becomes of an alert
+
+
+def test_labels_that_are_always_late_raise_an_alert_all_the_same() -> None:
+    lost = [quality(day, realised=0.5, labelled=300 * (day < 17)) for day in range(22)]
+    rows = [row | ({} if row["labelled"] else {"realised": None}) for row in lost]
+    (alert,) = found(table("quality_estimates", *rows), shipped())
+    assert (alert["rule"], alert["state"]) == ("realised_roc_auc", "open")
+    assert alert["windows_in_a_row"] == 17
+    # Another version speaks, and this one does not any more.
+    other = [
+        quality(day, model_version="2", realised=0.7, labelled=300, records=10) for day in (19, 20)
+    ]
+    (expired,) = found(table("quality_estimates", *rows[:17], *other, quality(21)), shipped())
+    assert expired["state"] == "open"
+    other += [quality(21, model_version="2", realised=0.7, labelled=300)]
+    (expired,) = found(table("quality_estimates", *rows[:17], *other), shipped())
+    assert expired["state"] == "resolved"
 
 
 def test_once_more_changes_nothing() -> None:

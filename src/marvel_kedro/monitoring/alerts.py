@@ -282,7 +282,9 @@ def _episodes(
 ) -> Iterator[tuple[Subject, list[_Episode]]]:
     rows = _complete(rule, metrics, now)
     seen = _look(rule, rows, metrics, options)
-    ends = sorted(set(rows["end"].to_pylist()))[-options.expires_after_windows :]
+    # Of the windows that say something: labels that are late must not make an alert look old.
+    spoken = {window.end for windows in seen.values() for window in windows}
+    ends = sorted(spoken)[-options.expires_after_windows :]
     for subject, windows in seen.items():
         stretches: list[list[_Seen]] = [[]]
         for window in sorted(windows):
@@ -340,12 +342,17 @@ def _whole_endpoint(rows: pa.Table, schema: pa.Schema, now: datetime) -> pa.Tabl
     return whole.append_column("start", named["start"]).append_column("end", named["end"])
 
 
+_LONGEST_GAP = 1000
+"""Windows: a clock that once was at 1970 leaves a gap that is none."""
+
+
 def _after(
     start: datetime, end: datetime, *, until: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
-    """The windows of the same length that have room between a window and a moment."""
+    """The last windows of the same length that have room between a window and a moment."""
     length = end - start
-    for number in range((until - end) // length):
+    room = (until - end) // length
+    for number in range(max(0, room - _LONGEST_GAP), room):
         yield end + number * length, end + (number + 1) * length
 
 
