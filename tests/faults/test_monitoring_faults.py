@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, answer, body, make_traffic
-from monitoring.state import METRICS, metrics, monitor, state
+from monitoring.state import LOGS, METRICS, metrics, monitor, state
 from support import Project, at_kill_points
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -174,12 +174,29 @@ def test_a_table_that_was_moved_away_is_made_again(watched: Project) -> None:
     make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
     monitor(watched)
     before = state(watched)
-    (watched.path / "data/08_reporting/profile_metrics.parquet").unlink()
+    for name in METRICS:
+        (watched.path / f"data/08_reporting/{name}.parquet").unlink()
+        monitor(watched)
+        assert state(watched) == before, name
+    for name in LOGS:
+        shutil.rmtree(watched.path / "data/07_model_output" / name)
+        monitor(watched)
+        assert state(watched) == before, name
+
+
+def test_a_day_of_which_the_older_half_is_deleted_stays_as_it_was(watched: Project) -> None:
+    make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
+    monitor(watched)
+    before = state(watched)
+    payload = DeltaTable(watched.path / "data/07_model_output/inference_payload")
+    payload.delete("request_time < '2026-01-01T12:00:00Z'")
+    left = len(payload.to_pyarrow_table())
+    assert 0 < left < 80
+    monitor(watched)
     monitor(watched)
     assert state(watched) == before
-    shutil.rmtree(watched.path / "data/07_model_output/inference_log")
-    monitor(watched)
-    assert state(watched) == before
+    monitor(watched, recompute_from="2026-01-01")  # whoever wants it otherwise says so
+    assert sum(row["requests"] for row in metrics(watched, "health_metrics").to_pylist()) == left
 
 
 def test_names_that_come_late(watched: Project) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from monitoring.contract import CONTRACT, columns
 from support import Project
 
 from marvel_kedro.monitoring import tables
@@ -41,12 +42,10 @@ def state(project: Project) -> dict[str, Any]:
 def lakehouse_state(project: Project) -> dict[str, Any]:
     """The same of a folder of Delta tables."""
     warehouse = project.path / "data/warehouse/marvel_characters"
-    found = {
-        name: conform(
-            DeltaTable(warehouse / name).to_pyarrow_table(), getattr(tables, name.upper())
-        )
-        for name in (*METRICS, *LOGS)
-    }
+    read = {name: DeltaTable(warehouse / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
+    for name, contract in CONTRACT.items():
+        assert columns(read[name].schema) == contract
+    found = {name: conform(table, getattr(tables, name.upper())) for name, table in read.items()}
     return {name: tables.in_order(found[name]).to_pylist() for name in METRICS} | {
         name: _sorted(found[name]) for name in LOGS
     }

@@ -7,6 +7,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.frames import AnyFrame
 from marvel_kedro.model.ab_test import SERVER_FAULT, TOO_MANY
@@ -78,6 +79,19 @@ def count_requests(
     )
     counted = pa.concat_tables(table.cast(_COUNTED) for table in requests)
     return counted, scored.collect("pyarrow").to_native()
+
+
+def has_rejected(health: pa.Table) -> bool:
+    """Whether any request is in `rejected_requests`, by what was counted.
+
+    Args:
+        health: `HEALTH_METRICS`.
+    """
+    counts = (pc.sum(health[name]).as_py() or 0 for name in _NOT_READ)
+    return any(count > 0 for count in counts)
+
+
+_NOT_READ = ("refused", "throttled", "failed", "unread")
 
 
 def health_metrics(

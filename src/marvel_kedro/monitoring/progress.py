@@ -1,9 +1,10 @@
 """How far monitoring has got, and what of its tables is to be made anew.
 
-Days are read whole. A day is read again when the inference table has another number of rows for it
-or its served entities have other names, and measured again when its labels have changed, one of its
-versions has got a baseline, or the settings have changed. While a run is at work its days are
-marked as unread, so a run that is killed is repeated by the next.
+Days are read whole. A day is read again when the inference table has more rows for it than before
+or its served entities have other names. (It has fewer where old rows are deleted; their records
+stay in the log.) It is measured again when its labels have changed, one of its versions has got a
+baseline, or the settings have changed. While a run is at work its days are marked as unread, so a
+run that is killed is repeated by the next.
 """
 
 from collections.abc import Iterable, Mapping
@@ -104,8 +105,12 @@ def find_days(
     """
     read_before = {row["request_date"]: row["requests"] for row in known.to_pylist()}
     since = options.recompute_from or date.max
-    read = {day for day, rows in requests.items() if read_before.get(day) != rows or day >= since}
-    read |= set(renamed) & requests.keys()
+    read = {
+        day
+        for day, rows in requests.items()
+        if rows > read_before.get(day, _UNREAD) or day >= since
+    }
+    read |= {day for day in renamed if requests.get(day, _UNREAD) >= read_before.get(day, 0)}
     return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
 
 
@@ -170,7 +175,8 @@ def begin_anew(known: pa.Table, scope: Scope) -> pa.Table:
 
 def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
     """Say that all days are read and measured."""
-    rows = {row["request_date"]: row["requests"] for row in known.to_pylist()} | dict(days.requests)
+    rows = {row["request_date"]: row["requests"] for row in known.to_pylist()}
+    rows |= {day: days.requests[day] for day in days.read}
     return _watermarks(
         [
             {"request_date": day, "requests": number, "settings": scope.settings[day]}

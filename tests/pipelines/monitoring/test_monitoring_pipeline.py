@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
+from monitoring.contract import CONTRACT, columns
 from monitoring.state import LOGS, METRICS, metrics, monitor, state
 from support import Project
 
@@ -61,6 +62,7 @@ def test_types_are_exact(watched: Project, traffic: Traffic) -> None:
         table = metrics(watched, name)
         assert table.schema.remove_metadata() == getattr(tables, name.upper()), name
         assert len(table), name
+        assert columns(table.schema) == CONTRACT.get(name, columns(table.schema))
     for name in LOGS:
         found = DeltaTable(watched.path / "data/07_model_output" / name).to_pyarrow_table()
         assert found.schema.remove_metadata() == getattr(tables, name.upper()), name

@@ -40,6 +40,7 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
     labels: AnyFrame,
     known_log: IntoFrame,
     known_rejected: IntoFrame,
+    known_health: pa.Table,
     known_watermarks: pa.Table,
     options: MonitoringOptions,
 ) -> tuple[Days, pa.Table]:
@@ -63,7 +64,8 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
             ", ".join(odd),
         )
     served = _served(served_entities)
-    if not _versions(known_log):  # somebody has moved it away, or there was none
+    lost = healthy.has_rejected(known_health) and _is_empty(known_rejected)
+    if lost or not _versions(known_log):  # somebody has moved one away, or there was none
         known_watermarks = known_watermarks.slice(0, 0)
     changed = request_log.relabelled(known_log, labels)
     days = progress.find_days(
@@ -77,6 +79,10 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
         "          %s days to read, %s with other labels", len(days.read), len(days.relabel)
     )
     return days, progress.begin(days, known_watermarks)
+
+
+def _is_empty(table: IntoFrame) -> bool:
+    return not len(lazily(on_engine(table)).select("reason").head(1).collect("pyarrow"))
 
 
 def _served(served_entities: IntoFrame) -> request_log.Served:
@@ -197,6 +203,8 @@ def find_scope(  # noqa: PLR0913, PLR0917 - what is lost may be any of the table
     monitoring_baseline: IntoFrame,
     known_health: pa.Table,
     known_profile: pa.Table,
+    known_drift: pa.Table,
+    known_estimates: pa.Table,
     options: MonitoringOptions,
 ) -> tuple[Scope, pa.Table]:
     """See which windows are to be measured, and which days of the log that takes.
@@ -211,13 +219,14 @@ def find_scope(  # noqa: PLR0913, PLR0917 - what is lost may be any of the table
     versions: dict[date, set[str]] = {}
     for day, version in zip(*(pairs[name].to_pylist() for name in columns), strict=True):
         versions.setdefault(day, set()).add(version)
+    measured = (known_health, known_profile, known_drift, known_estimates)
     scope = progress.find_scope(
         days,
         known_watermarks,
         versions,
         _versions(monitoring_baseline),
         options,
-        lost=len(known_watermarks) > 0 and not (len(known_health) and len(known_profile)),
+        lost=len(known_watermarks) > 0 and not all(map(len, measured)),
     )
     return scope, progress.begin_anew(known_watermarks, scope)
 
