@@ -44,10 +44,11 @@ def test_an_engine_changes_nothing(
         lakehouse.client().copy_model_version(
             f"models:/{model}/1", model.replace("sail", "spark_catalog")
         )
-    some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
-    some.write_tables(lakehouse.path / WAREHOUSE)
-    ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
-    assert lakehouse_state(lakehouse) != state(files)
+    if engine == "sail":  # Spark takes minutes to do it twice
+        some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
+        some.write_tables(lakehouse.path / WAREHOUSE)
+        ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
+        assert lakehouse_state(lakehouse) != state(files)
     traffic.write_tables(lakehouse.path / WAREHOUSE)  # late requests and late labels
     ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
     assert lakehouse_state(lakehouse) == state(files)

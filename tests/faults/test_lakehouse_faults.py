@@ -1,5 +1,6 @@
 """What can go wrong where the tables are in a lakehouse: one message, and the next run heals."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import grpc
 import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from kedro.framework.project import LOGGING
 from pandas.testing import assert_frame_equal
 from support import Outcome, Project, at_kill_points, clean_environment
 
@@ -338,6 +340,9 @@ def test_an_expired_token(lake: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
     server.start()
     monkeypatch.setenv("SPARK_REMOTE", f"sc://localhost:{port}/;token=hush-hush")
+    # As in a notebook that has pyspark already: its own log says all, with the token.
+    importlib.import_module("pyspark.sql.connect.logging")
+    LOGGING.configure(LOGGING.data)
     outcome = lake.cli(*LAKEHOUSE)
     server.stop(None)
     says(outcome, "the token is wrong or has expired")
