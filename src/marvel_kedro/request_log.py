@@ -65,32 +65,38 @@ def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
     if rows.implementation.is_spark_like():
         types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
         return once.to_native().mapInArrow(_parser(dict(served)), types)
-    ordered = once.sort("request_time", "databricks_request_id", nulls_last=True)
-    batches = ordered.to_native().to_arrow_reader(_REQUESTS)
-    return pa.Table.from_batches(_parser(served)(batches), PARSED)
+    batches = once.to_native().to_arrow_reader(_REQUESTS)
+    parsed = pa.Table.from_batches(_parser(served)(batches), PARSED)
+    return parsed.sort_by([(name, "ascending") for name in _PLACE])
 
 
+_PLACE = ("request_time", "databricks_request_id", "record_number")
 _REQUESTS = 2048  # DuckDB passes on no fewer
 _BYTES = 4_000_000
 """Bodies that are read at once: what they say takes about twenty times the space."""
 
 
 def _once(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Each id of a day once; a request without one is kept, to be rejected."""
-    wanted = rows.collect_schema().names()
-    named = ~nw.col("databricks_request_id").is_null()
+    """Each id of a day once; a request without one is kept, to be rejected.
+
+    Only what is there twice is put in order, so that no engine has to hold all bodies for it.
+    """
+    ids = list(inference_log.ONCE)
+    counted = rows.group_by(*ids).agg(_rows=nw.len())
+    again = counted.filter(nw.col("_rows") > 1).select(*ids)
     # Which one of several counts, no engine's own order may say, nor where it puts nulls.
     last = {f"no_{name}": nw.col(name).is_null() for name in inference_log.ORDER}
     first = (
-        rows.filter(named)
+        rows.join(again, on=ids, how="semi")
         .with_columns(**last)
         .unique(
-            list(inference_log.ONCE),
+            ids,
             keep="first",
             order_by=[part for name in inference_log.ORDER for part in (f"no_{name}", name)],
         )
+        .select(*rows.collect_schema().names())
     )
-    return nw.concat([first.select(*wanted), rows.filter(~named)])
+    return nw.concat([rows.join(again, on=ids, how="anti"), first])
 
 
 def _parser(
