@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from marvel_kedro.server import metrics, served_model
 from marvel_kedro.server.access_log import AccessLog, now
@@ -123,7 +124,7 @@ class Entities:
             self.faults.pop(entity.name, None)
             return before
         try:
-            loaded = await asyncio.to_thread(served_model.load, self._folder / entity.folder)
+            loaded = await asyncio.to_thread(_load_whole, self._folder / entity.folder)
         except Exception as error:  # noqa: BLE001 - the code that a version carries may raise any
             said = f"version {entity.version} cannot be loaded ({type(error).__name__}: {error})"
             if before is not None:
@@ -138,3 +139,9 @@ class Entities:
             message="loaded",
         )  # fmt: skip
         return Served(entity.name, entity.model, entity.version, identity, loaded)
+
+
+def _load_whole(folder: Path) -> ServedModel:
+    """Load a version if it is whole: a damaged one may end the process, again and again."""
+    served_model.check_copy(folder)
+    return served_model.load(folder)

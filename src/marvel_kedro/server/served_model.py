@@ -19,6 +19,7 @@ from marvel_kedro.server.protocol import Kind, Record
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
 _FILES = Path("artifacts", "model")  # where model/package.py puts them
+_SEAL = ".seal.json"
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,63 @@ def _forget_lightgbm() -> None:
             del sys.modules[name]
 
 
-def check(folder: Path) -> None:
+def check(folder: Path) -> bool:
     """Hold the files of a version against the digest that was taken when it was fitted.
+
+    Returns:
+        Whether there is a digest. What this project has not made has none: only loading will tell.
 
     Raises:
         ValueError: A file is not as it was, or not there.
     """
     wanted = (_description(folder).get("metadata") or {}).get("model_digest")
-    if wanted is None:  # not of this project's making: loading will tell
-        return
+    if wanted is None:
+        return False
     # MLflow leaves what Python compiled beside the code.
     files = sorted(path for path in (folder / _FILES).glob("*") if path.is_file())
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     if hashlib.sha256(b"\0".join(parts)).hexdigest() != wanted:
         raise ValueError("its files are not those that were registered")
+    return True
+
+
+def seal(folder: Path) -> None:
+    """Write down beside the files of a version what is in them, for `check_copy`."""
+    digests = {name: _digest(folder / name) for name in _names(folder)}
+    (folder / _SEAL).write_text(json.dumps(digests), "utf-8")
+
+
+def check_copy(folder: Path) -> None:
+    """See whether a version that was fetched is still as it was then.
+
+    A file that a disk has cut or emptied must not come to a library: LightGBM takes the process
+    with it. What has no seal (another program, or an earlier one, has put it there) is held against
+    its own digest.
+
+    Raises:
+        ValueError: It is not, or not there.
+    """
+    try:
+        if not (folder / _SEAL).exists():
+            check(folder)
+            return
+        sealed: dict[str, str] = json.loads((folder / _SEAL).read_text("utf-8"))
+        changed = [name for name, digest in sealed.items() if _digest(folder / name) != digest]
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"the copy on this disk is damaged ({said})") from error
+    if changed:  # files may come beside them, which Python compiles
+        raise ValueError(f"the copy on this disk is damaged ({', '.join(changed)})")
+
+
+def _names(folder: Path) -> list[str]:
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path) for path in files if path.name != _SEAL)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load(folder: Path) -> ServedModel:
@@ -107,7 +151,12 @@ def _kind(field: dict[str, Any]) -> Kind:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    described: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    try:
+        described = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"its MLmodel is no YAML: {error}") from error
+    if not isinstance(described, dict):
+        raise ValueError("its MLmodel is empty, or no mapping")
     return described
 
 

@@ -1,0 +1,158 @@
+"""The versions on this disk: damaged ones are replaced, and nobody loads them."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+from server.running import MODEL, Store, describe
+
+from marvel_kedro.server import served_model
+from marvel_kedro.server.access_log import AccessLog
+from marvel_kedro.server.deployment import Deployment, stamp
+from marvel_kedro.server.description import Description
+from marvel_kedro.server.entities import Entities
+from marvel_kedro.server.registry import Registry
+
+Damage = Callable[[Path], Any]
+
+
+def of(name: str, change: Callable[[bytes], bytes]) -> Damage:
+    def damage(folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
+
+
+DAMAGES = [
+    of("artifacts/model/booster.txt", lambda found: found[: len(found) // 2]),
+    of("artifacts/model/booster.txt", lambda _: b""),
+    of("artifacts/model/encoder.json", lambda found: found.replace(b"1", b"2")),
+    of("MLmodel", lambda _: b""),
+    of("MLmodel", lambda found: found[: len(found) // 2]),
+    of(".seal.json", lambda _: b"[]"),
+    lambda folder: (folder / "artifacts" / "model" / "scoring.py").unlink(),
+]
+WORDS = ["cut", "empty", "other", "no description", "half a description", "seal", "gone"]
+
+
+@pytest.fixture
+def asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The registry that this process asks: its champion is 1, its challenger 2."""
+    store.point("challenger", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri(store.uri)
+    return store
+
+
+def fetched(description: Description) -> dict[str, Path]:
+    """The folders by served entity."""
+    models = description.server.models
+    deployment = Registry(description, models).refresh()
+    assert deployment.faults == {}
+    return {entity.name: models / entity.folder for entity in deployment.entities}
+
+
+def worker(description: Description, log: Path) -> Entities:
+    """What a worker that has just been started answers with."""
+    with log.open("ab") as stream:
+        entities = Entities(description, AccessLog(stream.fileno()))
+        asyncio.run(entities.look())
+        return entities
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=WORDS)
+def test_a_damaged_copy_is_fetched_anew(damage: Damage, asked: Store, tmp_path: Path) -> None:
+    """And workers are told to look again."""
+    description = describe(tmp_path)
+    folders = fetched(description)
+    damage(folders["champion"])
+    before = stamp(description.server.models)
+    registry = Registry(description, description.server.models)
+    assert registry.refresh().faults == {}
+    served_model.check_copy(folders["champion"])
+    assert stamp(description.server.models) != before
+    assert worker(description, tmp_path / "log").faults == {}
+    assert list(description.server.models.glob(".fetch-*")) == []
+    after = stamp(description.server.models)
+    assert registry.refresh().faults == {}
+    assert stamp(description.server.models) == after
+
+
+def test_a_copy_that_is_damaged_while_a_server_runs(asked: Store, tmp_path: Path) -> None:
+    description = describe(tmp_path)
+    registry = Registry(description, description.server.models)
+    (champion, _) = registry.refresh().entities
+    DAMAGES[0](description.server.models / champion.folder)
+    assert registry.refresh().faults == {}
+    served_model.check_copy(description.server.models / champion.folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGES[1:4], ids=WORDS[1:4])
+def test_a_damaged_copy_is_not_served_while_the_registry_is_away(
+    damage: Damage, asked: Store, tmp_path: Path
+) -> None:
+    description = describe(tmp_path, traffic={"champion": 90, "challenger": 10})
+    folders = fetched(description)
+    had_it = worker(description, tmp_path / "log")
+    damage(folders["champion"])
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    said = Registry(description, description.server.models).refresh().faults["champion"]
+    assert "The copy of version 1 on this disk is damaged" in said
+    has_not = worker(description, tmp_path / "log")
+    assert [served.name for served in has_not.served] == ["challenger"]
+    assert "champion: version 1 cannot be loaded" in has_not.why_not()
+    assert "the copy on this disk is damaged" in has_not.why_not()
+    assert str(tmp_path) not in has_not.why_not()
+    assert {has_not.choose(f"{number}").name for number in range(99)} == {"challenger"}
+    asyncio.run(had_it.look())
+    assert [served.name for served in had_it.served] == ["champion", "challenger"]
+    # The registry is there again.
+    mlflow.set_tracking_uri(asked.uri)
+    assert Registry(description, description.server.models).refresh().faults == {}
+    asyncio.run(has_not.look())
+    assert [served.name for served in has_not.served] == ["champion", "challenger"]
+    assert has_not.why_not() == ""
+
+
+def test_a_copy_without_a_seal_is_held_against_its_own_digest(
+    asked: Store, tmp_path: Path
+) -> None:
+    """An earlier server has left it, or somebody has put it there."""
+    description = describe(tmp_path)
+    folders = fetched(description)
+    for folder in folders.values():
+        (folder / ".seal.json").unlink()
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    assert worker(description, tmp_path / "log").faults == {}
+    DAMAGES[1](folders["champion"])
+    found = worker(description, tmp_path / "log")
+    assert [served.name for served in found.served] == ["challenger"]
+    mlflow.set_tracking_uri(asked.uri)
+    assert Registry(description, description.server.models).refresh().faults == {}
+    assert json.loads((folders["champion"] / ".seal.json").read_text())
+
+
+def ending(files: Path) -> None:
+    """A model of others, without a digest, that ends whoever loads it."""
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    del described["metadata"]["model_digest"]
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
+    (files / "artifacts" / "model" / "scoring.py").write_text("import os\nos.abort()\n")
+
+
+def test_a_model_of_others_is_tried_at_the_first_start(asked: Store, tmp_path: Path) -> None:
+    version = asked.add_version(ending)
+    asked.point("champion", version)
+    description = describe(tmp_path)
+    deployment = Registry(description, description.server.models).refresh()
+    assert f"version {version} cannot be used: it does not load" in deployment.faults["champion"]
+    assert [entity.name for entity in deployment.entities] == ["challenger"]
+    read = Deployment.read(description.server.models)
+    assert read == deployment
+    assert deployment.entities[0].model == MODEL
