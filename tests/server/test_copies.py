@@ -9,7 +9,8 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
-from server.running import MODEL, Store, describe
+from server.in_process import deploy
+from server.running import MODEL, RECORD, Store, describe
 
 from marvel_kedro.server import served_model
 from marvel_kedro.server.access_log import AccessLog
@@ -156,3 +157,26 @@ def test_a_model_of_others_is_tried_at_the_first_start(asked: Store, tmp_path: P
     read = Deployment.read(description.server.models)
     assert read == deployment
     assert deployment.entities[0].model == MODEL
+
+
+def test_the_same_version_of_a_registry_that_was_made_anew(
+    registered: Store, tmp_path: Path
+) -> None:
+    """It has the same number, and is another model."""
+    description = deploy(describe(tmp_path), registered)
+    models = description.server.models
+    before = Deployment.read(models)
+    assert before is not None
+    champion, challenger = before.entities
+    records: list[Any] = [RECORD]
+    with (tmp_path / "log").open("ab") as stream, asyncio.Runner() as runner:
+        entities = Entities(description, AccessLog(stream.fileno()))
+        runner.run(entities.look())
+        first, second = (served.loaded.score(records) for served in entities.served)
+        assert first != second
+        (models / "1-1").symlink_to(models / challenger.folder)
+        anew = champion.model_copy(update={"folder": "1-1"})
+        before.model_copy(update={"entities": (anew, challenger)}).write(models)
+        runner.run(entities.look())
+        assert [served.version for served in entities.served] == ["1", "2"]
+        assert [served.loaded.score(records) for served in entities.served] == [second, second]

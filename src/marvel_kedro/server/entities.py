@@ -20,12 +20,13 @@ _PATIENCE = 30.0  # seconds, after which what could not be loaded is tried again
 
 @dataclass(frozen=True)
 class Served:
-    """A served entity that can answer."""
+    """A served entity that can answer; `folder` is where it was loaded from."""
 
     name: str
     model: str
     version: str
     id: str
+    folder: str
     loaded: ServedModel
 
 
@@ -120,7 +121,8 @@ class Entities:
         """The entity as it is to be; else as it was; None if there is neither."""
         before = self._served.get(entity.name)
         identity = entity.id(self._endpoint.name)
-        if before is not None and before.id == identity:
+        # In a registry that was made anew the same version is another model, in another folder.
+        if before is not None and (before.id, before.folder) == (identity, entity.folder):
             self.faults.pop(entity.name, None)
             return before
         try:
@@ -138,7 +140,7 @@ class Entities:
             time=now(), level="info", served_entity=entity.name, model_version=entity.version,
             message="loaded",
         )  # fmt: skip
-        return Served(entity.name, entity.model, entity.version, identity, loaded)
+        return Served(entity.name, entity.model, entity.version, identity, entity.folder, loaded)
 
 
 def _load_whole(folder: Path) -> ServedModel:
