@@ -195,6 +195,11 @@ def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Sto
             assert server.ask("/ping").status_code == 200
             assert server.ask("/health").status_code == 503
             assert server.invoke().json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+            # What is published is not what is served.
+            assert server.metric("marvel_workers_ready") == 0
+            assert server.metric("marvel_served_version") == 0
+            assert server.metric("marvel_traffic_percent") == 0
+        until(lambda: (server.metric("marvel_deployment_faults") == 0) == is_there, 10)
         assert server.metric("marvel_worker_restarts_total") == 0
 
 

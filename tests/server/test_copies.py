@@ -111,7 +111,9 @@ def test_a_damaged_copy_is_not_served_while_the_registry_is_away(
     assert "the copy on this disk is damaged" in has_not.why_not()
     assert str(tmp_path) not in has_not.why_not()
     assert {has_not.choose(f"{number}").name for number in range(99)} == {"challenger"}
+    assert has_not.traffic == {"champion": 0, "challenger": 100}
     asyncio.run(had_it.look())
+    assert had_it.traffic == {"champion": 90, "challenger": 10}
     assert [served.name for served in had_it.served] == ["champion", "challenger"]
     # The registry is there again.
     mlflow.set_tracking_uri(asked.uri)

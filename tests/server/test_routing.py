@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from scipy.stats import chisquare
 from server.in_process import deploy, started
-from server.running import RECORD, Store, describe
+from server.running import MODEL, RECORD, Store, describe
 from server.spooled import ANY_TEXT
 
+from marvel_kedro.server.deployment import Deployment
 from marvel_kedro.server.routing import Router
 
 NAMES = ("champion", "challenger", "third")
@@ -86,3 +88,23 @@ def test_an_endpoint_shares_out(registered: Store, tmp_path: Path, share: int) -
         assert all(versions[line["served_entity"]] == line["model_version"] for line in lines)
         of = {name: answer.body for name, answer in zip(names, answers, strict=True)}
         assert len(set(of.values())) == len(of)  # each by its own version
+
+
+def test_shares_that_are_told_are_those_that_hold(registered: Store, tmp_path: Path) -> None:
+    """Nobody is the challenger: the champion answers all."""
+    description = deploy(describe(tmp_path, traffic={"champion": 90, "challenger": 10}), registered)
+    models = description.server.models
+    both = Deployment.read(models)
+    assert both is not None
+    both.model_copy(update={"entities": both.entities[:1], "faults": {"x": "y"}}).write(models)
+    with started(description) as asked:
+        said = asked.get("/version").json
+        assert said["traffic"] == {"champion": 100, "challenger": 0}
+        told = {
+            name: REGISTRY.get_sample_value("marvel_traffic_percent", {"served_entity": name})
+            for name in said["traffic"]
+        }
+        assert told == said["traffic"]
+        assert REGISTRY.get_sample_value("marvel_deployment_faults") == 1
+        labels = {"model": MODEL, "model_version": "1", "served_entity": "champion"}
+        assert REGISTRY.get_sample_value("marvel_served_version", labels) == 1

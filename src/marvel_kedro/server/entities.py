@@ -75,10 +75,18 @@ class Entities:
             )
         return served
 
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Percentages by served entity, as requests are shared out; 0 for who cannot answer."""
+        shares = zip(self._served, self._router.shares, strict=True)
+        return {entity.name: 0 for entity in self._endpoint.served_entities} | dict(shares)
+
     def why_not(self) -> str:
         """What keeps the endpoint from being what the description says; empty if nothing does."""
-        known = self.deployment.faults if self.deployment else {}
-        return " ".join(f"{name}: {fault}" for name, fault in (known | self.faults).items())
+        return " ".join(f"{name}: {fault}" for name, fault in self._all_faults().items())
+
+    def _all_faults(self) -> dict[str, str]:
+        return (self.deployment.faults if self.deployment else {}) | self.faults
 
     async def follow(self) -> None:
         """Load what is deployed whenever that changes; without an end."""
@@ -109,12 +117,25 @@ class Entities:
                 served[one.name] = one
         wanted = {entity.name for entity in deployment.entities}
         self.faults = {name: fault for name, fault in self.faults.items() if name in wanted}
-        self._served = served
+        before, self._served = self._served, served
         self._router = Router(
             self._endpoint.name,
             tuple(served.values()),
             tuple(effective_traffic(deployment.traffic, list(served)).values()),
         )
+        self._count(before)
+
+    def _count(self, before: dict[str, Served]) -> None:
+        """Tell what this process answers with, whatever it was told to."""
+        now = {(one.name, one.model, one.version) for one in self._served.values()}
+        for one in before.values():
+            if (one.name, one.model, one.version) not in now:
+                metrics.SERVED.labels(one.name, one.model, one.version).set(0)
+        for labels in now:
+            metrics.SERVED.labels(*labels).set(1)
+        for name, share in self.traffic.items():
+            metrics.TRAFFIC.labels(name).set(share)
+        metrics.DEPLOYMENT_FAULTS.set(len(self._all_faults()))
         metrics.READY.set(self.ready)
 
     async def _load(self, entity: Deployed) -> Served | None:

@@ -120,7 +120,6 @@ class Pages:
 
     def _version(self) -> tuple[int, bytes, bytes]:
         """What is served, in the words of the description."""
-        deployment = self._entities.deployment
         fields = {
             "marvel_kedro": version("marvel_kedro"),
             "endpoint": self._name,
@@ -133,7 +132,7 @@ class Pages:
                 }
                 for served in self._entities.served
             ],
-            "traffic": deployment.traffic if deployment else {},
+            "traffic": self._entities.traffic,
             "faults": self._entities.why_not(),
         }
         return HTTPStatus.OK, _JSON, orjson.dumps(fields)

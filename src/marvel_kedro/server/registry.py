@@ -278,7 +278,8 @@ def read_traffic(said: str, endpoint: EndpointOptions) -> dict[str, int]:
     except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"the tag {traffic_tag(endpoint.name)} of the model {endpoint.model} is no traffic "
-            f"({error}); set it anew: kedro endpoint shift"
+            f"({error}); set it anew (kedro endpoint shift) or go back to the "
+            "parameters (kedro endpoint reset)"
         ) from error
     return traffic
 
