@@ -30,11 +30,13 @@ class ServedModel:
         score: From records to prediction and probability, one pair a record.
         schema: Kind by input field.
         required: Input fields that have to be there.
+        is_own: Whether its own `scoring.py` scores; how long another one takes nobody knows.
     """
 
     score: Score
     schema: dict[str, Kind]
     required: tuple[str, ...]
+    is_own: bool
 
 
 def import_lightgbm() -> None:
@@ -135,9 +137,11 @@ def load(folder: Path) -> ServedModel:
     inputs = json.loads(_description(folder)["signature"]["inputs"])
     code = folder / _FILES / "scoring.py"
     model: Any = _import(code).CharacterModel.load(folder / _FILES) if code.is_file() else None
-    score: Score = model.score if hasattr(model, "score") else _through_mlflow(folder, inputs)
+    is_own = hasattr(model, "score")
+    score: Score = model.score if is_own else _through_mlflow(folder, inputs)
     loaded = ServedModel(
         score=score,
+        is_own=is_own,
         schema={field["name"]: _kind(field) for field in inputs},
         required=tuple(field["name"] for field in inputs if field.get("required", True)),
     )
