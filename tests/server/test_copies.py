@@ -182,3 +182,34 @@ def test_the_same_version_of_a_registry_that_was_made_anew(
         runner.run(entities.look())
         assert [served.version for served in entities.served] == ["1", "2"]
         assert [served.loaded.score(records) for served in entities.served] == [second, second]
+
+
+def test_a_fault_of_the_challenger_does_not_unpublish_the_champion(
+    asked: Store, tmp_path: Path
+) -> None:
+    """Whose alias is deleted, while the challenger has never been served."""
+    asked.point("challenger", asked.add_version(lambda files: (files / "MLmodel").unlink()))
+    description = describe(tmp_path)
+    registry = Registry(description, description.server.models)
+    assert [entity.name for entity in registry.refresh().entities] == ["champion"]
+    asked.client().delete_registered_model_alias(MODEL, "champion")
+    for again in (registry, Registry(description, description.server.models)):
+        found = again.refresh()
+        assert [(entity.name, entity.version) for entity in found.entities] == [("champion", "1")]
+        assert set(found.faults) == {"challenger", "registry"}
+        assert "What was served goes on" in found.faults["registry"]
+
+
+def test_versions_of_another_model_do_not_go_on(asked: Store, tmp_path: Path) -> None:
+    """The description names another one now, and the registry is away."""
+    before = describe(tmp_path)
+    fetched(before)
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    described = before.model_dump()
+    described["endpoint"]["model"] = "others"
+    now = Description.model_validate(described)
+    assert worker(now, tmp_path / "log").served == []
+    found = Registry(now, now.server.models).refresh()
+    assert found.entities == ()
+    assert set(found.faults) == {"champion", "challenger", "traffic"}
+    assert "goes on" not in " ".join(found.faults.values())

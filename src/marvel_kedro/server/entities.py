@@ -112,6 +112,8 @@ class Entities:
         self.deployment = deployment
         served: dict[str, Served] = {}
         for entity in deployment.entities:
+            if entity.model != self._endpoint.model:  # of another description, until it is replaced
+                continue
             one = await self._load(entity)
             if one is not None:
                 served[one.name] = one

@@ -53,7 +53,7 @@ class Registry:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         before = self._published
-        known = {entity.name: entity for entity in before.entities} if before else {}
+        known = {entity.name: entity for entity in self._known(before)}
         faults: dict[str, str] = {}
         entities: list[Deployed] = []
         for entity in self._endpoint.served_entities:
@@ -66,14 +66,13 @@ class Registry:
                     faults[entity.name] += self._goes_on(found)
             if found is not None:
                 entities.append(found)
-        if not entities and not faults:
-            faults["registry"] = (
-                f"no version of the model {self._endpoint.model} has an alias that is served. "
-                "Train one: make run."
-            )
-            entities = list(known.values())  # a registry that has lost all is at fault itself
-            if entities:
-                faults["registry"] += " What was served goes on."
+        if not entities:
+            none = f"no version of the model {self._endpoint.model} has an alias that is served"
+            if known:  # a registry that has lost all is at fault itself
+                faults["registry"] = f"{none} and can be used. What was served goes on."
+                entities = list(known.values())
+            elif not faults:
+                faults["registry"] = f"{none}. Train one: make run."
         try:
             traffic = self._traffic()
         except Exception as error:  # noqa: BLE001 - likewise
@@ -90,6 +89,15 @@ class Registry:
             self._published, self._mended = deployment, False
             self._tidy(deployment)
         return deployment
+
+    def _known(self, before: Deployment | None) -> list[Deployed]:
+        """What was published and is asked for still; not what another description has left."""
+        names = {entity.name for entity in self._endpoint.served_entities}
+        return [
+            entity
+            for entity in (before.entities if before else ())
+            if entity.model == self._endpoint.model and entity.name in names
+        ]
 
     def _goes_on(self, known: Deployed) -> str:
         if self._is_sound(known.folder):
