@@ -199,7 +199,6 @@ class _Writer:
     def _flush(self, *, now: bool = False) -> None:
         rows = self._table.flush(now=now)
         metrics.LOGGED.inc(rows)
-        metrics.LAG.set(self._table.lag_seconds)
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
