@@ -67,6 +67,41 @@ def test_only_those_move_by_whom_a_share_grew(before: int, after: int) -> None:
     assert abs(count / 1000 - abs(after - before) / 100) < 0.12
 
 
+@given(shares(), shares())
+def test_who_moves_comes_to_a_share_that_has_grown_by_more(
+    before: list[int], after: list[int]
+) -> None:
+    routers = [Router("marvel", NAMES, parts) for parts in (before, after)]
+    chosen = [[router.choose(f"{number}") for number in range(200)] for router in routers]
+    for one, other in zip(*chosen, strict=True):
+        assert one is not None
+        assert other is not None
+        had, has = NAMES.index(one), NAMES.index(other)
+        assert had == has or after[has] * before[had] > after[had] * before[has]
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ((50, 25, 25), (60, 20, 20)),
+    ((20, 40, 40), (80, 10, 10)),
+    ((50, 50, 0), (40, 40, 20)),
+    ((60, 20, 20), (75, 25, 0)),  # who has nothing any more gives to all
+])  # fmt: skip
+def test_where_one_share_changes_nobody_moves_between_the_others(
+    before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    clients = [f"{number}" for number in range(4000)]
+    found = [
+        [Router("marvel", NAMES, parts).choose(client) for client in clients]
+        for parts in (before, after)
+    ]
+    moved = [pair for pair in zip(*found, strict=True) if len(set(pair)) > 1]
+    grown = {name for name, one, other in zip(NAMES, before, after, strict=True) if other > one}
+    assert {to for _, to in moved} <= grown
+    assert not {had for had, _ in moved} & grown
+    wanted = sum(max(0, other - one) for one, other in zip(before, after, strict=True))
+    assert abs(len(moved) / 40 - wanted) < 4  # points; five standard errors
+
+
 def test_nobody_can_answer() -> None:
     assert Router("marvel", (), ()).choose("x") is None
     assert Router("marvel", (), ()).choose(None) is None

@@ -65,15 +65,15 @@ class Entities:
         Raises:
             Refusal: 503; nobody can.
         """
-        served: Served | None = self._router.choose(client_request_id)
-        if served is None:
+        name = self._router.choose(client_request_id)
+        if name is None:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "TEMPORARILY_UNAVAILABLE",
                 f"No model is loaded. {self.why_not()}".strip(),
                 ((b"retry-after", b"1"),),
             )
-        return served
+        return self._served[name]
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -122,7 +122,7 @@ class Entities:
         before, self._served = self._served, served
         self._router = Router(
             self._endpoint.name,
-            tuple(served.values()),
+            tuple(served),
             tuple(effective_traffic(deployment.traffic, list(served)).values()),
         )
         self._count(before)
