@@ -20,7 +20,7 @@ def test_a_shift_mends_a_tag_that_is_no_traffic(said: str, store: Store, tmp_pat
     mlflow.set_tracking_uri(store.uri)
     options = describe(tmp_path, traffic={"champion": 100}).endpoint
     store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
-    with pytest.raises(ProjectError, match="no traffic .* endpoint shift.* endpoint reset"):
+    with pytest.raises(ProjectError, match=r"no traffic .* endpoint shift.* endpoint reset"):
         endpoint.traffic(options)
     shares = endpoint.shares_to_move(options)
     assert shares == {"champion": 100, "challenger": 0}

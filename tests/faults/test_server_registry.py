@@ -180,7 +180,7 @@ def test_a_broken_version_at_the_first_start(
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["registry", "no registry"])
-def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Store) -> None:  # noqa: FBT001
+def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Store) -> None:
     """LightGBM ends the process that loads it: workers must not try, again and again."""
     description = store.fetch(describe(tmp_path))
     (copy,) = description.server.models.glob("1-*")

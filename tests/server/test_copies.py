@@ -30,7 +30,7 @@ def of(name: str, change: Callable[[bytes], bytes]) -> Damage:
     return damage
 
 
-DAMAGES = [
+DAMAGES: list[Damage] = [
     of("artifacts/model/booster.txt", lambda found: found[: len(found) // 2]),
     of("artifacts/model/booster.txt", lambda _: b""),
     of("artifacts/model/encoder.json", lambda found: found.replace(b"1", b"2")),
@@ -123,9 +123,7 @@ def test_a_damaged_copy_is_not_served_while_the_registry_is_away(
     assert has_not.why_not() == ""
 
 
-def test_a_copy_without_a_seal_is_held_against_its_own_digest(
-    asked: Store, tmp_path: Path
-) -> None:
+def test_a_copy_without_a_seal_is_held_against_its_own_digest(asked: Store, tmp_path: Path) -> None:
     """An earlier server has left it, or somebody has put it there."""
     description = describe(tmp_path)
     folders = fetched(description)

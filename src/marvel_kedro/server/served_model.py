@@ -160,7 +160,7 @@ def _description(folder: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"its MLmodel is no YAML: {error}") from error
     if not isinstance(described, dict):
-        raise ValueError("its MLmodel is empty, or no mapping")
+        raise ValueError("its MLmodel is empty, or no mapping")  # noqa: TRY004 - of a file
     return described
 
 

@@ -145,8 +145,10 @@ def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
 
     # Pids are the same in every container.
     instance = f"{socket.gethostname()}-{os.getpid()}"
-    own = {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
-    return Resource.create().merge(Resource(own)).merge(OTELResourceDetector().detect())
+    own = Resource(
+        {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
+    )
+    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
 
 
 def _tracers(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
