@@ -123,6 +123,21 @@ def test_a_damaged_copy_is_not_served_while_the_registry_is_away(
     assert has_not.why_not() == ""
 
 
+def test_what_python_compiles_is_no_damage(tmp_path: Path) -> None:
+    """Another Python, or another time of a file, and it is written anew."""
+    compiled = tmp_path / "code" / "__pycache__" / "model.cpython-311.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"1")
+    (tmp_path / "code" / "model.py").write_bytes(b"1")
+    served_model.seal(tmp_path)
+    compiled.write_bytes(b"2")
+    compiled.with_name("other.pyc").write_bytes(b"2")
+    served_model.check_copy(tmp_path)
+    (tmp_path / "code" / "model.py").write_bytes(b"2")
+    with pytest.raises(ValueError, match=r"damaged \(code/model.py\)"):
+        served_model.check_copy(tmp_path)
+
+
 def test_a_copy_without_a_seal_is_held_against_its_own_digest(asked: Store, tmp_path: Path) -> None:
     """An earlier server has left it, or somebody has put it there."""
     description = describe(tmp_path)

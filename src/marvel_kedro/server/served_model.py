@@ -109,13 +109,15 @@ def check_copy(folder: Path) -> None:
     except (OSError, AttributeError, TypeError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"the copy on this disk is damaged ({said})") from error
-    if changed:  # files may come beside them, which Python compiles
+    if changed:
         raise ValueError(f"the copy on this disk is damaged ({', '.join(changed)})")
 
 
 def _names(folder: Path) -> list[str]:
+    """Those that stay as they are: what Python compiles is made anew as it likes."""
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path) for path in files if path.name != _SEAL)
+    kept = (path for path in files if path.name != _SEAL and "__pycache__" not in path.parts)
+    return sorted(map(str, kept))
 
 
 def _digest(path: Path) -> str:
