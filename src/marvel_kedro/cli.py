@@ -457,8 +457,7 @@ class _Traffic:
             return shifting.served_traffic(workspace.connect(), self.asked.name)
         from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
 
-        nobody = {entity.name: 0 for entity in self.asked.served_entities}
-        return nobody | endpoint.traffic(self.asked)
+        return endpoint.shares_to_move(self.asked)
 
     def move(self, shares: dict[str, int]) -> None:
         if self._databricks:

@@ -5,6 +5,7 @@ at its next look at the registry. Without the tag the description's traffic hold
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -30,6 +31,32 @@ def traffic(endpoint: EndpointOptions) -> dict[str, int]:
     Raises:
         ProjectError: There is no such model, or its tag is no traffic.
     """
+    said = _tag(endpoint)
+    try:
+        return read_traffic(said, endpoint) if said else dict(endpoint.traffic)
+    except ValueError as error:
+        raise ProjectError(str(error)) from error
+
+
+def shares_to_move(endpoint: EndpointOptions) -> dict[str, int]:
+    """The shares that hold now, of all served entities, for a shift to begin with.
+
+    A tag that is no traffic, such as one that names an entity which is served no more, is what a
+    shift mends: the description's shares are taken then.
+
+    Raises:
+        ProjectError: There is no such model.
+    """
+    said = _tag(endpoint)
+    shares = endpoint.traffic
+    if said:
+        with suppress(ValueError):
+            shares = read_traffic(said, endpoint)
+    return {entity.name: 0 for entity in endpoint.served_entities} | shares
+
+
+def _tag(endpoint: EndpointOptions) -> str | None:
+    """What the last shift has left."""
     try:
         tags = MlflowClient().get_registered_model(endpoint.model).tags
     except MlflowException as error:
@@ -38,11 +65,7 @@ def traffic(endpoint: EndpointOptions) -> dict[str, int]:
                 f"There is no model '{endpoint.model}' in the registry. Train one: make run."
             ) from error
         raise
-    said = tags.get(traffic_tag(endpoint.name))
-    try:
-        return read_traffic(said, endpoint) if said else dict(endpoint.traffic)
-    except ValueError as error:
-        raise ProjectError(str(error)) from error
+    return tags.get(traffic_tag(endpoint.name))
 
 
 def lines(endpoint: EndpointOptions) -> list[str]:

@@ -168,6 +168,19 @@ def test_a_server_is_ready_when_all_workers_are(tmp_path: Path, store: Store) ->
         assert "Traceback" not in server.said
 
 
+def test_a_parent_that_hangs_is_behind(tmp_path: Path, store: Store) -> None:
+    """Its workers tell how far, whatever it waits for."""
+    with running(store.fetch(describe(tmp_path)), store.uri) as server:
+        until(lambda: server.metric("marvel_workers"))
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            assert server.invoke().status_code == 200
+            until(lambda: server.metric("marvel_inference_log_lag_seconds") > 1.5, 20)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0, 20)
+
+
 def test_an_interrupt_from_the_terminal(tmp_path: Path, store: Store) -> None:
     """Ctrl-C reaches all processes at once, the second one as well."""
     with running(store.fetch(describe(tmp_path, workers=2)), store.uri) as server:

@@ -179,6 +179,30 @@ def test_a_broken_version_at_the_first_start(
         assert "Traceback" not in server.said
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["registry", "no registry"])
+def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Store) -> None:
+    """LightGBM ends the process that loads it: workers must not try, again and again."""
+    description = store.fetch(describe(tmp_path))
+    (copy,) = description.server.models.glob("1-*")
+    cut("booster.txt")(copy)
+    address = store.uri if is_there else f"http://127.0.0.1:{free_port()}"
+    with running(description, address, wait=is_there) as server:
+        if is_there:
+            assert server.invoke().status_code == 200
+            until(lambda: server.version()["faults"] == "", 10)
+        else:
+            until(partial(says, server, "damaged"), 20)
+            assert server.ask("/ping").status_code == 200
+            assert server.ask("/health").status_code == 503
+            assert server.invoke().json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+            # What is published is not what is served.
+            assert server.metric("marvel_workers_ready") == 0
+            assert server.metric("marvel_served_version") == 0
+            assert server.metric("marvel_traffic_percent") == 0
+        until(lambda: (server.metric("marvel_deployment_faults") == 0) == is_there, 10)
+        assert server.metric("marvel_worker_restarts_total") == 0
+
+
 def with_scikit_learn(files: Path) -> None:
     code = files / "artifacts" / "model" / "scoring.py"
     code.write_text(code.read_text() + "\nfrom sklearn.linear_model import LogisticRegression\n")

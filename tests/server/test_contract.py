@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server.in_process import JSON as JSON_HEADERS
@@ -696,3 +698,42 @@ def test_many_threads_score_as_one(asked: InProcess) -> None:
         together = list(pool.map(lambda record: served.loaded.score([record]), records * 5))
     assert together == alone * 5
     assert [row for (row,) in alone] == served.loaded.score(records)
+
+
+OF_OTHERS = """
+import time
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+class OfOthers(PythonModel):
+    def predict(self, context, model_input, params=None):
+        if (model_input["height"] > 5).any():
+            time.sleep(3)
+        return pd.DataFrame({"prediction": "Alive", "probability": [0.5] * len(model_input)})
+
+
+set_model(OfOthers())
+"""
+
+
+def test_one_record_of_a_model_of_others_may_take_too_long(
+    registered: Store, tmp_path: Path
+) -> None:
+    """The time of requests is counted on while it takes its own."""
+    description = deploy(describe(tmp_path, limits={"seconds": 0.5}), registered)
+    files = description.server.models / "1-0"
+    whole = files.resolve()
+    files.unlink()
+    shutil.copytree(whole, files)
+    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "pyfunc.py").write_text(OF_OTHERS)
+    described = yaml.safe_load((files / "MLmodel").read_text())
+    del described["metadata"]["model_digest"]
+    (files / "MLmodel").write_text(yaml.safe_dump(described))
+    with started(description) as asked:
+        quick, slow = ({"inputs": [{"height": height}]} for height in (1, 9))
+        assert asked.post(slow).refusal[:2] == (504, "DEADLINE_EXCEEDED")
+        answer = asked.post(quick)
+        assert answer.json == {"predictions": [{"prediction": "Alive", "probability": 0.5}]}

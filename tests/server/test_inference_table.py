@@ -211,6 +211,40 @@ def test_damaged_lines_are_set_aside_and_counted(server: Server) -> None:
     assert server.writer.lag_seconds == 0
 
 
+def test_lines_that_were_set_aside_are_there_for_good(tmp_path: Path) -> None:
+    """A batch of nothing but damaged lines commits nothing, so the table knows no number of it."""
+    found = set()
+    for number in range(3):
+        server = Server(tmp_path)  # started again
+        server.answer("a")
+        (file,) = server.spool_folder.glob("*.closed")
+        file.write_bytes(b"nonsense %d\n" % number)
+        assert server.flush() == 0
+        assert server.writer.damaged == 1
+        server.writer.close()
+        found = {path.read_bytes() for path in (server.spool_folder / "damaged").iterdir()}
+        assert found == {b"nonsense %d\n" % before for before in range(number + 1)}
+
+
+def test_lines_of_a_batch_are_set_aside_once(tmp_path: Path) -> None:
+    """It is tried again if its table cannot be written to; what has its name by chance stays."""
+    server = Server(tmp_path)
+    server.flush()
+    batch, aside = server.spool_folder / "batch-7", server.spool_folder / "damaged"
+    aside.mkdir()
+    (aside / "batch-7.jsonl").write_bytes(b"of before\n")
+    batch.mkdir()
+    (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
+    assert server.flush() == 0
+    assert server.writer.damaged == 1
+    assert {path.read_bytes() for path in aside.iterdir()} == {b"of before\n", b"nonsense\n"}
+    (aside / "batch-7.jsonl").write_bytes(b"nonsense\n")
+    batch.mkdir()
+    (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
+    assert server.flush() == 0
+    assert server.writer.damaged == 1
+
+
 def test_files_are_few_and_old_ones_go(tmp_path: Path) -> None:
     server = Server(tmp_path, compact_files=5)
     count = 0

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from scipy.stats import chisquare
 from server.in_process import deploy, started
-from server.running import RECORD, Store, describe
+from server.running import MODEL, RECORD, Store, describe
 from server.spooled import ANY_TEXT
 
+from marvel_kedro.server.deployment import Deployment
 from marvel_kedro.server.routing import Router
 
 NAMES = ("champion", "challenger", "third")
@@ -65,6 +67,41 @@ def test_only_those_move_by_whom_a_share_grew(before: int, after: int) -> None:
     assert abs(count / 1000 - abs(after - before) / 100) < 0.12
 
 
+@given(shares(), shares())
+def test_who_moves_comes_to_a_share_that_has_grown_by_more(
+    before: list[int], after: list[int]
+) -> None:
+    routers = [Router("marvel", NAMES, parts) for parts in (before, after)]
+    chosen = [[router.choose(f"{number}") for number in range(200)] for router in routers]
+    for one, other in zip(*chosen, strict=True):
+        assert one is not None
+        assert other is not None
+        had, has = NAMES.index(one), NAMES.index(other)
+        assert had == has or after[has] * before[had] > after[had] * before[has]
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ((50, 25, 25), (60, 20, 20)),
+    ((20, 40, 40), (80, 10, 10)),
+    ((50, 50, 0), (40, 40, 20)),
+    ((60, 20, 20), (75, 25, 0)),  # who has nothing any more gives to all
+])  # fmt: skip
+def test_where_one_share_changes_nobody_moves_between_the_others(
+    before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    clients = [f"{number}" for number in range(4000)]
+    found = [
+        [Router("marvel", NAMES, parts).choose(client) for client in clients]
+        for parts in (before, after)
+    ]
+    moved = [pair for pair in zip(*found, strict=True) if len(set(pair)) > 1]
+    grown = {name for name, one, other in zip(NAMES, before, after, strict=True) if other > one}
+    assert {to for _, to in moved} <= grown
+    assert not {had for had, _ in moved} & grown
+    wanted = sum(max(0, other - one) for one, other in zip(before, after, strict=True))
+    assert abs(len(moved) / 40 - wanted) < 4  # points; five standard errors
+
+
 def test_nobody_can_answer() -> None:
     assert Router("marvel", (), ()).choose("x") is None
     assert Router("marvel", (), ()).choose(None) is None
@@ -86,3 +123,23 @@ def test_an_endpoint_shares_out(registered: Store, tmp_path: Path, share: int) -
         assert all(versions[line["served_entity"]] == line["model_version"] for line in lines)
         of = {name: answer.body for name, answer in zip(names, answers, strict=True)}
         assert len(set(of.values())) == len(of)  # each by its own version
+
+
+def test_shares_that_are_told_are_those_that_hold(registered: Store, tmp_path: Path) -> None:
+    """Nobody is the challenger: the champion answers all."""
+    description = deploy(describe(tmp_path, traffic={"champion": 90, "challenger": 10}), registered)
+    models = description.server.models
+    both = Deployment.read(models)
+    assert both is not None
+    both.model_copy(update={"entities": both.entities[:1], "faults": {"x": "y"}}).write(models)
+    with started(description) as asked:
+        said = asked.get("/version").json
+        assert said["traffic"] == {"champion": 100, "challenger": 0}
+        told = {
+            name: REGISTRY.get_sample_value("marvel_traffic_percent", {"served_entity": name})
+            for name in said["traffic"]
+        }
+        assert told == said["traffic"]
+        assert REGISTRY.get_sample_value("marvel_deployment_faults") == 1
+        labels = {"model": MODEL, "model_version": "1", "served_entity": "champion"}
+        assert REGISTRY.get_sample_value("marvel_served_version", labels) == 1

@@ -1,6 +1,8 @@
 """OpenTelemetry by its standard variables, and the log line that has the same trace."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from server.collector import attributes, collecting
 from server.running import RECORD, Server, Store, describe, running
 from support import ROOT, clean_environment
 
+from marvel_kedro.server import telemetry
 from marvel_kedro.server.telemetry import Answered, Telemetry
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -32,8 +35,7 @@ def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> No
             registered.uri,
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_EXPORTER_OTLP_HEADERS="x-key=abc",
-            OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test",
-            OTEL_SERVICE_NAME="heroes",
+            OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test,service.name=heroes",
         ) as server,
     ):
         begun = server.invoke([RECORD, RECORD], headers={}).headers["x-request-id"]
@@ -103,6 +105,7 @@ def test_the_environment_turns_it_on(
     """In a process of its own: what is off is not even imported."""
     code = """
 import sys
+from marvel_kedro.server import telemetry
 from marvel_kedro.server.telemetry import Answered, Telemetry
 telemetry = Telemetry.from_environment("marvel")
 answered = Answered("/invocations", 200, 1.0, 0.1, "champion", "1", 1, "f" * 32)
@@ -123,6 +126,33 @@ print("opentelemetry.sdk" in sys.modules, "opentelemetry" in sys.modules)
     assert [bool(collector.spans), bool(collector.metrics)] == [traces, metrics]
     for resource, _ in collector.spans + collector.metrics:
         assert resource["service.name"] == "marvel"
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "instance"),
+    [
+        ({}, "marvel", None),
+        ({"OTEL_SERVICE_NAME": "heroes"}, "heroes", None),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=heroes"}, "heroes", None),
+        (
+            {"OTEL_RESOURCE_ATTRIBUTES": "service.name=heroes,service.instance.id=pod-7"},
+            "heroes",
+            "pod-7",
+        ),
+    ],
+)
+def test_the_environment_says_who_tells(
+    variables: dict[str, str], name: str, instance: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    given = dict(telemetry._resource("marvel").attributes)
+    assert given["service.name"] == name
+    assert given["service.instance.id"] == (instance or f"{socket.gethostname()}-{os.getpid()}")
+    assert given["process.pid"] == os.getpid()
+    assert given["telemetry.sdk.language"] == "python"
 
 
 @pytest.mark.parametrize(

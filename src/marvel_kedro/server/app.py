@@ -34,7 +34,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 INLINE_BYTES = guard.SMALL_BYTES
 INLINE_RECORDS = 32
-"""Up to so much is answered at once; more in a thread, for which others wait in turns only."""
+"""Up to so much is answered at once; more in a thread, for which others wait in turns only.
+
+So is every record of a model that others have made: it may take its time, and who counts the time
+of requests must not wait for it.
+"""
 
 _TICK_SECONDS = 0.2
 _PARENT_SECONDS = 1.0
@@ -230,7 +234,7 @@ class Endpoint:
                 "taken at once. Send them in several requests."
             )
         served = call.served = self._entities.choose(request.client_request_id)
-        if call.records <= INLINE_RECORDS:
+        if call.records <= INLINE_RECORDS and served.loaded.is_own:
             scored = self._complete_and_score(served, request.records)
         else:
             scored = await self._capacity.in_thread(

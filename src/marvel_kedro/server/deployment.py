@@ -68,7 +68,10 @@ class Deployment(BaseModel):
     def write(self, folder: Path) -> None:
         """Make this what the workers read; whole or not at all."""
         partial = folder / f".{FILE}.{os.getpid()}.partial"
-        partial.write_text(self.model_dump_json(indent=1), "utf-8")
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(self.model_dump_json(indent=1))
+            stream.flush()
+            os.fsync(stream.fileno())
         partial.replace(folder / FILE)
 
     @classmethod

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from marvel_kedro.server import metrics, served_model
 from marvel_kedro.server.access_log import AccessLog, now
@@ -19,12 +20,13 @@ _PATIENCE = 30.0  # seconds, after which what could not be loaded is tried again
 
 @dataclass(frozen=True)
 class Served:
-    """A served entity that can answer."""
+    """A served entity that can answer; `folder` is where it was loaded from."""
 
     name: str
     model: str
     version: str
     id: str
+    folder: str
     loaded: ServedModel
 
 
@@ -63,20 +65,28 @@ class Entities:
         Raises:
             Refusal: 503; nobody can.
         """
-        served: Served | None = self._router.choose(client_request_id)
-        if served is None:
+        name = self._router.choose(client_request_id)
+        if name is None:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "TEMPORARILY_UNAVAILABLE",
                 f"No model is loaded. {self.why_not()}".strip(),
                 ((b"retry-after", b"1"),),
             )
-        return served
+        return self._served[name]
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Percentages by served entity, as requests are shared out; 0 for who cannot answer."""
+        shares = zip(self._served, self._router.shares, strict=True)
+        return {entity.name: 0 for entity in self._endpoint.served_entities} | dict(shares)
 
     def why_not(self) -> str:
         """What keeps the endpoint from being what the description says; empty if nothing does."""
-        known = self.deployment.faults if self.deployment else {}
-        return " ".join(f"{name}: {fault}" for name, fault in (known | self.faults).items())
+        return " ".join(f"{name}: {fault}" for name, fault in self._all_faults().items())
+
+    def _all_faults(self) -> dict[str, str]:
+        return (self.deployment.faults if self.deployment else {}) | self.faults
 
     async def follow(self) -> None:
         """Load what is deployed whenever that changes; without an end."""
@@ -102,28 +112,44 @@ class Entities:
         self.deployment = deployment
         served: dict[str, Served] = {}
         for entity in deployment.entities:
+            if entity.model != self._endpoint.model:  # of another description, until it is replaced
+                continue
             one = await self._load(entity)
             if one is not None:
                 served[one.name] = one
         wanted = {entity.name for entity in deployment.entities}
         self.faults = {name: fault for name, fault in self.faults.items() if name in wanted}
-        self._served = served
+        before, self._served = self._served, served
         self._router = Router(
             self._endpoint.name,
-            tuple(served.values()),
+            tuple(served),
             tuple(effective_traffic(deployment.traffic, list(served)).values()),
         )
+        self._count(before)
+
+    def _count(self, before: dict[str, Served]) -> None:
+        """Tell what this process answers with, whatever it was told to."""
+        now = {(one.name, one.model, one.version) for one in self._served.values()}
+        for one in before.values():
+            if (one.name, one.model, one.version) not in now:
+                metrics.SERVED.labels(one.name, one.model, one.version).set(0)
+        for labels in now:
+            metrics.SERVED.labels(*labels).set(1)
+        for name, share in self.traffic.items():
+            metrics.TRAFFIC.labels(name).set(share)
+        metrics.DEPLOYMENT_FAULTS.set(len(self._all_faults()))
         metrics.READY.set(self.ready)
 
     async def _load(self, entity: Deployed) -> Served | None:
         """The entity as it is to be; else as it was; None if there is neither."""
         before = self._served.get(entity.name)
         identity = entity.id(self._endpoint.name)
-        if before is not None and before.id == identity:
+        # In a registry that was made anew the same version is another model, in another folder.
+        if before is not None and (before.id, before.folder) == (identity, entity.folder):
             self.faults.pop(entity.name, None)
             return before
         try:
-            loaded = await asyncio.to_thread(served_model.load, self._folder / entity.folder)
+            loaded = await asyncio.to_thread(_load_whole, self._folder / entity.folder)
         except Exception as error:  # noqa: BLE001 - the code that a version carries may raise any
             said = f"version {entity.version} cannot be loaded ({type(error).__name__}: {error})"
             if before is not None:
@@ -137,4 +163,10 @@ class Entities:
             time=now(), level="info", served_entity=entity.name, model_version=entity.version,
             message="loaded",
         )  # fmt: skip
-        return Served(entity.name, entity.model, entity.version, identity, loaded)
+        return Served(entity.name, entity.model, entity.version, identity, entity.folder, loaded)
+
+
+def _load_whole(folder: Path) -> ServedModel:
+    """Load a version if it is whole: a damaged one may end the process, again and again."""
+    served_model.check_copy(folder)
+    return served_model.load(folder)

@@ -25,7 +25,7 @@ import pyarrow.json as pj
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from marvel_kedro.server import locks
-from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at, oldest
+from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at, lag_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ _FILE_SIZES = (16 * 1024**2, 256 * 1024**2)
 
 _BATCH_BYTES = 64 * 1024**2
 _LONGEST_PAUSE = 60.0
+_SET_ASIDE = re.compile(r"batch-(\d+)\.jsonl")
 _LOCK_SECONDS, _LOOK_SECONDS = 5.0, 0.05
 
 
@@ -138,8 +139,7 @@ class TableWriter:
     @property
     def lag_seconds(self) -> float:
         """Age of the oldest request that is not in the table."""
-        since = oldest(self._spool)
-        return 0.0 if since is None else max(0.0, time.time() - since)
+        return lag_seconds(self._spool)
 
     def note_served(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Remember who is served; the next flush adds those that `served_entities` has not.
@@ -229,7 +229,13 @@ class TableWriter:
     def _next_number(self) -> int:
         begun = map(_number, self._spool.glob("batch-*"))
         committed = self._opened().transaction_version(self._app_id()) or 0
-        self._number = max(self._number, committed, *begun, 0) + 1
+        # A batch of nothing but damaged lines commits nothing.
+        aside = (
+            int(found[1])
+            for path in (self._spool / DAMAGED).glob("*")
+            if (found := _SET_ASIDE.fullmatch(path.name))
+        )
+        self._number = max(self._number, committed, *begun, *aside, 0) + 1
         return self._number
 
     def _move(self, batch: Path) -> None:
@@ -249,11 +255,16 @@ class TableWriter:
     def _set_aside(self, name: str, lines: list[bytes]) -> None:
         folder = self._spool / DAMAGED
         folder.mkdir(exist_ok=True)
-        path = folder / f"{name}.jsonl"
-        if not path.exists():  # a second attempt has the same lines
-            self.damaged += len(lines)
-            logger.warning("%d damaged lines of the spool are set aside in %s.", len(lines), path)
-        path.write_bytes(b"".join(lines))
+        path, data = folder / f"{name}.jsonl", b"".join(lines)
+        if path.exists():
+            if path.read_bytes() == data:  # this is a second attempt
+                return
+            path = folder / f"{name}-{uuid.uuid4().hex}.jsonl"
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(data)
+        partial.rename(path)
+        self.damaged += len(lines)
+        logger.warning("%d damaged lines of the spool are set aside in %s.", len(lines), path)
 
     def _app_id(self) -> str:
         """Name of this spool in the table's transactions."""

@@ -14,8 +14,8 @@ from pathlib import Path
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that `prometheus_client` reads."""
 
-_KINDS = ("counter", "histogram", "gauge_mostrecent", "gauge_livesum")
-_LIVE = "gauge_livesum"  # says nothing once its process has ended
+_LIVE = ("gauge_livesum", "gauge_livemax")  # say nothing once their process has ended
+_KINDS = ("counter", "histogram", "gauge_mostrecent", *_LIVE)
 _BYTES = 256 * 1024  # some seventy versions of a model
 _SPARE = "spare"
 
@@ -56,9 +56,9 @@ def give_back(pid: int) -> None:
     folder = Path(os.environ[FOLDER])
     first, *others = _KINDS
     with suppress(FileNotFoundError):
-        live = _file(folder, _LIVE, str(pid))
-        with live.open("r+b") as stream:
-            stream.write(bytes(_BYTES))
+        for kind in _LIVE:
+            with _file(folder, kind, str(pid)).open("r+b") as stream:
+                stream.write(bytes(_BYTES))
         for kind in (*others, first):  # the first one says that all are there
             _file(folder, kind, str(pid)).rename(_file(folder, kind, f"{_SPARE}{pid}"))
 

@@ -60,20 +60,20 @@ LOG_FAILING = Gauge(
 )
 SERVED = Gauge(
     "marvel_served_version",
-    "1 for the versions that are served",
+    "1 for the versions that a worker answers with",
     ["served_entity", "model", "model_version"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemax",
 )
 TRAFFIC = Gauge(
     "marvel_traffic_percent",
-    "Share of the traffic",
+    "Share of the traffic, among those who can answer",
     ["served_entity"],
     multiprocess_mode="mostrecent",
 )
 DEPLOYMENT_FAULTS = Gauge(
     "marvel_deployment_faults",
-    "Served entities that are not as described, the registry included",
-    multiprocess_mode="mostrecent",
+    "Served entities that are not as described, in a worker or all, the registry included",
+    multiprocess_mode="livemax",
 )
 LOAD_FAILURES = Counter(
     "marvel_model_load_failures", "Versions that could not be loaded", ["served_entity"]

@@ -19,6 +19,8 @@ from marvel_kedro.server.metrics_text import MetricsText
 from marvel_kedro.server.openapi import describe
 from marvel_kedro.server.protocol import refuse
 from marvel_kedro.server.refusal import Refusal
+from marvel_kedro.server.spool import lag_seconds
+from marvel_kedro.server.state import SPOOL
 
 Message = dict[str, Any]
 
@@ -39,6 +41,11 @@ class Pages:
         self._were_all_ready = self._workers == 1
         self._entities = entities
         self._tokens = tokens
+        self._spool = (
+            description.server.folder / SPOOL
+            if description.endpoint.inference_table.enabled
+            else None
+        )
         self._monitoring = MetricsText(description.server.monitoring_metrics)
         self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/": lambda: (HTTPStatus.OK, _HTML, _docs_page(self._name)),
@@ -101,6 +108,8 @@ class Pages:
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
         """What the server counts, and what monitoring has found."""
+        if self._spool:  # looked at here: who moves it to the table may hang
+            metrics.LAG.set(lag_seconds(self._spool))
         return HTTPStatus.OK, metrics.CONTENT_TYPE, metrics.page() + self._monitoring.read()
 
     def _ping(self) -> tuple[int, bytes, bytes]:
@@ -120,7 +129,6 @@ class Pages:
 
     def _version(self) -> tuple[int, bytes, bytes]:
         """What is served, in the words of the description."""
-        deployment = self._entities.deployment
         fields = {
             "marvel_kedro": version("marvel_kedro"),
             "endpoint": self._name,
@@ -133,7 +141,7 @@ class Pages:
                 }
                 for served in self._entities.served
             ],
-            "traffic": deployment.traffic if deployment else {},
+            "traffic": self._entities.traffic,
             "faults": self._entities.why_not(),
         }
         return HTTPStatus.OK, _JSON, orjson.dumps(fields)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,8 @@ class Registry:
         self._endpoint = description.endpoint
         self._folder = folder
         self._published = Deployment.read(folder)
+        self._sound: dict[str, object] = {}  # folders, as they were when they were whole
+        self._mended = False
         self._broken: dict[str, tuple[float, Exception]] = {}
 
     def refresh(self) -> Deployment:
@@ -50,7 +53,7 @@ class Registry:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         before = self._published
-        known = {entity.name: entity for entity in before.entities} if before else {}
+        known = {entity.name: entity for entity in self._known(before)}
         faults: dict[str, str] = {}
         entities: list[Deployed] = []
         for entity in self._endpoint.served_entities:
@@ -60,17 +63,16 @@ class Registry:
                 faults[entity.name] = _said(error)
                 found = known.get(entity.name)
                 if found is not None:
-                    faults[entity.name] += f" Version {found.version} goes on."
+                    faults[entity.name] += self._goes_on(found)
             if found is not None:
                 entities.append(found)
-        if not entities and not faults:
-            faults["registry"] = (
-                f"no version of the model {self._endpoint.model} has an alias that is served. "
-                "Train one: make run."
-            )
-            entities = list(known.values())  # a registry that has lost all is at fault itself
-            if entities:
-                faults["registry"] += " What was served goes on."
+        if not entities:
+            none = f"no version of the model {self._endpoint.model} has an alias that is served"
+            if known:  # a registry that has lost all is at fault itself
+                faults["registry"] = f"{none} and can be used. What was served goes on."
+                entities = list(known.values())
+            elif not faults:
+                faults["registry"] = f"{none}. Train one: make run."
         try:
             traffic = self._traffic()
         except Exception as error:  # noqa: BLE001 - likewise
@@ -82,11 +84,28 @@ class Registry:
             traffic=traffic,
             faults=faults,
         )
-        if deployment != before:
+        if deployment != before or self._mended:  # workers look again when it is written again
             deployment.write(self._folder)
-            self._published = deployment
+            self._published, self._mended = deployment, False
             self._tidy(deployment)
         return deployment
+
+    def _known(self, before: Deployment | None) -> list[Deployed]:
+        """What was published and is asked for still; not what another description has left."""
+        names = {entity.name for entity in self._endpoint.served_entities}
+        return [
+            entity
+            for entity in (before.entities if before else ())
+            if entity.model == self._endpoint.model and entity.name in names
+        ]
+
+    def _goes_on(self, known: Deployed) -> str:
+        if self._is_sound(known.folder):
+            return f" Version {known.version} goes on."
+        return (
+            f" The copy of version {known.version} on this disk is damaged: it goes on only where "
+            "it is loaded."
+        )
 
     def _find(self, entity: ServedEntity, before: Deployed | None) -> Deployed | None:
         """The version of an entity, fetched; None if its alias points nowhere."""
@@ -108,9 +127,25 @@ class Registry:
         fetched = Deployed(
             name=entity.name, model=model, version=str(version.version), folder=folder
         )
-        if not (self._folder / folder).is_dir():
+        if not self._is_sound(folder):
             self._fetch_once_in_a_while(fetched, is_tried=before is not None)
         return fetched
+
+    def _is_sound(self, folder: str) -> bool:
+        """Whether a version is on this disk, as it was fetched.
+
+        It is read at the first look, and again only where a file says that it has changed.
+        """
+        path = self._folder / folder
+        try:
+            files = sorted(one for one in path.rglob("*") if one.is_file())
+            stamp = [(one, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+            if self._sound.get(folder) != stamp:
+                served_model.check_copy(path)
+        except (OSError, ValueError):
+            return False
+        self._sound[folder] = stamp
+        return True
 
     def _fetch_once_in_a_while(self, wanted: Deployed, *, is_tried: bool) -> None:
         """What cannot be used is not fetched again at every look."""
@@ -127,7 +162,10 @@ class Registry:
         """Fetch the files of a version and see whether they can be used: all or nothing.
 
         A version that takes the place of another is loaded once, in a process of its own: workers
-        that could not load it would go on with the old one only until they are started again.
+        that could not load it would go on with the old one only until they are started again. So is
+        one without a digest, which may be cut: loading it may end the process.
+
+        A damaged copy is replaced.
         """
         import mlflow  # noqa: PLC0415 - slow to import
 
@@ -136,14 +174,22 @@ class Registry:
                 f"models:/{wanted.model}/{wanted.version}", dst_path=temporary
             )
             try:
-                served_model.check(Path(files))
-                if is_tried:
+                has_digest = served_model.check(Path(files))
+                if is_tried or not has_digest:
                     _try(Path(files))
             except Exception as error:
                 said = str(error).replace(temporary, "").partition("\n")[0]
                 raise RuntimeError(f"version {wanted.version} cannot be used: {said}") from error
-            shutil.copytree(files, Path(temporary) / "whole")
-            (Path(temporary) / "whole").rename(self._folder / wanted.folder)
+            whole, place = Path(temporary) / "whole", self._folder / wanted.folder
+            shutil.copytree(files, whole)
+            served_model.seal(whole)
+            _force_to_disk(whole)
+            if place.exists():
+                logger.warning("The damaged copy %s is replaced.", place)
+                place.rename(Path(temporary) / "damaged")
+                self._mended = True
+            whole.rename(place)
+            _force(self._folder)
 
     def _traffic(self) -> dict[str, int]:
         """The description's traffic, or what a tag of the registered model says instead."""
@@ -179,6 +225,21 @@ _FETCHED = ".fetch-"
 _FETCH_SECONDS = 3600.0  # none takes longer
 _TRY_SECONDS = 120.0
 _PATIENCE = 30.0  # seconds
+
+
+def _force_to_disk(folder: Path) -> None:
+    """Else a power cut may leave files that are empty, in a folder that says they are whole."""
+    for path in folder.rglob("*"):
+        _force(path)
+    _force(folder)
+
+
+def _force(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _try(files: Path) -> None:
@@ -225,7 +286,8 @@ def read_traffic(said: str, endpoint: EndpointOptions) -> dict[str, int]:
     except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"the tag {traffic_tag(endpoint.name)} of the model {endpoint.model} is no traffic "
-            f"({error}); set it anew: kedro endpoint shift"
+            f"({error}); set it anew (kedro endpoint shift) or go back to the "
+            "parameters (kedro endpoint reset)"
         ) from error
     return traffic
 

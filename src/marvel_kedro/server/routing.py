@@ -1,10 +1,10 @@
 """Who answers a request."""
 
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,33 +13,40 @@ class Router:
 
     Attributes:
         endpoint: Name of the endpoint.
-        entities: Who can answer, in the order of the description.
+        names: Served entities that can answer.
         shares: Their percentages, 100 in all; nothing if nobody can answer.
     """
 
     endpoint: str
-    entities: Sequence[Any]
+    names: Sequence[str]
     shares: Sequence[int]
 
-    def choose(self, client_request_id: str | None) -> Any | None:  # noqa: ANN401 - an entity
+    def choose(self, client_request_id: str | None) -> str | None:
         """Choose who answers.
 
-        The same `client_request_id` comes to the same entity as long as shares stay; when a share
-        grows, only those move that it grew by.
+        The same `client_request_id` comes to the same entity as long as shares stay. When they
+        change, a client moves only to an entity whose share has grown by a greater factor than that
+        of the one it had: where one share grows and the others keep their proportions, only to that
+        one, and no more clients than it grew by. (Weighted rendezvous hashing: each entity draws a
+        lot for the client, exponential with its share as the rate, and the least one wins.)
 
         Returns:
-            An entity; None if nobody can answer.
+            The name of an entity; None if nobody can answer.
         """
-        point = self._point(client_request_id) * 100
-        for entity, share in zip(self.entities, self.shares, strict=True):
-            point -= share
-            if point < 0:
-                return entity
-        return None
-
-    def _point(self, client_request_id: str | None) -> float:
-        """From 0 up to 1."""
+        if len(self.names) <= 1:
+            return self.names[0] if self.names else None
         if client_request_id is None:
-            return random.random()  # noqa: S311 - no secret
-        words = f"{self.endpoint}/{client_request_id}".encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(words, digest_size=6).digest()) / 2**48
+            return random.choices(self.names, self.shares)[0]  # noqa: S311 - no secret
+        begin = f"{self.endpoint}/{client_request_id}/".encode("utf-8", "surrogatepass")
+        lots = (
+            (_exponential(begin + name.encode()) / share, name)
+            for name, share in zip(self.names, self.shares, strict=True)
+            if share
+        )
+        return min(lots, default=(0.0, None))[1]
+
+
+def _exponential(words: bytes) -> float:
+    """The same number for the same words, distributed with the rate 1."""
+    drawn = int.from_bytes(hashlib.blake2b(words, digest_size=6).digest())
+    return -math.log((drawn + 0.5) / 2**48)

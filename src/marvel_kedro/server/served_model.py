@@ -19,6 +19,7 @@ from marvel_kedro.server.protocol import Kind, Record
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
 _FILES = Path("artifacts", "model")  # where model/package.py puts them
+_SEAL = ".seal.json"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class ServedModel:
         score: From records to prediction and probability, one pair a record.
         schema: Kind by input field.
         required: Input fields that have to be there.
+        is_own: Whether its own `scoring.py` scores; how long another one takes nobody knows.
     """
 
     score: Score
     schema: dict[str, Kind]
     required: tuple[str, ...]
+    is_own: bool
 
 
 def import_lightgbm() -> None:
@@ -61,20 +64,65 @@ def _forget_lightgbm() -> None:
             del sys.modules[name]
 
 
-def check(folder: Path) -> None:
+def check(folder: Path) -> bool:
     """Hold the files of a version against the digest that was taken when it was fitted.
+
+    Returns:
+        Whether there is a digest. What this project has not made has none: only loading will tell.
 
     Raises:
         ValueError: A file is not as it was, or not there.
     """
     wanted = (_description(folder).get("metadata") or {}).get("model_digest")
-    if wanted is None:  # not of this project's making: loading will tell
-        return
+    if wanted is None:
+        return False
     # MLflow leaves what Python compiled beside the code.
     files = sorted(path for path in (folder / _FILES).glob("*") if path.is_file())
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     if hashlib.sha256(b"\0".join(parts)).hexdigest() != wanted:
         raise ValueError("its files are not those that were registered")
+    return True
+
+
+def seal(folder: Path) -> None:
+    """Write down beside the files of a version what is in them, for `check_copy`."""
+    digests = {name: _digest(folder / name) for name in _names(folder)}
+    (folder / _SEAL).write_text(json.dumps(digests), "utf-8")
+
+
+def check_copy(folder: Path) -> None:
+    """See whether a version that was fetched is still as it was then.
+
+    A file that a disk has cut or emptied must not come to a library: LightGBM takes the process
+    with it. What has no seal (another program, or an earlier one, has put it there) is held against
+    its own digest.
+
+    Raises:
+        ValueError: It is not, or not there.
+    """
+    try:
+        if not (folder / _SEAL).exists():
+            check(folder)
+            return
+        sealed: dict[str, str] = json.loads((folder / _SEAL).read_text("utf-8"))
+        changed = [name for name, digest in sealed.items() if _digest(folder / name) != digest]
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"the copy on this disk is damaged ({said})") from error
+    if changed:
+        raise ValueError(f"the copy on this disk is damaged ({', '.join(changed)})")
+
+
+def _names(folder: Path) -> list[str]:
+    """Those that stay as they are: what Python compiles is made anew as it likes."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    kept = (path for path in files if path.name != _SEAL and "__pycache__" not in path.parts)
+    return sorted(map(str, kept))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load(folder: Path) -> ServedModel:
@@ -91,9 +139,11 @@ def load(folder: Path) -> ServedModel:
     inputs = json.loads(_description(folder)["signature"]["inputs"])
     code = folder / _FILES / "scoring.py"
     model: Any = _import(code).CharacterModel.load(folder / _FILES) if code.is_file() else None
-    score: Score = model.score if hasattr(model, "score") else _through_mlflow(folder, inputs)
+    is_own = hasattr(model, "score")
+    score: Score = model.score if is_own else _through_mlflow(folder, inputs)
     loaded = ServedModel(
         score=score,
+        is_own=is_own,
         schema={field["name"]: _kind(field) for field in inputs},
         required=tuple(field["name"] for field in inputs if field.get("required", True)),
     )
@@ -107,7 +157,12 @@ def _kind(field: dict[str, Any]) -> Kind:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    described: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    try:
+        described = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"its MLmodel is no YAML: {error}") from error
+    if not isinstance(described, dict):
+        raise ValueError("its MLmodel is empty, or no mapping")  # noqa: TRY004 - of a file
     return described
 
 

@@ -239,6 +239,12 @@ def oldest(folder: Path) -> float | None:
     return min(times, default=None)
 
 
+def lag_seconds(folder: Path) -> float:
+    """Age of the oldest request that is not in the table."""
+    since = oldest(folder)
+    return 0.0 if since is None else max(0.0, time.time() - since)
+
+
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     """The files of workers and batches; they may go while one looks."""
     try:

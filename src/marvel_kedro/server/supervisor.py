@@ -199,23 +199,16 @@ class _Writer:
     def _flush(self, *, now: bool = False) -> None:
         rows = self._table.flush(now=now)
         metrics.LOGGED.inc(rows)
-        metrics.LAG.set(self._table.lag_seconds)
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
 def _watch(description: Description, stop: threading.Event, writer: _Writer | None) -> None:
-    """Publish what is served, and count it."""
+    """Publish what is to be served; what of it workers have loaded they count themselves."""
     server = description.server
     before: set[tuple[str, str, str]] = set()
 
     def seen(deployment: Deployment) -> None:
         now = {(one.name, one.model, one.version) for one in deployment.entities}
-        for gone in before - now:
-            metrics.SERVED.labels(*gone).set(0)
-        for there in now:
-            metrics.SERVED.labels(*there).set(1)
-        for name, share in deployment.traffic.items():
-            metrics.TRAFFIC.labels(name).set(share)
         metrics.DEPLOYMENT_FAULTS.set(len(deployment.faults))
         if writer is not None and now != before:
             writer.note(deployment)

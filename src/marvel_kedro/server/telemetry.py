@@ -1,12 +1,13 @@
 """Traces and metrics by OpenTelemetry, where its standard environment variables ask for them.
 
 OTEL_EXPORTER_OTLP_ENDPOINT (or the one of traces or metrics alone) turns it on; OTEL_SERVICE_NAME,
-OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and the others are read by
-the SDK itself. The protocol is http/protobuf.
+OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and what else
+docs/serving.md lists are read by the SDK itself. The protocol is http/protobuf.
 """
 
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -56,11 +57,7 @@ class Telemetry:
         wanted = {signal: is_wanted(signal, environment) for signal in _SIGNALS}
         if not any(wanted.values()):
             return cls()
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - only if asked for
-
-        given = Resource.create()
-        name = {} if "OTEL_SERVICE_NAME" in environment else {"service.name": endpoint}
-        resource = given.merge(Resource({**name, "service.instance.id": f"{os.getpid()}"}))
+        resource = _resource(endpoint)
         return cls(
             _tracers(resource) if wanted["traces"] else None,
             _meters(resource) if wanted["metrics"] else None,
@@ -140,6 +137,18 @@ def is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
             f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT",
         )
     )
+
+
+def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
+    """Who tells: what the environment says of it wins over what is known here."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
+
+    # Pids are the same in every container.
+    instance = f"{socket.gethostname()}-{os.getpid()}"
+    own = Resource(
+        {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
+    )
+    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
 
 
 def _tracers(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
