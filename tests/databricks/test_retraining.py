@@ -99,6 +99,15 @@ def test_an_engine_changes_nothing(
     assert lakehouse.report("retrain") == project.report("retrain")
     assert project.report("retrain")["labelled_records"] == 0
 
+    # The new champion is challenged on what it was retrained for.
+    run(project, "--pipelines", "training", *now)
+    run(lakehouse, "--pipelines", "training", *now, "--env", "lakehouse", **ENGINES[engine])
+    decisions = [each.report("promotion") for each in (project, lakehouse)]
+    for record in decisions:
+        assert (record["tested_on"], record["promoted"]) == ("retraining_test_set", False)
+        assert record["previous_champion"] == "2"
+    assert decisions[0]["checks"] == decisions[1]["checks"]
+
 
 def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
     begun = datetime(2026, 1, 1, tzinfo=UTC)

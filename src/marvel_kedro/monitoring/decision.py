@@ -61,6 +61,15 @@ def decide(
     }
 
 
+def retrained_versions(retraining_log: pa.Table) -> set[str]:
+    """The versions of the model that `retraining` has made, and some alias was given to."""
+    return {
+        row["model_version"]
+        for row in retraining_log.select(["model_version", "outcome"]).to_pylist()
+        if row["outcome"] in {"promoted", "challenger"} and row["model_version"] is not None
+    }
+
+
 def last_training(retraining_log: pa.Table) -> datetime | None:
     """When the last training began; None if there was none."""
     last: datetime | None = pc.max(retraining_log["retrained_at"]).as_py()

@@ -209,7 +209,7 @@ def release(
         The record of the decision, versions by alias, as `training.promote` does, and the outcome.
     """
     record, aliases = training.promote(
-        decision, candidate_version, logged_candidate, reigning_champion
+        decision, candidate_version, logged_candidate, reigning_champion, "retraining_test_set"
     )
     if options.release == "challenger" and "champion" in aliases:
         aliases = {"challenger": aliases["champion"]}

@@ -62,11 +62,15 @@ def _rows() -> Pipeline:
 
 
 def _training() -> Pipeline:
-    """The pipeline `training` on other rows, without the node that gives the aliases."""
+    """The pipeline `training` on other rows; which ones, and which alias, is said here."""
     own = training.create_pipeline()
     return Pipeline(
-        [each for each in own.nodes if each.name != "promote"],
-        inputs={name: f"retraining_{name}" for name in ("train_set", "test_set", "split")},
+        [each for each in own.nodes if each.name not in {"choose_test_rows", "promote"}],
+        inputs={
+            "train_set": "retraining_train_set",
+            "gate_set": "retraining_test_set",
+            "split": "retraining_split",
+        },
     )
 
 
