@@ -161,6 +161,31 @@ def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
     assert champion.report("retrain")["cooldown_until"] == "2026-02-08T00:00:00+00:00"
 
 
+def test_an_old_version_that_drifts_on_is_no_reason(champion: Project) -> None:
+    def alert(version: str) -> dict[str, str]:
+        return {
+            "alert_id": version,
+            "rule": "input_drift",
+            "state": "open",
+            "message": f"it drifts under {version}",
+            "model_version": version,
+        }
+
+    path = champion.path / REPORTS / "alerts.parquet"
+    few = make_log(records=40, scenario="none")
+    write_log(few, champion.path / "data" / "07_model_output" / "inference_log")
+    began = "begin_retraining,count_labels_since"
+    for version in ("7", "1"):
+        pq.write_table(pa.Table.from_pylist([alert(version)], tables.ALERTS), path)
+        champion.cli("--pipelines", "retraining", "--nodes", began)
+    old, reigning = log_of(champion)
+    assert old["reasons"][:2] == [
+        "started by hand",
+        "alerts about version 7, which is not the champion (version 1)",
+    ]
+    assert reigning["reasons"][:2] == ["started by hand", "input_drift: it drifts under 1"]
+
+
 def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: Project) -> None:
     records = make_log(records=2000, scenario="none")
     shuffled = records["alive"].sample(frac=1, random_state=5).to_numpy()

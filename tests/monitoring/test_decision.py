@@ -25,9 +25,14 @@ OPTIONS = AlertingOptions.model_validate(
 )
 
 
-def alerts(*rows: tuple[str, str]) -> pa.Table:
+def alerts(*rows: tuple[str, str], versions: tuple[str | None, ...] = (None,)) -> pa.Table:
+    """Alerts; each of them for each version, if it is about one."""
     return pa.Table.from_pylist(
-        [{"rule": rule, "state": state, "message": f"{rule} it is"} for rule, state in rows],
+        [
+            {"rule": rule, "state": state, "message": f"{rule} it is", "model_version": version}
+            for rule, state in rows
+            for version in versions
+        ],
         tables.ALERTS,
     )
 
@@ -43,7 +48,7 @@ NEVER = log()
 
 
 def decided(*rows: tuple[str, str], labelled: int = 500, log: pa.Table = NEVER) -> dict[str, Any]:
-    return decide(alerts(*rows), labelled, log, OPTIONS, NOW)
+    return decide(alerts(*rows), labelled, log, "2", OPTIONS)
 
 
 def test_a_reason_enough_labels_and_no_training_before() -> None:
@@ -68,6 +73,29 @@ def test_the_state_of_an_alert(state: str, retrain: bool) -> None:
     if not retrain:
         assert decision["reasons"] == ["no rule that asks for a training fires"]
         assert task_values.of_retraining(decision) == {"retrain": "false"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "champion", "against"),
+    [
+        (("1",), "2", "alerts about version 1, which is not the champion (version 2)"),
+        (("10", "9"), "2", "alerts about versions 9, 10, which are not the champion (version 2)"),
+        (("1", "2"), "2", None),
+        (("1", None), "2", None),
+        (("1",), None, None),
+        (("0f3a",), "2", None),  # a served entity that nobody has noted
+    ],
+)
+def test_what_is_not_the_champion_is_no_reason(
+    versions: tuple[str | None, ...], champion: str | None, against: str | None
+) -> None:
+    firing = alerts(("drift", "open"), versions=versions)
+    decision = decide(firing, 500, NEVER, champion, OPTIONS)
+    assert decision["retrain"] is (against is None)
+    if against is not None:
+        assert decision["reasons"] == [against]
+    else:
+        assert decision["reasons"] == ["drift: drift it is"]
 
 
 def test_rules_that_do_not_ask_for_it_and_rules_that_are_gone_are_no_reason() -> None:
@@ -100,8 +128,9 @@ def test_it_cannot_flap() -> None:
     begun: list[datetime] = []
     for hour in range(60 * 24):
         now = NOW + timedelta(hours=hour)
+        then = OPTIONS.model_copy(update={"now": now})
         past = pa.Table.from_pylist([{"retrained_at": at} for at in begun], tables.RETRAINING_LOG)
-        if decide(alerts(("drift", "open")), 9999, past, OPTIONS, now)["retrain"]:
+        if decide(alerts(("drift", "open")), 9999, past, None, then)["retrain"]:
             begun.append(now)
     assert len(begun) == 9
     assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}

@@ -14,50 +14,56 @@ def decide(
     alerts: pa.Table,
     labelled_records: int,
     retraining_log: pa.Table,
+    champion: str | None,
     options: AlertingOptions,
-    now: datetime,
 ) -> dict[str, Any]:
     """Decide about a new training.
 
     There is one if a rule with `retrain: true` fires (which a silence prevents and an
-    acknowledgement does not), enough labels have become known since the last one to learn from, and
-    the cool-down after that one is over. The cool-down counts from when a training began, whether
-    it ended well, badly or not at all: what could not be mended is not tried again and again.
+    acknowledgement does not) for the champion or for no version in particular, enough labels have
+    become known since the last one to learn from, and the cool-down after that one is over. The
+    cool-down counts from when a training began, whether it ended well, badly or not at all: what
+    could not be mended is not tried again and again.
 
     Args:
         alerts: `tables.ALERTS`.
         labelled_records: Characters whose label has become known since the last training.
         retraining_log: `tables.RETRAINING_LOG`.
-        options: The rules, and the thresholds in `retrain`.
-        now: When this is decided.
+        champion: The version that a training would replace; an older one that keeps a share of the
+            traffic drifts on, whatever is trained. None if there is none: then all of them count.
+        options: The rules, the thresholds in `retrain`, and when this is decided.
 
     Returns:
         What JSON can hold: `retrain`, `reasons` (what fires, then what stands against it),
         `cooldown_until` (null without a training before), `labelled_records`, `decided_at`.
     """
     asked = {name for name, rule in options.active.items() if rule.retrain}
+    firing = [row for row in alerting.firing(alerts) if row["rule"] in asked]
+    others = {row["model_version"] for row in firing if _is_another(row["model_version"], champion)}
     wanted = [
-        f"{row['rule']}: {row['message']}"
-        for row in alerting.firing(alerts)
-        if row["rule"] in asked
+        f"{row['rule']}: {row['message']}" for row in firing if row["model_version"] not in others
     ]
     until = cooldown_until(retraining_log, options)
     against = []
     if not wanted:
-        against.append("no rule that asks for a training fires")
+        against.append(
+            f"alerts about {_listed(others)} not the champion (version {champion})"
+            if others
+            else "no rule that asks for a training fires"
+        )
     if labelled_records < options.retrain.min_labelled_records:
         against.append(
             f"{labelled_records} new labelled records, and "
             f"alerting.retrain.min_labelled_records asks for {options.retrain.min_labelled_records}"
         )
-    if until is not None and now < until:
+    if until is not None and options.now < until:
         against.append(f"the cool-down after the last training lasts until {_said(until)}")
     return {
         "retrain": not against,
         "reasons": wanted + against,
         "cooldown_until": None if until is None else until.isoformat(),
         "labelled_records": labelled_records,
-        "decided_at": now.isoformat(),
+        "decided_at": options.now.isoformat(),
     }
 
 
@@ -80,6 +86,26 @@ def cooldown_until(retraining_log: pa.Table, options: AlertingOptions) -> dateti
     """Until when there is no other training; None if there was none."""
     last = last_training(retraining_log)
     return None if last is None else last + timedelta(days=options.retrain.cooldown_days)
+
+
+def _is_another(version: str | None, champion: str | None) -> bool:
+    """Whether it is a version of the registry, and another one than the champion.
+
+    What answered under a name that nobody has noted goes by the id of its served entity: nobody can
+    say that this is not the champion.
+    """
+    return (
+        champion is not None
+        and version is not None
+        and version.isdecimal()
+        and (version != champion)
+    )
+
+
+def _listed(versions: set[str]) -> str:
+    if len(versions) == 1:
+        return f"version {min(versions)}, which is"
+    return f"versions {', '.join(sorted(versions, key=int))}, which are"
 
 
 def _said(time: datetime) -> str:

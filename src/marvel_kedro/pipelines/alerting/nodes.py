@@ -60,7 +60,8 @@ def decide_retraining(
     alerts: pa.Table,
     new_labelled_records: int,
     retraining_log: pa.Table,
+    champion_version: str | None,
     options: AlertingOptions,
 ) -> dict[str, Any]:
     """Decide whether a new model is to be trained."""
-    return decision.decide(alerts, new_labelled_records, retraining_log, options, options.now)
+    return decision.decide(alerts, new_labelled_records, retraining_log, champion_version, options)

@@ -37,7 +37,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.decide_retraining,
-                ["alerts", "new_labelled_records", "retraining_log", "params:alerting"],
+                [
+                    "alerts",
+                    "new_labelled_records",
+                    "retraining_log",
+                    "champion_version",
+                    "params:alerting",
+                ],
                 "retrain",
                 name="decide_retraining",
             ),

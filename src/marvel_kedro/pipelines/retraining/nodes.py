@@ -65,6 +65,7 @@ def begin_retraining(
     alerts: pa.Table,
     new_labelled_records: int,
     known_retraining_log: pa.Table,
+    champion_version: str | None,
     options: AlertingOptions,
 ) -> pa.Table:
     """Write down that a training begins, and why.
@@ -72,7 +73,7 @@ def begin_retraining(
     It is in the log before anything is trained, so that one that dies begins a cool-down as well.
     """
     decided = decision.decide(
-        alerts, new_labelled_records, known_retraining_log, options, options.now
+        alerts, new_labelled_records, known_retraining_log, champion_version, options
     )
     row = {
         "retrained_at": options.now,

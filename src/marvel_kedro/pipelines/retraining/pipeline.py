@@ -23,7 +23,13 @@ def _rows() -> Pipeline:
             ),
             node(
                 nodes.begin_retraining,
-                ["alerts", "labels_since", "known_retraining_log", "params:alerting"],
+                [
+                    "alerts",
+                    "labels_since",
+                    "known_retraining_log",
+                    "champion_version",
+                    "params:alerting",
+                ],
                 "begun_retraining_log",
                 name="begin_retraining",
             ),
