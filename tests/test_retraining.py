@@ -80,7 +80,7 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     assert row["outcome"] == "promoted"
     assert row["model_version"] == "2"
     assert row["reasons"] == ["realised_roc_auc: it has lost"]
-    assert row["labelled_records"] == 4000
+    assert row["labelled_records"] == row["labelled_in_all"] == 4000
     assert row["retrained_at"].isoformat() == NOW
     assert row["detail"].startswith("Better than the champion")
 

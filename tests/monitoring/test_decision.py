@@ -10,7 +10,7 @@ import pytest
 
 from marvel_kedro.databricks import task_values
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.decision import decide
+from marvel_kedro.monitoring.decision import LabelCounts, count_labels, decide
 from marvel_kedro.monitoring.rules import AlertingOptions
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -45,10 +45,11 @@ def log(*days_ago: float, outcome: str = "promoted") -> pa.Table:
 
 
 NEVER = log()
+ENOUGH = LabelCounts(500, 500)
 
 
 def decided(*rows: tuple[str, str], labelled: int = 500, log: pa.Table = NEVER) -> dict[str, Any]:
-    return decide(alerts(*rows), labelled, log, "2", OPTIONS)
+    return decide(alerts(*rows), LabelCounts(labelled, 0), log, "2", OPTIONS)
 
 
 def test_a_reason_enough_labels_and_no_training_before() -> None:
@@ -90,7 +91,7 @@ def test_what_is_not_the_champion_is_no_reason(
     versions: tuple[str | None, ...], champion: str | None, against: str | None
 ) -> None:
     firing = alerts(("drift", "open"), versions=versions)
-    decision = decide(firing, 500, NEVER, champion, OPTIONS)
+    decision = decide(firing, ENOUGH, NEVER, champion, OPTIONS)
     assert decision["retrain"] is (against is None)
     if against is not None:
         assert decision["reasons"] == [against]
@@ -108,6 +109,30 @@ def test_too_few_labels_are_said() -> None:
     assert decision["reasons"][0] == "drift: drift it is"
     assert "499 new labelled records" in decision["reasons"][1]
     assert "min_labelled_records asks for 500" in decision["reasons"][1]
+
+
+@pytest.mark.parametrize(
+    ("noted", "in_all", "since", "new"),
+    [
+        ([], 700, 700, 700),
+        ([200], 700, 0, 500),  # loaded late
+        ([200, 700], 700, 0, 0),  # the newest training counts
+        ([700, 200], 700, 0, 500),
+        ([700], 600, 0, 0),  # pages have gone
+        ([700], 600, 50, 50),  # and others have come
+        ([None], 700, 30, 30),  # begun before it was noted
+        ([500, None], 700, 30, 30),
+    ],
+)
+def test_labels_are_new_that_were_not_there(
+    noted: list[int | None], in_all: int, since: int, new: int
+) -> None:
+    rows = [
+        {"retrained_at": NOW + days * DAY, "labelled_in_all": there}
+        for days, there in enumerate(noted)
+    ]
+    past = pa.Table.from_pylist(rows, tables.RETRAINING_LOG)
+    assert count_labels(in_all, since, past) == (new, in_all)
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "challenger", "refused", "started"])
@@ -130,7 +155,7 @@ def test_it_cannot_flap() -> None:
         now = NOW + timedelta(hours=hour)
         then = OPTIONS.model_copy(update={"now": now})
         past = pa.Table.from_pylist([{"retrained_at": at} for at in begun], tables.RETRAINING_LOG)
-        if decide(alerts(("drift", "open")), 9999, past, None, then)["retrain"]:
+        if decide(alerts(("drift", "open")), ENOUGH, past, None, then)["retrain"]:
             begun.append(now)
     assert len(begun) == 9
     assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}

@@ -1,7 +1,7 @@
 """Whether a new model is to be trained."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +10,21 @@ from marvel_kedro.monitoring import alerts as alerting
 from marvel_kedro.monitoring.rules import AlertingOptions
 
 
+class LabelCounts(NamedTuple):
+    """How many characters have a label.
+
+    Attributes:
+        new: Whose label has become known since the last training.
+        in_all: Whose label is known.
+    """
+
+    new: int
+    in_all: int
+
+
 def decide(
     alerts: pa.Table,
-    labelled_records: int,
+    labels: LabelCounts,
     retraining_log: pa.Table,
     champion: str | None,
     options: AlertingOptions,
@@ -27,7 +39,7 @@ def decide(
 
     Args:
         alerts: `tables.ALERTS`.
-        labelled_records: Characters whose label has become known since the last training.
+        labels: How many characters there are to learn from.
         retraining_log: `tables.RETRAINING_LOG`.
         champion: The version that a training would replace; an older one that keeps a share of the
             traffic drifts on, whatever is trained. None if there is none: then all of them count.
@@ -51,9 +63,9 @@ def decide(
             if others
             else "no rule that asks for a training fires"
         )
-    if labelled_records < options.retrain.min_labelled_records:
+    if labels.new < options.retrain.min_labelled_records:
         against.append(
-            f"{labelled_records} new labelled records, and "
+            f"{labels.new} new labelled records, and "
             f"alerting.retrain.min_labelled_records asks for {options.retrain.min_labelled_records}"
         )
     if until is not None and options.now < until:
@@ -62,7 +74,7 @@ def decide(
         "retrain": not against,
         "reasons": wanted + against,
         "cooldown_until": None if until is None else until.isoformat(),
-        "labelled_records": labelled_records,
+        "labelled_records": labels.new,
         "decided_at": options.now.isoformat(),
     }
 
@@ -80,6 +92,30 @@ def last_training(retraining_log: pa.Table) -> datetime | None:
     """When the last training began; None if there was none."""
     last: datetime | None = pc.max(retraining_log["retrained_at"]).as_py()
     return last
+
+
+def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> LabelCounts:
+    """Say how many characters have got a label since the last training began.
+
+    These are so many more than there were then: `labelled_at` says when something became of a
+    character, and a batch of labels may be loaded long after that, or without it. If the log has
+    lost pages since then, those count whose `labelled_at` is later than the training, as they
+    all do after a training that has not noted how many there were.
+
+    Args:
+        in_all: Characters with a label.
+        labelled_since: Those of them whose `labelled_at` is after the last training; all of them
+            if there was none.
+        retraining_log: `tables.RETRAINING_LOG`.
+    """
+    last = last_training(retraining_log)
+    before = [
+        row["labelled_in_all"]
+        for row in retraining_log.select(["retrained_at", "labelled_in_all"]).to_pylist()
+        if row["retrained_at"] == last and row["labelled_in_all"] is not None
+    ]
+    more = in_all - max(before) if before else 0
+    return LabelCounts(new=max(labelled_since, more), in_all=in_all)
 
 
 def cooldown_until(retraining_log: pa.Table, options: AlertingOptions) -> datetime | None:

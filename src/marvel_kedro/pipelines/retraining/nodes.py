@@ -63,7 +63,7 @@ class RetrainingOptions(Options):
 
 def begin_retraining(
     alerts: pa.Table,
-    new_labelled_records: int,
+    labels_since: decision.LabelCounts,
     known_retraining_log: pa.Table,
     champion_version: str | None,
     options: AlertingOptions,
@@ -72,13 +72,12 @@ def begin_retraining(
 
     It is in the log before anything is trained, so that one that dies begins a cool-down as well.
     """
-    decided = decision.decide(
-        alerts, new_labelled_records, known_retraining_log, champion_version, options
-    )
+    decided = decision.decide(alerts, labels_since, known_retraining_log, champion_version, options)
     row = {
         "retrained_at": options.now,
         "reasons": ([] if decided["retrain"] else [_BY_HAND]) + decided["reasons"],
-        "labelled_records": new_labelled_records,
+        "labelled_records": labels_since.new,
+        "labelled_in_all": labels_since.in_all,
         "outcome": "started",
     }
     added = pa.Table.from_pylist([row], tables.RETRAINING_LOG)
