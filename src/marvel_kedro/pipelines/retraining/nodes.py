@@ -85,17 +85,23 @@ def begin_retraining(
 
 
 def select_newest(
-    inference_log: AnyFrame, characters: IntoFrameT, options: RetrainingOptions, max_rows: int
+    inference_log: AnyFrame,
+    characters: IntoFrameT,
+    options: RetrainingOptions,
+    alerting: AlertingOptions,
+    max_rows: int,
 ) -> IntoFrameT:
     """Make characters of labelled records: of each page the one with the newest label.
 
     A field that was not sent is that of the page in `characters`, as it was for the model when a
-    record was completed from there.
+    record was completed from there. A record whose time is still to come does not count: by a
+    clock that is wrong it would be the newest one, and leave no other within `options.days`.
 
     Args:
         inference_log: One row a scored record.
         characters: The pages that have been known.
         options: Which records count.
+        alerting: What time it is.
         max_rows: Labelled pages that this process is to hold at the most, where `characters` is a
             table in memory.
 
@@ -106,7 +112,9 @@ def select_newest(
         ProjectError: No record is labelled.
     """
     rows = lazily(on_engine(inference_log)).filter(
-        ~nw.col("page_id").is_null(), nw.col("alive").is_in(["Alive", "Dead"])
+        ~nw.col("page_id").is_null(),
+        nw.col("alive").is_in(["Alive", "Dead"]),
+        nw.col("request_time") <= alerting.now,
     )
     newest = rows.select(nw.col("request_time").max()).lazy().collect().item()
     if newest is None or newest != newest:  # noqa: PLR0124 - pandas' NaT

@@ -35,7 +35,13 @@ def _rows() -> Pipeline:
             ),
             node(
                 nodes.select_newest,
-                ["inference_log", "characters", "params:retraining", "params:training.max_rows"],
+                [
+                    "inference_log",
+                    "characters",
+                    "params:retraining",
+                    "params:alerting",
+                    "params:training.max_rows",
+                ],
                 "newest_characters",
                 name="select_newest",
             ),
