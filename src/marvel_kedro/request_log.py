@@ -44,9 +44,8 @@ def served_by_id(entities: pd.DataFrame) -> Served:
     newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
     rows = newest.dropna(subset=["entity_version"])
     # As the log has it: NaN, which pandas has for null, would be another name in every run.
-    named = (
-        rows["served_entity_name"].astype(object).where(rows["served_entity_name"].notna(), None)
-    )
+    names = rows["served_entity_name"]
+    named = names.astype(object).where(names.notna(), None)
     return {
         str(entity): (name, str(version))
         for entity, name, version in zip(

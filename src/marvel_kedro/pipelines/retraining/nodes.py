@@ -120,8 +120,9 @@ def select_newest(
     if newest is None or newest != newest:  # noqa: PLR0124 - pandas' NaT
         raise ProjectError(
             "inference_log has no labelled record to train on: labels are matched by page_id, "
-            "which requests have to carry. Bring rows in the table labels, then: "
-            "kedro run --pipelines monitoring"
+            "which requests have to carry, and records of after monitoring.now "
+            f"({alerting.now:%Y-%m-%d %H:%M %Z}) do not count. Bring rows in the table labels, "
+            "then: kedro run --pipelines monitoring"
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
