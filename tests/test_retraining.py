@@ -17,6 +17,7 @@ from monitoring.state import monitor
 from pandas.testing import assert_frame_equal
 from support import Project
 
+from marvel_kedro.frames import digest
 from marvel_kedro.monitoring import tables
 
 REPORTS = Path("data", "08_reporting")
@@ -79,7 +80,7 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     assert row["outcome"] == "promoted"
     assert row["model_version"] == "2"
     assert row["reasons"] == ["realised_roc_auc: it has lost"]
-    assert row["labelled_records"] == 4000
+    assert row["labelled_records"] == row["labelled_in_all"] == 4000
     assert row["retrained_at"].isoformat() == NOW
     assert row["detail"].startswith("Better than the champion")
 
@@ -90,7 +91,8 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     assert set(test["page_id"]) <= set(records["page_id"])
     assert set(test["page_id"]).isdisjoint(champion.table("train_set")["page_id"])
     assert set(train["page_id"]).isdisjoint(champion.table("test_set")["page_id"])
-    assert champion.report("promotion")["previous_champion"] == "1"
+    promotion = champion.report("promotion")
+    assert (promotion["previous_champion"], promotion["tested_on"]) == ("1", "retraining_test_set")
     # The tables of the past are as they were; a training by hand still is what it was.
     assert len(champion.table("train_set")) + len(champion.table("test_set")) == 4000
 
@@ -104,6 +106,52 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     assert baseline["2"] == set(test["page_id"])
 
 
+def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(champion: Project) -> None:
+    # On the test rows of before the drift, the model of before it would win.
+    records = make_log(records=4000, scenario="concept")
+    retrain(champion, records)
+    assert str(champion.champion().version) == "2"
+    test = champion.table("retraining_test_set")
+
+    outcome = champion.kedro("run", "--pipelines", "training", "--params", SMALL)
+    assert outcome.status == 0, outcome.output
+    assert str(champion.champion().version) == "2", outcome.output
+    said = re.sub(r"[\s│]+", " ", outcome.output)
+    assert (
+        "the champion, version 2, comes from a retraining: both are measured on the "
+        f"{len(test):,} rows of retraining_test_set"
+    ) in said
+    assert "not promoted" in said
+    promotion = champion.report("promotion")
+    assert promotion["tested_on"] == "retraining_test_set"
+    assert promotion["previous_champion"] == "2"
+    assert promotion["reason"].startswith("Failed: ")
+    card = (champion.path / REPORTS / "model_card.md").read_text()
+    assert f"On the {len(test):,} rows of the test set (the table `retraining_test_set`)" in card
+    assert f"| test_set | {len(test):,} | `{digest(test)}` |" in card
+    assert set(champion.table("test_scores")["page_id"]) == set(test["page_id"])
+
+    # With a smaller test side, half of those rows are on the side that the candidate learns from.
+    other = f"{SMALL},processing.split.test_share=0.1"
+    outcome = champion.kedro("run", "--pipelines", "processing,training", "--params", other)
+    assert outcome.status == 0, outcome.output
+    tested = set(champion.table("test_scores")["page_id"])
+    assert 0 < len(tested) < len(test)
+    assert tested.isdisjoint(champion.table("train_set")["page_id"])
+    assert str(champion.champion().version) == "2"
+
+
+def test_a_champion_of_a_training_is_challenged_on_the_test_set(champion: Project) -> None:
+    # A retraining that the gate has refused leaves a test set as well.
+    few = make_log(records=400, scenario="none")
+    few["alive"] = few["alive"].sample(frac=1, random_state=5).to_numpy()
+    retrain(champion, few)
+    assert log_of(champion)[0]["outcome"] == "refused"
+    champion.run("training", training={"evaluation": {"resamples": 20}})
+    promotion = champion.report("promotion")
+    assert (promotion["tested_on"], promotion["model_version"]) == ("test_set", "1")
+
+
 def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
     records = make_log(records=2000, scenario="none")
     write_log(records, champion.path / "data" / "07_model_output" / "inference_log")
@@ -111,6 +159,31 @@ def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
     (row,) = log_of(champion)
     assert row["outcome"] != "started"
     assert champion.report("retrain")["cooldown_until"] == "2026-02-08T00:00:00+00:00"
+
+
+def test_an_old_version_that_drifts_on_is_no_reason(champion: Project) -> None:
+    def alert(version: str) -> dict[str, str]:
+        return {
+            "alert_id": version,
+            "rule": "input_drift",
+            "state": "open",
+            "message": f"it drifts under {version}",
+            "model_version": version,
+        }
+
+    path = champion.path / REPORTS / "alerts.parquet"
+    few = make_log(records=40, scenario="none")
+    write_log(few, champion.path / "data" / "07_model_output" / "inference_log")
+    began = "begin_retraining,count_labels_since"
+    for version in ("7", "1"):
+        pq.write_table(pa.Table.from_pylist([alert(version)], tables.ALERTS), path)
+        champion.cli("--pipelines", "retraining", "--nodes", began)
+    old, reigning = log_of(champion)
+    assert old["reasons"][:2] == [
+        "started by hand",
+        "alerts about version 7, which is not the champion (version 1)",
+    ]
+    assert reigning["reasons"][:2] == ["started by hand", "input_drift: it drifts under 1"]
 
 
 def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: Project) -> None:

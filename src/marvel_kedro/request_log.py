@@ -42,9 +42,15 @@ _SPARK_TYPES = {
 def served_by_id(entities: pd.DataFrame) -> Served:
     """Name and version of each served entity, as they were named last."""
     newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
+    rows = newest.dropna(subset=["entity_version"])
+    # As the log has it: NaN, which pandas has for null, would be another name in every run.
+    names = rows["served_entity_name"]
+    named = names.astype(object).where(names.notna(), None)
     return {
-        str(row["served_entity_id"]): (row["served_entity_name"], str(row["entity_version"]))
-        for row in newest.dropna(subset=["entity_version"]).to_dict(orient="records")
+        str(entity): (name, str(version))
+        for entity, name, version in zip(
+            rows["served_entity_id"], named, rows["entity_version"], strict=True
+        )
     }
 
 

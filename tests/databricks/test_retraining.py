@@ -99,6 +99,19 @@ def test_an_engine_changes_nothing(
     assert lakehouse.report("retrain") == project.report("retrain")
     assert project.report("retrain")["labelled_records"] == 0
 
+    # Were it promoted after all, it would be challenged on what it was retrained for.
+    assert log_of(project)[0]["outcome"] == "challenger"
+    for each in (project, lakehouse):
+        name = each.report("promotion")["model_name"]
+        each.client().set_registered_model_alias(name, "champion", "2")
+    run(project, "--pipelines", "training", *now)
+    run(lakehouse, "--pipelines", "training", *now, "--env", "lakehouse", **ENGINES[engine])
+    decisions = [each.report("promotion") for each in (project, lakehouse)]
+    for record in decisions:
+        assert (record["tested_on"], record["promoted"]) == ("retraining_test_set", False)
+        assert record["previous_champion"] == "2"
+    assert decisions[0]["checks"] == decisions[1]["checks"]
+
 
 def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
     begun = datetime(2026, 1, 1, tzinfo=UTC)

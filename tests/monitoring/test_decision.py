@@ -10,7 +10,7 @@ import pytest
 
 from marvel_kedro.databricks import task_values
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.decision import decide
+from marvel_kedro.monitoring.decision import LabelCounts, count_labels, decide
 from marvel_kedro.monitoring.rules import AlertingOptions
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,9 +25,14 @@ OPTIONS = AlertingOptions.model_validate(
 )
 
 
-def alerts(*rows: tuple[str, str]) -> pa.Table:
+def alerts(*rows: tuple[str, str], versions: tuple[str | None, ...] = (None,)) -> pa.Table:
+    """Alerts; each of them for each version, if it is about one."""
     return pa.Table.from_pylist(
-        [{"rule": rule, "state": state, "message": f"{rule} it is"} for rule, state in rows],
+        [
+            {"rule": rule, "state": state, "message": f"{rule} it is", "model_version": version}
+            for rule, state in rows
+            for version in versions
+        ],
         tables.ALERTS,
     )
 
@@ -40,10 +45,11 @@ def log(*days_ago: float, outcome: str = "promoted") -> pa.Table:
 
 
 NEVER = log()
+ENOUGH = LabelCounts(500, 500)
 
 
 def decided(*rows: tuple[str, str], labelled: int = 500, log: pa.Table = NEVER) -> dict[str, Any]:
-    return decide(alerts(*rows), labelled, log, OPTIONS, NOW)
+    return decide(alerts(*rows), LabelCounts(labelled, 0), log, "2", OPTIONS)
 
 
 def test_a_reason_enough_labels_and_no_training_before() -> None:
@@ -70,6 +76,29 @@ def test_the_state_of_an_alert(state: str, retrain: bool) -> None:
         assert task_values.of_retraining(decision) == {"retrain": "false"}
 
 
+@pytest.mark.parametrize(
+    ("versions", "champion", "against"),
+    [
+        (("1",), "2", "alerts about version 1, which is not the champion (version 2)"),
+        (("10", "9"), "2", "alerts about versions 9, 10, which are not the champion (version 2)"),
+        (("1", "2"), "2", None),
+        (("1", None), "2", None),
+        (("1",), None, None),
+        (("0f3a",), "2", None),  # a served entity that nobody has noted
+    ],
+)
+def test_what_is_not_the_champion_is_no_reason(
+    versions: tuple[str | None, ...], champion: str | None, against: str | None
+) -> None:
+    firing = alerts(("drift", "open"), versions=versions)
+    decision = decide(firing, ENOUGH, NEVER, champion, OPTIONS)
+    assert decision["retrain"] is (against is None)
+    if against is not None:
+        assert decision["reasons"] == [against]
+    else:
+        assert decision["reasons"] == ["drift: drift it is"]
+
+
 def test_rules_that_do_not_ask_for_it_and_rules_that_are_gone_are_no_reason() -> None:
     assert not decided(("nulls", "open"), ("off", "open"), ("gone", "open"))["retrain"]
 
@@ -80,6 +109,30 @@ def test_too_few_labels_are_said() -> None:
     assert decision["reasons"][0] == "drift: drift it is"
     assert "499 new labelled records" in decision["reasons"][1]
     assert "min_labelled_records asks for 500" in decision["reasons"][1]
+
+
+@pytest.mark.parametrize(
+    ("noted", "in_all", "since", "new"),
+    [
+        ([], 700, 700, 700),
+        ([200], 700, 0, 500),  # loaded late
+        ([200, 700], 700, 0, 0),  # the newest training counts
+        ([700, 200], 700, 0, 500),
+        ([700], 600, 0, 0),  # pages have gone
+        ([700], 600, 50, 50),  # and others have come
+        ([None], 700, 30, 30),  # begun before it was noted
+        ([500, None], 700, 30, 30),
+    ],
+)
+def test_labels_are_new_that_were_not_there(
+    noted: list[int | None], in_all: int, since: int, new: int
+) -> None:
+    rows = [
+        {"retrained_at": NOW + days * DAY, "labelled_in_all": there}
+        for days, there in enumerate(noted)
+    ]
+    past = pa.Table.from_pylist(rows, tables.RETRAINING_LOG)
+    assert count_labels(in_all, since, past) == (new, in_all)
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "challenger", "refused", "started"])
@@ -100,8 +153,9 @@ def test_it_cannot_flap() -> None:
     begun: list[datetime] = []
     for hour in range(60 * 24):
         now = NOW + timedelta(hours=hour)
+        then = OPTIONS.model_copy(update={"now": now})
         past = pa.Table.from_pylist([{"retrained_at": at} for at in begun], tables.RETRAINING_LOG)
-        if decide(alerts(("drift", "open")), 9999, past, OPTIONS, now)["retrain"]:
+        if decide(alerts(("drift", "open")), ENOUGH, past, None, then)["retrain"]:
             begun.append(now)
     assert len(begun) == 9
     assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}

@@ -208,12 +208,16 @@ RETRAINING_LOG = pa.schema(
         ("retrained_at", TIME),
         ("reasons", pa.list_(pa.string())),
         ("labelled_records", pa.int64()),  # whose label had become known since the one before
+        ("labelled_in_all", pa.int64()),  # null: begun before this was noted
         ("model_version", pa.string()),  # null: none was registered
         ("outcome", pa.string()),  # started (and not ended), promoted, challenger, refused
         ("detail", pa.string()),  # what the gate said
     ]
 )
 """One row a retraining."""
+
+LATER_COLUMNS = frozenset({"labelled_in_all"})
+"""What a table of an earlier version of the project may lack; there it is null."""
 
 WATERMARKS = pa.schema(
     [

@@ -129,8 +129,26 @@ def test_a_webhook_that_is_broken_fails_no_run(project: Project) -> None:
 def test_labels_count_since_the_last_training(project: Project, trained: datetime) -> None:
     write_log(project, 10, START + 3 * DAY)
     log = pa.Table.from_pylist([{"retrained_at": trained}], tables.RETRAINING_LOG)
-    pq.write_table(log, project.path / REPORTS / "retraining_log.parquet")
+    pq.write_table(
+        log.drop_columns("labelled_in_all"), project.path / REPORTS / "retraining_log.parquet"
+    )
     project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})
     decision = project.report("retrain")
+    # Nobody noted how many there were at that training: it was begun by an earlier version.
     assert decision["labelled_records"] == (10 if trained < START + 3 * DAY else 0)
     assert decision["cooldown_until"] == (trained + 7 * DAY).isoformat()
+
+
+def test_labels_that_are_loaded_late_count(project: Project) -> None:
+    """What became of a character may be of before a training, or of no known time."""
+    trained = START + 4 * DAY
+    row = {"retrained_at": trained, "labelled_in_all": 10}
+    log = pa.Table.from_pylist([row], tables.RETRAINING_LOG)
+    pq.write_table(log, project.path / REPORTS / "retraining_log.parquet")
+    ids = [f"Page_{number}" for number in range(25)]
+    times = [START] * 20 + [None] * 5
+    known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": times})
+    folder = project.path / "data" / "07_model_output" / "inference_log"
+    labelled.write_log(labelled.typed(known), folder)
+    project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})
+    assert project.report("retrain")["labelled_records"] == 15

@@ -13,6 +13,7 @@ from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.evaluation import EvaluationOptions
 from marvel_kedro.model.fit import FitOptions
 from marvel_kedro.model.gate import GateOptions
+from marvel_kedro.monitoring.rules import AlertingOptions
 from marvel_kedro.pipelines.processing.nodes import RENAMED, ProcessingOptions, split_characters
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
@@ -21,6 +22,7 @@ from marvel_kedro.split import SplitOptions
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 OPTIONS = RetrainingOptions()
+TIMES = AlertingOptions(now=(DAY + pd.Timedelta(days=20)).to_pydatetime(), rules={})
 ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_pandas]
 
 
@@ -47,7 +49,7 @@ def newest(
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
 ) -> pd.DataFrame:
-    found = nodes.select_newest(engine(records), engine(known), options, 10_000)
+    found = nodes.select_newest(engine(records), engine(known), options, TIMES, 10_000)
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
     assert list(rows.columns) == list(RENAMED.values())
     return rows.sort_values("page_id").set_index("page_id")
@@ -100,6 +102,19 @@ def test_records_of_some_days(engine: Any) -> None:
     )
     rows = newest(records, made(), RetrainingOptions(days=2), engine)
     assert list(rows.index) == ["p2", "p3", "p4"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("days", [None, 2])
+def test_records_of_a_time_to_come_do_not_count(engine: Any, days: float | None) -> None:
+    records = log(
+        *({"page_id": f"p{day}", "request_time": DAY + pd.Timedelta(days=day)} for day in range(3)),
+        {"page_id": "p0", "request_time": DAY + pd.Timedelta(days=400), "alive": "Dead"},
+        {"page_id": "q", "request_time": DAY + pd.Timedelta(days=20, seconds=1)},
+    )
+    rows = newest(records, made(), RetrainingOptions(days=days), engine)
+    assert list(rows.index) == ["p0", "p1", "p2"]
+    assert set(rows["alive"]) == {"Alive"}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -52,6 +52,7 @@ def facts() -> model_card.Facts:
             "model_digest": "abc",
             "run_id": "r1",
             "data_source": "synthetic",
+            "tested_on": "retraining_test_set",
             "checks": [
                 {
                     "check": "roc_auc",

@@ -45,22 +45,26 @@ def notify(
     return notification.tell(evaluated_alerts, alert_webhook, options.notification, options.now)
 
 
-def count_labelled(inference_log: IntoFrame, retraining_log: pa.Table) -> int:
-    """Count the characters whose label has become known since the last training began."""
+def count_labelled(inference_log: IntoFrame, retraining_log: pa.Table) -> decision.LabelCounts:
+    """Count the characters whose label is known, and has become so since the last training."""
     rows = lazily(on_engine(inference_log)).filter(
         ~nw.col("page_id").is_null(), ~nw.col("alive").is_null()
     )
-    last = decision.last_training(retraining_log)
-    if last is not None:
-        rows = rows.filter(nw.col("labelled_at") > last)
+    in_all, last = _pages(rows), decision.last_training(retraining_log)
+    since = in_all if last is None else _pages(rows.filter(nw.col("labelled_at") > last))
+    return decision.count_labels(in_all, since, retraining_log)
+
+
+def _pages(rows: nw.LazyFrame[Any]) -> int:
     return int(rows.select("page_id").unique().select(nw.len()).lazy().collect().item())
 
 
 def decide_retraining(
     alerts: pa.Table,
-    new_labelled_records: int,
+    label_counts: decision.LabelCounts,
     retraining_log: pa.Table,
+    champion_version: str | None,
     options: AlertingOptions,
 ) -> dict[str, Any]:
     """Decide whether a new model is to be trained."""
-    return decision.decide(alerts, new_labelled_records, retraining_log, options, options.now)
+    return decision.decide(alerts, label_counts, retraining_log, champion_version, options)

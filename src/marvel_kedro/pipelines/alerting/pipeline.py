@@ -32,12 +32,18 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.count_labelled,
                 ["inference_log", "retraining_log"],
-                "new_labelled_records",
+                "label_counts",
                 name="count_labelled",
             ),
             node(
                 nodes.decide_retraining,
-                ["alerts", "new_labelled_records", "retraining_log", "params:alerting"],
+                [
+                    "alerts",
+                    "label_counts",
+                    "retraining_log",
+                    "champion_version",
+                    "params:alerting",
+                ],
                 "retrain",
                 name="decide_retraining",
             ),

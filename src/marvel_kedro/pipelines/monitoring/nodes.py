@@ -15,7 +15,7 @@ from marvel_kedro.frames import AnyFrame, lazily, to_pandas
 from marvel_kedro.local_engine import on_engine
 from marvel_kedro.model import inference_log
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.monitoring import counts, progress
+from marvel_kedro.monitoring import counts, decision, progress
 from marvel_kedro.monitoring import drift as drifts
 from marvel_kedro.monitoring import estimates as estimated
 from marvel_kedro.monitoring import health as healthy
@@ -154,11 +154,7 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - a version has been tested on ei
     does not know, or whose files are gone, has nothing to be held against; a warning says so.
     """
     met = [_versions(table) for table in (inference_log, known_baseline)]
-    retrained = {
-        row["model_version"]
-        for row in retraining_log.to_pylist()
-        if row["outcome"] in {"promoted", "challenger"}
-    }
+    retrained = decision.retrained_versions(retraining_log)
     found: dict[str, pa.Table] = {}
     for version in sorted(met[0] - met[1]):
         try:

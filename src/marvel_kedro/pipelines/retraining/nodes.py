@@ -63,21 +63,21 @@ class RetrainingOptions(Options):
 
 def begin_retraining(
     alerts: pa.Table,
-    new_labelled_records: int,
+    labels_since: decision.LabelCounts,
     known_retraining_log: pa.Table,
+    champion_version: str | None,
     options: AlertingOptions,
 ) -> pa.Table:
     """Write down that a training begins, and why.
 
     It is in the log before anything is trained, so that one that dies begins a cool-down as well.
     """
-    decided = decision.decide(
-        alerts, new_labelled_records, known_retraining_log, options, options.now
-    )
+    decided = decision.decide(alerts, labels_since, known_retraining_log, champion_version, options)
     row = {
         "retrained_at": options.now,
         "reasons": ([] if decided["retrain"] else [_BY_HAND]) + decided["reasons"],
-        "labelled_records": new_labelled_records,
+        "labelled_records": labels_since.new,
+        "labelled_in_all": labels_since.in_all,
         "outcome": "started",
     }
     added = pa.Table.from_pylist([row], tables.RETRAINING_LOG)
@@ -85,17 +85,23 @@ def begin_retraining(
 
 
 def select_newest(
-    inference_log: AnyFrame, characters: IntoFrameT, options: RetrainingOptions, max_rows: int
+    inference_log: AnyFrame,
+    characters: IntoFrameT,
+    options: RetrainingOptions,
+    alerting: AlertingOptions,
+    max_rows: int,
 ) -> IntoFrameT:
     """Make characters of labelled records: of each page the one with the newest label.
 
     A field that was not sent is that of the page in `characters`, as it was for the model when a
-    record was completed from there.
+    record was completed from there. A record whose time is still to come does not count: by a
+    clock that is wrong it would be the newest one, and leave no other within `options.days`.
 
     Args:
         inference_log: One row a scored record.
         characters: The pages that have been known.
         options: Which records count.
+        alerting: What time it is.
         max_rows: Labelled pages that this process is to hold at the most, where `characters` is a
             table in memory.
 
@@ -106,14 +112,17 @@ def select_newest(
         ProjectError: No record is labelled.
     """
     rows = lazily(on_engine(inference_log)).filter(
-        ~nw.col("page_id").is_null(), nw.col("alive").is_in(["Alive", "Dead"])
+        ~nw.col("page_id").is_null(),
+        nw.col("alive").is_in(["Alive", "Dead"]),
+        nw.col("request_time") <= alerting.now,
     )
     newest = rows.select(nw.col("request_time").max()).lazy().collect().item()
     if newest is None or newest != newest:  # noqa: PLR0124 - pandas' NaT
         raise ProjectError(
             "inference_log has no labelled record to train on: labels are matched by page_id, "
-            "which requests have to carry. Bring rows in the table labels, then: "
-            "kedro run --pipelines monitoring"
+            "which requests have to carry, and records of after monitoring.now "
+            f"({alerting.now:%Y-%m-%d %H:%M %Z}) do not count. Bring rows in the table labels, "
+            "then: kedro run --pipelines monitoring"
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
@@ -209,7 +218,7 @@ def release(
         The record of the decision, versions by alias, as `training.promote` does, and the outcome.
     """
     record, aliases = training.promote(
-        decision, candidate_version, logged_candidate, reigning_champion
+        decision, candidate_version, logged_candidate, reigning_champion, "retraining_test_set"
     )
     if options.release == "challenger" and "champion" in aliases:
         aliases = {"challenger": aliases["champion"]}

@@ -23,13 +23,25 @@ def _rows() -> Pipeline:
             ),
             node(
                 nodes.begin_retraining,
-                ["alerts", "labels_since", "known_retraining_log", "params:alerting"],
+                [
+                    "alerts",
+                    "labels_since",
+                    "known_retraining_log",
+                    "champion_version",
+                    "params:alerting",
+                ],
                 "begun_retraining_log",
                 name="begin_retraining",
             ),
             node(
                 nodes.select_newest,
-                ["inference_log", "characters", "params:retraining", "params:training.max_rows"],
+                [
+                    "inference_log",
+                    "characters",
+                    "params:retraining",
+                    "params:alerting",
+                    "params:training.max_rows",
+                ],
                 "newest_characters",
                 name="select_newest",
             ),
@@ -62,11 +74,15 @@ def _rows() -> Pipeline:
 
 
 def _training() -> Pipeline:
-    """The pipeline `training` on other rows, without the node that gives the aliases."""
+    """The pipeline `training` on other rows; which ones, and which alias, is said here."""
     own = training.create_pipeline()
     return Pipeline(
-        [each for each in own.nodes if each.name != "promote"],
-        inputs={name: f"retraining_{name}" for name in ("train_set", "test_set", "split")},
+        [each for each in own.nodes if each.name not in {"choose_test_rows", "promote"}],
+        inputs={
+            "train_set": "retraining_train_set",
+            "gate_set": "retraining_test_set",
+            "split": "retraining_split",
+        },
     )
 
 

@@ -1,25 +1,31 @@
 """Fit a candidate, measure it, decide, promote."""
 
 import json
+import logging
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime, Field
 
 from marvel_kedro import page
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import digest, to_pandas
+from marvel_kedro.frames import digest, lazily, to_pandas
 from marvel_kedro.model import evaluation, fit, gate
 from marvel_kedro.model.scoring import CharacterModel
+from marvel_kedro.monitoring import decision as decisions
 from marvel_kedro.options import Options
 from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
 from marvel_kedro.pipelines.training import baselines, model_card, plots
 from marvel_kedro.progress import report
 from marvel_kedro.registry import LoggedModel, RegisteredModel, Version, version_tags
-from marvel_kedro.split import SplitOptions
+from marvel_kedro.split import SplitOptions, with_side
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingOptions(Options):
@@ -36,17 +42,67 @@ class TrainingOptions(Options):
 SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
 
 
+def choose_test_rows(
+    test_set: IntoFrame,
+    retested_on: IntoFrame | None,
+    retraining_log: pa.Table,
+    reigning_champion: RegisteredModel | None,
+    split: dict[str, Any],
+) -> tuple[IntoFrame, str]:
+    """Choose the rows that the candidate is measured on.
+
+    A champion that `retraining` has made is challenged on the rows that the newest retraining
+    tested on. Once the world has changed, the old test rows speak for the model of the old world:
+    it would win on them, come back as champion, and be retrained again. Of those rows the ones
+    count that the split of now has on its test side: a candidate was trained on none of them, also
+    if they were dealt by another split.
+
+    Args:
+        test_set: The test side of the pages that have been known.
+        retested_on: What the newest retraining has tested on; None if there is no such table.
+        retraining_log: `tables.RETRAINING_LOG`.
+        reigning_champion: Who is to be challenged, if anybody.
+        split: How `train_set` was dealt.
+
+    Returns:
+        The rows, and the name of the table that they are of.
+
+    Raises:
+        ProjectError: None of the rows of the retraining is on the test side.
+    """
+    version = reigning_champion.version if reigning_champion else None
+    if retested_on is None or version not in decisions.retrained_versions(retraining_log):
+        return test_set, "test_set"
+    sides = with_side(lazily(retested_on), SplitOptions(**split), into="_is_test")
+    chosen = sides.filter(nw.col("_is_test")).drop("_is_test")
+    rows = int(chosen.select(nw.len()).lazy().collect().item())
+    if not rows:
+        raise ProjectError(
+            f"The champion, version {version}, comes from a retraining, and processing.split puts "
+            "none of the rows of retraining_test_set on the test side: bring the split back that "
+            "there was, or retrain with the new one: kedro run --pipelines retraining"
+        )
+    logger.info(
+        "          the champion, version %s, comes from a retraining: both are measured on the "
+        "%s rows of retraining_test_set",
+        version,
+        f"{rows:,}",
+    )
+    return chosen.to_native(), "retraining_test_set"
+
+
 def describe_tables(
-    train_set: IntoFrame, test_set: IntoFrame, options: TrainingOptions
+    train_set: IntoFrame, gate_set: IntoFrame, options: TrainingOptions
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Say which rows the run is made from; the second copy is the one that MLflow shows.
 
     Returns:
-        By table its `digest`, its `rows` and its `data_source` (file or synthetic).
+        By what a table is for, `train_set` or `test_set`, its `digest`, its `rows` and its
+        `data_source` (file or synthetic).
     """
     collected = {
         name: to_pandas(table, options.max_rows)
-        for name, table in (("train_set", train_set), ("test_set", test_set))
+        for name, table in (("train_set", train_set), ("test_set", gate_set))
     }
     tables = {
         name: {
@@ -69,12 +125,12 @@ def fit_model(
 
 def score_test_set(
     train_set: IntoFrame,
-    test_set: IntoFrame,
+    gate_set: IntoFrame,
     candidate: CharacterModel,
     reigning_champion: RegisteredModel | None,
     options: TrainingOptions,
 ) -> pd.DataFrame:
-    """Score the test set with the candidate, the baselines and, if there is one, the champion.
+    """Score the test rows with the candidate, the baselines and, if there is one, the champion.
 
     Returns:
         One row a test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
@@ -84,7 +140,7 @@ def score_test_set(
     Raises:
         ProjectError: The test set is empty.
     """
-    train, test = (to_pandas(table, options.max_rows) for table in (train_set, test_set))
+    train, test = (to_pandas(table, options.max_rows) for table in (train_set, gate_set))
     if not len(test):
         raise ProjectError(
             "test_set has no rows to measure a model on: raise processing.split.test_share, or "
@@ -175,8 +231,16 @@ def promote(
     candidate_version: Version,
     logged_candidate: LoggedModel,
     reigning_champion: RegisteredModel | None,
+    gate_table: str,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Say which alias the candidate's version gets.
+
+    Args:
+        decision: What the gate says.
+        candidate_version: The version that was made or found again.
+        logged_candidate: The model.
+        reigning_champion: Who was challenged, if anybody.
+        gate_table: The table whose rows the gate has looked at.
 
     Returns:
         The record of the decision, and versions by alias: `champion` if promoted, `challenger` if
@@ -200,6 +264,7 @@ def promote(
         "model_digest": logged_candidate.digest,
         "run_id": logged_candidate.run_id,
         "data_source": decision.source,
+        "tested_on": gate_table,
         "checks": json.loads(decision.checks.to_json(orient="records")),
     }
     return record, aliases

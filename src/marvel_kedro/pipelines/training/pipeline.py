@@ -10,8 +10,20 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
+                nodes.choose_test_rows,
+                [
+                    "test_set",
+                    "newest_retraining_test_set",
+                    "known_retraining_log",
+                    "reigning_champion",
+                    "split",
+                ],
+                ["gate_set", "gate_table"],
+                name="choose_test_rows",
+            ),
+            node(
                 nodes.describe_tables,
-                ["train_set", "test_set", "params:training"],
+                ["train_set", "gate_set", "params:training"],
                 ["run_tables", "run_inputs"],
                 name="describe_tables",
             ),
@@ -23,7 +35,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.score_test_set,
-                ["train_set", "test_set", "candidate", "reigning_champion", "params:training"],
+                ["train_set", "gate_set", "candidate", "reigning_champion", "params:training"],
                 "test_scores",
                 name="score_test_set",
             ),
@@ -53,6 +65,7 @@ def create_pipeline() -> Pipeline:
                     "candidate_version",
                     "logged_candidate",
                     "reigning_champion",
+                    "gate_table",
                 ],
                 ["promotion", "champion"],
                 name="promote",
