@@ -12,7 +12,7 @@ class Replacement:
     Attributes:
         column: Such as `request_date`.
         values: For which values the rows are all there is; others in the table stay.
-        rows: A frame of the table's engine, or an Arrow table.
+        rows: A frame of the table's engine, an Arrow table, or a reader of one.
     """
 
     column: str

@@ -1,6 +1,8 @@
 """Clients that people use, as they are."""
 
 import json
+import re
+import shlex
 import subprocess
 from typing import Any
 
@@ -12,6 +14,7 @@ from databricks.sdk.errors import InvalidParameterValue, NotFound, Unauthenticat
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 from server.running import Server
+from support import ROOT
 
 from marvel_kedro.server.openapi import EXAMPLE
 
@@ -67,6 +70,19 @@ def test_curl(served: Server, token: str, expected: Any, form: str) -> None:
             "-d", json.dumps({form: FORMS[form]}),
         )  # fmt: skip
         assert (status, json.loads(body)) == (200, {"predictions": expected})
+
+
+def test_the_curl_of_the_readme(served: Server, token: str) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (written,) = re.findall(r"^curl .*?'$", readme.replace("\\\n", " "), re.MULTILINE)
+    words = [
+        word.replace("localhost:8080", served.url.removeprefix("http://"))
+        for word in shlex.split(written)[1:]
+    ]
+    status, body = curl(*words, "--oauth2-bearer", token)
+    assert status == 200
+    (said,) = json.loads(body)["predictions"]
+    assert said["prediction"] in {"Alive", "Dead"}
 
 
 def test_curl_sends_json_by_itself(served: Server, token: str, expected: Any) -> None:

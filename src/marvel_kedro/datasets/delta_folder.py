@@ -91,6 +91,8 @@ class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
 
 
 def _arrow(rows: Any) -> pa.Table:  # noqa: ANN401 - a frame
+    if isinstance(rows, pa.RecordBatchReader):
+        return rows.read_all()
     if isinstance(rows, pa.Table):
         return rows
     return rows.to_arrow_table() if hasattr(rows, "to_arrow_table") else pa.Table.from_pandas(rows)

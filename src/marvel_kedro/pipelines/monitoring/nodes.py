@@ -1,6 +1,7 @@
 """Read what is new in the inference table, count it, measure it."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -130,10 +131,18 @@ def _update(
 
 def _whole(replacements: tuple[Replacement, Replacement]) -> tuple[Replacement, Replacement]:
     """With the rows of a day in this process, so that they are computed once."""
-    log, rejected = replacements
-    return (
-        Replacement(log.column, log.values, log.rows.to_arrow_table()),
-        Replacement(rejected.column, rejected.values, rejected.rows.to_arrow_table()),
+    log, rejected = (
+        Replacement(each.column, each.values, _read_once(each.rows.to_arrow_table()))
+        for each in replacements
+    )
+    return log, rejected
+
+
+def _read_once(table: pa.Table) -> pa.RecordBatchReader:
+    """Rows that are let go as they are read: Kedro keeps what a node has yielded, day after day."""
+    batches = deque(table.to_batches())
+    return pa.RecordBatchReader.from_batches(
+        table.schema, (batches.popleft() for _ in range(len(batches)))
     )
 
 
