@@ -19,6 +19,7 @@ from support import Project
 
 from marvel_kedro.frames import digest
 from marvel_kedro.monitoring import tables
+from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL
 
 REPORTS = Path("data", "08_reporting")
 NOW = "2026-02-01T00:00:00+00:00"
@@ -139,6 +140,15 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(champion: Pr
     assert 0 < len(tested) < len(test)
     assert tested.isdisjoint(champion.table("train_set")["page_id"])
     assert str(champion.champion().version) == "2"
+
+    # A real file comes: what was made up does not bind it.
+    text = champion.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
+    champion.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
+    outcome = champion.kedro("run", "--pipelines", "processing,training", "--params", SMALL)
+    assert outcome.status == 0, outcome.output
+    assert "WARNING" not in outcome.output
+    assert champion.report("promotion")["tested_on"] == "test_set"
+    assert str(champion.champion().version) == "3", outcome.output
 
 
 def test_a_champion_of_a_training_is_challenged_on_the_test_set(champion: Project) -> None:

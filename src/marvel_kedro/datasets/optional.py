@@ -15,7 +15,9 @@ class OptionalDataset(AbstractDataset[Any, Any]):
             dataset: Its entry in the catalog.
             metadata: Of Kedro's plugins.
         """
-        self._dataset: AbstractDataset[Any, Any] = AbstractDataset.from_config("dataset", dataset)
+        # The catalog itself looks after validators; whoever writes the dataset has one.
+        entry = {key: value for key, value in dataset.items() if key != "validator"}
+        self._dataset: AbstractDataset[Any, Any] = AbstractDataset.from_config("dataset", entry)
         self.metadata = metadata
 
     def load(self) -> Any:  # noqa: ANN401 - whatever it is

@@ -19,7 +19,7 @@ from marvel_kedro.model import evaluation, fit, gate
 from marvel_kedro.model.scoring import CharacterModel
 from marvel_kedro.monitoring import decision as decisions
 from marvel_kedro.options import Options
-from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
+from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL, is_synthetic
 from marvel_kedro.pipelines.training import baselines, model_card, plots
 from marvel_kedro.progress import report
 from marvel_kedro.registry import LoggedModel, RegisteredModel, Version, version_tags
@@ -55,7 +55,7 @@ def choose_test_rows(
     tested on. Once the world has changed, the old test rows speak for the model of the old world:
     it would win on them, come back as champion, and be retrained again. Of those rows the ones
     count that the split of now has on its test side: a candidate was trained on none of them, also
-    if they were dealt by another split.
+    if they were dealt by another split. A champion of made-up rows does not bind a real file.
 
     Args:
         test_set: The test side of the pages that have been known.
@@ -73,6 +73,8 @@ def choose_test_rows(
     version = reigning_champion.version if reigning_champion else None
     if retested_on is None or version not in decisions.retrained_versions(retraining_log):
         return test_set, "test_set"
+    if reigning_champion and reigning_champion.data_source != _source(test_set):
+        return test_set, "test_set"
     sides = with_side(lazily(retested_on), SplitOptions(**split), into="_is_test")
     chosen = sides.filter(nw.col("_is_test")).drop("_is_test")
     rows = int(chosen.select(nw.len()).lazy().collect().item())
@@ -89,6 +91,11 @@ def choose_test_rows(
         f"{rows:,}",
     )
     return chosen.to_native(), "retraining_test_set"
+
+
+def _source(table: IntoFrame) -> gate.Source:
+    made_up = lazily(table).filter(nw.col("url").str.starts_with(SYNTHETIC_URL))
+    return "synthetic" if made_up.select(nw.len()).lazy().collect().item() else "file"
 
 
 def describe_tables(
