@@ -10,7 +10,12 @@ import pytest
 
 from marvel_kedro.databricks import task_values
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.decision import LabelCounts, count_labels, decide
+from marvel_kedro.monitoring.decision import (
+    LabelCounts,
+    count_labels,
+    decide,
+    retrained_versions,
+)
 from marvel_kedro.monitoring.rules import AlertingOptions
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -159,6 +164,13 @@ def test_it_cannot_flap() -> None:
             begun.append(now)
     assert len(begun) == 9
     assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}
+
+
+def test_a_version_of_a_retraining_that_was_killed_is_known_by_its_repetition() -> None:
+    rows = [("started", None), ("refused", "2")]
+    logged = [{"outcome": outcome, "model_version": version} for outcome, version in rows]
+    assert retrained_versions(pa.Table.from_pylist(logged, tables.RETRAINING_LOG)) == {"2"}
+    assert retrained_versions(tables.RETRAINING_LOG.empty_table()) == set()
 
 
 def test_a_decision_is_plain_json() -> None:

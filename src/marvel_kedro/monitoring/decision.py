@@ -80,12 +80,12 @@ def decide(
 
 
 def retrained_versions(retraining_log: pa.Table) -> set[str]:
-    """The versions of the model that `retraining` has made, and some alias was given to."""
-    return {
-        row["model_version"]
-        for row in retraining_log.select(["model_version", "outcome"]).to_pylist()
-        if row["outcome"] in {"promoted", "challenger"} and row["model_version"] is not None
-    }
+    """The versions of the model that `retraining` has made, whatever was said of them.
+
+    One that was killed after it had promoted its version finds that version again when it is
+    repeated, and is refused, since it is no better than itself.
+    """
+    return set(retraining_log["model_version"].to_pylist()) - {None}
 
 
 def last_training(retraining_log: pa.Table) -> datetime | None:
