@@ -21,6 +21,7 @@ from marvel_kedro.frames import digest
 from marvel_kedro.monitoring import tables
 from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL
 
+MODEL = "marvel_characters"
 REPORTS = Path("data", "08_reporting")
 NOW = "2026-02-01T00:00:00+00:00"
 SMALL = "synthetic.rows=4000,training.evaluation.resamples=20,training.gate.resamples=200"
@@ -127,6 +128,8 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(champion: Pr
     assert promotion["tested_on"] == "retraining_test_set"
     assert promotion["previous_champion"] == "2"
     assert promotion["reason"].startswith("Failed: ")
+    # Version 1 is no challenger, which would end the A/B test of another.
+    assert "challenger" not in champion.client().get_registered_model(MODEL).aliases
     card = (champion.path / REPORTS / "model_card.md").read_text()
     assert f"On the {len(test):,} rows of the test set (the table `retraining_test_set`)" in card
     assert f"| test_set | {len(test):,} | `{digest(test)}` |" in card

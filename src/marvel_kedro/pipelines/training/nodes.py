@@ -251,8 +251,10 @@ def promote(
 
     Returns:
         The record of the decision, and versions by alias: `champion` if promoted, `challenger` if
-        it passed the absolute checks and did not beat the champion, nothing otherwise. The record
-        is saved first: were the run killed between the two, it is the alias that the next run sets.
+        it passed the absolute checks and did not beat the champion, nothing otherwise. A version of
+        before the champion, which a training on the same rows finds again, challenges nobody: it
+        would put an end to another's A/B test. The record is saved first: were the run killed
+        between the two, it is the alias that the next run sets.
     """
     previous = reigning_champion.version if reigning_champion else None
     aliases: dict[str, str] = {}
@@ -260,7 +262,7 @@ def promote(
     if version and version != previous:
         if decision.promoted:
             aliases = {"champion": version}
-        elif decision.challenges:
+        elif decision.challenges and int(version) > int(previous or 0):
             aliases = {"challenger": version}
     record = {
         "promoted": decision.promoted,
