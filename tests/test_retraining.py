@@ -63,7 +63,16 @@ def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environ
     return outcome.output
 
 
-def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: Path) -> None:
+def baseline(project: Project) -> dict[str, set[str]]:
+    """Pages of the baseline by version."""
+    folder = project.path / "data" / "07_model_output" / "monitoring_baseline"
+    pages = DeltaTable(folder).to_pandas().groupby("model_version")["page_id"]
+    return {str(version): set(of) for version, of in pages}
+
+
+def test_after_a_drift_a_better_model_is_promoted(
+    champion: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alert = {
         "alert_id": "a",
         "rule": "realised_roc_auc",
@@ -101,11 +110,14 @@ def test_after_a_drift_a_better_model_is_promoted(champion: Project, tmp_path: P
     # What it will be asked is held against what it was tested on, not against the past.
     (champion.path / REPORTS / "alerts.parquet").unlink()
     make_traffic(days=1, requests_a_day=40).write(champion.path / "data")
+    with monkeypatch.context() as patch:
+        patch.setattr("marvel_kedro.pipelines.monitoring.nodes._LEAST_BASELINE", len(test) + 1)
+        monitor(champion)
+    past = set(champion.table("test_set")["page_id"])
+    assert baseline(champion) == {"1": past, "2": past}
+    shutil.rmtree(champion.path / "data" / "07_model_output" / "monitoring_baseline")
     monitor(champion)
-    folder = champion.path / "data" / "07_model_output" / "monitoring_baseline"
-    baseline = DeltaTable(folder).to_pandas().groupby("model_version")["page_id"].apply(set)
-    assert baseline["1"] == set(champion.table("test_set")["page_id"])
-    assert baseline["2"] == set(test["page_id"])
+    assert baseline(champion) == {"1": past, "2": set(test["page_id"])}
 
 
 def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(champion: Project) -> None:

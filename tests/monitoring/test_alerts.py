@@ -307,7 +307,7 @@ def test_a_clock_that_once_was_at_1970_makes_no_alert_of_decades() -> None:
     at_1970 = health(0) | {"window": {"start": EPOCH, "end": EPOCH + DAY}}
     rows = table("health_metrics", at_1970, health(0))
     (gap,) = found(rows, options(gone=rule), START + DAY)
-    assert (gap["state"], gap["windows_in_a_row"]) == ("resolved", 1000)
+    assert (gap["state"], gap["windows_in_a_row"]) == ("resolved", 10_000)
 
 
 # What becomes of an alert

@@ -282,9 +282,10 @@ def _episodes(
 ) -> Iterator[tuple[Subject, list[_Episode]]]:
     rows = _complete(rule, metrics, now)
     seen = _look(rule, rows, metrics, options)
-    # Of the windows that say something: labels that are late must not make an alert look old.
-    spoken = {window.end for windows in seen.values() for window in windows}
-    ends = sorted(spoken)[-options.expires_after_windows :]
+    times = set(rows["end"].to_pylist())
+    if rule.records is not None:  # such as labels: that they are late makes no alert old
+        times = {window.end for windows in seen.values() for window in windows}
+    ends = sorted(times)[-options.expires_after_windows :]
     for subject, windows in seen.items():
         stretches: list[list[_Seen]] = [[]]
         for window in sorted(windows):
@@ -342,7 +343,7 @@ def _whole_endpoint(rows: pa.Table, schema: pa.Schema, now: datetime) -> pa.Tabl
     return whole.append_column("start", named["start"]).append_column("end", named["end"])
 
 
-_LONGEST_GAP = 1000
+_LONGEST_GAP = 10_000
 """Windows: a clock that once was at 1970 leaves a gap that is none."""
 
 

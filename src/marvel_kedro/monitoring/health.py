@@ -1,13 +1,13 @@
 """Health of an endpoint by window and served entity: traffic, refusals, faults, latency."""
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from marvel_kedro.frames import AnyFrame
 from marvel_kedro.model.ab_test import SERVER_FAULT, TOO_MANY
@@ -81,16 +81,30 @@ def count_requests(
     return counted, scored.collect("pyarrow").to_native()
 
 
-def has_rejected(health: pa.Table) -> bool:
-    """Whether any request is in `rejected_requests`, by what was counted.
+def days_with_rejected(health: pa.Table) -> set[date]:
+    """The days that have requests in `rejected_requests`, by what was counted.
 
     Args:
-        health: `HEALTH_METRICS`.
+        health: `HEALTH_METRICS`; its shortest windows are looked at.
+
+    Returns:
+        Each day of such a window.
     """
-    counts = (pc.sum(health[name]).as_py() or 0 for name in _NOT_READ)
-    return any(count > 0 for count in counts)
+    windows = {
+        (row["window"]["start"], row["window"]["end"])
+        for row in health.select(["window", *_NOT_READ]).to_pylist()
+        if any(row[name] for name in _NOT_READ)
+    }
+    shortest = min((end - start for start, end in windows), default=timedelta())
+    return {
+        (start + number * _DAY).date()
+        for start, end in windows
+        if end - start == shortest
+        for number in range(-(-shortest // _DAY))
+    }
 
 
+_DAY = timedelta(days=1)
 _NOT_READ = ("refused", "throttled", "failed", "unread")
 
 

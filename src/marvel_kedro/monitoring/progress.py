@@ -89,7 +89,7 @@ def _among(table: pa.Table, mine: set[tuple[str, datetime]], *, inside: bool) ->
 
 def find_days(
     requests: Mapping[date, int],
-    renamed: Iterable[date],
+    other: Iterable[date],
     relabelled: Iterable[date],
     known: pa.Table,
     options: MonitoringOptions,
@@ -98,7 +98,9 @@ def find_days(
 
     Args:
         requests: Rows of the inference table by day, as it is now.
-        renamed: Days of the logs whose served entities have other names or versions now.
+        other: Days whose rows in the logs are not what they were: served entities have other names
+            or versions now, or the rows are gone. They are read if the inference table has them
+            whole.
         relabelled: Days of the log with a record whose label is another now.
         known: `WATERMARKS` of the last run.
         options: From which day on nothing is taken as known.
@@ -110,7 +112,7 @@ def find_days(
         for day, rows in requests.items()
         if rows > read_before.get(day, _UNREAD) or day >= since
     }
-    read |= {day for day in renamed if requests.get(day, _UNREAD) >= read_before.get(day, 0)}
+    read |= {day for day in other if requests.get(day, _UNREAD) >= read_before.get(day, 0)}
     return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
 
 

@@ -138,8 +138,8 @@ class Registry:
         """
         path = self._folder / folder
         try:
-            files = sorted(one for one in path.rglob("*") if one.is_file())
-            stamp = [(one, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+            found = [(name, (path / name).stat()) for name in served_model.names(path)]
+            stamp = [(name, one.st_size, one.st_mtime_ns) for name, one in found]
             if self._sound.get(folder) != stamp:
                 served_model.check_copy(path)
         except (OSError, ValueError):

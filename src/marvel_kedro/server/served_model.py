@@ -86,7 +86,7 @@ def check(folder: Path) -> bool:
 
 def seal(folder: Path) -> None:
     """Write down beside the files of a version what is in them, for `check_copy`."""
-    digests = {name: _digest(folder / name) for name in _names(folder)}
+    digests = {name: _digest(folder / name) for name in names(folder)}
     (folder / _SEAL).write_text(json.dumps(digests), "utf-8")
 
 
@@ -113,8 +113,8 @@ def check_copy(folder: Path) -> None:
         raise ValueError(f"the copy on this disk is damaged ({', '.join(changed)})")
 
 
-def _names(folder: Path) -> list[str]:
-    """Those that stay as they are: what Python compiles is made anew as it likes."""
+def names(folder: Path) -> list[str]:
+    """The files that stay as they are: what Python compiles is made anew as it likes."""
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     kept = (path for path in files if path.name != _SEAL and "__pycache__" not in path.parts)
     return sorted(map(str, kept))

@@ -59,7 +59,8 @@ def write_log(project: Project, pages: int, labelled_at: datetime) -> None:
     known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": labelled_at})
     unknown = pd.DataFrame({"page_id": [*ids, None]})
     folder = project.path / "data" / "07_model_output" / "inference_log"
-    labelled.write_log(labelled.typed(pd.concat([known, unknown])), folder)
+    rows = pd.concat([known, unknown]).assign(request_time=pd.Timestamp(START))
+    labelled.write_log(labelled.typed(rows), folder)
 
 
 def alerts(project: Project) -> list[dict[str, Any]]:
@@ -148,6 +149,9 @@ def test_labels_that_are_loaded_late_count(project: Project) -> None:
     ids = [f"Page_{number}" for number in range(25)]
     times = [START] * 20 + [None] * 5
     known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": times})
+    to_come = pd.DataFrame({"page_id": ["Page_to_come"], "alive": ["Dead"]})
+    asked = {"request_time": pd.Timestamp(START)}, {"request_time": pd.Timestamp(START + 99 * DAY)}
+    known = pd.concat([known.assign(**asked[0]), to_come.assign(**asked[1])])
     folder = project.path / "data" / "07_model_output" / "inference_log"
     labelled.write_log(labelled.typed(known), folder)
     project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})

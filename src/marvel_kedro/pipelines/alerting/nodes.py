@@ -45,10 +45,17 @@ def notify(
     return notification.tell(evaluated_alerts, alert_webhook, options.notification, options.now)
 
 
-def count_labelled(inference_log: IntoFrame, retraining_log: pa.Table) -> decision.LabelCounts:
-    """Count the characters whose label is known, and has become so since the last training."""
+def count_labelled(
+    inference_log: IntoFrame, retraining_log: pa.Table, options: AlertingOptions
+) -> decision.LabelCounts:
+    """Count the characters whose label is known, and has become so since the last training.
+
+    Records of a time to come do not count, since no training takes them.
+    """
     rows = lazily(on_engine(inference_log)).filter(
-        ~nw.col("page_id").is_null(), ~nw.col("alive").is_null()
+        ~nw.col("page_id").is_null(),
+        ~nw.col("alive").is_null(),
+        nw.col("request_time") <= options.now,
     )
     in_all, last = _pages(rows), decision.last_training(retraining_log)
     since = in_all if last is None else _pages(rows.filter(nw.col("labelled_at") > last))

@@ -31,7 +31,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.count_labelled,
-                ["inference_log", "retraining_log"],
+                ["inference_log", "retraining_log", "params:alerting"],
                 "label_counts",
                 name="count_labelled",
             ),

@@ -65,13 +65,13 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
             ", ".join(odd),
         )
     served = _served(served_entities)
-    lost = healthy.has_rejected(known_health) and _is_empty(known_rejected)
-    if lost or not _versions(known_log):  # somebody has moved one away, or there was none
+    if not _versions(known_log):  # somebody has moved it away, or there was none
         known_watermarks = known_watermarks.slice(0, 0)
+    lost = healthy.days_with_rejected(known_health) if _is_empty(known_rejected) else set()
     changed = request_log.relabelled(known_log, labels)
     days = progress.find_days(
         requests,
-        request_log.renamed(known_log, served) | request_log.renamed(known_rejected, served),
+        request_log.renamed(known_log, served) | request_log.renamed(known_rejected, served) | lost,
         lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist(),
         known_watermarks,
         options,
@@ -176,13 +176,26 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - a version has been tested on ei
                 "          version %s is not in the registry: its windows have no baseline", version
             )
             continue
-        test = retested_on if version in retrained and retested_on is not None else test_set
-        found[version] = _baseline_of(model, to_pandas(test, max_rows))
+        if version in retrained and retested_on is not None:
+            found[version] = _baseline_of(model, to_pandas(retested_on, max_rows))
+            if len(found[version]) >= _LEAST_BASELINE:
+                continue
+            logger.warning(
+                "          version %s was tested on %s rows in its retraining, too few to hold "
+                "windows against: its baseline is test_set",
+                version,
+                len(found[version]),
+            )
+        found[version] = _baseline_of(model, to_pandas(test_set, max_rows))
     return Replacement(
         "model_version",
         list(found),
         pa.concat_tables([MONITORING_BASELINE.empty_table(), *found.values()]),
     )
+
+
+_LEAST_BASELINE = 300
+"""Rows, of which a share of nulls of 30 % is off by 3 percentage points."""
 
 
 def _versions(table: IntoFrame) -> set[str]:

@@ -17,7 +17,7 @@ def _rows() -> Pipeline:
         [
             node(
                 count_labelled,
-                ["inference_log", "known_retraining_log"],
+                ["inference_log", "known_retraining_log", "params:alerting"],
                 "labels_since",
                 name="count_labels_since",
             ),

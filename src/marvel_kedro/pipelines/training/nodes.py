@@ -71,9 +71,17 @@ def choose_test_rows(
         ProjectError: None of the rows of the retraining is on the test side.
     """
     version = reigning_champion.version if reigning_champion else None
-    if retested_on is None or version not in decisions.retrained_versions(retraining_log):
+    if version not in decisions.retrained_versions(retraining_log):
         return test_set, "test_set"
     if reigning_champion and reigning_champion.data_source != _source(test_set):
+        return test_set, "test_set"
+    if retested_on is None:
+        logger.warning(
+            "          the champion, version %s, comes from a retraining, whose "
+            "retraining_test_set is not there: both are measured on test_set, where a model of "
+            "before may win",
+            version,
+        )
         return test_set, "test_set"
     sides = with_side(lazily(retested_on), SplitOptions(**split), into="_is_test")
     chosen = sides.filter(nw.col("_is_test")).drop("_is_test")
