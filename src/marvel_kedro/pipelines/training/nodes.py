@@ -45,7 +45,7 @@ SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
 def choose_test_rows(
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
-    retraining_log: pa.Table,
+    retraining_log: pa.Table | None,
     reigning_champion: RegisteredModel | None,
     split: dict[str, Any],
 ) -> tuple[IntoFrame, str]:
@@ -60,7 +60,7 @@ def choose_test_rows(
     Args:
         test_set: The test side of the pages that have been known.
         retested_on: What the newest retraining has tested on; None if there is no such table.
-        retraining_log: `tables.RETRAINING_LOG`.
+        retraining_log: `tables.RETRAINING_LOG`; None if there is no such table.
         reigning_champion: Who is to be challenged, if anybody.
         split: How `train_set` was dealt.
 
@@ -71,7 +71,7 @@ def choose_test_rows(
         ProjectError: None of the rows of the retraining is on the test side.
     """
     version = reigning_champion.version if reigning_champion else None
-    if version not in decisions.retrained_versions(retraining_log):
+    if retraining_log is None or version not in decisions.retrained_versions(retraining_log):
         return test_set, "test_set"
     if reigning_champion and reigning_champion.data_source != _source(test_set):
         return test_set, "test_set"

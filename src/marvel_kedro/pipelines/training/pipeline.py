@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "test_set",
                     "newest_retraining_test_set",
-                    "known_retraining_log",
+                    "newest_retraining_log",
                     "reigning_champion",
                     "split",
                 ],
