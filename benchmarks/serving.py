@@ -258,6 +258,7 @@ def started(server: Server, folder: Path, record: dict[str, Any]) -> Iterator[No
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.terminate()
+        psutil.wait_procs(family, 30)  # else the next one finds somebody who answers
 
 
 def measure(server: Server, scripts: dict[str, Path], connections: int, seconds: int) -> None:
