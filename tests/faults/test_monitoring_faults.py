@@ -278,6 +278,23 @@ def test_clocks_that_jump(watched: Project) -> None:
     assert sum(found["requests"] for found in health) == 4
 
 
+def test_a_day_of_23_hours_where_the_machine_stands(watched: Project) -> None:
+    """Windows are of UTC: Berlin has no time between two and three on that night, and is ahead."""
+    night = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)
+    times = [night + timedelta(hours=number) for number in range(4)]
+    asked = [
+        request(number, [HERO], request_time=time, request_date=time.date())
+        for number, time in enumerate(times)
+    ]
+    given(watched, asked, [])
+    now = "monitoring.now=2026-03-30T00:00:00+00:00"
+    outcome = watched.kedro("run", "--pipelines", "monitoring", "--params", now, TZ="Europe/Berlin")
+    assert outcome.status == 0, outcome.output
+    days = {row["window"]["start"]: row["count"] for row in overall(watched, ":table")}
+    assert days == {datetime(2026, 3, day, tzinfo=UTC): 2 for day in (28, 29)}
+    assert not reasons(watched)
+
+
 def test_a_table_that_is_written_meanwhile(
     watched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
