@@ -25,7 +25,7 @@ import pyarrow.json as pj
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from marvel_kedro.server import locks
-from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at, lag_seconds
+from marvel_kedro.server.spool import CLOSED, DAMAGED, FIRST_KEY, OPEN, begun_at
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +135,6 @@ class TableWriter:
         self._table: DeltaTable | None = None
         self._number = 0
         self._served: dict[str, pa.Table] = {}
-
-    @property
-    def lag_seconds(self) -> float:
-        """Age of the oldest request that is not in the table."""
-        return lag_seconds(self._spool)
 
     def note_served(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Remember who is served; the next flush adds those that `served_entities` has not.
