@@ -215,6 +215,36 @@ def test_pages(asked: InProcess) -> None:
     assert int(head.headers["content-length"]) == len(asked.get("/docs").body)
 
 
+def test_pages_are_logged_and_counted(asked: InProcess) -> None:
+    """Probes have no line, unless they are none; made-up paths are one label."""
+    before = len(asked.log_lines())
+    for path in ("/ping", "/health"):
+        assert asked.get(path).status == 200
+    assert len(asked.log_lines()) == before
+    answers = [
+        asked.get("/version", traceparent=f"00-{'a' * 32}-{'b' * 16}-01"),
+        asked.get("/" + "x" * 9999),
+        asked.ask("DELETE", "/ping"),
+    ]
+    lines = asked.log_lines()[before:]
+    assert [(line["method"], line["path"], line["status"], line["level"]) for line in lines] == [
+        ("GET", "/version", 200, "info"),
+        ("GET", "/" + "x" * 199, 404, "info"),
+        ("DELETE", "/ping", 405, "info"),
+    ]
+    assert [line["request_id"] for line in lines] == [
+        answer.headers["x-request-id"] for answer in answers
+    ]
+    assert [line["trace_id"] for line in lines] == [
+        "a" * 32, lines[1]["request_id"], lines[2]["request_id"],
+    ]  # fmt: skip
+    counted = {
+        tuple(one.labels.values()) for kind in metrics.PAGES.collect() for one in kind.samples
+    }
+    assert {("/ping", "200"), ("/version", "200"), ("other", "404"), ("/ping", "405")} <= counted
+    assert not any("x" in path for path, _ in counted)
+
+
 def test_the_examples_work_as_they_are(asked: InProcess) -> None:
     described = asked.get("/openapi.json").json
     sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]

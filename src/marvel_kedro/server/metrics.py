@@ -43,6 +43,7 @@ IN_PROGRESS = Gauge(
     "Requests that are being answered, and batches that go on after their 504",
     multiprocess_mode="livesum",
 )
+PAGES = Counter("marvel_page_requests", "Requests of everything but invocations", ["path", "code"])
 GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
 DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
 for _reason in ("disk_full", "spool_full", "segment_lost", "io"):

@@ -1,6 +1,8 @@
 """What people and probes look at: health, version, metrics and the description of the API."""
 
 import html
+import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
@@ -12,6 +14,7 @@ import orjson
 import swagger_ui_bundle
 
 from marvel_kedro.server import metrics
+from marvel_kedro.server.access_log import AccessLog, moment
 from marvel_kedro.server.description import Description
 from marvel_kedro.server.entities import Entities
 from marvel_kedro.server.guard import Tokens
@@ -21,11 +24,18 @@ from marvel_kedro.server.protocol import refuse
 from marvel_kedro.server.refusal import Refusal
 from marvel_kedro.server.spool import lag_seconds
 from marvel_kedro.server.state import SPOOL
+from marvel_kedro.server.telemetry import trace_of
 
 Message = dict[str, Any]
 
 OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
 """What is answered without a token: probes have none, and the description is no secret."""
+
+_ASKED_BY_MACHINES = ("/ping", "/health", "/metrics")
+_PLAIN = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+"""What is asked every few seconds: a line for each would bury all others."""
+
+_LONGEST_PATH = 200  # characters that are repeated
 
 _JSON = b"application/json"
 _HTML = b"text/html; charset=utf-8"
@@ -35,7 +45,10 @@ _ASSETS = {"swagger-ui.css": b"text/css", "swagger-ui-bundle.js": b"text/javascr
 class Pages:
     """Everything but invocations."""
 
-    def __init__(self, description: Description, entities: Entities, tokens: Tokens) -> None:
+    def __init__(
+        self, description: Description, entities: Entities, tokens: Tokens, log: AccessLog
+    ) -> None:
+        self._log = log
         self._name = description.endpoint.name
         self._workers = description.server.workers
         self._were_all_ready = self._workers == 1
@@ -64,21 +77,48 @@ class Pages:
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Answer one request."""
+        began, request_id = time.time(), os.urandom(16).hex()
+        asked = dict(scope["headers"])
         headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
-            status, kind, body = self._find(scope)
+            status, kind, body = self._find(scope, asked.get(b"authorization"))
         except Refusal as refusal:
             status, kind = refusal.status, _JSON
             body, headers = refuse(refusal.code, refusal.message), refusal.headers
-        sent = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers]
+        sent = [
+            (b"content-type", kind),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-request-id", request_id.encode()),
+            *headers,
+        ]
         await send({"type": "http.response.start", "status": status, "headers": sent})
         body = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": body})
+        self._report(scope, status, request_id, began, asked.get(b"traceparent"))
 
-    def _find(self, scope: Message) -> tuple[int, bytes, bytes]:
+    def _report(
+        self, scope: Message, status: int, request_id: str, began: float, traceparent: bytes | None
+    ) -> None:
+        path = scope["path"]
+        label = path if path in self._pages else "other"  # anybody may make up paths
+        metrics.PAGES.labels(label, str(int(status))).inc()
+        if path in _ASKED_BY_MACHINES and status in _PLAIN:
+            return
+        self._log.line(
+            time=moment(began),
+            level="info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
+            request_id=request_id,
+            trace_id=trace_of(traceparent, request_id),
+            method=scope["method"],
+            path=path[:_LONGEST_PATH],
+            status=int(status),
+            duration_ms=round((time.time() - began) * 1000, 3),
+        )
+
+    def _find(self, scope: Message, authorization: bytes | None) -> tuple[int, bytes, bytes]:
         path = scope["path"]
         if path not in OPEN_PATHS and not path.startswith("/docs/"):
-            self._tokens.requester(dict(scope["headers"]).get(b"authorization"))
+            self._tokens.requester(authorization)
         page = self._pages.get(path)
         if page is None:
             raise self._not_found(path)
@@ -93,7 +133,7 @@ class Pages:
 
     def _not_found(self, path: str) -> Refusal:
         """No such page, or no such endpoint."""
-        shown = path[:200]
+        shown = path[:_LONGEST_PATH]
         if path.startswith("/serving-endpoints/"):
             return Refusal(
                 HTTPStatus.NOT_FOUND,

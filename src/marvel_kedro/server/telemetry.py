@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _SIGNALS = ("traces", "metrics")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-_NOWHERE = "0" * 32
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_NOWHERE = b"0" * 32
 _CLOSE_SECONDS = 3.0
 
 
@@ -63,7 +63,7 @@ class Telemetry:
             _meters(resource) if wanted["metrics"] else None,
         )
 
-    def record(self, answered: Answered, traceparent: str | None) -> str:
+    def record(self, answered: Answered, traceparent: bytes | None) -> str:
         """Tell of a request.
 
         Args:
@@ -73,8 +73,7 @@ class Telemetry:
         Returns:
             The trace that the request belongs to, 32 hexadecimal digits.
         """
-        found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-        trace = found[1] if found and found[1] != _NOWHERE else answered.request_id
+        trace = trace_of(traceparent, answered.request_id)
         if self._tracer is None and self._seconds is None:
             return trace
         attributes = {
@@ -91,7 +90,7 @@ class Telemetry:
         return trace
 
     def _trace(
-        self, answered: Answered, traceparent: str | None, attributes: dict[str, Any]
+        self, answered: Answered, traceparent: bytes | None, attributes: dict[str, Any]
     ) -> str:
         from opentelemetry import trace as api  # noqa: PLC0415 - see from_environment
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
@@ -99,7 +98,7 @@ class Telemetry:
         )
 
         assert self._tracer is not None
-        carrier = {"traceparent": traceparent} if traceparent else {}
+        carrier = {"traceparent": traceparent.decode("latin-1")} if traceparent else {}
         span = self._tracer.start_span(
             f"POST {answered.path}",
             context=TraceContextTextMapPropagator().extract(carrier),
@@ -122,6 +121,12 @@ class Telemetry:
         end = time.monotonic() + _CLOSE_SECONDS
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+
+def trace_of(traceparent: bytes | None, request_id: str) -> str:
+    """The trace that a request belongs to: the one that its client names, else its own."""
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    return found[1].decode() if found and found[1] != _NOWHERE else request_id
 
 
 def is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
