@@ -362,10 +362,10 @@ class CharacterModel:
         """
         if not records:
             return []
-        columns = [
-            [block(record.get(column)) for record in records] for column, block in self._blocks
-        ]
-        rows = b"".join([b"".join(row) for row in zip(*columns, strict=True)])
+        blocks = self._blocks
+        rows = b"".join(
+            [block(record.get(column)) for record in records for column, block in blocks]
+        )
         if len(records) == 1:
             probabilities = [self._single_row(rows)]
         else:

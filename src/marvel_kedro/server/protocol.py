@@ -21,9 +21,8 @@ What both take is scored the same. This is where MLflow's scoring server takes s
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -42,8 +41,7 @@ Record = dict[str, Any]
 Kind = Literal["string", "double"]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A body, read.
 
     Attributes:
@@ -179,23 +177,33 @@ def conform(
     """
     if not records:
         return records
-    if not any(name in schema for record in records for name in record):
-        raise invalid_value(
-            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
-        )
+    is_any_known = False
     for row, record in enumerate(records):
         for name, value in record.items():
             kind = schema.get(name)
-            if kind is None or value is None:
+            if kind is None:
                 continue
-            if kind == "string" and type(value) is not str:
-                raise _wrong_type(row, name, "text", value)
-            if kind == "double" and type(value) is not float and type(value) is not int:
+            is_any_known = True
+            if value is None:
+                continue
+            if kind == "string":
+                if type(value) is not str:
+                    raise _wrong_type(row, name, "text", value)
+            elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
-        for name in required:
+    if not is_any_known:
+        raise invalid_value(
+            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
+        )
+    _check_required(records, required)
+    return records
+
+
+def _check_required(records: list[Record], required: Sequence[str]) -> None:
+    for name in required:
+        for row, record in enumerate(records):
             if record.get(name) is None:
                 raise invalid_value(f"Record {row} lacks the field {name}, which has to be there.")
-    return records
 
 
 def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSON

@@ -11,8 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _SIGNALS = ("traces", "metrics")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -20,8 +19,7 @@ _NOWHERE = b"0" * 32
 _CLOSE_SECONDS = 3.0
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """An answered request, in OpenTelemetry's terms."""
 
     path: str
