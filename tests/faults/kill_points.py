@@ -2,6 +2,7 @@
 
 Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Prints one line a point:
 its name and whether the kill came there. Forks, because the imports take longer than the run.
+A point at which the disk is as at the one before is left out: it would be the same kill.
 """
 
 import json
@@ -16,6 +17,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+POINTS = "points.jsonl"
 PARAMETERS = {
     # Every candidate that differs is promoted, so that the kill falls into a promotion.
     "training": {
@@ -55,6 +57,20 @@ def run(project: Path, reached: Any) -> None:
         session.run(pipeline_names=pipelines)
 
 
+Files = dict[str, tuple[int, int]]
+
+
+def files(project: Path) -> Files:
+    """What is on the disk, by size and time; `.db-wal` and the like count, too."""
+    found: Files = {}
+    for folder, _, names in os.walk(project):
+        for name in names:
+            if name != POINTS:
+                seen = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - quicker
+                found[f"{folder}/{name}"] = (seen.st_size, seen.st_mtime_ns)
+    return found
+
+
 def in_fork(project: Path, reached: Any) -> int:
     """Run in a fork; return its wait status."""
     child = os.fork()
@@ -82,11 +98,17 @@ def main() -> None:
         import pyspark.sql.connect.functions
         import pyspark.sql.connect.session  # noqa: F401
 
-    points_file = project / "points.jsonl"
+    points_file = project / POINTS
+
+    last: Files = {}
 
     def note(point: str) -> None:
-        with points_file.open("a") as file:
-            file.write(json.dumps(point) + "\n")
+        nonlocal last
+        now = files(project)
+        if now != last:
+            with points_file.open("a") as file:
+                file.write(json.dumps(point) + "\n")
+        last = now
 
     if in_fork(project, note) != 0:
         sys.exit("the run that nobody disturbs failed")
