@@ -1,0 +1,123 @@
+"""`kedro alerts`: list, acknowledge and silence what monitoring found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from marvel_kedro.cli import options
+from marvel_kedro.cli.ending import told
+from marvel_kedro.databricks import session
+from marvel_kedro.errors import ProjectError
+
+if TYPE_CHECKING:
+    from marvel_kedro.alert_actions import AlertTables
+    from marvel_kedro.configuration import Configuration
+
+
+@click.group(invoke_without_command=True)
+@options.env
+@options.conf_source
+@click.option("--all", "everything", is_flag=True, help="Those that are resolved as well.")
+@click.pass_context
+def alerts(
+    context: click.Context, *, env: str | None, conf_source: str | None, everything: bool
+) -> None:
+    """List the alerts of monitoring; acknowledge or silence one.
+
+    What is done takes effect in this list at once, and in reports, metrics and messages with the
+    next run.
+    """
+    context.obj = env, conf_source
+    if context.invoked_subcommand is not None:
+        return
+    with told("Interrupted."):
+        from rich.console import Console  # noqa: PLC0415 - for commands
+
+        from marvel_kedro import alert_actions  # noqa: PLC0415 - imports Arrow
+
+        with _alert_tables(context) as tables:
+            rows = tables.current(datetime.now(UTC))
+        chosen = [row for row in rows if everything or row["state"] != "resolved"]
+        if chosen:
+            Console().print(alert_actions.shown(chosen))
+        resolved = len(rows) - len(chosen)
+        number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
+        click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
+
+
+@contextmanager
+def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
+    """The tables of alerts, wherever the environment keeps them."""
+    from marvel_kedro import alert_actions, configuration  # noqa: PLC0415 - for commands
+
+    read = configuration.load(*context.obj)
+    with _lakehouse(read, configuration.project_path()):
+        yield alert_actions.AlertTables(read)
+
+
+@contextmanager
+def _lakehouse(read: "Configuration", project_path: Path) -> Iterator[None]:
+    """A session that knows the tables, if the environment keeps them in a lakehouse."""
+    if "catalog" not in read.names:
+        yield
+        return
+    from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
+
+    place = tables.place_from(read.names, project_path)
+    try:
+        session.start(read.names["engine"], place.warehouse)
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+        tables.attach(SparkSession.builder.getOrCreate(), place)
+        yield
+    finally:
+        session.end()
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ID")
+@click.option("--by", required=True, help="Who looks after it.")
+@click.pass_context
+def ack(context: click.Context, alert_id: str, by: str) -> None:
+    """Acknowledge the alert ID: somebody looks after it, and it goes on."""
+    with told("Interrupted."):
+        with _alert_tables(context) as tables:
+            alert = tables.acknowledge(alert_id, by, datetime.now(UTC))
+        click.echo(f"{alert['alert_id']} ({alert['rule']}) is acknowledged by {by}.")
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="[ID]", required=False)
+@click.option("--rule", help="All alerts of this rule, those to come as well.")
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    help="The end of the silence, UTC.",
+)
+@click.option("--for", "duration", help="How long: 90m, 12h, 3d, 2w; 0m ends a silence.")
+@click.option("--by", default="", help="Who wants it.")
+@click.pass_context
+def silence(  # noqa: PLR0913 - one an option
+    context: click.Context,
+    *,
+    alert_id: str | None,
+    rule: str | None,
+    until: datetime | None,
+    duration: str | None,
+    by: str,
+) -> None:
+    """Silence the alert ID, or a rule: no message, and no reason for a training."""
+    with told("Interrupted."):
+        from marvel_kedro import alert_actions  # noqa: PLC0415 - imports Arrow
+
+        if (alert_id is None) == (rule is None):
+            raise ProjectError("Name an alert, or a rule with --rule.")
+        now = datetime.now(UTC)
+        end = alert_actions.end_of_silence(until, duration, now)
+        with _alert_tables(context) as tables:
+            tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
+        click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")

@@ -1,0 +1,37 @@
+"""`kedro run`: Kedro's own command, whose options are checked and which ends in one message."""
+
+import copy
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from marvel_kedro import run_checks
+from marvel_kedro.cli.ending import told
+from marvel_kedro.databricks import session
+
+assert kedro_run.callback is not None
+_RUN = kedro_run.callback
+
+
+def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
+    with told("Interrupted. Run the same command again: nothing is half-written."):
+        try:
+            run_checks.check_options(options)
+            return _RUN(**options)
+        except KeyboardInterrupt:
+            session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
+            _close_run("KILLED")
+            raise
+
+
+def _close_run(status: str) -> None:
+    """End the active MLflow run, which would count as finished when the process ends."""
+    import mlflow  # noqa: PLC0415 - slow to import
+
+    if mlflow.active_run():
+        mlflow.end_run(status)
+
+
+run: click.Command = copy.copy(kedro_run)
+run.callback = _run

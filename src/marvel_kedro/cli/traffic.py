@@ -1,0 +1,82 @@
+"""`kedro traffic`: made-up characters for an endpoint."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from marvel_kedro.cli.ending import told
+
+
+@click.command()
+@click.option("--env", "-e", help="Environment of the parameters.")
+@click.option("--url", help="Address of the endpoint; that of `kedro serve` if none is given.")
+@click.option(
+    "--rate", default=100.0, type=click.FloatRange(0, min_open=True), help="Requests a second."
+)
+@click.option("--requests", default=1000, help="Requests a simulated day.")
+@click.option("--days", default=10, help="Simulated days.")
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The first one; by default the last one is yesterday.",
+)
+@click.option(
+    "--scenario",
+    default="none",
+    help="Drift of the rows.",
+    type=click.Choice(["none", "covariate", "prior", "concept"]),
+)
+@click.option("--magnitude", default=0.5, help="Size of the drift, from 0 to 1.")
+@click.option("--drift-from-day", default=6, help="The first day that drifts, counted from 1.")
+@click.option("--label-delay-days", default=1, help="Days until it is known who was alive.")
+@click.option(
+    "--labels-to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Parquet file of the labels; the table `labels` if none is given.",
+)
+@click.option("--records", default=1, help="Characters a request.")
+@click.option("--clients", default=1000, help="Distinct client_request_ids; 0 sends none.")
+@click.option(
+    "--connections",
+    default=16,
+    type=click.IntRange(1),
+    help="Requests that may wait for an answer at once.",
+)
+@click.option("--seed", default=1, help="Other rows and clients; the same seed, the same bytes.")
+def traffic(  # noqa: PLR0913 - one an option
+    *,
+    env: str | None,
+    url: str | None,
+    rate: float,
+    start: datetime | None,
+    scenario: str,
+    magnitude: float,
+    labels_to: Path | None,
+    connections: int,
+    **options: Any,  # noqa: ANN401 - those of `TrafficOptions`
+) -> None:
+    """Send made-up characters to an endpoint, over simulated days with drift and late labels.
+
+    MARVEL_TOKEN is the bearer token, if the server wants one.
+    """
+    with told("Interrupted."):
+        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
+
+        read = configuration.load(env)
+        command.run(
+            url=url or command.local_url(read.parameters.server, read.parameters.endpoint),
+            token=os.environ.get("MARVEL_TOKEN"),
+            rate=rate,
+            connections=connections,
+            labels_to=labels_to or Path(read.names["files"], "03_primary", "labels.parquet"),
+            options=command.checked(
+                **options,
+                start=start.date() if start else None,
+                drift={"scenario": scenario, "magnitude": magnitude},
+                world=read.parameters.synthetic.seed,
+            ),
+        )

@@ -1,0 +1,142 @@
+"""A sequential test: the gain of one entity over another, and bounds that hold whenever one looks.
+
+It may be read every day and stopped whenever it says something: its intervals hold at all readings
+at once (`always_valid`), and so does the check of the traffic (`mismatch`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from marvel_kedro.model.metrics import Flags, Floats
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How much better the second of two entities is than the first.
+
+    Attributes:
+        gain: The difference of their means, second minus first; NaN where they share no day.
+        error: Its standard error.
+        first: Clusters of the first entity on days that both answered.
+        second: Those of the second.
+    """
+
+    gain: float
+    error: float
+    first: int
+    second: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What holds at every reading at once."""
+
+    low: float
+    high: float
+    p_value: float
+
+
+def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate:
+    """Compare two entities within each day, since days differ and the split of traffic changes.
+
+    A client's mean of a day is one observation y. With p the second entity's share of a day's
+    observations, z whether one is of it, and m their mean, the score of a day is the sum of
+    (z - p)(y - m): the difference of the means times the weight n p (1 - p). A day that one of the
+    two had no part in scores nothing. Scores of one client on several days depend on each other:
+    their sum is squared for the variance (Liang and Zeger, 1986). The factor n / (n - 1) makes the
+    variance unbiased on days with few observations. Where nothing differs, z alone is random, drawn
+    by client: that many clients ask for one page, whose loss is the same, does no harm.
+
+    Args:
+        value: By record what is averaged.
+        second: Whether it is of the second entity.
+        day: Its day, from 0 on.
+        cluster: Its client or request, from 0 on; the same number may stand in both entities.
+    """
+    if not len(value):
+        return Estimate(np.nan, np.nan, 0, 0)
+    # A client of both entities is one of each: they are compared as if they were two.
+    own = 2 * cluster + second
+    unit = own * (int(day.max()) + 1) + day
+    start, member = np.unique(unit, return_index=True, return_inverse=True)[1:]
+    y = np.bincount(member, value) / np.bincount(member)
+    z, d, own = second[start].astype(np.float64), day[start], own[start]
+    rows = np.bincount(d)
+    share = np.divide(np.bincount(d, z), rows, out=np.zeros(len(rows)), where=rows > 0)
+    mean = np.divide(np.bincount(d, y), rows, out=np.zeros(len(rows)), where=rows > 0)
+    shared = (share > 0) & (share < 1)
+    counted = shared[d]
+    if not counted.any():
+        return Estimate(np.nan, np.nan, 0, 0)
+    score = (z - share[d]) * (y - mean[d])
+    weight = float(np.sum(rows * share * (1 - share)))
+    by_cluster = np.bincount(
+        np.unique(own, return_inverse=True)[1],
+        score * np.sqrt(rows / np.maximum(rows - 1, 1))[d],
+    )
+    of = np.unique(own[counted]) % 2
+    return Estimate(
+        gain=float(score.sum()) / weight,
+        error=float(np.sqrt(np.sum(by_cluster**2))) / weight,
+        first=int(np.sum(of == 0)),
+        second=int(np.sum(of == 1)),
+    )
+
+
+def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
+    """Bounds and a p value that hold at all readings at once, however often one reads.
+
+    The mixture sequential probability ratio test with the mixing distribution N(0, expected^2)
+    (Robbins, 1970; Johari, Koomen, Pekelis and Walsh, "Always valid inference", Operations Research
+    70, 2022). With I = 1 / error^2, the likelihood ratio against no difference is
+    (1 + expected^2 I)^(-1/2) exp(gain^2 I expected^2 I / (2 (1 + expected^2 I))), the p value its
+    inverse, and the bounds are the differences against which it is 1 / alpha. They are those of the
+    asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas ("Time-uniform
+    central limit theory and asymptotic confidence sequences", Annals of Statistics 52, 2024) with
+    rho^2 t = expected^2 I: it holds where the variance is estimated and observations are not
+    normal as well, once there are enough of them (`min_clusters`). Observations of clients who come
+    again are correlated from reading to reading, which makes false alarms rarer, not more frequent.
+
+    Args:
+        found: What is known at this reading.
+        expected: The size of difference that is looked for.
+        alpha: Chance that the bounds ever miss the truth.
+    """
+    if not found.error > 0:  # nothing known, or no spread to judge by
+        return Bounds(-np.inf, np.inf, 1.0)
+    squared = (expected / found.error) ** 2
+    log_ratio = (found.gain / found.error) ** 2 * squared / (2 * (1 + squared)) - 0.5 * math.log1p(
+        squared
+    )
+    reach = found.error * math.sqrt((1 + 1 / squared) * (math.log1p(squared) - 2 * math.log(alpha)))
+    return Bounds(found.gain - reach, found.gain + reach, min(1.0, math.exp(min(0.0, -log_ratio))))
+
+
+def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]) -> float:
+    """A p value, valid at every reading, for counts that should follow given shares.
+
+    The Dirichlet-multinomial test of Lindon and Malek ("Anytime-valid inference for multinomial
+    count data", NeurIPS 2022) with a prior of 100 observations around the shares. Where the shares
+    changed, the likelihood ratios of the periods are multiplied.
+
+    Args:
+        counts: By period the count of each entity.
+        shares: By period the share that each was to have; each period's add up to 1.
+    """
+    prior = 100.0
+    log_ratio = 0.0
+    for period, wanted in zip(counts, shares, strict=True):
+        log_ratio += math.lgamma(prior) - math.lgamma(prior + sum(period))
+        for count, share in zip(period, wanted, strict=True):
+            if share == 0 and count:
+                return 0.0
+            if share > 0:
+                log_ratio += math.lgamma(prior * share + count) - math.lgamma(prior * share)
+                log_ratio -= count * math.log(share)
+    return math.exp(min(0.0, -log_ratio))
