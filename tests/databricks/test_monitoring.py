@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inference import Traffic, make_traffic
@@ -26,29 +27,35 @@ def ran(project: Project, *words: str, **environment: str) -> None:
     assert outcome.status == 0, outcome.output
 
 
+@pytest.fixture(scope="module")
+def on_files(
+    traffic: Traffic, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """How it is in the environment `base`."""
+    project = Project(tmp_path_factory.mktemp("files") / "project")
+    shutil.copytree(template, project.path)
+    ran(project, "run", "--params", SMALL)
+    traffic.write(project.path / "data")
+    ran(project, *MONITOR)
+    return state(project)
+
+
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
 def test_an_engine_changes_nothing(
-    engine: str, traffic: Traffic, template: Path, tmp_path: Path
+    engine: str, traffic: Traffic, on_files: dict[str, Any], project: Project
 ) -> None:
-    files, lakehouse = Project(tmp_path / "files"), Project(tmp_path / "lakehouse")
-    for project in (files, lakehouse):
-        shutil.copytree(template, project.path)
-    ran(files, "run", "--params", SMALL)
-    traffic.write(files.path / "data")
-    ran(files, *MONITOR)
-
     sail = ("--env", "lakehouse")
-    ran(lakehouse, "run", *sail, "--params", SMALL)
+    ran(project, "run", *sail, "--params", SMALL)
     if engine == "spark":  # whose catalog has another name
         model = "sail.marvel_characters.marvel_characters"
-        lakehouse.client().copy_model_version(
+        project.client().copy_model_version(
             f"models:/{model}/1", model.replace("sail", "spark_catalog")
         )
     if engine == "sail":  # Spark takes minutes to do it twice
         some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
-        some.write_tables(lakehouse.path / WAREHOUSE)
-        ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
-        assert lakehouse_state(lakehouse) != state(files)
-    traffic.write_tables(lakehouse.path / WAREHOUSE)  # late requests and late labels
-    ran(lakehouse, *MONITOR, *sail, MARVEL_ENGINE=engine)
-    assert lakehouse_state(lakehouse) == state(files)
+        some.write_tables(project.path / WAREHOUSE)
+        ran(project, *MONITOR, *sail, MARVEL_ENGINE=engine)
+        assert lakehouse_state(project) != on_files
+    traffic.write_tables(project.path / WAREHOUSE)  # late requests and late labels
+    ran(project, *MONITOR, *sail, MARVEL_ENGINE=engine)
+    assert lakehouse_state(project) == on_files
