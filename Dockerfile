@@ -23,16 +23,17 @@ ENV PATH=/opt/marvel/bin:$PATH \
     MARVEL_FILES=/srv/marvel
 
 
-# What both need: the environment of the hashed lock; pip stays outside. The secret `pip`, if there
-# is one, is a pip.conf: it says where packages come from.
+# The environment of the hashed lock, which both have: monitoring reads and writes what the server
+# does. pip stays outside. The secret `pip`, if there is one, is a pip.conf: it says where packages
+# come from.
 FROM base AS build
 WORKDIR /build
 ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv --without-pip /opt/marvel
-COPY requirements/base.txt requirements/
+COPY requirements/server.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
-      --requirement requirements/base.txt
+      --requirement requirements/server.txt
 
 FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
@@ -42,16 +43,7 @@ RUN hatchling build --target wheel
 
 # Bytecode that is never checked against its source again: nobody could write it later. Kedro's
 # templates are not Python yet.
-FROM build AS build-job
-COPY --from=wheel /build/dist dist
-RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
-    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
-
-FROM build AS build-server
-COPY requirements/server.txt requirements/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
-      --requirement requirements/server.txt
+FROM build AS installed
 COPY --from=wheel /build/dist dist
 RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib
@@ -61,7 +53,7 @@ FROM base AS job
 LABEL org.opencontainers.image.title="marvel-kedro-job" \
       org.opencontainers.image.description="Pipelines of marvel_kedro" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build-job /opt/marvel /opt/marvel
+COPY --from=installed /opt/marvel /opt/marvel
 USER 10001:10001
 WORKDIR /srv/marvel
 VOLUME /srv/marvel
@@ -74,7 +66,7 @@ CMD ["--pipeline", "__default__"]
 
 # The registry's model, fetched while the image is built. The secret `mlflow` is lines like
 # MLFLOW_TRACKING_URI=http://..; another FETCHED_AT has it fetched anew.
-FROM build-server AS fetch
+FROM installed AS fetch
 ARG FETCHED_AT=once
 RUN --mount=type=secret,id=mlflow,required=true \
     set -a && . /run/secrets/mlflow && set +a && echo "Fetched at: ${FETCHED_AT}" \
@@ -86,7 +78,7 @@ FROM base AS server
 LABEL org.opencontainers.image.title="marvel-kedro-server" \
       org.opencontainers.image.description="The endpoint of marvel_kedro over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build-server /opt/marvel /opt/marvel
+COPY --from=installed /opt/marvel /opt/marvel
 ENV MARVEL_HOST=0.0.0.0 \
     MARVEL_PORT=8080
 USER 10001:10001

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -128,11 +129,37 @@ def test_prometheus_of_compose_asks_a_service_that_there_is() -> None:
             assert any(said.endswith(f":{port}") for said in services[host]["ports"])
 
 
-def test_secrets_of_compose_are_the_files_that_alertmanager_reads() -> None:
-    text = (ROOT / "observability/alertmanager/alertmanager.yml").read_text("utf-8")
-    service = compose()["services"]["alertmanager"]
-    assert set(service["secrets"]) == set(re.findall(r"/run/secrets/(\w+)", text))
-    assert set(service["secrets"]) == set(compose()["secrets"])
+def test_secrets_of_compose_are_the_files_that_are_read() -> None:
+    mounted = set()
+    for name in ("alertmanager", "prometheus"):
+        text = (ROOT / f"observability/{name}/{name}.yml").read_text("utf-8")
+        secrets = set(compose()["services"][name]["secrets"])
+        assert secrets == set(re.findall(r"/run/secrets/(\w+)", text))
+        mounted |= secrets
+    assert mounted == set(compose()["secrets"])
+
+
+def test_jobs_of_compose_run_pipelines_that_there_are() -> None:
+    services = compose()["services"].values()
+    commands = [one["command"] for one in services if "pipeline" in str(one.get("command"))]
+    assert commands
+    for option, pipeline in commands:
+        assert option == "--pipeline"
+        assert (ROOT / "src/marvel_kedro/pipelines" / pipeline / "pipeline.py").exists()
+
+
+def test_the_images_have_what_the_pipelines_import() -> None:
+    """Monitoring reads the server's table; the packages for it are those of the extra `server`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (locks,) = {rest for _, word, rest in instructions() if word == "COPY" and ".txt" in rest}
+    locked = {
+        line.partition("==")[0]
+        for line in (ROOT / locks.split()[0]).read_text("utf-8").splitlines()
+        if "==" in line
+    }
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    names = {re.split(r"[^\w-]", one)[0] for one in wanted if "win32" not in one}
+    assert {"deltalake", "duckdb", "kedro"} <= names <= locked
 
 
 def test_kubernetes_takes_the_manifests() -> None:

@@ -1,15 +1,19 @@
 """Run the main job in forks of this process and kill each at another point.
 
-Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Prints one line a point:
-its name and whether the kill came there. Forks, because the imports take longer than the run.
-A point at which the disk is as at the one before is left out: it would be the same kill.
+Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Runs once undisturbed, and
+once more with what the test brings then; of that everything is taken back, but for knowing at which
+points the disk is as at the one before: these are left out, they would be the same kills. Prints a
+line a point: its name and whether the kill came there. Forks, since imports take longer than runs.
 """
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +39,26 @@ PARAMETERS = {
 
 
 class Points:
-    """Calls a function at every point of a run: a node is done, a dataset is saved."""
+    """Calls a function at every point of a run: a node is done, a dataset is saved.
+
+    What is saved piece by piece comes to its point several times, each of which has a name.
+    """
 
     def __init__(self, reached: Any) -> None:
         self._reached = reached
+        self._times: Counter[str] = Counter()
 
     @hook_impl
     def after_node_run(self, node: Any) -> None:
-        self._reached(f"after {node.name}")
+        self._at(f"after {node.name}")
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        self._reached(f"saved {dataset_name}")
+        self._at(f"saved {dataset_name}")
+
+    def _at(self, name: str) -> None:
+        self._times[name] += 1
+        self._reached(f"{name}, {self._times[name]}")
 
 
 def run(project: Path, reached: Any) -> None:
@@ -86,6 +98,38 @@ def in_fork(project: Path, reached: Any) -> int:
     return os.waitpid(child, 0)[1]
 
 
+def undisturbed(project: Path) -> list[tuple[str, bool]]:
+    """Run to the end; by point whether anything on the disk has changed since the one before."""
+    last: Files = {}
+
+    def note(point: str) -> None:
+        nonlocal last
+        now = files(project)
+        with (project / POINTS).open("a") as file:
+            file.write(json.dumps((point, now != last)) + "\n")
+        last = now
+
+    if in_fork(project, note) != 0:
+        sys.exit("the run that nobody disturbs failed")
+    lines = (project / POINTS).read_text().splitlines()
+    (project / POINTS).unlink()
+    return [(point, changed) for point, changed in map(json.loads, lines)]
+
+
+def restore(before: Path, project: Path) -> None:
+    """Have a folder as it was; files stay the same ones for who has them open."""
+    for name in files(project):
+        if not (before / Path(name).relative_to(project)).exists():
+            Path(name).unlink()
+    shutil.copytree(before, project, dirs_exist_ok=True)
+
+
+def say(**said: Any) -> None:
+    """Tell the test, and wait until it has done what it wants."""
+    print(json.dumps(said), flush=True)
+    sys.stdin.readline()
+
+
 def main() -> None:
     project = Path(sys.argv[1])
     bootstrap_project(project)
@@ -98,25 +142,16 @@ def main() -> None:
         import pyspark.sql.connect.functions
         import pyspark.sql.connect.session  # noqa: F401
 
-    points_file = project / POINTS
-
-    last: Files = {}
-
-    def note(point: str) -> None:
-        nonlocal last
-        now = files(project)
-        if now != last:
-            with points_file.open("a") as file:
-                file.write(json.dumps(point) + "\n")
-        last = now
-
-    if in_fork(project, note) != 0:
-        sys.exit("the run that nobody disturbs failed")
+    first = undisturbed(project)
+    say(undisturbed=True)  # the test brings what is new
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(project, Path(folder, "before"))
+        second = undisturbed(project)
+        restore(Path(folder, "before"), project)
     shard, shards = map(int, sys.argv[2:4])
-    points = [json.loads(line) for line in points_file.read_text().splitlines()][shard::shards]
-    points_file.unlink()
-    print(json.dumps({"undisturbed": points}), flush=True)
-    sys.stdin.readline()  # the test brings what is new
+    changing = {point for point, changed in [*first, *second] if changed}
+    points = [point for point, _ in second if point in changing][shard::shards]
+    say(points=points)
     for point in points:
 
         def die(reached: str, here: str = point) -> None:
@@ -125,8 +160,7 @@ def main() -> None:
 
         status = in_fork(project, die)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        print(json.dumps({"point": point, "killed": killed}), flush=True)
-        sys.stdin.readline()  # the test looks at the project before the next kill
+        say(point=point, killed=killed)  # the test looks at the project before the next kill
     print(json.dumps({"last": in_fork(project, lambda _: None)}), flush=True)
 
 

@@ -83,9 +83,11 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
     champions = []
     for said in at_kill_points(project, tmp_path / "log", str(shard), str(SHARDS)):
         if "undisturbed" in said:
-            points = said["undisturbed"]
             before = digests(project)
             project.raw.with_name("next.csv").replace(project.raw)
+        elif "points" in said:
+            points = said["points"]
+            assert digests(project) == before
         elif "point" in said:
             for name, value in digests(project).items():
                 seen[name].add(value)

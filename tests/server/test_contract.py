@@ -245,6 +245,21 @@ def test_pages_are_logged_and_counted(asked: InProcess) -> None:
     assert not any("x" in path for path, _ in counted)
 
 
+def test_a_page_that_fails_is_an_answer(asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("the disk is away")
+
+    monkeypatch.setitem(asked.endpoint._pages._pages, "/version", fail)
+    answer = asked.get("/version")
+    status, code, message = answer.refusal
+    assert (status, code) == (500, "INTERNAL_ERROR")
+    assert answer.headers["x-request-id"] in message
+    fault, line = asked.log_lines()[-2:]
+    assert fault["fault"] == "OSError('the disk is away')"
+    assert (line["path"], line["status"], line["level"]) == ("/version", 500, "error")
+    assert fault["request_id"] == line["request_id"] == answer.headers["x-request-id"]
+
+
 def test_the_examples_work_as_they_are(asked: InProcess) -> None:
     described = asked.get("/openapi.json").json
     sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]

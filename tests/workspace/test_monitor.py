@@ -22,7 +22,7 @@ from marvel_kedro.databricks import workspace
 from marvel_kedro.databricks.monitor import refresh
 from marvel_kedro.databricks.monitored_table import MetricsTables
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.monitoring.managed import ManagedMonitorOptions
+from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 LOG, BASELINE = f"{SCHEMA}.inference_log", f"{SCHEMA}.monitoring_baseline"
 METRICS = MetricsTables(f"{LOG}_profile_metrics", f"{LOG}_drift_metrics")

@@ -17,7 +17,7 @@ from databricks.sdk.service.dataquality import (
 
 from marvel_kedro.databricks.monitored_table import BROKEN, MetricsTables, MonitoredTable, Patience
 from marvel_kedro.errors import ProjectError
-from marvel_kedro.monitoring.managed import ManagedMonitorOptions
+from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 
 def refresh(  # noqa: PLR0913 - what is monitored, and how it is waited for

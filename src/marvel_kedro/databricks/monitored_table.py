@@ -25,7 +25,7 @@ from databricks.sdk.service.dataquality import (
 
 from marvel_kedro.databricks import workspace
 from marvel_kedro.errors import ProjectError, without_password
-from marvel_kedro.monitoring.managed import ManagedMonitorOptions
+from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,27 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, field_validator
 
 from marvel_kedro.monitoring.cells import Kind
-from marvel_kedro.monitoring.managed import ManagedMonitorOptions
 from marvel_kedro.monitoring.windows import Granularity
 from marvel_kedro.options import Options
 
 DECIMALS = 3
+
+
+class ManagedMonitorOptions(Options):
+    """What only the managed monitor has.
+
+    Attributes:
+        timeout_minutes: How long making it and bringing its metrics up to date may take in all.
+        assets_dir: Folder of the workspace for its dashboard, such as `/Workspace/Shared/..`; the
+            home of who makes it, if None. It counts when the monitor is made.
+        dashboard: Whether it gets a dashboard. It counts when the monitor is made.
+        warehouse_id: SQL warehouse of the dashboard; the first one that runs, if None.
+    """
+
+    timeout_minutes: float = Field(60.0, gt=0)
+    assets_dir: str | None = Field(None, pattern="^/")
+    dashboard: bool = False
+    warehouse_id: str | None = None
 
 
 class MonitoringOptions(Options):

@@ -21,7 +21,7 @@ from marvel_kedro.server.entities import Entities, Served
 from marvel_kedro.server.guard import ClientGoneError, Tokens
 from marvel_kedro.server.lookup import CannotCompleteError, Lookup
 from marvel_kedro.server.pages import Pages
-from marvel_kedro.server.refusal import Refusal, invalid_value
+from marvel_kedro.server.refusal import Refusal, invalid_value, own_fault
 from marvel_kedro.server.spool import REDACTED, Entry, Spool
 from marvel_kedro.server.state import SPOOL
 from marvel_kedro.server.telemetry import Answered, Telemetry
@@ -186,7 +186,7 @@ class Endpoint:
             self._log.line(
                 time=moment(call.time), level="error", request_id=call.id, fault=self._said(error)
             )
-            self._refuse(call, _own_fault(call))
+            self._refuse(call, own_fault(call.id))
 
     def _refuse(self, call: Invocation, refusal: Refusal) -> None:
         call.status, call.extra_headers = refusal.status, refusal.headers
@@ -316,14 +316,6 @@ class Endpoint:
             client_request_id=name,
             requester=call.requester,
         )
-
-
-def _own_fault(call: Invocation) -> Refusal:
-    return Refusal(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "INTERNAL_ERROR",
-        f"The server is at fault; its log says more of the request {call.id}.",
-    )
 
 
 async def _each(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401

@@ -21,7 +21,7 @@ from marvel_kedro.server.guard import Tokens
 from marvel_kedro.server.metrics_text import MetricsText
 from marvel_kedro.server.openapi import describe
 from marvel_kedro.server.protocol import refuse
-from marvel_kedro.server.refusal import Refusal
+from marvel_kedro.server.refusal import Refusal, own_fault
 from marvel_kedro.server.spool import lag_seconds
 from marvel_kedro.server.state import SPOOL
 from marvel_kedro.server.telemetry import trace_of
@@ -77,7 +77,7 @@ class Pages:
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Answer one request."""
-        began, request_id = time.time(), os.urandom(16).hex()
+        began, started, request_id = time.time(), time.perf_counter(), os.urandom(16).hex()
         asked = dict(scope["headers"])
         headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
@@ -85,6 +85,11 @@ class Pages:
         except Refusal as refusal:
             status, kind = refusal.status, _JSON
             body, headers = refuse(refusal.code, refusal.message), refusal.headers
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            said = {"time": moment(began), "level": "error", "request_id": request_id}
+            self._log.line(**said, fault=repr(error)[:1000])
+            fault = own_fault(request_id)
+            status, kind, body = fault.status, _JSON, refuse(fault.code, fault.message)
         sent = [
             (b"content-type", kind),
             (b"content-length", str(len(body)).encode()),
@@ -94,11 +99,6 @@ class Pages:
         await send({"type": "http.response.start", "status": status, "headers": sent})
         body = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": body})
-        self._report(scope, status, request_id, began, asked.get(b"traceparent"))
-
-    def _report(
-        self, scope: Message, status: int, request_id: str, began: float, traceparent: bytes | None
-    ) -> None:
         path = scope["path"]
         label = path if path in self._pages else "other"  # anybody may make up paths
         metrics.PAGES.labels(label, str(int(status))).inc()
@@ -108,11 +108,11 @@ class Pages:
             time=moment(began),
             level="info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=request_id,
-            trace_id=trace_of(traceparent, request_id),
+            trace_id=trace_of(asked.get(b"traceparent"), request_id),
             method=scope["method"],
             path=path[:_LONGEST_PATH],
             status=int(status),
-            duration_ms=round((time.time() - began) * 1000, 3),
+            duration_ms=round((time.perf_counter() - started) * 1000, 3),
         )
 
     def _find(self, scope: Message, authorization: bytes | None) -> tuple[int, bytes, bytes]:

@@ -200,8 +200,8 @@ def conform(
 
 
 def _check_required(records: list[Record], required: Sequence[str]) -> None:
-    for name in required:
-        for row, record in enumerate(records):
+    for row, record in enumerate(records):
+        for name in required:
             if record.get(name) is None:
                 raise invalid_value(f"Record {row} lacks the field {name}, which has to be there.")
 

@@ -39,3 +39,12 @@ def bad_request(message: str) -> Refusal:
 def invalid_value(message: str, unquoted: tuple[str, str] | None = None) -> Refusal:
     """The body is, but a value in it is not."""
     return Refusal(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER_VALUE", message, unquoted=unquoted)
+
+
+def own_fault(request_id: str) -> Refusal:
+    """Nobody but the server is to blame; the answer says where more is said."""
+    return Refusal(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR",
+        f"The server is at fault; its log says more of the request {request_id}.",
+    )
