@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from support import Project
 
 from marvel_kedro import parameters
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.evaluation import EvaluationOptions
 from marvel_kedro.model.fit import FitOptions
 from marvel_kedro.model.gate import GateOptions
@@ -280,6 +281,18 @@ def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
     assert options.training.evaluation == EvaluationOptions()
     assert options.processing.split == SplitOptions()
     assert options.synthetic == SyntheticOptions()
+
+
+def test_a_rule_about_a_column_that_nobody_measures_is_refused(project: Project) -> None:
+    """It would never fire: after another table's columns, or a slip of the pen."""
+    arguments: dict[str, Any] = CONFIG_LOADER_ARGS
+    configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
+    columns = configured["monitoring"]["columns"]
+    columns["tariff"] = columns.pop("universe")
+    with pytest.raises(ProjectError, match=r"input_drift.columns names universe, which"):
+        parameters.check(configured)
+    configured["monitoring"]["computed_by"] = "databricks"
+    parameters.check(configured)
 
 
 def test_every_node_and_dataset_is_in_the_catalog_with_a_layer(project: Project) -> None:

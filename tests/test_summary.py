@@ -16,7 +16,13 @@ from rich.console import Console
 from marvel_kedro import summary
 from marvel_kedro.monitoring import tables
 
-QUALITY = {"rows_in": 10, "rows_kept": 8, "rows_rejected": 2, "rejected": {"no page id": 2}}
+QUALITY = {
+    "rows_in": 10,
+    "rows_kept": 8,
+    "rows_rejected": 2,
+    "rejected": {"no page id": 2},
+    "unusable": {"height": 0, "weight": 3},
+}
 PROMOTION = {
     "promoted": True,
     "previous_champion": "2",
@@ -89,6 +95,8 @@ def test_a_run_that_made_nothing_worth_it_prints_nothing(names: list[str]) -> No
 def test_a_part_shows_its_part() -> None:
     text = shown(["data_quality"], terminal=False)
     assert "8 kept" in text
+    assert "3 values of weight do not count as numbers and are null" in " ".join(text.split())
+    assert "values of height" not in text
     assert "Model" not in text
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from marvel_kedro.errors import ProjectError
 from marvel_kedro.model.ab_test import ABTestOptions
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.export import ExportingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.rules import AlertingOptions
@@ -46,4 +48,21 @@ def check(parameters: dict[str, Any]) -> Parameters:
     Raises:
         ProjectError: It names each key, what is wrong with it and where to mend it.
     """
-    return checked(Parameters, parameters, REMEDY)
+    found = checked(Parameters, parameters, REMEDY)
+    _check_rules(found.alerting, found.monitoring)
+    return found
+
+
+def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> None:
+    """Refuse a rule about a column that is not measured: it would say nothing, come what may."""
+    if monitoring.computed_by != "project":  # a managed monitor measures every column
+        return
+    measured = {*monitoring.columns, tables.TABLE}
+    for name, rule in alerting.active.items():
+        columns = [] if rule.columns == "all" else rule.columns
+        if unknown := [column for column in columns if column not in measured]:
+            raise ProjectError(
+                f"alerting.rules.{name}.columns names {', '.join(unknown)}, which "
+                "monitoring.columns does not measure: the rule would never fire for it. "
+                f"Measured are {', '.join(monitoring.columns)}. {REMEDY}"
+            )

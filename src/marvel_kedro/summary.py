@@ -64,12 +64,22 @@ _SYNTHETIC = (
 )
 
 
+_MANY = 0.05  # of the rows: so many numbers are not lost to slips of the pen
+
+
 def _data(quality: dict[str, Any]) -> str:
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in quality["rejected"].items())
-    return (
+    said = (
         f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
         f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     )
+    for name, values in quality["unusable"].items():
+        if values > _MANY * quality["rows_kept"]:
+            said += (
+                f"\n[yellow]{values:,} values of {name} do not count as numbers and are null: "
+                "see docs/own-data.md.[/yellow]"
+            )
+    return said
 
 
 def _models(evaluation: pd.DataFrame) -> Table:

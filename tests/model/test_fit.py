@@ -11,6 +11,7 @@ import pytest
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.model import fit as fitting
+from marvel_kedro.model import scoring
 from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.model.scoring import CharacterModel, Encoder
 
@@ -42,6 +43,16 @@ def test_the_number_of_threads_does_not_matter(
 
 def test_another_seed_is_another_model(model: CharacterModel, characters: pd.DataFrame) -> None:
     assert fit(characters, FitOptions(seed=1)).digest != model.digest
+
+
+def test_a_text_column_without_a_feature_is_refused(
+    characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint would take it, and its values would change nothing."""
+    columns = (*scoring.TEXT_COLUMNS, "eye_colour")
+    monkeypatch.setattr(scoring, "TEXT_COLUMNS", columns)
+    with pytest.raises(ProjectError, match=r"take eye_colour and not see it.*_functions"):
+        fit(characters.assign(eye_colour="blue"), FitOptions())
 
 
 def test_smoothed_rates_by_hand() -> None:

@@ -75,6 +75,19 @@ def test_unknown_ids_are_named_up_to_five(path: Path, characters: pd.DataFrame) 
     assert said.count(known["page_id"]) == 0
 
 
+def test_a_number_stands_for_its_text_as_in_the_inference_log(
+    tmp_path: Path, characters: pd.DataFrame
+) -> None:
+    numbered = characters.assign(page_id=[str(1000 + row) for row in range(len(characters))])
+    publish(tmp_path / "numbered.db", numbered)
+    found = Lookup(tmp_path / "numbered.db")
+    for sent in (1003, 1003.0):
+        assert found.complete([{"page_id": sent}]) == [expected(numbered, 3) | {"page_id": sent}]
+        record = {"page_id": sent, "universe": "Earth-1"}
+        assert found.complete([record]) == [expected(numbered, 3) | record]
+    assert "1 unknown page_id" in refusal(found, {"page_id": [1003]})
+
+
 def test_text_that_is_no_utf8_is_unknown(path: Path) -> None:
     assert "1 unknown page_id" in refusal(Lookup(path), {"page_id": "\ud800"})
 

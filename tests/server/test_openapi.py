@@ -16,6 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from server.running import Server
 
+from marvel_kedro.server.openapi import describe
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -67,3 +69,15 @@ def test_invocations_are_as_described(
 ) -> None:
     statuses = check(served, described[path]["POST"], mode, 100)
     assert statuses & ({200} if mode is GenerationMode.POSITIVE else {400, 415})
+
+
+def test_the_example_has_the_columns_of_another_model() -> None:
+    described = describe(
+        "churn", {"tariff": "string", "gender": "string", "balance": "double"}, with_tokens=False
+    )
+    example = described["components"]["schemas"]["Invocation"]["example"]
+    record = {"tariff": "text", "gender": "Female", "balance": 1.0}
+    assert example == {"dataframe_records": [record]}
+    sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    shown = sent["application/json"]["examples"]["columns"]["value"]
+    assert shown == {"inputs": {name: [value] for name, value in record.items()}}

@@ -65,13 +65,19 @@ def fit(
         nor on the number of threads.
 
     Raises:
-        ProjectError: There are too few rows, or all are of one class.
+        ProjectError: There are too few rows, all are of one class, or a column has no feature.
     """
     _check(train, options)
     # Sums of floats and LightGBM's bagging see the order of rows; nobody else may.
     rows = train.sort_values("page_id", ignore_index=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     encoder = learn_encoder(rows, alive, options)
+    if forgotten := scoring.columns_without_feature(encoder):
+        raise ProjectError(
+            f"The model would take {', '.join(forgotten)} and not see it: give each of "
+            "TEXT_COLUMNS in src/marvel_kedro/model/scoring.py its names in `_feature_names` "
+            "and its function in `_functions`, or name it in UNREAD."
+        )
     features = encode(rows, encoder)
     # A row must not see its own label in the rate of its universe.
     rate = feature_names(encoder).index(scoring.RATE)

@@ -40,18 +40,21 @@ import pandas as pd
 
 TEXT_COLUMNS = ("name", "universe", "identity", "gender", "marital_status", "teams", "origin")
 NUMBER_COLUMNS = ("height", "weight")
+UNREAD = ("name",)  # a field of the records that no feature is made from: it made things worse
 
 BOOSTER_FILE = "booster.txt"
 ENCODER_FILE = "encoder.json"
 CODE_FILE = "scoring.py"
 
+ABOVE, BELOW = 0.0, 1_000_000.0
+"""A number that is not between them is missing: in `processing` and `retraining` as well."""
+
 RATE = "universe_alive_rate"
 
-_LARGEST = 1_000_000.0
 _CHUNK_ROWS = 65_536
 _REMEMBERED_VALUES = 4096  # of a column, while single records are scored
 _REMEMBERED_LENGTH = 200
-_PLAIN_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]+)?")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,6}(?:\.[0-9]+)?")
 _WORD = re.compile(r"[a-z][a-z'-]*")
 _FOOTNOTE = re.compile(r"\[[^\[\]]*\]")  # without `[` inside, else time is quadratic
 _NUMBERED = re.compile(r"earth-([0-9]{1,9})")
@@ -114,7 +117,7 @@ def number(value: Any) -> float:  # noqa: ANN401 - a caller may send anything
         value = _to_float(value)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, _NUMBERS):
         return math.nan
-    return float(value) if 0 < value < _LARGEST else math.nan
+    return float(value) if ABOVE < value < BELOW else math.nan
 
 
 def _to_float(value: Decimal) -> float:
@@ -189,7 +192,7 @@ def _feature_names(encoder: Encoder) -> dict[str, list[str]]:
 
 
 def _functions(encoder: Encoder) -> dict[str, Callable[[str], list[float]]]:
-    """The feature function of each text column; `name` has none: it made things worse."""
+    """The feature function of each text column but those in `UNREAD`."""
     return {
         "universe": lambda value: _universe(value, encoder),
         "identity": lambda value: [_IDENTITY.get(value, _OTHER)],
@@ -198,6 +201,11 @@ def _functions(encoder: Encoder) -> dict[str, Callable[[str], list[float]]]:
         "teams": lambda value: _teams(value, encoder),
         "origin": lambda value: _origin(value, encoder),
     }
+
+
+def columns_without_feature(encoder: Encoder) -> list[str]:
+    """The text columns that the model takes and, for want of a function, does not see."""
+    return [name for name in TEXT_COLUMNS if name not in {*_functions(encoder), *UNREAD}]
 
 
 def encode(records: pd.DataFrame, encoder: Encoder) -> Floats:
@@ -252,7 +260,7 @@ def _numbers(records: pd.DataFrame, column: str) -> Floats:
         values = pd.Series([number(value) for value in values], dtype="float64")
     plain = values.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(invalid="ignore"):
-        return np.where((plain > 0) & (plain < _LARGEST), plain, np.nan).astype(np.float32)
+        return np.where((plain > ABOVE) & (plain < BELOW), plain, np.nan).astype(np.float32)
 
 
 def _as_bytes(function: Callable[[str], list[float]]) -> Callable[[Any], bytes]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS, text
 
 logger = logging.getLogger(__name__)
 
@@ -142,13 +142,18 @@ class _Table:
             self._connection.close()
 
     def fields_of(self, page_id: object) -> dict[str, Any] | None:
-        """The fields of a page; None if it is not known."""
+        """The fields of a page; None if it is not known.
+
+        A number stands for its text, as in the inference log: else a record would be scored
+        without the fields that labels, which do find its page, then speak of.
+        """
         assert self._connection
-        if not isinstance(page_id, str):
+        key = page_id if isinstance(page_id, str) else text(page_id)
+        if not key:
             return None
         try:
             with self._turn:
-                row = self._connection.execute(_SELECT, (page_id,)).fetchone()
+                row = self._connection.execute(_SELECT, (key,)).fetchone()
         except UnicodeEncodeError:  # half a surrogate pair, which no table has
             return None
         return orjson.loads(row[0]) if row else None

@@ -48,7 +48,8 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
     fields["page_id"] = _field("string") | {
         "description": "What the record lacks is taken from the table of characters"
     }
-    invocation = _invocation(with_tokens=with_tokens)
+    example = _example(schema)
+    invocation = _invocation(example, with_tokens=with_tokens)
     document: dict[str, Any] = {
         "openapi": "3.0.3",
         "info": {
@@ -74,8 +75,8 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
         },
         "components": {
             "schemas": {
-                "Record": {"type": "object", "properties": fields, "example": EXAMPLE},
-                "Invocation": _body(list(fields)),
+                "Record": {"type": "object", "properties": fields, "example": example},
+                "Invocation": _body(list(fields), example),
                 "Predictions": _PREDICTIONS,
                 "Refusal": _REFUSAL,
             }
@@ -84,6 +85,12 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
     if with_tokens:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document
+
+
+def _example(schema: dict[str, Kind]) -> dict[str, Any]:
+    """A record that the model takes, whatever its columns are."""
+    made_up = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
+    return {name: EXAMPLE.get(name, value) for name, value in made_up.items()} or EXAMPLE
 
 
 def _field(kind: Kind) -> dict[str, Any]:
@@ -106,19 +113,19 @@ def _page(
     }
 
 
-def _invocation(*, with_tokens: bool) -> dict[str, Any]:
+def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]:
     def answer(schema: str, description: str) -> dict[str, Any]:
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
         return {"description": description, "content": content}
 
     refusals = _REFUSALS | ({"401": "The token is missing or wrong"} if with_tokens else {})
     examples = {
-        "records": {"dataframe_records": [EXAMPLE]},
+        "records": {"dataframe_records": [example]},
         "split": {
-            "dataframe_split": {"columns": list(EXAMPLE), "data": [list(EXAMPLE.values())]},
+            "dataframe_split": {"columns": list(example), "data": [list(example.values())]},
         },
-        "sticky": {"client_request_id": "reader-7", "instances": [EXAMPLE]},
-        "columns": {"inputs": {name: [value] for name, value in EXAMPLE.items()}},
+        "sticky": {"client_request_id": "reader-7", "instances": [example]},
+        "columns": {"inputs": {name: [value] for name, value in example.items()}},
     }
     return {
         "summary": "Score records",
@@ -140,7 +147,7 @@ def _invocation(*, with_tokens: bool) -> dict[str, Any]:
     } | _secured(with_tokens)
 
 
-def _body(fields: list[str]) -> dict[str, Any]:
+def _body(fields: list[str], example: dict[str, Any]) -> dict[str, Any]:
     record = {"$ref": "#/components/schemas/Record"}
     column = {"type": "array", "items": {}}
     rows = {"type": "array", "items": record}
@@ -173,7 +180,7 @@ def _body(fields: list[str]) -> dict[str, Any]:
         "properties": forms | others,
         "oneOf": [{"required": [form]} for form in forms],
         # Swagger UI makes a body of its own, with all four forms, where the schema has no example.
-        "example": {"dataframe_records": [EXAMPLE]},
+        "example": {"dataframe_records": [example]},
     }
 
 

@@ -10,11 +10,18 @@ import pytest
 from labelled import typed
 
 from marvel_kedro.errors import ProjectError
+from marvel_kedro.frames import to_pandas
+from marvel_kedro.model import scoring
 from marvel_kedro.model.evaluation import EvaluationOptions
 from marvel_kedro.model.fit import FitOptions
 from marvel_kedro.model.gate import GateOptions
 from marvel_kedro.monitoring.rules import AlertingOptions
-from marvel_kedro.pipelines.processing.nodes import RENAMED, ProcessingOptions, split_characters
+from marvel_kedro.pipelines.processing.nodes import (
+    RENAMED,
+    ProcessingOptions,
+    select_usable,
+    split_characters,
+)
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
@@ -80,6 +87,23 @@ def test_the_newest_label_wins_and_what_was_not_sent_is_known(engine: Any) -> No
     assert rows.loc["a", ["universe", "weight"]].isna().all()
     assert list(rows.loc["b", ["name", "alive"]]) == ["B", "Alive"]
     assert rows.loc["b", ["url", "height", "weight"]].isna().all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_which_numbers_count_is_said_in_one_place(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another table, with balances: a number that the model sees is not that of the past."""
+    monkeypatch.setattr(scoring, "ABOVE", -1000.0)
+    assert scoring.number("-60.14") == scoring.number(-60.14) == -60.14
+    rows = made({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
+    source = rows.assign(reason=None, height=["-60.14", "0"], weight="-2000")
+    read = to_pandas(select_usable(engine(source.astype("str"))), 10)
+    assert list(read["height"]) == [-60.14, 0.0]
+    assert read["weight"].isna().all()
+    sent = log({"page_id": "a", "height": -5.0}, {"page_id": "b", "height": 0.0})
+    found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine)
+    assert list(found["height"]) == [-5.0, 0.0]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

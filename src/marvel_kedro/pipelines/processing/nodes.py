@@ -9,6 +9,7 @@ from pydantic import Field
 
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import lazily
+from marvel_kedro.model import scoring
 from marvel_kedro.options import Options
 from marvel_kedro.split import SplitOptions, with_side
 
@@ -36,8 +37,8 @@ MEASUREMENTS = ("height", "weight")
 # Python's idea of whitespace, spelt out: each engine has another.
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
-# Metres and kilograms in plain decimals; `1,80`, `inf`, `-1` and `6 ft` are none.
-_PLAIN_NUMBER = r"^[0-9]{1,6}(?:\.[0-9]+)?$"
+# Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` are none.
+_PLAIN_NUMBER = r"^-?[0-9]{1,6}(?:\.[0-9]+)?$"
 
 
 class QualityOptions(Options):
@@ -230,7 +231,7 @@ def quality_metrics(data_quality: dict[str, Any]) -> dict[str, float]:
 def _number(name: str) -> nw.Expr:
     plain = nw.col(name).str.contains(_PLAIN_NUMBER)
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
-    return nw.when(number > 0).then(number).alias(name)
+    return nw.when((number > scoring.ABOVE) & (number < scoring.BELOW)).then(number).alias(name)
 
 
 def _filled_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int]]:

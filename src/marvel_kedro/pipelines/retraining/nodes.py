@@ -14,7 +14,7 @@ from pydantic import Field
 from marvel_kedro.errors import ProjectError
 from marvel_kedro.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.local_engine import on_engine
-from marvel_kedro.model import fit, gate, metrics
+from marvel_kedro.model import fit, gate, metrics, scoring
 from marvel_kedro.model.evaluation import value_of
 from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.monitoring import decision, tables
@@ -293,7 +293,7 @@ def _sent(name: str) -> nw.Expr:
 
 
 def _measured(name: str) -> nw.Expr:
-    plain = (nw.col(name) > 0) & (nw.col(name) < float("inf"))
+    plain = (nw.col(name) > scoring.ABOVE) & (nw.col(name) < scoring.BELOW)
     return nw.when(plain).then(nw.col(name)).alias(name)
 
 
