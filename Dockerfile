@@ -23,17 +23,16 @@ ENV PATH=/opt/marvel/bin:$PATH \
     MARVEL_FILES=/srv/marvel
 
 
-# The environment of the hashed lock, which both have: monitoring reads and writes what the server
-# does. pip stays outside. The secret `pip`, if there is one, is a pip.conf: it says where packages
-# come from.
+# What builds the wheel: the environment of a hashed lock; pip stays outside. The secret `pip`, if
+# there is one, is a pip.conf: it says where packages come from.
 FROM base AS build
 WORKDIR /build
 ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv --without-pip /opt/marvel
-COPY requirements/server.txt requirements/
+COPY requirements/base.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
-      --requirement requirements/server.txt
+      --requirement requirements/base.txt
 
 FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
@@ -41,9 +40,13 @@ COPY conf conf
 COPY src src
 RUN hatchling build --target wheel
 
-# Bytecode that is never checked against its source again: nobody could write it later. Kedro's
-# templates are not Python yet.
+# What both have: monitoring reads and writes what the server does. Bytecode is never checked
+# against its source again, since nobody could write it later; Kedro's templates are not Python yet.
 FROM build AS installed
+COPY requirements/server.txt requirements/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --quiet --no-cache-dir --no-compile --require-hashes --no-deps \
+      --requirement requirements/server.txt
 COPY --from=wheel /build/dist dist
 RUN pip install --quiet --no-cache-dir --no-compile --no-index --no-deps dist/*.whl \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /templates/ /opt/marvel/lib

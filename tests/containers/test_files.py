@@ -151,12 +151,13 @@ def test_jobs_of_compose_run_pipelines_that_there_are() -> None:
 def test_the_images_have_what_the_pipelines_import() -> None:
     """Monitoring reads the server's table; the packages for it are those of the extra `server`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    (locks,) = {rest for _, word, rest in instructions() if word == "COPY" and ".txt" in rest}
-    locked = {
-        line.partition("==")[0]
-        for line in (ROOT / locks.split()[0]).read_text("utf-8").splitlines()
-        if "==" in line
+    copied = [(stage, rest) for stage, word, rest in instructions() if word == "COPY"]
+    assert {rest for stage, rest in copied if stage in {"job", "server"}} == {
+        "--from=installed /opt/marvel /opt/marvel"
     }
+    (lock,) = [rest for stage, rest in copied if stage == "installed" and ".txt" in rest]
+    lines = (ROOT / lock.split()[0]).read_text("utf-8").splitlines()
+    locked = {line.partition("==")[0] for line in lines if "==" in line}
     wanted = [*project["dependencies"], *project["optional-dependencies"]["server"]]
     names = {re.split(r"[^\w-]", one)[0] for one in wanted if "win32" not in one}
     assert {"deltalake", "duckdb", "kedro"} <= names <= locked
