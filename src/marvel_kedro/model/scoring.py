@@ -49,12 +49,15 @@ CODE_FILE = "scoring.py"
 ABOVE, BELOW = 0.0, 1_000_000.0
 """A number that is not between them is missing: in `processing` and `retraining` as well."""
 
+PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
+"""The text of a number; more digits than a float can tell apart are none."""
+
 RATE = "universe_alive_rate"
 
 _CHUNK_ROWS = 65_536
 _REMEMBERED_VALUES = 4096  # of a column, while single records are scored
 _REMEMBERED_LENGTH = 200
-_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,6}(?:\.[0-9]+)?")
+_PLAIN_NUMBER = re.compile(PLAIN_NUMBER)
 _WORD = re.compile(r"[a-z][a-z'-]*")
 _FOOTNOTE = re.compile(r"\[[^\[\]]*\]")  # without `[` inside, else time is quadratic
 _NUMBERED = re.compile(r"earth-([0-9]{1,9})")

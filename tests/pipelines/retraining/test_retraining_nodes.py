@@ -95,11 +95,13 @@ def test_which_numbers_count_is_said_in_one_place(
 ) -> None:
     """Of another table, with balances: a number that the model sees is not that of the past."""
     monkeypatch.setattr(scoring, "ABOVE", -1000.0)
+    monkeypatch.setattr(scoring, "BELOW", 10_000_000.0)
     assert scoring.number("-60.14") == scoring.number(-60.14) == -60.14
+    assert scoring.number("2500000") == scoring.number(2_500_000) == 2_500_000
     rows = made({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
-    source = rows.assign(reason=None, height=["-60.14", "0"], weight="-2000")
+    source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
     read = to_pandas(select_usable(engine(source.astype("str"))), 10)
-    assert list(read["height"]) == [-60.14, 0.0]
+    assert list(read["height"]) == [-60.14, 2_500_000.0]
     assert read["weight"].isna().all()
     sent = log({"page_id": "a", "height": -5.0}, {"page_id": "b", "height": 0.0})
     found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine)

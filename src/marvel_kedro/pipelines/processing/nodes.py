@@ -38,7 +38,7 @@ MEASUREMENTS = ("height", "weight")
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 # Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` are none.
-_PLAIN_NUMBER = r"^-?[0-9]{1,6}(?:\.[0-9]+)?$"
+_PLAIN_NUMBER = f"^{scoring.PLAIN_NUMBER}$"
 
 
 class QualityOptions(Options):

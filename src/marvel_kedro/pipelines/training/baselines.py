@@ -9,8 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from marvel_kedro.model.scoring import NUMBER_COLUMNS
+
 CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
-MEASUREMENTS = ["height", "weight"]
+MEASUREMENTS = list(NUMBER_COLUMNS)
 _MIN_ROWS = 20
 
 
