@@ -265,15 +265,19 @@ def started(server: Server, folder: Path, record: dict[str, Any]) -> Iterator[No
         psutil.wait_procs(family, 30)  # else the next one finds somebody who answers
 
 
+def loaded(server: Server, script: Path, connections: int, seconds: int) -> str:
+    """Load a server; what wrk says of it."""
+    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    said = subprocess.run([*words, server.url], capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"{server.name} refused some requests:\n{said}")
+    return said
+
+
 def measure(server: Server, scripts: dict[str, Path], connections: int, seconds: int) -> None:
     """Load a server with each kind of request."""
     for kind, script in scripts.items():
-        words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-        said = subprocess.run(
-            [*words, server.url], capture_output=True, text=True, check=True
-        ).stdout
-        if "Non-2xx" in said or "Socket errors" in said:
-            raise SystemExit(f"{server.name} refused some requests:\n{said}")
+        said = loaded(server, script, connections, seconds)
         server.found.setdefault(kind, []).append(
             {
                 "rate": float(_find(r"Requests/sec:\s+([\d.]+)", said)[1]),
@@ -288,11 +292,7 @@ def growth(server: Server, script: Path, connections: int, requests_: int) -> fl
     """Megabytes that a server has more after so many requests, which come after the rounds."""
     before, answered = _largest_worker(server), 0
     while answered < requests_:
-        words = ["wrk", "-t1", f"-c{connections}", "-d5s", "-s", str(script), server.url]
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        if "Non-2xx" in said or "Socket errors" in said:
-            raise SystemExit(f"{server.name} refused some requests:\n{said}")
-        answered += int(_find(r"(\d+) requests in", said)[1])
+        answered += int(_find(r"(\d+) requests in", loaded(server, script, connections, 5))[1])
     return _largest_worker(server) - before
 
 

@@ -151,7 +151,7 @@ def main() -> None:
     shard, shards = map(int, sys.argv[2:4])
     changing = {point for point, changed in [*first, *second] if changed}
     points = [point for point, _ in second if point in changing][shard::shards]
-    say(points=points)
+    say(points=points, of=len(second))
     for point in points:
 
         def die(reached: str, here: str = point) -> None:

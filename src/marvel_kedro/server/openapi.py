@@ -25,6 +25,7 @@ _REFUSALS = {
     "413": "The body is too long",
     "415": "The body is not JSON",
     "429": "Too many requests at once; the header Retry-After says when to come again",
+    "500": "The server is at fault; its log says more under the id of the request",
     "503": "No model is loaded yet",
     "504": "It took too long",
 }

@@ -31,9 +31,10 @@ Message = dict[str, Any]
 OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
 """What is answered without a token: probes have none, and the description is no secret."""
 
+# What machines ask every few seconds, and the answers that they expect: a line for each would bury
+# all others.
 _ASKED_BY_MACHINES = ("/ping", "/health", "/metrics")
-_PLAIN = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
-"""What is asked every few seconds: a line for each would bury all others."""
+_EXPECTED = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _LONGEST_PATH = 200  # characters that are repeated
 
@@ -102,7 +103,7 @@ class Pages:
         path = scope["path"]
         label = path if path in self._pages else "other"  # anybody may make up paths
         metrics.PAGES.labels(label, str(int(status))).inc()
-        if path in _ASKED_BY_MACHINES and status in _PLAIN:
+        if path in _ASKED_BY_MACHINES and status in _EXPECTED:
             return
         self._log.line(
             time=moment(began),
