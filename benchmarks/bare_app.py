@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from marvel_kedro.model.scoring import CharacterModel, feature_names
+from marvel_kedro.model.portable.predictor import CharacterModel, feature_names
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -33,23 +33,25 @@ from main_job import HERE
 from monitoring import make_environment
 from scipy import stats
 
-from marvel_kedro.local_engine import relation
+from marvel_kedro.characters.outcome import DriftOptions
+from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
-from marvel_kedro.monitoring import alerts, counts, tables
-from marvel_kedro.monitoring.drift import drift_metrics
-from marvel_kedro.monitoring.estimates import quality_estimates
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.aggregation import counting
+from marvel_kedro.monitoring.alerting import evaluation
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
+from marvel_kedro.monitoring.metrics.drift import drift_metrics
+from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
+from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.profile import profile_metrics
-from marvel_kedro.monitoring.rules import AlertingOptions, Table
-from marvel_kedro.pipelines.processing.nodes import (
+from marvel_kedro.table.cleaning import (
     ProcessingOptions,
     read_source,
     select_usable,
     split_characters,
 )
-from marvel_kedro.pipelines.synthetic.fate import DriftOptions
-from marvel_kedro.pipelines.synthetic.nodes import MOST_ROWS, SyntheticOptions, chunks
+from marvel_kedro.table.local_engine import relation
 
 MAGNITUDES = {
     "covariate": (0.1, 0.25, 0.5, 1.0),
@@ -105,7 +107,7 @@ class Monitor:
         rows = pa.Table.from_pandas(
             self.reference, tables.MONITORING_BASELINE, preserve_index=False
         )
-        self.baseline = counts.count_baseline(relation(rows), self.options)
+        self.baseline = counting.count_baseline(relation(rows), self.options)
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Found:
         """Go through the seeds of a scenario."""
@@ -127,8 +129,8 @@ class Monitor:
     def _add(self, found: Found, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
-        counted = counts.count(relation(log), self.options)
-        groups = counts.groups(counted, self.options.granularities, self.options)
+        counted = counting.count(relation(log), self.options)
+        groups = counting.groups(counted, self.options.granularities, self.options)
         metrics: dict[Table, pa.Table] = {
             "profile_metrics": profile_metrics(groups, self.baseline),
             "drift_metrics": drift_metrics(groups, self.baseline),
@@ -140,7 +142,7 @@ class Monitor:
             begin = START + seed * WINDOWS * DAY
             end = begin + WINDOWS * DAY
             own = {name: _between(table, begin, end) for name, table in metrics.items()}
-            raised = alerts.evaluate(own, self.rules, tables.ALERTS.empty_table(), end)
+            raised = evaluation.evaluate(own, self.rules, tables.ALERTS.empty_table(), end)
             found.covered += len(
                 {
                     begin + number * DAY
@@ -149,7 +151,7 @@ class Monitor:
                     if alert["since"] <= begin + number * DAY < alert["window"]["end"]
                 }
             )
-            is_open = alerts.firing(raised)
+            is_open = evaluation.firing(raised)
             found.seen += bool(is_open)
             for rule in {alert["rule"] for alert in is_open}:
                 found.fired[rule] = found.fired.get(rule, 0) + 1

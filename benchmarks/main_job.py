@@ -18,8 +18,8 @@ from typing import Any
 
 import machine
 
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

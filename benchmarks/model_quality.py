@@ -19,10 +19,10 @@ from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from marvel_kedro.characters.synthetic import is_synthetic
+from marvel_kedro.model import baselines
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
-from marvel_kedro.pipelines.synthetic.nodes import is_synthetic
-from marvel_kedro.pipelines.training import baselines
+from marvel_kedro.table.cleaning import read_source, select_usable
 
 ROOT = Path(__file__).parents[1]
 FILES = (  # the first that is there and real

@@ -28,8 +28,8 @@ from deltalake import write_deltalake
 from main_job import HERE, make_project, make_raw
 from scale import watch
 
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.table.cleaning import read_source, select_usable
 
 ROWS = 100_000
 COLUMNS = [*(name for name in TEXT_COLUMNS if name != "name"), *NUMBER_COLUMNS, "probability"]

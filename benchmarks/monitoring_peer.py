@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from marvel_kedro.local_engine import relation
-from marvel_kedro.monitoring import counts
-from marvel_kedro.monitoring.drift import drift_metrics
+from marvel_kedro.monitoring.aggregation import counting
+from marvel_kedro.monitoring.metrics.drift import drift_metrics
+from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.profile import profile_metrics
+from marvel_kedro.table.local_engine import relation
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,9 +29,9 @@ def main() -> None:
     seconds, found = [], 0
     for _ in range(int(sys.argv[3])):
         begin = time.perf_counter()
-        counted = counts.count(relation(current), options)
-        groups = counts.groups(counted, options.granularities, options)
-        baseline = counts.count_baseline(relation(reference), options)
+        counted = counting.count(relation(current), options)
+        groups = counting.groups(counted, options.granularities, options)
+        baseline = counting.count_baseline(relation(reference), options)
         tables = [profile_metrics(groups, baseline), drift_metrics(groups, baseline)]
         seconds.append(time.perf_counter() - begin)
         found = sum(

@@ -15,13 +15,12 @@ from typing import Any  # noqa: E402
 
 import pandas as pd  # noqa: E402
 
-from marvel_kedro import page  # noqa: E402
-from marvel_kedro.frames import digest  # noqa: E402
-from marvel_kedro.model import evaluation, fit, gate  # noqa: E402
-from marvel_kedro.model.scoring import CharacterModel  # noqa: E402
-from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
-from marvel_kedro.pipelines.training import baselines, model_card, plots  # noqa: E402
-from marvel_kedro.schemas import Characters, Predictions  # noqa: E402
+from marvel_kedro.core import page  # noqa: E402
+from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402  # noqa: E402
+from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
+from marvel_kedro.table import cleaning as processing  # noqa: E402
+from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
+from marvel_kedro.table.frames import digest  # noqa: E402
 
 OPTIONS = processing.ProcessingOptions()
 
@@ -84,9 +83,9 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     options = evaluation.EvaluationOptions()
     measured = evaluation.evaluate(alive, by_model, slices, options, model.threshold)
     measured.to_parquet(folder / "evaluation.parquet")
-    contender = gate.Contender(by_model["candidate"])
-    champion = gate.Contender(by_model["champion"]) if "champion" in by_model else None
-    decision = gate.decide(alive, contender, champion, slices, gate.GateOptions())
+    contender = promotion.Contender(by_model["candidate"])
+    champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
+    decision = promotion.decide(alive, contender, champion, slices, promotion.GateOptions())
     figures = {
         "roc": plots.draw_roc(table, measured),
         "calibration": plots.draw_calibration(table, measured, options.calibration_bins),

@@ -32,12 +32,12 @@ import psutil
 import requests
 from mlflow import MlflowClient
 
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.package import log_candidate
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
-from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+from marvel_kedro.model.packaging import log_candidate
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.table.cleaning import read_source, select_usable
 
 HERE = Path(__file__).parent
 MODEL = "marvel_characters"
@@ -189,7 +189,7 @@ def peers(folder: Path, model: Path, mlserver: Path) -> list[Server]:
     return [
         Server(
             OURS,
-            [python, "-m", "marvel_kedro.server", str(folder / "description.json")],
+            [python, "-m", "marvel_kedro.serving", str(folder / "description.json")],
             18080,
             {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"},
         ),
@@ -369,11 +369,13 @@ def _median(server: Server, kind: str) -> dict[str, float]:
 def where_the_time_goes(model: Path, records: list[dict[str, Any]]) -> None:
     """The steps of a request with one record, each alone, in this process."""
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp())
-    from marvel_kedro.server import metrics, protocol, served_model  # noqa: PLC0415 - see above
-    from marvel_kedro.server.description import InferenceTableOptions  # noqa: PLC0415
-    from marvel_kedro.server.spool import Entry, Spool  # noqa: PLC0415
+    from marvel_kedro.serving.configuration import InferenceTableOptions  # noqa: PLC0415
+    from marvel_kedro.serving.http import protocol  # noqa: PLC0415 - see above
+    from marvel_kedro.serving.inference_table.spool import Entry, Spool  # noqa: PLC0415
+    from marvel_kedro.serving.models import loaded_model  # noqa: PLC0415 - see above
+    from marvel_kedro.serving.telemetry import metrics  # noqa: PLC0415 - see above
 
-    loaded = served_model.load(model)
+    loaded = loaded_model.load(model)
     bodies = [json.dumps({"dataframe_records": [record]}).encode() for record in records]
     singles = [[record] for record in records]
     answers = [loaded.score(single) for single in singles]

@@ -9,15 +9,15 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from server.running import Store, make_store
-from support import ROOT, Project
+from support.project import ROOT, Project
+from support.running_server import Store, make_store
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.scoring import CharacterModel
-from marvel_kedro.pipelines.processing.nodes import read_source, select_usable
-from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.table.cleaning import read_source, select_usable
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

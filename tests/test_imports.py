@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import ROOT
+from support.project import ROOT
 
 
 def test_imports_go_one_way() -> None:

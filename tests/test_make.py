@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import suppress
 
 import pytest
-from support import ROOT, Project, clean_environment
+from support.project import ROOT, Project, clean_environment
 
 SECONDS = 90
 HIGHEST_PORT = 49_151

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from marvel_kedro.packaged import conf_source
+from marvel_kedro.core.packaged import conf_source
 
 
 def main() -> None:

@@ -11,8 +11,9 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from omegaconf import OmegaConf
 
-from marvel_kedro import run_checks, tracking
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import tracking
+from marvel_kedro.project import run_checks
 
 logger = logging.getLogger(__name__)
 _WOULD_OVERWRITE = (
@@ -29,7 +30,7 @@ class ProjectHooks:
         """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
         from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - loaded
 
-        from marvel_kedro import parameters  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro.project import parameters  # noqa: PLC0415 - imports every pipeline
 
         # It outlives a session, and an untracked pipeline would go on in the run of the one before.
         mlflow_hook.run_id = None
@@ -67,7 +68,7 @@ class ProjectHooks:
             return
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        from marvel_kedro.pipelines.synthetic.nodes import is_synthetic  # noqa: PLC0415
+        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415
 
         dataset: Any = catalog.get("raw_characters")
         try:  # one row tells, and the file may be larger than memory
@@ -139,6 +140,6 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Print what came out and what to do next."""
-        from marvel_kedro import summary  # noqa: PLC0415 - needs rich only here
+        from marvel_kedro.project import summary  # noqa: PLC0415 - needs rich only here
 
         summary.show(pipeline, catalog)

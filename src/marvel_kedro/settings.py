@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from omegaconf.resolvers import oc
 
-from marvel_kedro import catalog_entries
+from marvel_kedro.core.atomic_files import write_files_whole
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
-from marvel_kedro.local_files import write_files_whole
+from marvel_kedro.project import catalog_entries
 
 # The last one's hooks are called first: the session is there before anything asks for a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from bundle.bundle import CLASSIC, USER, VARIABLES, BundleError, load, walk
-from bundle.check import bundle_faults
 from pydantic import TypeAdapter
-from support import ROOT
+from support.bundle.bundle import CLASSIC, USER, VARIABLES, BundleError, load, walk
+from support.bundle.check import bundle_faults
+from support.project import ROOT
 
 from marvel_kedro.pipeline_registry import register_pipelines
-from marvel_kedro.server.description import Name
+from marvel_kedro.serving.configuration import Name
 
 TARGETS = ("dev", "acc", "prd")
 FILES = ["databricks.yml", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("resources/*"))]
@@ -169,7 +169,7 @@ def test_the_classic_job_has_to_be_asked_for_and_does_the_same() -> None:
 def test_a_task_is_a_command_that_the_entry_point_understands(
     job: dict[str, Any], task: dict[str, Any]
 ) -> None:
-    main: Any = importlib.import_module("marvel_kedro.databricks.job").main
+    main: Any = importlib.import_module("marvel_kedro.cli.job").main
     named = dict(task["python_wheel_task"]["named_parameters"])
     if named["pipeline"] == "{{job.parameters.training-pipeline}}":
         named["pipeline"] = "training"  # by default; the monitoring job says retraining
@@ -201,7 +201,7 @@ def test_the_wheel_has_the_entry_point() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     asked = {param.values[1]["python_wheel_task"]["entry_point"] for param in wheel_tasks()}
     assert {name: scripts.get(name) for name in asked} == {
-        "marvel-kedro-job": "marvel_kedro.databricks.job:main"
+        "marvel-kedro-job": "marvel_kedro.cli.job:main"
     }
 
 

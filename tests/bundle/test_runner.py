@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.bundle import job_id, load
-from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, result, run_job
+from support.bundle.bundle import job_id, load
+from support.bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, result, run_job
 
 # Stands for the wheel's command: tells what it was given; fails, hangs and leaves values as told.
 STUB = """#!{python} -S

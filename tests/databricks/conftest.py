@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from support import ROOT, clean_environment
+from support.project import ROOT, clean_environment
 
 LOCKS = [ROOT / "requirements" / name for name in ("base.txt", "spark.txt")]
 

@@ -9,16 +9,16 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
-from bundle.bundle import GIT, job_id, load
-from bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from deltalake import DeltaTable
-from inference import make_traffic
 from mlflow import MlflowClient
-from support import clean_environment
-from workspace.catalog import UnityCatalog
-from workspace.identity import Identity
-from workspace.server import Workspace as Host
-from workspace.serving import Serving
+from support.bundle.bundle import GIT, job_id, load
+from support.bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
+from support.inference_traffic import make_traffic
+from support.project import clean_environment
+from support.workspace.catalog import UnityCatalog
+from support.workspace.identity import Identity
+from support.workspace.server import Workspace as Host
+from support.workspace.serving import Serving
 
 SCHEMA = "sail.dev_jane_doe_marvel_characters"
 MODEL = f"{SCHEMA}.marvel_characters"

@@ -7,10 +7,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from kedro.framework.project import LOGGING
 from pyspark.sql import SparkSession
-from support import ROOT
+from support.project import ROOT
 
-from marvel_kedro import packaged
-from marvel_kedro.databricks import job, session, tables, task_values
+from marvel_kedro.cli import job
+from marvel_kedro.core import packaged
+from marvel_kedro.databricks import session, tables, task_values
 from marvel_kedro.databricks.tables import Place
 
 

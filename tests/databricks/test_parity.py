@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import SHARED_DATA
 from pandas.testing import assert_frame_equal
-from support import Project
+from support.project import Project
 
 NOW = "2026-01-01T00:00:00+00:00"
 TABLES = (

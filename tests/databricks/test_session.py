@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
-from marvel_kedro.errors import ProjectError
 
 
 def a_java(folder: Path, version: str) -> Path:

@@ -6,14 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import clean_environment
+from support.project import clean_environment
 
 
 @pytest.mark.fault
 @pytest.mark.spark
 def test_faults_of_spark(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("spark_faults.py")), str(tmp_path)],
+        [
+            sys.executable,
+            str(Path(__file__).parents[1] / "support" / "spark_faults.py"),
+            str(tmp_path),
+        ],
         capture_output=True,
         text=True,
         env=clean_environment(),

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from kedro.config import OmegaConfigLoader
-from support import ROOT, clean_environment
+from support.project import ROOT, clean_environment
 
-from marvel_kedro import schemas
 from marvel_kedro.databricks.tables import Contract, Feature, create_statement
 from marvel_kedro.pipeline_registry import register_pipelines
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
+from marvel_kedro.table import contracts
 
-CHARACTERS = Contract("marvel_kedro.schemas.Characters", schemas.Characters)
+CHARACTERS = Contract("marvel_kedro.table.contracts.Characters", contracts.Characters)
 TABLES = {
     "characters",
     "rejected_characters",
@@ -126,7 +126,7 @@ from marvel_kedro.databricks.tables import Contract, Place
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
-contract = Contract.named("marvel_kedro.schemas.Predictions")
+contract = Contract.named("marvel_kedro.table.contracts.Predictions")
 session.start("spark", place.warehouse)
 spark = SparkSession.builder.getOrCreate()
 tables.attach(spark, place)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.explain import explain
+from marvel_kedro.project.error_messages import explain
 
 ROWS = {
     "page_id": ["b", "Ö_(Earth-1)", "a", "\U0001f9b8", "\uffff"],

@@ -6,9 +6,9 @@ import time
 
 import pytest
 from kedro.io import DatasetError
-from monitoring.exported import NOW, key
 from monitoring.test_export import everything
-from server.collector import Collector, attributes, collecting
+from support.exported_metrics import NOW, key
+from support.otlp_collector import Collector, attributes, collecting
 
 from marvel_kedro.datasets.otlp_metrics import OtlpMetricsDataset
 from marvel_kedro.monitoring.export import FAMILIES, Exported

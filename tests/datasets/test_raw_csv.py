@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.explain import explain
+from marvel_kedro.project.error_messages import explain
 
 
 def load(path: Path, content: bytes) -> pd.DataFrame:

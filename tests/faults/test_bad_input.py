@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from support import Outcome, Project
+from support.project import Outcome, Project
 
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Project
+from support.project import Project
 
 
 def mount(*words: str) -> bool:

@@ -11,11 +11,11 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from support import Project, at_kill_points, clean_environment
+from support.project import Project, at_kill_points, clean_environment
 
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.frames import digest
-from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+from marvel_kedro.table.frames import digest
 
 TABLES = ("characters", "rejected_characters", "train_set", "test_set")
 FEW_ROWS = 800

@@ -19,11 +19,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from kedro.framework.project import LOGGING
 from pandas.testing import assert_frame_equal
-from support import Outcome, Project, at_kill_points, clean_environment
+from support.project import Outcome, Project, at_kill_points, clean_environment
 
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.frames import digest
-from marvel_kedro.pipelines.synthetic.nodes import SyntheticOptions, make_characters
+from marvel_kedro.table.frames import digest
 
 LAKEHOUSE = ("--env", "lakehouse", "--pipelines", "processing")
 TABLES = ("source_rows", "characters", "rejected_characters", "train_set", "test_set")

@@ -9,9 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, answer, body, make_traffic
-from monitoring.state import LOGS, METRICS, metrics, monitor, state
-from support import Project, at_kill_points
+from support.inference_traffic import (
+    LABELS_SCHEMA,
+    PAYLOAD_SCHEMA,
+    Traffic,
+    answer,
+    body,
+    make_traffic,
+)
+from support.monitoring_state import LOGS, METRICS, metrics, monitor, state
+from support.project import Project, at_kill_points
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -63,7 +70,7 @@ def request(number: int, records: list[dict[str, Any]], **changed: Any) -> dict[
 
 
 def given(project: Project, requests: list[dict[str, Any]], labels: list[tuple[str, str]]) -> None:
-    from inference import served_entities
+    from support.inference_traffic import served_entities
 
     known = [(page, alive, DAY + timedelta(days=1)) for page, alive in labels]
     Traffic(
@@ -300,7 +307,7 @@ def test_a_table_that_is_written_meanwhile(
     watched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes after the days were counted is read by the next run."""
-    from marvel_kedro import request_log
+    from marvel_kedro.monitoring.inference_log import records as request_log
 
     given(watched, [request(n, [HERO]) for n in range(10)], [])
     read = request_log.served_by_id

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from server.running import RECORD, Load, Server, Store, describe, running, until
+from support.running_server import RECORD, Load, Server, Store, describe, running, until
 
 pytestmark = pytest.mark.fault
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.running import RECORD, Store, describe, running, until
-from server.spooled import mount
+from support.running_server import RECORD, Store, describe, running, until
+from support.spooled import mount
 
 pytestmark = pytest.mark.fault
 

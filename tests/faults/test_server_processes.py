@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from server.running import (
+from support.running_server import (
     MODEL,
     Load,
     Server,

@@ -17,12 +17,12 @@ import mlflow
 import pytest
 import requests
 import yaml
-from server.running import MODEL, Load, Server, Store, describe, running, until
-from support import clean_environment
+from support.project import clean_environment
+from support.running_server import MODEL, Load, Server, Store, describe, running, until
 
-from marvel_kedro import endpoint
-from marvel_kedro.server import served_model
-from marvel_kedro.server.description import traffic_tag
+from marvel_kedro.serving import traffic_split
+from marvel_kedro.serving.configuration import traffic_tag
+from marvel_kedro.serving.models import loaded_model
 
 pytestmark = pytest.mark.fault
 
@@ -105,7 +105,7 @@ def sealed(files: Path) -> None:
     ]
     described["metadata"]["model_digest"] = hashlib.sha256(b"\0".join(parts)).hexdigest()
     (files / "MLmodel").write_text(yaml.safe_dump(described))
-    served_model.check(files)
+    loaded_model.check(files)
 
 
 def raising(files: Path) -> None:
@@ -290,12 +290,12 @@ def test_aliases_and_traffic_that_move_under_load(
             # The challenger gets a share.
             store.point("challenger", "1")
             until(lambda: server.serves() == {"champion": "2", "challenger": "1"}, 20)
-            assert endpoint.shift(options, {"champion": 70, "challenger": 30})
+            assert traffic_split.shift(options, {"champion": 70, "challenger": 30})
             until(lambda: server.version()["traffic"]["challenger"] == 30, 20)
             time.sleep(1)
             at_30 = shares(load, 2)
             assert 0.2 < share(at_30) < 0.4
-            assert endpoint.shift(options, {"champion": 40, "challenger": 60})
+            assert traffic_split.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["traffic"]["challenger"] == 60, 20)
             time.sleep(1)
             at_60 = shares(load, 2)
@@ -309,7 +309,7 @@ def test_aliases_and_traffic_that_move_under_load(
                 until(lambda: "no traffic" in server.version()["faults"], 20)
                 assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
             until(lambda: server.metric("marvel_deployment_faults") == 1, 10)
-            assert endpoint.shift(options, {"champion": 40, "challenger": 60})
+            assert traffic_split.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["faults"] == "", 20)
             # Nobody is the champion.
             store.client().delete_registered_model_alias(MODEL, "champion")

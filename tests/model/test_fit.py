@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
-from marvel_kedro.model import scoring
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.scoring import CharacterModel, Encoder
+from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable.predictor import CharacterModel, Encoder
 
 
 def test_the_order_of_rows_does_not_matter(model: CharacterModel, characters: pd.DataFrame) -> None:
@@ -49,8 +49,8 @@ def test_a_text_column_without_a_feature_is_refused(
     characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The endpoint would take it, and its values would change nothing."""
-    columns = (*scoring.TEXT_COLUMNS, "eye_colour")
-    monkeypatch.setattr(scoring, "TEXT_COLUMNS", columns)
+    columns = (*predictor.TEXT_COLUMNS, "eye_colour")
+    monkeypatch.setattr(predictor, "TEXT_COLUMNS", columns)
     with pytest.raises(ProjectError, match=r"take eye_colour and not see it.*_functions"):
         fit(characters.assign(eye_colour="blue"), FitOptions())
 

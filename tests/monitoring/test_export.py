@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from monitoring.exported import DAY, NOW, START, key, labelled, row, tell, values, window
 from prometheus_client.parser import text_string_to_metric_families
+from support.exported_metrics import DAY, NOW, START, key, labelled, row, tell, values, window
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.export import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from observability.test_queries import FOLDER, RULES, rules
-from support import ROOT
+from support.project import ROOT
 
 CONFIG = FOLDER / "alertmanager/alertmanager.yml"
 

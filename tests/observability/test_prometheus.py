@@ -24,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from inference import make_traffic
 from observability.test_queries import DASHBOARDS, FOLDER, OF_DATABRICKS, dashboard_queries
-from support import Project, clean_environment
+from support.inference_traffic import make_traffic
+from support.project import Project, clean_environment
 from test_make import free_port
 
 from marvel_kedro.monitoring.tables import ALERTS

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
-from support import ROOT
+from support.project import ROOT
 
 from marvel_kedro.monitoring.export import FAMILIES
-from marvel_kedro.server import metrics
+from marvel_kedro.serving.telemetry import metrics
 
 FOLDER = ROOT / "observability"
 RULES = sorted(FOLDER.glob("prometheus/rules/*.yml"))

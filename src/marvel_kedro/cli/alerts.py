@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from marvel_kedro.cli import options
-from marvel_kedro.cli.ending import told
+from marvel_kedro.cli.error_handling import told
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
-from marvel_kedro.errors import ProjectError
 
 if TYPE_CHECKING:
-    from marvel_kedro.alert_actions import AlertTables
-    from marvel_kedro.configuration import Configuration
+    from marvel_kedro.monitoring.alerting.acknowledgement import AlertTables
+    from marvel_kedro.project.configuration import Configuration
 
 
 @click.group(invoke_without_command=True)
@@ -37,13 +37,13 @@ def alerts(
     with told("Interrupted."):
         from rich.console import Console  # noqa: PLC0415 - for commands
 
-        from marvel_kedro import alert_actions  # noqa: PLC0415 - imports Arrow
+        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - imports Arrow
 
         with _alert_tables(context) as tables:
             rows = tables.current(datetime.now(UTC))
         chosen = [row for row in rows if everything or row["state"] != "resolved"]
         if chosen:
-            Console().print(alert_actions.shown(chosen))
+            Console().print(acknowledgement.shown(chosen))
         resolved = len(rows) - len(chosen)
         number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
         click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
@@ -52,11 +52,12 @@ def alerts(
 @contextmanager
 def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
     """The tables of alerts, wherever the environment keeps them."""
-    from marvel_kedro import alert_actions, configuration  # noqa: PLC0415 - for commands
+    from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - for commands
+    from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
 
     read = configuration.load(*context.obj)
     with _lakehouse(read, configuration.project_path()):
-        yield alert_actions.AlertTables(read)
+        yield acknowledgement.AlertTables(read)
 
 
 @contextmanager
@@ -112,12 +113,12 @@ def silence(  # noqa: PLR0913 - one an option
 ) -> None:
     """Silence the alert ID, or a rule: no message, and no reason for a training."""
     with told("Interrupted."):
-        from marvel_kedro import alert_actions  # noqa: PLC0415 - imports Arrow
+        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - imports Arrow
 
         if (alert_id is None) == (rule is None):
             raise ProjectError("Name an alert, or a rule with --rule.")
         now = datetime.now(UTC)
-        end = alert_actions.end_of_silence(until, duration, now)
+        end = acknowledgement.end_of_silence(until, duration, now)
         with _alert_tables(context) as tables:
             tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
         click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")

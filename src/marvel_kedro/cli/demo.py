@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from marvel_kedro.cli.ending import told
+from marvel_kedro.cli.error_handling import told
 
 
 @click.command()
@@ -22,8 +22,8 @@ def demo(folder: Path, *, show: bool) -> None:
     with told("Interrupted. The same command begins anew."):
         from rich.console import Console  # noqa: PLC0415 - for commands
 
-        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro import demo as days  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - imports every pipeline
 
         report = days.run(configuration.project_path(), folder, Console(file=sys.stdout))
         if show:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from marvel_kedro.cli import store
-from marvel_kedro.cli.ending import told
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.cli.error_handling import told
+from marvel_kedro.core.errors import ProjectError
 
 if TYPE_CHECKING:
-    from marvel_kedro.configuration import Configuration
+    from marvel_kedro.project.configuration import Configuration
 
 
 @click.command()
@@ -47,7 +47,7 @@ def deploy(
     answer, the one that served before is brought back.
     """
     with told("Interrupted. An update goes on in the workspace; the same command waits for it."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
 
         read = configuration.load(
             env or ("lakehouse" if target == "databricks" else None), conf_source
@@ -61,13 +61,9 @@ def deploy(
 def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedelta) -> None:
     import mlflow  # noqa: PLC0415 - slow to import
 
-    from marvel_kedro import registry  # noqa: PLC0415 - imports MLflow
     from marvel_kedro.databricks import workspace  # noqa: PLC0415 - imports the SDK
-    from marvel_kedro.databricks.endpoint import (  # noqa: PLC0415 - likewise
-        deployment,
-        difference,
-        wanted,
-    )
+    from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415 - likewise
+    from marvel_kedro.model import registry  # noqa: PLC0415 - imports MLflow
 
     asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
@@ -78,7 +74,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
     versions = registry.served_versions(asked)
-    goal = wanted.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
+    goal = spec.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
     client = workspace.connect()
     if dry_run:
         done = difference.differences(client, goal)
@@ -91,11 +87,11 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
 
 
 def _check_local(read: "Configuration") -> None:
-    from marvel_kedro import local_endpoint  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.serving import smoke  # noqa: PLC0415 - imports MLflow
 
     store.use()
     asked = read.description.endpoint
     click.echo(f"The endpoint '{asked.name}' serves:")
-    for line in local_endpoint.check_versions(asked):
+    for line in smoke.check_versions(asked):
         click.echo(f"- {line}")
-    click.echo(local_endpoint.smoke(asked, read.description.server))
+    click.echo(smoke.smoke(asked, read.description.server))

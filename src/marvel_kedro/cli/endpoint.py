@@ -6,8 +6,8 @@ import time
 import click
 
 from marvel_kedro.cli import options, store
-from marvel_kedro.cli.ending import told
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.cli.error_handling import told
+from marvel_kedro.core.errors import ProjectError
 
 
 @click.group()
@@ -28,7 +28,7 @@ class _Traffic:
     """Where a command moves traffic."""
 
     def __init__(self, env: str | None, target: str) -> None:
-        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
 
         databricks = target == "databricks"
         self.read = configuration.load(env or ("lakehouse" if databricks else None))
@@ -44,9 +44,9 @@ class _Traffic:
             from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415 - likewise
 
             return shifting.served_traffic(workspace.connect(), self.asked.name)
-        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
-        return endpoint.shares_to_move(self.asked)
+        return traffic_split.shares_to_move(self.asked)
 
     def move(self, shares: dict[str, int]) -> None:
         if self._databricks:
@@ -55,18 +55,18 @@ class _Traffic:
 
             shares = shifting.shift(workspace.connect(), self.asked, shares)
         else:
-            from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+            from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
-            shares = endpoint.shift(self.asked, shares)
+            shares = traffic_split.shift(self.asked, shares)
         self.say(shares)
 
     def reset(self) -> None:
         if self._databricks:
             self.move(dict(self.asked.traffic))
         else:
-            from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+            from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
-            self.say(endpoint.reset(self.asked))
+            self.say(traffic_split.reset(self.asked))
 
     def say(self, shares: dict[str, int]) -> None:
         said = ", ".join(f"{name} {share} %" for name, share in shares.items())
@@ -78,12 +78,14 @@ class _Traffic:
 def show(env: str | None) -> None:
     """Say which versions are served, with which shares, here and by a server that runs."""
     with told("Interrupted."):
-        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
         where = _Traffic(env, "local")
-        for line in endpoint.lines(where.asked):
+        for line in traffic_split.lines(where.asked):
             click.echo(line)
-        for line in endpoint.running(where.read.description.server, os.environ.get("MARVEL_TOKEN")):
+        for line in traffic_split.running(
+            where.read.description.server, os.environ.get("MARVEL_TOKEN")
+        ):
             click.echo(line)
 
 
@@ -95,10 +97,10 @@ def show(env: str | None) -> None:
 def shift(entity: str, percent: int, env: str | None, target: str) -> None:
     """Give ENTITY PERCENT of the traffic; the others share the rest as they did."""
     with told("Interrupted."):
-        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
         where = _Traffic(env, target)
-        where.move(endpoint.shifted(where.shares(), entity, percent))
+        where.move(traffic_split.shifted(where.shares(), entity, percent))
 
 
 @endpoint.command()
@@ -113,7 +115,7 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
     Ctrl-C stops where it is; `kedro endpoint reset` goes back.
     """
     with told("Stopped where it is; kedro endpoint reset goes back."):
-        from marvel_kedro import endpoint  # noqa: PLC0415 - imports MLflow
+        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
 
         try:
             shares = [int(step) for step in steps.split(",")]
@@ -125,7 +127,7 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
         for number, share in enumerate(shares):
             if number:
                 time.sleep(minutes * 60)
-            where.move(endpoint.shifted(where.shares(), entity, share))
+            where.move(traffic_split.shifted(where.shares(), entity, share))
 
 
 @endpoint.command()

@@ -6,9 +6,9 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from marvel_kedro import run_checks
-from marvel_kedro.cli.ending import told
+from marvel_kedro.cli.error_handling import told
 from marvel_kedro.databricks import session
+from marvel_kedro.project import run_checks
 
 assert kedro_run.callback is not None
 _RUN = kedro_run.callback

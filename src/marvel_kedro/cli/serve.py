@@ -3,7 +3,7 @@
 import click
 
 from marvel_kedro.cli import options
-from marvel_kedro.cli.ending import told
+from marvel_kedro.cli.error_handling import told
 
 
 @click.command()
@@ -28,8 +28,8 @@ def serve(  # noqa: PLR0913 - one an option
     OTEL_EXPORTER_OTLP_ENDPOINT turns OpenTelemetry on.
     """
     with told("Interrupted."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro import serve as server  # noqa: PLC0415
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.serving import start as server  # noqa: PLC0415
 
         server.start(
             configuration.load(env, conf_source),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from marvel_kedro.cli.ending import told
+from marvel_kedro.cli.error_handling import told
 
 
 @click.command()
@@ -63,17 +63,17 @@ def traffic(  # noqa: PLR0913 - one an option
     MARVEL_TOKEN is the bearer token, if the server wants one.
     """
     with told("Interrupted."):
-        from marvel_kedro import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro.traffic import command  # noqa: PLC0415 - slow to import
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
+        from marvel_kedro.simulation import traffic  # noqa: PLC0415 - slow to import
 
         read = configuration.load(env)
-        command.run(
-            url=url or command.local_url(read.parameters.server, read.parameters.endpoint),
+        traffic.run(
+            url=url or traffic.local_url(read.parameters.server, read.parameters.endpoint),
             token=os.environ.get("MARVEL_TOKEN"),
             rate=rate,
             connections=connections,
             labels_to=labels_to or Path(read.names["files"], "03_primary", "labels.parquet"),
-            options=command.checked(
+            options=traffic.checked(
                 **options,
                 start=start.date() if start else None,
                 drift={"scenario": scenario, "magnitude": magnitude},

@@ -15,8 +15,8 @@ from databricks.sdk.service.dataquality import (
     InferenceProblemType,
 )
 
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks.monitored_table import BROKEN, MetricsTables, MonitoredTable, Patience
-from marvel_kedro.errors import ProjectError
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 

@@ -23,8 +23,8 @@ from databricks.sdk.service.dataquality import (
     RefreshState,
 )
 
+from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.databricks import workspace
-from marvel_kedro.errors import ProjectError, without_password
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 logger = logging.getLogger(__name__)

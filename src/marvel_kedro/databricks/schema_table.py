@@ -5,9 +5,9 @@ from typing import Any
 import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring import tables
-from marvel_kedro.replacement import Replacement
+from marvel_kedro.table.replacement import Replacement
 
 SAIL = "sail"
 

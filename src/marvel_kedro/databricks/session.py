@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from marvel_kedro.databricks import faults
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.databricks import error_messages
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _connect() -> None:
     try:
         session.version  # noqa: B018 - asks the server
     except Exception as error:
-        raise ProjectError(faults.explain(error)) from error
+        raise ProjectError(error_messages.explain(error)) from error
 
 
 def _need_package(name: str) -> None:

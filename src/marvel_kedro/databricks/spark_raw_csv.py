@@ -7,8 +7,8 @@ from typing import Any
 from kedro_datasets._typing import TablePreview
 from pyspark.sql import DataFrame, SparkSession
 
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset, not_utf8
-from marvel_kedro.errors import ProjectError
 
 _OPTIONS: dict[str, bool | str] = {
     "header": True,

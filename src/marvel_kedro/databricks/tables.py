@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

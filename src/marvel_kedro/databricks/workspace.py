@@ -8,8 +8,9 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 
-from marvel_kedro import explain, remote
-from marvel_kedro.errors import ProjectError, without_password
+from marvel_kedro.core import remote
+from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.project import error_messages
 
 FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
 """What databricks-sdk raises when it is refused, or cannot ask."""
@@ -59,7 +60,7 @@ def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> 
         for kind, remedy in remedies.items():
             if isinstance(error, kind):
                 return remedy
-    return explain.WORKSPACE_REMEDIES[refusal]
+    return error_messages.WORKSPACE_REMEDIES[refusal]
 
 
 def said(error: BaseException) -> str:

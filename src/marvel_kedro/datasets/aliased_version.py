@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro import registry
+from marvel_kedro.model import registry
 
 
 class AliasedVersionDataset(AbstractDataset[None, str | None]):

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.local_files import WholeFile
+from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring import tables
 
 _LONGEST = 200

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro import local_engine
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring import tables
-from marvel_kedro.replacement import Replacement
+from marvel_kedro.table import local_engine
+from marvel_kedro.table.replacement import Replacement
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

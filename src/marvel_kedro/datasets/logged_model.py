@@ -5,9 +5,9 @@ from typing import Any
 import mlflow
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro.model.package import log_candidate
-from marvel_kedro.model.scoring import CharacterModel
-from marvel_kedro.registry import LoggedModel
+from marvel_kedro.model.packaging import log_candidate
+from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.registry import LoggedModel
 
 
 class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):

@@ -13,9 +13,9 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import lazily, rows_by
-from marvel_kedro.local_files import WholeFile
+from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.frames import lazily, rows_by
 
 _KEY = "page_id"
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

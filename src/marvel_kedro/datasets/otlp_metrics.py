@@ -9,7 +9,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from marvel_kedro.monitoring.export import Exported
-from marvel_kedro.server.telemetry import is_wanted
+from marvel_kedro.serving.telemetry.opentelemetry import is_wanted
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pandas as pd
 from kedro_datasets.pandas import CSVDataset
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 
 _GET_THE_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "

@@ -4,9 +4,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from marvel_kedro import registry
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.registry import RegisteredModel
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import registry
+from marvel_kedro.model.registry import RegisteredModel
 
 
 class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | None]):

@@ -4,8 +4,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from marvel_kedro import registry
-from marvel_kedro.registry import Version
+from marvel_kedro.model import registry
+from marvel_kedro.model.registry import Version
 
 
 class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):

@@ -5,8 +5,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro import registry
-from marvel_kedro.registry import FindVersion
+from marvel_kedro.model import registry
+from marvel_kedro.model.registry import FindVersion
 
 
 class RegisteredVersionsDataset(AbstractDataset[None, FindVersion]):

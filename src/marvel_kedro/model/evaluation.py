@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
+from marvel_kedro.core.options import Options
 from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Cells, Flags, Floats
-from marvel_kedro.options import Options
 
 Clusters = npt.NDArray[np.int64]
 

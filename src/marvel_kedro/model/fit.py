@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.model import scoring
-from marvel_kedro.model.scoring import CharacterModel, Encoder, encode, feature_names
-from marvel_kedro.options import Options
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import Options
+from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable.predictor import CharacterModel, Encoder, encode, feature_names
 
 _FEW_ROWS = 20_000
 
@@ -72,15 +72,15 @@ def fit(
     rows = train.sort_values("page_id", ignore_index=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     encoder = learn_encoder(rows, alive, options)
-    if forgotten := scoring.columns_without_feature(encoder):
+    if forgotten := predictor.columns_without_feature(encoder):
         raise ProjectError(
             f"The model would take {', '.join(forgotten)} and not see it: give each of "
-            "TEXT_COLUMNS in src/marvel_kedro/model/scoring.py its names in `_feature_names` "
+            "TEXT_COLUMNS in model/portable/predictor.py its names in `_feature_names` "
             "and its function in `_functions`, or name it in UNREAD."
         )
     features = encode(rows, encoder)
     # A row must not see its own label in the rate of its universe.
-    rate = feature_names(encoder).index(scoring.RATE)
+    rate = feature_names(encoder).index(predictor.RATE)
     features[:, rate] = _rates_out_of_fold(rows, alive, options)
     trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
     booster = lightgbm.train(
@@ -93,7 +93,7 @@ def fit(
         booster_text=booster.model_to_string(),
         encoder=encoder,
         threshold=options.threshold,
-        code=Path(scoring.__file__).read_text(encoding="utf-8"),
+        code=Path(predictor.__file__).read_text(encoding="utf-8"),
     )
 
 
@@ -102,9 +102,11 @@ def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Enco
     return Encoder(
         alive_share=float(alive.mean()),
         universes=_universes(_texts(rows["universe"]), alive, options),
-        origin_words=_frequent(rows["origin"], scoring.origin_words, options.origin_words, options),
+        origin_words=_frequent(
+            rows["origin"], predictor.origin_words, options.origin_words, options
+        ),
         teams=_frequent(
-            rows["teams"], lambda value: set(scoring.team_names(value)), options.teams, options
+            rows["teams"], lambda value: set(predictor.team_names(value)), options.teams, options
         ),
     )
 
@@ -163,7 +165,7 @@ def _rates_out_of_fold(
 def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """What `scoring.text` makes of a column, each distinct value once."""
     codes, distinct = pd.factorize(values)
-    texts = np.array([scoring.text(value) for value in [*distinct, None]], dtype=object)
+    texts = np.array([predictor.text(value) for value in [*distinct, None]], dtype=object)
     return pd.Series(texts[codes])
 
 
@@ -180,7 +182,7 @@ def _frequent(
     """The most frequent parts of a text column, ties in alphabetical order."""
     counts: Counter[str] = Counter()
     for value, rows in values.value_counts().items():
-        for part in parts(scoring.text(value)):
+        for part in parts(predictor.text(value)):
             counts[part] += rows
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(part for part, rows in ranked[:most] if rows >= options.min_word_rows)

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from marvel_kedro.core.options import Options
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.monitoring.alerts import ACKNOWLEDGED, OPEN, SILENCED
-from marvel_kedro.monitoring.rules import SEVERITIES
+from marvel_kedro.monitoring.alerting.evaluation import ACKNOWLEDGED, OPEN, SILENCED
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
-from marvel_kedro.options import Options
 
 
 class ExportingOptions(Options):

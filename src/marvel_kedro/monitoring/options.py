@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from marvel_kedro.monitoring.cells import Kind
-from marvel_kedro.monitoring.windows import Granularity
-from marvel_kedro.options import Options
+from marvel_kedro.core.options import Options
+from marvel_kedro.monitoring.aggregation.value_counts import Kind
+from marvel_kedro.monitoring.aggregation.windows import Granularity
 
 DECIMALS = 3
 

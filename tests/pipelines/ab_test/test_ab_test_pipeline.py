@@ -6,10 +6,10 @@ import re
 import pandas as pd
 import pyarrow as pa
 import pytest
-from inference import LABELS_SCHEMA, Traffic, make_traffic
-from support import Project
+from support.inference_traffic import LABELS_SCHEMA, Traffic, make_traffic
+from support.project import Project
 
-from marvel_kedro.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import labelled
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import webhook
-from support import Project
-from webhook import SECRET
+from support import labelled_log as labelled
+from support import webhook_receiver as webhook
+from support.project import Project
+from support.webhook_receiver import SECRET
 
 from marvel_kedro.monitoring import tables
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from inference import make_traffic
-from monitoring.state import metrics
 from monitoring.test_export import read
-from server.collector import collecting
-from support import Project
+from support.inference_traffic import make_traffic
+from support.monitoring_state import metrics
+from support.otlp_collector import collecting
+from support.project import Project
 
 from marvel_kedro.monitoring.tables import ALERTS
-from marvel_kedro.server.metrics_text import MetricsText
+from marvel_kedro.serving.telemetry.external_metrics import MetricsText
 
 NOW, LAST_DAY = "2026-01-20T00:00:00+00:00", pd.Timestamp("2026-01-03", tz="UTC")
 SERIES = tuple[str, frozenset[tuple[str, str]]]

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from inference import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
-from monitoring.contract import CONTRACT, columns
-from monitoring.state import LOGS, METRICS, metrics, monitor, state
-from support import Project
+from support.inference_traffic import LABELS_SCHEMA, PAYLOAD_SCHEMA, Traffic, make_traffic
+from support.metrics_contract import CONTRACT, columns
+from support.monitoring_state import LOGS, METRICS, metrics, monitor, state
+from support.project import Project
 
 from marvel_kedro.monitoring import tables
 
@@ -140,7 +140,7 @@ def test_other_settings_and_killed_and_back(
         raise RuntimeError("broken off")
 
     with monkeypatch.context() as patched:
-        patched.setattr("marvel_kedro.monitoring.progress.finish", dies)
+        patched.setattr("marvel_kedro.monitoring.aggregation.watermarks.finish", dies)
         with pytest.raises(RuntimeError, match="broken off"):
             monitor(watched, granularities=["1 hour"])
     assert "1 hour" in metrics(watched, "profile_metrics")["granularity"].to_pylist()

@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from inference import Traffic, make_traffic
 from kedro.io import DatasetError
-from reported import Element, grids, health, options, read
-from support import Project
+from support.inference_traffic import Traffic, make_traffic
+from support.project import Project
+from support.report_tables import Element, grids, health, options, read
 
-from marvel_kedro import local_engine
 from marvel_kedro.datasets.arrow_table import ArrowTableDataset
 from marvel_kedro.datasets.optional import OptionalDataset
 from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.report.data import ReportingOptions
 from marvel_kedro.pipelines.reporting import nodes
-from marvel_kedro.pipelines.reporting.facts import ReportingOptions
+from marvel_kedro.table import local_engine
 
 ALWAYS = "alerting.rules.slow.threshold=1,alerting.rules.slow.min_records=1"
 NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is not over

@@ -24,11 +24,11 @@ from marvel_kedro.databricks.endpoint.difference import (
     missing_groups,
     missing_tags,
 )
-from marvel_kedro.databricks.endpoint.refusals import asking
-from marvel_kedro.databricks.endpoint.served import traffic_config
+from marvel_kedro.databricks.endpoint.errors import asking
+from marvel_kedro.databricks.endpoint.served_entities import traffic_config
+from marvel_kedro.databricks.endpoint.spec import Wanted
 from marvel_kedro.databricks.endpoint.update import see, serve
 from marvel_kedro.databricks.endpoint.waiting import WAIT, find, settled
-from marvel_kedro.databricks.endpoint.wanted import Wanted
 
 
 def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -> list[str]:

@@ -11,16 +11,16 @@ from databricks.sdk.service.serving import (
     ServingEndpointPermissionLevel,
 )
 
-from marvel_kedro.databricks.endpoint.refusals import asking
-from marvel_kedro.databricks.endpoint.served import (
+from marvel_kedro.databricks.endpoint.errors import asking
+from marvel_kedro.databricks.endpoint.served_entities import (
     routed_shares,
     served_entities,
     serving_words,
     traffic_words,
     without_zeros,
 )
+from marvel_kedro.databricks.endpoint.spec import Wanted
 from marvel_kedro.databricks.endpoint.waiting import find
-from marvel_kedro.databricks.endpoint.wanted import Wanted
 
 _FAILED = (EndpointStateConfigUpdate.UPDATE_FAILED, EndpointStateConfigUpdate.UPDATE_CANCELED)
 

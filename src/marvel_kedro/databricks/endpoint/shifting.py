@@ -5,11 +5,11 @@ from datetime import timedelta
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.serving import EndpointCoreConfigOutput
 
-from marvel_kedro.databricks.endpoint.served import all_shares, as_input, served_entities
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.databricks.endpoint.served_entities import all_shares, as_input, served_entities
 from marvel_kedro.databricks.endpoint.update import serve
 from marvel_kedro.databricks.endpoint.waiting import WAIT, settled
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.server.description import EndpointOptions, check_traffic, effective_traffic
+from marvel_kedro.serving.configuration import EndpointOptions, check_traffic, effective_traffic
 
 
 def served_traffic(client: WorkspaceClient, name: str, timeout: timedelta = WAIT) -> dict[str, int]:

@@ -10,10 +10,10 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import TooManyRequests
 from databricks.sdk.service.serving import DataframeSplitInput
 
-from marvel_kedro import remote
+from marvel_kedro.core import remote
 from marvel_kedro.databricks import workspace
-from marvel_kedro.databricks.endpoint.refusals import UnfitError, UntriedError, asking
-from marvel_kedro.model.inference_log import SMOKE_REQUEST
+from marvel_kedro.databricks.endpoint.errors import UnfitError, UntriedError, asking
+from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
         UntriedError: One could not be reached for a while.
         ProjectError: The token was not taken.
     """
-    from marvel_kedro.model.package import EXAMPLE  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.model.packaging import EXAMPLE  # noqa: PLC0415 - imports MLflow
 
     record = EXAMPLE.to_dict(orient="split", index=False)
     sent = DataframeSplitInput(columns=record["columns"], data=record["data"])

@@ -8,8 +8,9 @@ from typing import NoReturn
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.serving import EndpointCoreConfigOutput, ServedEntityInput
 
-from marvel_kedro.databricks.endpoint.refusals import UnfitError, UntriedError, asking
-from marvel_kedro.databricks.endpoint.served import (
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.databricks.endpoint.errors import UnfitError, UntriedError, asking
+from marvel_kedro.databricks.endpoint.served_entities import (
     as_input,
     routed_shares,
     served_entities,
@@ -18,7 +19,6 @@ from marvel_kedro.databricks.endpoint.served import (
 )
 from marvel_kedro.databricks.endpoint.smoke import smoke
 from marvel_kedro.databricks.endpoint.waiting import wait
-from marvel_kedro.errors import ProjectError
 
 logger = logging.getLogger(__name__)
 

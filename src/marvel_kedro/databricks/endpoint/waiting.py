@@ -13,10 +13,10 @@ from databricks.sdk.service.serving import (
     ServingEndpointDetailed,
 )
 
+from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.databricks import workspace
-from marvel_kedro.databricks.endpoint.refusals import AGAIN, UnfitError, asking
-from marvel_kedro.databricks.endpoint.served import served_entities
-from marvel_kedro.errors import ProjectError, without_password
+from marvel_kedro.databricks.endpoint.errors import AGAIN, UnfitError, asking
+from marvel_kedro.databricks.endpoint.served_entities import served_entities
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ import narwhals as nw
 import pandas as pd
 from narwhals.typing import IntoFrame
 
-from marvel_kedro import page
-from marvel_kedro.frames import collect, lazily
-from marvel_kedro.model import ab_test, inference_log
-from marvel_kedro.model.ab_test import ABTestOptions, Reading
-from marvel_kedro.model.inference_log import InferenceLog
-from marvel_kedro.pipelines.ab_test import plots, report
+from marvel_kedro.core import page
+from marvel_kedro.monitoring.ab_test import comparison, plots, report
+from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions, Reading
+from marvel_kedro.monitoring.inference_log import parsing
+from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.table.frames import collect, lazily
 
 SERVED_COLUMNS = ("served_entity_id", "served_entity_name", "entity_version", "change_time")
 LABEL_COLUMNS = ("page_id", "alive", "labelled_at")
@@ -27,9 +27,9 @@ def read_requests(inference_payload: IntoFrame, options: ABTestOptions) -> Infer
     """
     payload = lazily(inference_payload)
     names = payload.collect_schema().names()
-    inference_log.check_columns(names)
-    rows = _near(payload, options).select(*inference_log.PAYLOAD_COLUMNS).to_native()
-    return inference_log.read(collect(rows, options.max_requests, _SETTING))
+    parsing.check_columns(names)
+    rows = _near(payload, options).select(*parsing.PAYLOAD_COLUMNS).to_native()
+    return parsing.read(collect(rows, options.max_requests, _SETTING))
 
 
 def compare_entities(
@@ -44,7 +44,7 @@ def compare_entities(
         collect(lazily(table).select(*columns).to_native(), options.max_requests, _SETTING)
         for table, columns in ((served_entities, SERVED_COLUMNS), (labels, LABEL_COLUMNS))
     )
-    reading = ab_test.read(ab_log, served, labelled, options)
+    reading = comparison.read(ab_log, served, labelled, options)
     return reading, reading.report, reading.entities
 
 

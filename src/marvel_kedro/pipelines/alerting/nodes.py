@@ -6,12 +6,11 @@ import narwhals as nw
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from marvel_kedro import notification
-from marvel_kedro.frames import lazily
-from marvel_kedro.local_engine import on_engine
-from marvel_kedro.monitoring import alerts, decision
-from marvel_kedro.monitoring.rules import AlertingOptions
-from marvel_kedro.notification import Webhook
+from marvel_kedro.monitoring.alerting import evaluation, notification, retraining_policy
+from marvel_kedro.monitoring.alerting.notification import Webhook
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.local_engine import on_engine
 
 
 def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
@@ -24,7 +23,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
     options: AlertingOptions,
 ) -> pa.Table:
     """See which rules fire, and apply what people have done about it."""
-    evaluated = alerts.evaluate(
+    evaluated = evaluation.evaluate(
         {
             "profile_metrics": profile_metrics,
             "drift_metrics": drift_metrics,
@@ -35,7 +34,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
         known_alerts,
         options.now,
     )
-    return alerts.act(evaluated, alert_actions, options.now)
+    return evaluation.act(evaluated, alert_actions, options.now)
 
 
 def notify(
@@ -47,7 +46,7 @@ def notify(
 
 def count_labelled(
     inference_log: IntoFrame, retraining_log: pa.Table, options: AlertingOptions
-) -> decision.LabelCounts:
+) -> retraining_policy.LabelCounts:
     """Count the characters whose label is known, and has become so since the last training.
 
     Records of a time to come do not count, since no training takes them.
@@ -57,9 +56,9 @@ def count_labelled(
         ~nw.col("alive").is_null(),
         nw.col("request_time") <= options.now,
     )
-    in_all, last = _pages(rows), decision.last_training(retraining_log)
+    in_all, last = _pages(rows), retraining_policy.last_training(retraining_log)
     since = in_all if last is None else _pages(rows.filter(nw.col("labelled_at") > last))
-    return decision.count_labels(in_all, since, retraining_log)
+    return retraining_policy.count_labels(in_all, since, retraining_log)
 
 
 def _pages(rows: nw.LazyFrame[Any]) -> int:
@@ -68,10 +67,10 @@ def _pages(rows: nw.LazyFrame[Any]) -> int:
 
 def decide_retraining(
     alerts: pa.Table,
-    label_counts: decision.LabelCounts,
+    label_counts: retraining_policy.LabelCounts,
     retraining_log: pa.Table,
     champion_version: str | None,
     options: AlertingOptions,
 ) -> dict[str, Any]:
     """Decide whether a new model is to be trained."""
-    return decision.decide(alerts, label_counts, retraining_log, champion_version, options)
+    return retraining_policy.decide(alerts, label_counts, retraining_log, champion_version, options)

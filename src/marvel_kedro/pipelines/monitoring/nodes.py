@@ -10,24 +10,24 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from marvel_kedro import request_log
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import AnyFrame, lazily, to_pandas
-from marvel_kedro.local_engine import on_engine
-from marvel_kedro.model import inference_log
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.monitoring import counts, decision, progress
-from marvel_kedro.monitoring import drift as drifts
-from marvel_kedro.monitoring import estimates as estimated
-from marvel_kedro.monitoring import health as healthy
-from marvel_kedro.monitoring import profile as profiles
-from marvel_kedro.monitoring.cells import Baseline, Groups
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.registry import FindVersion, RegisteredModel
+from marvel_kedro.monitoring.aggregation import counting, watermarks
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
+from marvel_kedro.monitoring.aggregation.watermarks import Days, Scope
+from marvel_kedro.monitoring.alerting import retraining_policy
+from marvel_kedro.monitoring.inference_log import parsing, records
 from marvel_kedro.monitoring.managed import Refresh
+from marvel_kedro.monitoring.metrics import drift as drifts
+from marvel_kedro.monitoring.metrics import operational as healthy
+from marvel_kedro.monitoring.metrics import performance_estimation as estimated
+from marvel_kedro.monitoring.metrics import profile as profiles
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.progress import Days, Scope
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE, SERVED_ENTITIES
-from marvel_kedro.registry import FindVersion, RegisteredModel
-from marvel_kedro.replacement import Replacement
+from marvel_kedro.table.frames import AnyFrame, lazily, to_pandas
+from marvel_kedro.table.local_engine import on_engine
+from marvel_kedro.table.replacement import Replacement
 
 if TYPE_CHECKING:
     from datetime import date
@@ -51,14 +51,14 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
         The days, and the watermarks in which they are marked as unread.
     """
     payload = lazily(on_engine(inference_payload))
-    inference_log.check_columns(payload.collect_schema().names())
+    parsing.check_columns(payload.collect_schema().names())
     counted = payload.group_by("request_date").agg(rows=nw.len()).collect("pyarrow").to_native()
     requests = {row["request_date"]: row["rows"] for row in counted.to_pylist()}
     if undated := requests.pop(None, 0):
         logger.warning(
             "          %s requests have no request_date: they are in no table", f"{undated:,}"
         )
-    if odd := request_log.unknown_labels(labels):
+    if odd := records.unknown_labels(labels):
         logger.warning(
             "          %s labels are neither Alive nor Dead and do not count: %s",
             f"{sum(odd.values()):,}",
@@ -68,10 +68,10 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
     if not _versions(known_log):  # somebody has moved it away, or there was none
         known_watermarks = known_watermarks.slice(0, 0)
     lost = healthy.days_with_rejected(known_health) if _is_empty(known_rejected) else set()
-    changed = request_log.relabelled(known_log, labels)
-    days = progress.find_days(
+    changed = records.relabelled(known_log, labels)
+    days = watermarks.find_days(
         requests,
-        request_log.renamed(known_log, served) | request_log.renamed(known_rejected, served) | lost,
+        records.renamed(known_log, served) | records.renamed(known_rejected, served) | lost,
         lazily(changed).collect("pyarrow").to_native()["request_date"].to_pylist(),
         known_watermarks,
         options,
@@ -79,16 +79,16 @@ def find_days(  # noqa: PLR0913, PLR0917 - what is new may be in any of them
     logger.info(
         "          %s days to read, %s with other labels", len(days.read), len(days.relabel)
     )
-    return days, progress.begin(days, known_watermarks)
+    return days, watermarks.begin(days, known_watermarks)
 
 
 def _is_empty(table: IntoFrame) -> bool:
     return not len(lazily(on_engine(table)).select("reason").head(1).collect("pyarrow"))
 
 
-def _served(served_entities: IntoFrame) -> request_log.Served:
+def _served(served_entities: IntoFrame) -> records.Served:
     entities = lazily(on_engine(served_entities)).select(*SERVED_ENTITIES.names)
-    return request_log.served_by_id(entities.collect("pyarrow").to_native().to_pandas())
+    return records.served_by_id(entities.collect("pyarrow").to_native().to_pandas())
 
 
 def update_log(
@@ -116,16 +116,16 @@ def update_log(
 
 
 def _update(
-    payload: AnyFrame, served: request_log.Served, labels: AnyFrame, known_log: AnyFrame, days: Days
+    payload: AnyFrame, served: records.Served, labels: AnyFrame, known_log: AnyFrame, days: Days
 ) -> tuple[Replacement, Replacement]:
-    parsed = on_engine(request_log.parse(payload, list(days.read), served))
-    rows = lazily(request_log.records(parsed))
+    parsed = on_engine(records.parse(payload, list(days.read), served))
+    rows = lazily(records.records(parsed))
     if days.relabel:
         again = lazily(on_engine(known_log)).filter(nw.col("request_date").is_in(days.relabel))
         rows = nw.concat([rows, again.select(*rows.collect_schema().names())], how="vertical")
     return (
-        Replacement("request_date", days.changed, request_log.labelled(rows.to_native(), labels)),
-        Replacement("request_date", days.read, request_log.rejected(parsed)),
+        Replacement("request_date", days.changed, records.labelled(rows.to_native(), labels)),
+        Replacement("request_date", days.read, records.rejected(parsed)),
     )
 
 
@@ -163,7 +163,7 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - a version has been tested on ei
     does not know, or whose files are gone, has nothing to be held against; a warning says so.
     """
     met = [_versions(table) for table in (inference_log, known_baseline)]
-    retrained = decision.retrained_versions(retraining_log)
+    retrained = retraining_policy.retrained_versions(retraining_log)
     found: dict[str, pa.Table] = {}
     for version in sorted(met[0] - met[1]):
         try:
@@ -238,7 +238,7 @@ def find_scope(  # noqa: PLR0913, PLR0917 - what is lost may be any of the table
     for day, version in zip(*(pairs[name].to_pylist() for name in columns), strict=True):
         versions.setdefault(day, set()).add(version)
     measured = (known_health, known_profile, known_drift, known_estimates)
-    scope = progress.find_scope(
+    scope = watermarks.find_scope(
         days,
         known_watermarks,
         versions,
@@ -246,7 +246,7 @@ def find_scope(  # noqa: PLR0913, PLR0917 - what is lost may be any of the table
         options,
         lost=len(known_watermarks) > 0 and not all(map(len, measured)),
     )
-    return scope, progress.begin_anew(known_watermarks, scope)
+    return scope, watermarks.begin_anew(known_watermarks, scope)
 
 
 def count_records(
@@ -257,8 +257,8 @@ def count_records(
 ) -> tuple[Groups, Baseline]:
     """Count, on the engine, what the metrics are made of."""
     log = _of_days(inference_log, scope)
-    groups = counts.groups(counts.count(log, options), options.granularities, options)
-    return groups, counts.count_baseline(on_engine(monitoring_baseline), options)
+    groups = counting.groups(counting.count(log, options), options.granularities, options)
+    return groups, counting.count_baseline(on_engine(monitoring_baseline), options)
 
 
 def measure_health(
@@ -346,7 +346,7 @@ def note_progress(
     *_: pa.Table,
 ) -> pa.Table:
     """Note what has been read and measured; it waits for every table, so it comes last."""
-    return progress.finish(days, known_watermarks, scope)
+    return watermarks.finish(days, known_watermarks, scope)
 
 
 def _of_days(table: IntoFrame, scope: Scope) -> AnyFrame:

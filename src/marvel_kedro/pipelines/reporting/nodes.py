@@ -8,11 +8,11 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.frames import lazily
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.rules import AlertingOptions
-from marvel_kedro.pipelines.reporting import facts, plots, report
-from marvel_kedro.pipelines.reporting.facts import Facts, ReportingOptions, Tables
+from marvel_kedro.monitoring.report import data, page, plots
+from marvel_kedro.monitoring.report.data import Facts, ReportingOptions, Tables
+from marvel_kedro.table.frames import lazily
 
 _A_MOMENT = timedelta(microseconds=1)
 
@@ -28,7 +28,7 @@ def count_rejected(
     Returns:
         By reason, the most frequent first.
     """
-    shown = facts.windows_of([health_metrics], monitoring, options).shown
+    shown = data.windows_of([health_metrics], monitoring, options).shown
     if not shown:
         return {}
     first, last = shown[0].start, shown[-1].end
@@ -74,12 +74,12 @@ def gather_facts(  # noqa: PLR0913, PLR0917 - one a table
         retrain,
         ab_report,
     )
-    return facts.gather(tables, monitoring, alerting, options)
+    return data.gather(tables, monitoring, alerting, options)
 
 
 def write_report(report_facts: Facts) -> str:
     """Write the report as one page that needs nothing else."""
-    return report.render(report_facts)
+    return page.render(report_facts)
 
 
 def draw_drift(report_facts: Facts) -> Figure:

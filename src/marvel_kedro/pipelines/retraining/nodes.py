@@ -11,19 +11,22 @@ import pyarrow as pa
 from narwhals.typing import IntoFrameT
 from pydantic import Field
 
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import AnyFrame, collect, lazily, to_pandas
-from marvel_kedro.local_engine import on_engine
-from marvel_kedro.model import fit, gate, metrics, scoring
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import Options
+from marvel_kedro.model import fit, metrics
+from marvel_kedro.model import promotion as gate
 from marvel_kedro.model.evaluation import value_of
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.monitoring import decision, tables
-from marvel_kedro.monitoring.rules import AlertingOptions
-from marvel_kedro.options import Options
-from marvel_kedro.pipelines.processing.nodes import ProcessingOptions, split_characters
+from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.alerting import retraining_policy
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.pipelines.training import nodes as training
-from marvel_kedro.registry import LoggedModel, RegisteredModel, Version
-from marvel_kedro.split import SplitOptions, with_side
+from marvel_kedro.table.cleaning import ProcessingOptions, split_characters
+from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
+from marvel_kedro.table.local_engine import on_engine
+from marvel_kedro.table.split import SplitOptions, with_side
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ class RetrainingOptions(Options):
 
 def begin_retraining(
     alerts: pa.Table,
-    labels_since: decision.LabelCounts,
+    labels_since: retraining_policy.LabelCounts,
     known_retraining_log: pa.Table,
     champion_version: str | None,
     options: AlertingOptions,
@@ -72,7 +75,9 @@ def begin_retraining(
 
     It is in the log before anything is trained, so that one that dies begins a cool-down as well.
     """
-    decided = decision.decide(alerts, labels_since, known_retraining_log, champion_version, options)
+    decided = retraining_policy.decide(
+        alerts, labels_since, known_retraining_log, champion_version, options
+    )
     row = {
         "retrained_at": options.now,
         "reasons": ([] if decided["retrain"] else [_BY_HAND]) + decided["reasons"],
@@ -293,7 +298,7 @@ def _sent(name: str) -> nw.Expr:
 
 
 def _measured(name: str) -> nw.Expr:
-    plain = (nw.col(name) > scoring.ABOVE) & (nw.col(name) < scoring.BELOW)
+    plain = (nw.col(name) > predictor.ABOVE) & (nw.col(name) < predictor.BELOW)
     return nw.when(plain).then(nw.col(name)).alias(name)
 
 

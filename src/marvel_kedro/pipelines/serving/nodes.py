@@ -5,11 +5,11 @@ from typing import Any
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime
 
-from marvel_kedro import batch
-from marvel_kedro.frames import lazily
-from marvel_kedro.model.scoring import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.options import Options
-from marvel_kedro.registry import RegisteredModel
+from marvel_kedro.core.options import Options
+from marvel_kedro.model import batch
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.registry import RegisteredModel
+from marvel_kedro.table.frames import lazily
 
 
 class ServingOptions(Options):

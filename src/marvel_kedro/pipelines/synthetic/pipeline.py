@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from marvel_kedro.pipelines.synthetic import nodes
+from marvel_kedro.characters import synthetic
 
 
 def create_pipeline() -> Pipeline:
@@ -10,7 +10,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.make_characters,
+                synthetic.make_characters,
                 "params:synthetic",
                 "raw_characters",
                 name="make_characters",

@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime, Field
 
-from marvel_kedro import page
-from marvel_kedro.errors import ProjectError
-from marvel_kedro.frames import digest, lazily, to_pandas
-from marvel_kedro.model import evaluation, fit, gate
-from marvel_kedro.model.scoring import CharacterModel
-from marvel_kedro.monitoring import decision as decisions
-from marvel_kedro.options import Options
-from marvel_kedro.pipelines.synthetic.nodes import SYNTHETIC_URL, is_synthetic
-from marvel_kedro.pipelines.training import baselines, model_card, plots
-from marvel_kedro.progress import report
-from marvel_kedro.registry import LoggedModel, RegisteredModel, Version, version_tags
-from marvel_kedro.split import SplitOptions, with_side
+from marvel_kedro.characters.synthetic import SYNTHETIC_URL, is_synthetic
+from marvel_kedro.core import page
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import Options
+from marvel_kedro.core.progress import report
+from marvel_kedro.model import baselines, evaluation, fit, model_card, plots
+from marvel_kedro.model import promotion as gate
+from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version, version_tags
+from marvel_kedro.monitoring.alerting import retraining_policy as decisions
+from marvel_kedro.table.frames import digest, lazily, to_pandas
+from marvel_kedro.table.split import SplitOptions, with_side
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Marvel's characters: the synthetic generator."""

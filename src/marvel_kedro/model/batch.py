@@ -1,0 +1,118 @@
+"""Scoring a table where it is: in this process, or on the workers of Spark."""
+
+import hashlib
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+from narwhals.typing import IntoFrame
+
+from marvel_kedro.model.packaging import conform
+from marvel_kedro.model.registry import RegisteredModel
+from marvel_kedro.table.frames import lazily, to_pandas
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version", "scored_at"]
+
+BATCH_ROWS = 50_000
+
+_LOADED: dict[str, Any] = {}
+
+
+def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:  # noqa: ANN401
+    """Score every row of a table.
+
+    Args:
+        table: `page_id` and the columns of the model's input; others do not matter.
+        model: Who scores.
+        scored_at: The time to write down.
+
+    Returns:
+        `COLUMNS`, one row a row: a lazy Spark frame for one, a pandas frame for any other.
+    """
+    if lazily(table).implementation.is_spark_like():
+        return _on_workers(table, model, scored_at)
+    records = to_pandas(table)
+    return model.predict(records).assign(
+        page_id=records["page_id"],
+        model_name=model.name,
+        model_version=model.version,
+        scored_at=pd.Timestamp(scored_at).tz_convert("UTC").as_unit("us"),
+    )[COLUMNS]
+
+
+def _on_workers(
+    table: Any,  # noqa: ANN401 - a Spark frame, classic or remote
+    model: RegisteredModel,
+    scored_at: datetime,
+) -> "DataFrame":
+    """Send the model with the query; no worker has to reach a registry or a file of the driver."""
+    from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
+
+    inputs = [name for name in model.input_columns if name in table.columns]
+    scored = table.select("page_id", *inputs).mapInPandas(
+        _scorer(pack(model.folder)), "page_id string, prediction string, probability double"
+    )
+    return scored.withColumns(
+        {
+            "model_name": sql.lit(model.name),
+            "model_version": sql.lit(model.version),
+            "scored_at": sql.lit(scored_at),
+        }
+    )
+
+
+def pack(folder: Path) -> bytes:
+    """A folder as one archive, the same for the same files."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+                files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
+
+
+def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    digest = hashlib.sha256(packed).hexdigest()
+
+    def score_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        # The worker's own module: what is pickled with this function would be made anew each time.
+        from marvel_kedro.model import batch  # noqa: PLC0415, PLW0406
+
+        for records in batch.larger(batches):
+            yield batch.score_records(records, digest, packed)
+
+    return score_batches
+
+
+def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Join batches: engines hand out some thousand rows, and each call of a model costs."""
+    waiting: list[pd.DataFrame] = []
+    for records in batches:
+        waiting.append(records)
+        if sum(map(len, waiting)) >= BATCH_ROWS:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+
+
+def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataFrame:
+    """Score the records of one batch on a worker, which loads each model once."""
+    if digest not in _LOADED:
+        with tempfile.TemporaryDirectory() as folder:
+            zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
+            _LOADED[digest] = mlflow.pyfunc.load_model(folder)
+    model = _LOADED[digest]
+    inputs = conform(records, model.metadata.get_input_schema())
+    # As objects: text of several batches is in chunks, which engines refuse.
+    return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]

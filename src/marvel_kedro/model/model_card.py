@@ -1,0 +1,118 @@
+"""The model card in Markdown."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from marvel_kedro import __version__
+from marvel_kedro.core.page import cell
+from marvel_kedro.model.plots import NAMES
+
+METRICS = {
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+}
+SLICE_METRICS = ("roc_auc", "log_loss", "ece")
+PLOTS = {
+    "roc": "ROC curves of the candidate and the baselines",
+    "calibration": "Share of Alive by predicted probability",
+    "confusion": "Predictions against labels",
+    "importance": "The features that matter most",
+}
+SOFTWARE = ("lightgbm", "mlflow", "pandas", "numpy")
+
+_templates = jinja2.Environment(
+    loader=jinja2.PackageLoader("marvel_kedro.model", "."),
+    autoescape=False,  # noqa: S701 - Markdown; what makes a page of it escapes
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the card states besides the figures."""
+
+    promotion: dict[str, Any]
+    tables: dict[str, dict[str, Any]]
+    parameters: dict[str, Any]
+    threshold: float
+    confidence: float
+    trained_at: str
+    git_sha: str | None
+
+
+def render_markdown(facts: Facts, evaluation: pd.DataFrame) -> str:
+    """Write the card in Markdown, with the plots as files beside it."""
+    promotion = facts.promotion
+    overall = evaluation[evaluation["slice_key"].isna()]
+    models = [name for name in NAMES if name in set(overall["model"])]
+    return _templates.get_template("model_card.md.j2").render(
+        **{key: value for key, value in promotion.items() if key != "checks"},
+        checks=[_check(check) for check in promotion["checks"]],
+        verdict=_verdict(promotion),
+        version=promotion["model_version"],
+        trained_at=facts.trained_at,
+        git_sha=facts.git_sha,
+        software=", ".join(
+            [f"marvel_kedro {__version__}", *(f"{name} {version(name)}" for name in SOFTWARE)]
+        ),
+        tables=facts.tables,
+        test_rows=int(overall["rows"].max()),
+        confidence=f"{facts.confidence:.0%}",
+        models=[{"title": NAMES[name]} for name in models],
+        metrics=[
+            {"title": title, "cells": [_figure(overall, model, metric) for model in models]}
+            for metric, title in METRICS.items()
+        ],
+        slice_metrics=[METRICS[metric] for metric in SLICE_METRICS],
+        slices=_slices(evaluation),
+        plots=[{"text": text, "file": f"{name}.png"} for name, text in PLOTS.items()],
+        threshold=facts.threshold,
+        parameters={name: cell(value) for name, value in facts.parameters.items()},
+    )
+
+
+def _verdict(promotion: dict[str, Any]) -> str:
+    version = promotion["model_version"]
+    if version and version == promotion["previous_champion"]:
+        return f"**Champion already.** Version {version} is this very model; nothing moved."
+    if promotion["promoted"]:
+        return f"**Champion.** Version {version} was promoted."
+    return "**Not promoted.**"
+
+
+def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:
+    found = rows[(rows["model"] == model) & (rows["metric"] == metric)]
+    value, low, high = found[["value", "low", "high"]].iloc[0]
+    if pd.isna(value):
+        return "–"  # noqa: RUF001
+    # One row, or one score for all, has no spread to show.
+    return f"{value:.3f}" if low == high else f"{value:.3f} ({low:.3f}–{high:.3f})"  # noqa: RUF001
+
+
+def _slices(evaluation: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = evaluation[(evaluation["model"] == "candidate") & evaluation["slice_key"].notna()]
+    return [
+        {
+            "name": cell(f"{key} = {value}"),
+            "rows": int(group["rows"].iloc[0]),
+            "cells": [_figure(group, "candidate", metric) for metric in SLICE_METRICS],
+        }
+        for (key, value), group in rows.groupby(["slice_key", "slice_value"], sort=False)
+    ]
+
+
+def _check(check: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: f"{value:.4f}" if isinstance(value, float) else "–" if value is None else value  # noqa: RUF001
+        for name, value in check.items()
+    }

@@ -1,0 +1,1 @@
+"""Code that travels with a model: features, predictor and the MLflow model class."""

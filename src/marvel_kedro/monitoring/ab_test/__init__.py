@@ -1,0 +1,1 @@
+"""A/B test analysis: comparison, sequential test, report and plots."""

@@ -1,0 +1,1 @@
+"""Windows, watermarks and counts: one pass over the records."""

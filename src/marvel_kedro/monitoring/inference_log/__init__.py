@@ -1,0 +1,1 @@
+"""From the inference table to one row a scored record."""

@@ -1,0 +1,1 @@
+"""Metrics of monitoring, computed from counts."""

@@ -1,0 +1,1 @@
+"""The monitoring report: data, formatting, figures and the page."""

@@ -1,0 +1,68 @@
+"""The whole of the parameters, checked before anything runs."""
+
+from typing import Any
+
+from marvel_kedro.characters.synthetic import SyntheticOptions
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import Options, checked
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.export import ExportingOptions
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.report.data import ReportingOptions
+from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
+from marvel_kedro.pipelines.serving.nodes import ServingOptions
+from marvel_kedro.pipelines.training.nodes import TrainingOptions
+from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
+from marvel_kedro.table.cleaning import ProcessingOptions
+
+REMEDY = "Mend them in conf/*/<pipeline>/parameters.yml or in --params."
+
+
+class Parameters(Options):
+    """One section a pipeline, the endpoint, and the run that tasks of one job may share."""
+
+    mlflow_run_id: str | None = None
+
+    synthetic: SyntheticOptions
+    processing: ProcessingOptions
+    training: TrainingOptions
+    serving: ServingOptions
+    ab_test: ABTestOptions
+    alerting: AlertingOptions
+    retraining: RetrainingOptions
+    monitoring: MonitoringOptions
+    exporting: ExportingOptions
+    reporting: ReportingOptions
+    endpoint: EndpointOptions
+    server: ServerOptions
+
+
+def check(parameters: dict[str, Any]) -> Parameters:
+    """Refuse unknown keys and values of the wrong kind.
+
+    Returns:
+        The parameters, every value of its own type.
+
+    Raises:
+        ProjectError: It names each key, what is wrong with it and where to mend it.
+    """
+    found = checked(Parameters, parameters, REMEDY)
+    _check_rules(found.alerting, found.monitoring)
+    return found
+
+
+def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> None:
+    """Refuse a rule about a column that is not measured: it would say nothing, come what may."""
+    if monitoring.computed_by != "project":  # a managed monitor measures every column
+        return
+    measured = {*monitoring.columns, tables.TABLE}
+    for name, rule in alerting.active.items():
+        columns = [] if rule.columns == "all" else rule.columns
+        if unknown := [column for column in columns if column not in measured]:
+            raise ProjectError(
+                f"alerting.rules.{name}.columns names {', '.join(unknown)}, which "
+                "monitoring.columns does not measure: the rule would never fire for it. "
+                f"Measured are {', '.join(monitoring.columns)}. {REMEDY}"
+            )

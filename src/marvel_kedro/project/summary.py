@@ -1,0 +1,187 @@
+"""The closing summary in the terminal: what came out, how good it is, what to do next."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from narwhals.typing import IntoFrame
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from marvel_kedro.model.plots import NAMES
+from marvel_kedro.table.frames import lazily
+
+_MOST_ALERTS = 5
+METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
+
+
+def show(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
+) -> None:
+    """Print the summary of a run; nothing if it made nothing worth one.
+
+    Args:
+        pipeline: What ran.
+        catalog: Where its results are.
+        console: Where to print; colours are off where it is no terminal.
+    """
+    made = {name for node in pipeline.nodes for name in node.outputs}
+    rows: list[tuple[str, RenderableType]] = []
+    if "data_quality" in made:
+        rows += [("Data", _data(catalog.load("data_quality")))]
+    if {"evaluation", "promotion"} <= made:
+        promotion = catalog.load("promotion")
+        rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
+        if promotion["data_source"] == "synthetic":
+            rows += [("", _SYNTHETIC)]
+    for name, (title, say) in _ONE_LINERS.items():
+        if name in made:
+            rows += [(title, say(catalog.load(name)))]
+    if not rows:
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*row)
+    if next_steps := _next(made, catalog):
+        grid.add_row("Next", next_steps)
+    (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
+
+
+_SYNTHETIC = (
+    "[yellow]Made-up rows: the figures show that it works, not how Marvel's characters fare.\n"
+    "README.md says where the real file comes from.[/yellow]"
+)
+
+
+_MANY = 0.05  # of the rows: so many numbers are not lost to slips of the pen
+
+
+def _data(quality: dict[str, Any]) -> str:
+    reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in quality["rejected"].items())
+    said = (
+        f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
+        f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
+    )
+    for name, values in quality["unusable"].items():
+        if values > _MANY * quality["rows_kept"]:
+            said += (
+                f"\n[yellow]{values:,} values of {name} do not count as numbers and are null: "
+                "see docs/own-data.md.[/yellow]"
+            )
+    return said
+
+
+def _models(evaluation: pd.DataFrame) -> Table:
+    overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
+    table = Table(
+        title=f"on {overall['rows'].max():,} test rows, with intervals",
+        title_justify="left",
+        title_style="",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("", no_wrap=True)
+    for heading in METRICS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in (name for name in NAMES if (name, "ece") in overall.index):
+        figures = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        rows = figures.itertuples(index=False)
+        cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
+        table.add_row(NAMES[model], *cells)
+    return table
+
+
+def _gate(promotion: dict[str, Any]) -> str:
+    version = promotion["model_version"]
+    if version and version == promotion["previous_champion"]:
+        return f"[green]champion already[/green]: version {version} is this very model"
+    if promotion["promoted"]:
+        verdict = f"[green]promoted[/green]: version {version} is the champion"
+    else:
+        verdict = "[yellow]not promoted[/yellow]"
+    return f"{verdict}\n{promotion['reason']}."
+
+
+def _predictions(predictions: IntoFrame) -> str:
+    """Counted where the table is: it may be long."""
+    alive = (nw.col("prediction") == "Alive").cast(nw.Int64)
+    counts = lazily(predictions).select(
+        nw.len().alias("rows"), alive.mean().alias("alive"), nw.col("model_version").max()
+    )
+    ((rows, share, version),) = counts.lazy().collect().iter_rows()
+    return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
+
+
+def _monitored(health: pa.Table) -> str:
+    """What came in the newest window, of whatever length."""
+    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
+    if not windows:
+        return "no request has been measured yet"
+    newest = max(windows)
+    rows = [
+        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
+    ]
+    requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    return (
+        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
+        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _alerts(table: pa.Table) -> str:
+    """How many there are, and the newest of those that nobody has looked at."""
+    alerts = table.to_pylist()
+    states = Counter(alert["state"] for alert in alerts)
+    said = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
+    new = [alert for alert in alerts if alert["state"] == "open"][-_MOST_ALERTS:]
+    lines = [f"{alert['severity']} {alert['rule']}: {alert['message']}" for alert in new]
+    return escape("\n".join([", ".join(said), *lines]))
+
+
+def _retrain(decision: dict[str, Any]) -> str:
+    verdict = "[green]yes[/green]" if decision["retrain"] else "no"
+    return "\n".join([verdict, *map(escape, decision["reasons"])])
+
+
+_ONE_LINERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "predictions": ("Predictions", _predictions),
+    "ab_report": ("A/B test", lambda report: report["verdict"]),
+    "health_metrics": ("Monitoring", _monitored),
+    "alerts": ("Alerts", _alerts),
+    "retrain": ("Retrain", _retrain),
+}
+"""By dataset what a run that made it is told, under which heading."""
+
+
+def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
+    steps = Table.grid(padding=(0, 2))
+    pages = {
+        "model_card": "open the model card",
+        "ab_page": "open the A/B reading",
+        "monitoring_report": "open the report",
+    }
+    for name, call in pages.items():
+        path = getattr(catalog.get(name), "_filepath", None) if name in made else None
+        if path:
+            steps.add_row(call, _shortened(Path(path)))
+    if Path("Makefile").exists():  # a job that runs from the wheel has none
+        if "model_card" in made:
+            steps.add_row("see runs and models", "make ui")
+        steps.add_row("see pipelines, tables, plots", "make viz")
+    return steps if steps.rows else None
+
+
+def _shortened(path: Path) -> str:
+    """A path from here, if it is below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,1 +1,0 @@
-"""The endpoint: the model over HTTP, with neither Kedro nor Spark."""

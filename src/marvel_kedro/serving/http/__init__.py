@@ -1,0 +1,1 @@
+"""The ASGI application: protocol, authentication, limits, pages and access log."""

@@ -1,0 +1,1 @@
+"""The inference table: schema, redaction, spool and the Delta writer."""

@@ -1,0 +1,1 @@
+"""Loaded models: served versions, routing, and updates from the registry."""

@@ -1,0 +1,1 @@
+"""The table: contracts, cleaning, split, frames and the local engine."""

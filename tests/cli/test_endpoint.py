@@ -1,0 +1,40 @@
+"""`kedro endpoint` where the last shift was made for other served entities."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+from support.project import Project
+from support.running_server import Store, describe
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.serving import traffic_split
+
+MODEL = "marvel_characters"
+FOR_OTHERS = '{"champion": 90, "of_before": 10}'
+
+
+@pytest.mark.parametrize("said", [FOR_OTHERS, '{"champion": 90}', "{"])
+def test_a_shift_mends_a_tag_that_is_no_traffic(said: str, store: Store, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(store.uri)
+    options = describe(tmp_path, traffic={"champion": 100}).endpoint
+    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
+    with pytest.raises(ProjectError, match=r"no traffic .* endpoint shift.* endpoint reset"):
+        traffic_split.traffic(options)
+    shares = traffic_split.shares_to_move(options)
+    assert shares == {"champion": 100, "challenger": 0}
+    traffic_split.shift(options, traffic_split.shifted(shares, "champion", 100))
+    assert traffic_split.traffic(options) == shares
+    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
+    assert traffic_split.reset(options) == {"champion": 100}
+    assert traffic_split.traffic(options) == {"champion": 100}
+
+
+def test_the_command_does(watched: Project) -> None:
+    client, tag = watched.client(), f"endpoint.{MODEL}.traffic"
+    client.set_registered_model_tag(MODEL, tag, FOR_OTHERS)
+    shifted = watched.kedro("endpoint", "shift", "champion", "100")
+    assert shifted.status == 0, shifted.output
+    found = client.get_registered_model(MODEL).tags[tag]
+    assert json.loads(found) == {"champion": 100, "challenger": 0}

@@ -1,0 +1,46 @@
+"""The A/B reading of a lakehouse is that of files."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from deltalake import write_deltalake
+from support.inference_traffic import make_traffic
+from support.project import Project
+
+ENGINES = {
+    "sail": {"MARVEL_ENGINE": "sail"},
+    "spark": {"MARVEL_ENGINE": "spark"},
+}
+
+
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
+def test_an_engine_changes_nothing(
+    engine: str, project: Project, template: Path, tmp_path: Path
+) -> None:
+    traffic = make_traffic(days=4, requests_a_day=100)
+    window = ("--params", "ab_test.since=2026-01-02")
+    traffic.write(project.path / "data")
+    outcome = project.kedro("run", "--pipelines", "ab_test", *window)
+    assert outcome.status == 0, outcome.output
+
+    shutil.copytree(template, tmp_path / "lakehouse")
+    lakehouse = Project(tmp_path / "lakehouse")
+    warehouse = lakehouse.path / "data" / "warehouse" / "marvel_characters"
+    for name, table in (
+        ("inference_payload", traffic.payload),
+        ("served_entities", traffic.served),
+        ("labels", traffic.labels),
+    ):
+        partitions = ["request_date"] if name == "inference_payload" else None
+        write_deltalake(str(warehouse / name), table, partition_by=partitions)
+    words = ("run", "--env", "lakehouse", "--pipelines", "ab_test", *window)
+    outcome = lakehouse.kedro(*words, **ENGINES[engine])
+    assert outcome.status == 0, outcome.output
+    assert lakehouse.report("ab_report") == project.report("ab_report")
+    assert project.report("ab_report")["requests"] == 300
+
+    shutil.rmtree(warehouse / "labels")
+    refused = lakehouse.kedro(*words, **ENGINES[engine])
+    assert refused.status == 1
+    assert "labels is not there. Bring a table" in " ".join(refused.output.split())

@@ -1,0 +1,174 @@
+"""A retraining on tables is that of files: the same rows, the same model, the same log."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pandas.testing import assert_frame_equal
+from support.labelled_log import make_log, typed, write_log
+from support.project import Project
+
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.tables import conform
+
+WAREHOUSE = Path("data", "warehouse", "marvel_characters")
+SMALL = "training.evaluation.resamples=20,training.gate.resamples=200"
+NOW = ("--params", f"{SMALL},monitoring.now=2026-02-01T00:00:00+00:00")
+TABLES = ("newest_characters", "retraining_train_set", "retraining_test_set")
+
+
+def run(project: Project, *words: str, **environment: str) -> None:
+    outcome = project.kedro("run", *words, OMP_NUM_THREADS="1", **environment)
+    assert outcome.status == 0, outcome.output
+
+
+def log_of(project: Project) -> list[dict[str, Any]]:
+    path = project.path / "data" / "08_reporting" / "retraining_log.parquet"
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def managed(project: Project, table: str) -> list[dict[str, Any]]:
+    """Rows of a table of the warehouse, as Arrow has them."""
+    folder = project.path / WAREHOUSE / table
+    found = DeltaTable(folder).to_pyarrow_table()
+    rows: list[dict[str, Any]] = conform(found, getattr(tables, table.upper())).to_pylist()
+    return rows
+
+
+def records(characters: pd.DataFrame) -> pd.DataFrame:
+    """New pages, pages that are known, pages that come twice, and records without a label."""
+    drifted = make_log(records=2000, scenario="concept")
+    time = pd.Timestamp("2026-01-02", tz="UTC")
+    known = characters.head(200)[["page_id", "alive"]].assign(
+        request_time=time, labelled_at=time, databricks_request_id="k", record_number=range(200)
+    )
+    again = drifted.head(300).assign(
+        request_time=drifted["request_time"].head(300) + pd.Timedelta(hours=1),
+        height=1.5,
+        gender="",
+    )
+    unlabelled = drifted.tail(100).assign(alive=None, labelled_at=None)
+    return typed(pd.concat([drifted, known, again, unlabelled]))
+
+
+class Step(NamedTuple):
+    """What a project says after a step."""
+
+    retrain: dict[str, Any]
+    promotion: dict[str, Any]
+    log: list[dict[str, Any]]
+
+
+def step(project: Project, log: list[dict[str, Any]]) -> Step:
+    return Step(project.report("retrain"), project.report("promotion"), log)
+
+
+def made(project: Project, *env: str, **engine: str) -> None:
+    """Made-up rows, and a model of them."""
+    pipelines = ("--pipelines", "synthetic,processing,training")
+    run(project, *pipelines, "--params", f"{SMALL},synthetic.rows=4000", *env, **engine)
+
+
+def retrained(project: Project, *env: str, **engine: str) -> None:
+    """Alerts and a retraining on what has come in."""
+    for pipeline in ("alerting", "retraining"):
+        run(project, "--pipelines", pipeline, *NOW, *env, **engine)
+
+
+def gone_on(project: Project, *env: str, **engine: str) -> None:
+    """Alerts once more and a training, while the retrained version is the champion."""
+    name = project.report("promotion")["model_name"]
+    project.client().set_registered_model_alias(name, "champion", "2")
+    run(project, "--pipelines", "alerting,training", *NOW, *env, **engine)
+
+
+class OnFiles(NamedTuple):
+    """How it goes in the environment `base`."""
+
+    incoming: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    first: Step
+    then: Step
+
+
+@pytest.fixture(scope="module")
+def on_files(template: Path, tmp_path_factory: pytest.TempPathFactory) -> OnFiles:
+    project = Project(tmp_path_factory.mktemp("files") / "project")
+    shutil.copytree(template, project.path)
+    made(project)
+    incoming = records(project.table("characters"))
+    write_log(incoming, project.path / "data" / "07_model_output" / "inference_log")
+    retrained(project)
+    first = step(project, log_of(project))
+    tables = {name: project.table(name) for name in TABLES}
+    gone_on(project)
+    return OnFiles(incoming, tables, first, step(project, log_of(project)))
+
+
+def test_it_is_a_retraining(on_files: OnFiles) -> None:
+    """Else the engines would agree on nothing."""
+    assert all(len(table) > 100 for table in on_files.tables.values())
+    assert on_files.first.retrain["labelled_records"] == 2200
+    assert on_files.first.log[0]["model_version"] == "2"
+    # Since that training no label has become known.
+    assert on_files.then.retrain["labelled_records"] == 0
+    # It was promoted by hand, and is challenged on what it was retrained for.
+    assert on_files.first.log[0]["outcome"] == "challenger"
+    decision = on_files.then.promotion
+    assert (decision["tested_on"], decision["promoted"]) == ("retraining_test_set", False)
+    assert decision["previous_champion"] == "2"
+
+
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
+def test_an_engine_changes_nothing(engine: str, on_files: OnFiles, project: Project) -> None:
+    lakehouse = ("--env", "lakehouse")
+    made(project, *lakehouse, MARVEL_ENGINE=engine)
+    write_log(on_files.incoming, project.path / WAREHOUSE / "inference_log")
+    retrained(project, *lakehouse, MARVEL_ENGINE=engine)
+    for name, expected in on_files.tables.items():
+        order: Any = {"by": "page_id", "ignore_index": True}
+        found = project.delta(name)[expected.columns]
+        assert_frame_equal(
+            found.sort_values(**order), expected.sort_values(**order), check_exact=True, obj=name
+        )
+    compare(step(project, managed(project, "retraining_log")), on_files.first)
+    gone_on(project, *lakehouse, MARVEL_ENGINE=engine)
+    compare(step(project, managed(project, "retraining_log")), on_files.then)
+
+
+def compare(found: Step, expected: Step) -> None:
+    assert found.retrain == expected.retrain
+    assert found.log == expected.log
+    for key in ("model_digest", "tested_on", "promoted", "previous_champion", "checks"):
+        assert found.promotion[key] == expected.promotion[key], key
+
+
+def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    alert = {
+        "alert_id": "aaa111",
+        "rule": "input_drift",
+        "severity": "warning",
+        "state": "open",
+        "message": "it drifts",
+        "since": begun,
+        "window": {"start": begun, "end": begun},
+        "first_seen": begun,
+    }
+    folder = project.path / WAREHOUSE / "alerts"
+    write_deltalake(str(folder), pa.Table.from_pylist([alert], tables.ALERTS))
+    done = project.kedro("alerts", "--env", "lakehouse", "ack", "aaa", "--by", "Eve")
+    assert done.status == 0, done.output
+    (action,) = managed(project, "alert_actions")
+    assert (action["alert_id"], action["by"]) == ("aaa111", "Eve")
+    listed = project.kedro("alerts", "--env", "lakehouse")
+    assert listed.status == 0, listed.output
+    assert "acknowledged" in listed.output
+    assert "1 alert" in listed.output

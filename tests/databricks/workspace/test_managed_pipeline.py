@@ -1,0 +1,73 @@
+"""The pipeline `monitoring` with the metrics of a managed monitor."""
+
+import shutil
+
+import databricks.sdk.clock
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from support.inference_traffic import make_traffic
+from support.monitoring_state import metrics
+from support.project import Project
+from support.workspace.clock import Clock
+from support.workspace.host import Host
+from support.workspace.quality import DataQuality
+
+from marvel_kedro.monitoring.tables import DRIFT_METRICS, PROFILE_METRICS, conform
+
+SCHEMA = "sail.marvel_characters"
+NOW = "2026-01-20T00:00:00+00:00"
+
+
+def test_its_tables_are_read_as_the_projects_own(
+    project: Project, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databricks.sdk.clock, "time", Clock())
+    quality = DataQuality(host.catalog)
+    host.workspace.add(quality)
+    names = ["request_time", "prediction", "alive", "model_version", "gender", "universe"]
+    host.catalog.put("schemas", SCHEMA)
+    for table in ("inference_log", "monitoring_baseline"):
+        host.catalog.put("tables", f"{SCHEMA}.{table}", columns=[{"name": name} for name in names])
+
+    traffic = make_traffic(days=2, requests_a_day=60)
+    few = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
+    assert project.cli("--params", few).status == 0
+    traffic.write(project.path / "data")
+    refused = project.cli(
+        "--pipelines", "monitoring", "--params", "monitoring.computed_by=databricks"
+    )
+    assert refused.status == 1
+    assert "--env lakehouse" in " ".join(refused.output.split())
+    assert project.cli("--pipelines", "monitoring", "--params", f"monitoring.now={NOW}").status == 0
+
+    # What the platform writes: the same columns in another order, and one that nobody knows.
+    warehouse = project.path / "data/warehouse/marvel_characters"
+    for name in ("profile_metrics", "drift_metrics"):
+        table = metrics(project, name)
+        table = table.select(table.column_names[::-1])
+        table = table.append_column("more", pa.array([1] * len(table)))
+        write_deltalake(warehouse / f"inference_log_{name}", table)
+    traffic.write_tables(project.path / "data/warehouse/marvel_characters")
+    lakehouse = ("--env", "lakehouse")
+    assert project.cli(*lakehouse, "--params", few).status == 0
+    words = (
+        "--pipelines",
+        "monitoring",
+        "--params",
+        f"monitoring.now={NOW},monitoring.computed_by=databricks",
+    )
+    for _ in range(2):
+        outcome = project.cli(*lakehouse, *words)
+        assert outcome.status == 0, outcome.output
+    (monitor,) = quality.monitors.values()
+    config = monitor["data_profiling_config"]
+    assert config["inference_log"]["model_id_column"] == "model_version"
+    assert config["slicing_exprs"] == ["gender", "universe = 'Earth-616'"]
+    (refreshes,) = quality.refreshes.values()
+    assert len(refreshes) >= 2
+    for name, schema in (("profile_metrics", PROFILE_METRICS), ("drift_metrics", DRIFT_METRICS)):
+        read = DeltaTable(warehouse / name).to_pyarrow_table()
+        assert conform(read, schema).to_pylist() == metrics(project, name).to_pylist()
+    assert (warehouse / "alerts").is_dir()
+    shutil.rmtree(warehouse)

@@ -1,0 +1,187 @@
+"""The logged model elsewhere: another process, another folder, no Kedro, nothing unpickled."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from marvel_kedro.model.packaging import conform, log_candidate
+from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable.predictor import CharacterModel
+
+ELSEWHERE = """
+import builtins, json, pickle, sys
+import pandas as pd
+
+FORBIDDEN = ("kedro", "kedro_datasets", "kedro_mlflow", "pyspark", "marvel_kedro")
+real_import = builtins.__import__
+
+def guarded(name, *rest, **more):
+    if name.split(".")[0] in FORBIDDEN:
+        raise ImportError(f"{name} is not here")
+    return real_import(name, *rest, **more)
+
+builtins.__import__ = guarded
+
+import mlflow
+
+def refuse(*_, **__):
+    raise AssertionError("something was unpickled")
+
+pickle.load = pickle.loads = pickle.Unpickler = refuse
+import cloudpickle
+cloudpickle.load = cloudpickle.loads = refuse
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+scored = model.predict(pd.read_json(sys.argv[2], orient="records", dtype=False))
+print(json.dumps(scored["probability"].tolist()))
+assert not set(FORBIDDEN) & set(sys.modules), set(FORBIDDEN) & set(sys.modules)
+"""
+
+SENT = [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment("models")  # another store may have been in use before
+
+
+@pytest.mark.usefixtures("store")
+def test_it_scores_elsewhere_to_the_last_bit(
+    model: CharacterModel, characters: pd.DataFrame, tmp_path: Path
+) -> None:
+    with mlflow.start_run():
+        uri = log_candidate(model, "m").model_uri
+    folder = mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model"))
+    records = characters[SENT].head(50)
+    assert records["height"].notna().any()
+    records.to_json(tmp_path / "records.json", orient="records")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, folder, str(tmp_path / "records.json")],
+        cwd=elsewhere,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHONPATH")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == model.probabilities(records).tolist()
+    files = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
+    assert not files & {".pkl", ".pickle", ".joblib"}, files
+
+
+@pytest.mark.usefixtures("store")
+def test_the_signature_says_what_goes_in_and_out(model: CharacterModel) -> None:
+    with mlflow.start_run():
+        info = log_candidate(model, "m")
+    inputs = info.signature.inputs
+    assert inputs.input_names() == [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+    assert inputs.required_input_names() == []
+    assert info.signature.outputs.input_names() == ["prediction", "probability"]
+
+
+@pytest.mark.usefixtures("store")
+def test_two_versions_in_one_process_keep_their_own_code(
+    model: CharacterModel, characters: pd.DataFrame
+) -> None:
+    """A version scores with the features that it was fitted with, whatever the project does now."""
+    old_code = model.code.replace("return block[codes]", "return np.zeros_like(block[codes])")
+    assert old_code != model.code
+    old = CharacterModel(model.booster_text, model.encoder, model.threshold, old_code)
+    with mlflow.start_run():
+        uris = log_candidate(model, "new").model_uri, log_candidate(old, "old").model_uri
+    new_model, old_model = (mlflow.pyfunc.load_model(uri) for uri in uris)
+    sent = characters[list(predictor.TEXT_COLUMNS)].head(5)
+    assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
+    assert len(set(old_model.predict(sent)["probability"])) == 1
+    assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
+
+
+@pytest.fixture(scope="module")
+def served(model: CharacterModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The model as `mlflow.pyfunc` loads it."""
+    folder = tmp_path_factory.mktemp("served")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    experiment = mlflow.create_experiment("served", artifact_location=folder.as_uri())
+    with mlflow.start_run(experiment_id=experiment):
+        return mlflow.pyfunc.load_model(log_candidate(model, "m").model_uri)
+
+
+def test_a_record_alone_scores_as_in_a_batch(served: Any, characters: pd.DataFrame) -> None:
+    batch = served.predict(characters)
+    records = characters[SENT].astype(object).where(characters[SENT].notna(), None)
+    for row in range(0, len(characters), 53):
+        alone = served.predict([records.iloc[row].to_dict()])
+        assert alone["probability"].tolist() == [batch["probability"].iloc[row]]
+        assert alone["prediction"].tolist() == [batch["prediction"].iloc[row]]
+
+
+@pytest.mark.parametrize("rows", [[{}], [{}, {}], [{"other": 1}]])
+def test_records_without_a_known_field_are_refused(served: Any, rows: list[Any]) -> None:
+    """MLflow hands on neither their fields nor their number; no answer must not look like one."""
+    with pytest.raises(MlflowException, match="at least one of name, universe"):
+        served.predict(rows)
+
+
+@pytest.mark.parametrize(
+    ("record", "column"),
+    [
+        ({"height": 2}, "height"),
+        ({"height": "1.8"}, "height"),
+        ({"weight": True}, "weight"),
+        ({"universe": 616}, "universe"),
+        ({"origin": math.nan}, "origin"),
+    ],
+)
+def test_the_signature_refuses_other_types_by_name(
+    served: Any, model: CharacterModel, record: dict[str, Any], column: str
+) -> None:
+    """What MLflow refuses, a caller may still bring into form, with the answer of the model."""
+    with pytest.raises(MlflowException, match=column):
+        served.predict([record])
+    frame = pd.DataFrame([record])
+    assert served.predict(conform(frame))["probability"].tolist() == [
+        *model.predict(frame)["probability"]
+    ]
+
+
+def test_nulls_that_pyarrow_holds_are_missing(
+    served: Any, model: CharacterModel, characters: pd.DataFrame
+) -> None:
+    expected = model.predict(characters)["probability"].tolist()
+    held = characters.convert_dtypes(dtype_backend="pyarrow")
+    assert held["teams"].isna().any()
+    assert served.predict(held)["probability"].tolist() == expected
+    assert served.predict(conform(held))["probability"].tolist() == expected
+
+
+def test_any_frame_can_be_brought_into_form(
+    served: Any, model: CharacterModel, characters: pd.DataFrame
+) -> None:
+    odd = pd.DataFrame(
+        {
+            "identity": characters["identity"].astype("category"),
+            "universe": np.arange(len(characters)),
+            "height": characters["height"].map(lambda value: Decimal(str(value))),
+            "weight": ["1,80", 70, "70", None, True] * (len(characters) // 5),
+            "other": 1,
+        },
+        index=[0] * len(characters),
+    )
+    expected = model.predict(odd)["probability"].tolist()
+    assert served.predict(conform(odd))["probability"].tolist() == expected
+    assert len(served.predict(conform(pd.DataFrame([{}, {}])))) == 2

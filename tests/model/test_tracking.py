@@ -1,0 +1,173 @@
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import tracking
+
+
+def test_the_store_is_the_projects_own_unless_the_variable_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = tracking.find_store(tmp_path)
+    assert store.uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert store.artifacts == (tmp_path / "mlartifacts").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    assert tracking.find_store(tmp_path) == tracking.Store("https://mlflow.example.org", None)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "databricks-uc")
+    assert tracking.find_store(tmp_path).registry == "databricks-uc"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers every request with the status of the server."""
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        time.sleep(self.server.delay)
+        with suppress(BrokenPipeError):
+            self.send_response(self.server.status)
+            self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+class Server(HTTPServer):
+    status = 200
+    delay = 0.0
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Answer) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield listening
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(ProjectError) as fault:
+        tracking.check_reachable(f"http://user:hush@127.0.0.1:{port}/path")
+    assert f"http://127.0.0.1:{port}/path cannot be reached" in str(fault.value)
+    assert "hush" not in str(fault.value)
+
+
+@pytest.mark.parametrize("uri", ["http://localhost:abc", "http://no-such-host.invalid", "http://"])
+def test_an_address_that_is_none(uri: str) -> None:
+    with pytest.raises(ProjectError, match="cannot be reached"):
+        tracking.check_reachable(uri)
+
+
+def test_a_server_that_has_failed(server: Server) -> None:
+    server.status = 503
+    with pytest.raises(ProjectError, match=r"cannot be reached \(status 503\)"):
+        tracking.check_reachable(f"http://127.0.0.1:{server.server_port}")
+
+
+def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "CONNECT_SECONDS", 0.2)
+    server.delay = 1.0
+    with pytest.raises(ProjectError, match=r"cannot be reached \(ReadTimeout\)"):
+        tracking.check_reachable(f"http://127.0.0.1:{server.server_port}")
+
+
+@pytest.mark.parametrize("status", [200, 401, 404])
+def test_a_server_that_answers_and_a_database_pass(server: Server, status: int) -> None:
+    server.status = status
+    tracking.check_reachable(f"http://127.0.0.1:{server.server_port}")
+    tracking.check_reachable("sqlite:///mlflow.db")
+
+
+def test_a_store_is_made_once_and_left_alone(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/folder/mlflow.db"
+    tracking.make_store(uri)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mlflow.db"]
+    client = MlflowClient(uri)
+    client.create_experiment("mine")
+    tracking.make_store(uri)
+    assert client.get_experiment_by_name("mine")
+
+
+@pytest.mark.parametrize("made_meanwhile", [False, True])
+def test_a_store_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made_meanwhile: bool
+) -> None:
+    target = tmp_path / "mlflow.db"
+
+    def link(*_: Path) -> None:
+        if made_meanwhile:
+            target.write_text("another process's")
+        raise OSError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    tracking.make_store(f"sqlite:///{target}")
+    assert list(tmp_path.iterdir()) == [target]
+    if made_meanwhile:
+        assert target.read_text() == "another process's"
+    else:
+        assert MlflowClient(f"sqlite:///{target}").search_experiments()
+
+
+def test_without_git_there_are_no_git_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tracking.origin_tags(tmp_path) == {}
+
+
+def test_git_tags_name_commit_and_branch(tmp_path: Path) -> None:
+    assert tracking.origin_tags(tmp_path) == {}
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@x", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--initial-branch", "trunk")
+    git("commit", "--allow-empty", "--message", "first")
+    assert tracking.origin_tags(tmp_path) == {
+        "git_sha": git("rev-parse", "HEAD"),
+        "git_branch": "trunk",
+    }
+
+
+def test_only_runs_whose_process_is_gone_are_closed(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.create_experiment("e", artifact_location=tmp_path.as_uri())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    runs = {
+        name: client.create_run(experiment, tags=tags).info.run_id
+        for name, tags in {
+            "mine": tracking.process_tags(),
+            "killed": {"process.host": host, "process.id": str(gone.pid)},
+            "elsewhere": {"process.host": "another-host", "process.id": str(gone.pid)},
+            "its number is another's now": tracking.process_tags() | {"process.started": "1.00"},
+        }.items()
+    }
+    tracking.close_killed_runs(client, experiment)
+    status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert status == {
+        "mine": "RUNNING",
+        "killed": "KILLED",
+        "elsewhere": "RUNNING",
+        "its number is another's now": "KILLED",
+    }

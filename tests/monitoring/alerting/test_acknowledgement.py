@@ -1,0 +1,127 @@
+"""`kedro alerts`: what people do about alerts."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.project import Outcome, Project
+
+from marvel_kedro import cli
+from marvel_kedro.monitoring import tables
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+REPORTS = Path("data", "08_reporting")
+
+
+def alert(alert_id: str, **other: Any) -> dict[str, Any]:
+    return {
+        "alert_id": alert_id,
+        "rule": "input_drift",
+        "severity": "warning",
+        "state": "open",
+        "message": f"[bold] of {alert_id}",
+        "since": NOW - 3 * DAY,
+        "window": {"start": NOW - 2 * DAY, "end": NOW - DAY},
+        "first_seen": NOW - 2 * DAY,
+    } | other
+
+
+@pytest.fixture
+def alerted(project: Project) -> Project:
+    """A project with alerts."""
+    rows = [
+        alert("aaa111"),
+        alert("aab222", rule="errors", severity="critical"),
+        alert("ccc333", state="resolved"),
+    ]
+    table = pa.Table.from_pylist(rows, tables.ALERTS)
+    pq.write_table(table, project.path / REPORTS / "alerts.parquet")
+    return project
+
+
+def alerts(project: Project, *words: str) -> Outcome:
+    outcome = project.cli(*words, command=cli.alerts)
+    return Outcome(outcome.status, re.sub(r"\s+", " ", outcome.output))
+
+
+def actions(project: Project) -> list[dict[str, Any]]:
+    path = project.path / REPORTS / "alert_actions.parquet"
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def test_the_worst_first_and_resolved_ones_if_asked(alerted: Project) -> None:
+    said = alerts(alerted).output
+    assert said.index("aab222") < said.index("aaa111")
+    assert "ccc333" not in said
+    assert "input_drift: [bold] of aaa111" in said
+    assert "2 alerts; --all shows 1 resolved" in said
+    said = alerts(alerted, "--all").output
+    assert "ccc333" in said
+    assert said.endswith("3 alerts ")
+
+
+def test_no_table_is_no_alerts(project: Project) -> None:
+    assert alerts(project).output == "0 alerts "
+
+
+def test_acknowledged_by_the_beginning_of_its_id(alerted: Project) -> None:
+    outcome = alerts(alerted, "ack", "aaa", "--by", "Eve")
+    assert outcome == Outcome(0, "aaa111 (input_drift) is acknowledged by Eve. ")
+    (action,) = actions(alerted)
+    assert (action["action"], action["alert_id"], action["by"]) == ("acknowledge", "aaa111", "Eve")
+    assert "acknowledged" in alerts(alerted).output
+    # The pipeline's own table is left to the pipeline, which applies it.
+    written = pq.read_table(alerted.path / REPORTS / "alerts.parquet")
+    assert written["state"].to_pylist() == ["open", "open", "resolved"]
+
+
+def test_silences_of_an_alert_and_of_a_rule(alerted: Project) -> None:
+    assert alerts(alerted, "silence", "aab222", "--for", "12h").status == 0
+    assert alerts(alerted, "silence", "--rule", "input_drift", "--until", "2999-01-31").status == 0
+    first, second = actions(alerted)
+    assert first["until"] - first["at"] == timedelta(hours=12)
+    assert (second["rule"], second["alert_id"]) == ("input_drift", None)
+    assert second["until"] == datetime(2999, 1, 31, tzinfo=UTC)
+    said = alerts(alerted).output
+    assert said.count("silenced") == 2
+    assert "2999-01-31" in said
+    assert alerts(alerted, "silence", "aab222", "--for", "0m").status == 0
+    assert alerts(alerted).output.count("silenced") == 1
+
+
+def test_an_alert_of_a_simulation_that_is_ahead_of_the_clock(project: Project) -> None:
+    table = pa.Table.from_pylist([alert("aaa111", first_seen=NOW + 9 * DAY)], tables.ALERTS)
+    pq.write_table(table, project.path / REPORTS / "alerts.parquet")
+    assert alerts(project, "ack", "aaa111", "--by", "Eve").status == 0
+    assert "acknowledged" in alerts(project).output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ack", "zzz", "--by", "Eve"], "No alert has an id that begins with 'zzz'"),
+        (["ack", "aa", "--by", "Eve"], "Several alerts have an id that begins with 'aa'"),
+        (["ack", "", "--by", "Eve"], "an id that begins with ''"),
+        (["ack", "ccc333", "--by", "Eve"], "The alert ccc333 is resolved"),
+        (["ack", "aaa111"], "Missing option '--by'"),
+        (["silence", "aaa111"], "Say until when"),
+        (["silence", "aaa111", "--for", "1d", "--until", "2999-01-01"], "Say until when"),
+        (["silence", "--for", "1d"], "Name an alert, or a rule"),
+        (["silence", "aaa111", "--rule", "errors", "--for", "1d"], "Name an alert, or a rule"),
+        (["silence", "aaa111", "--for", "1y"], "--for 1y: write a number and one of m, h, d, w"),
+        (["silence", "aaa111", "--for", f"1{'0' * 30}w"], "is too long"),
+        (["silence", "aaa111", "--until", "2020-01-01"], "that is over"),
+        (["silence", "--rule", "error", "--for", "1d"], "There is no rule 'error'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(alerted: Project, words: list[str], said: str) -> None:
+    outcome = alerts(alerted, *words)
+    assert outcome.status > 0
+    assert said in outcome.output
+    assert not (alerted.path / REPORTS / "alert_actions.parquet").exists()

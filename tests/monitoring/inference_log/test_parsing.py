@@ -1,0 +1,198 @@
+"""The inference table, read request by request."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from support.inference_traffic import FORMS, PAYLOAD_SCHEMA, START, answer, body, make_traffic
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.packaging import SIGNATURE
+from marvel_kedro.monitoring.inference_log import parsing
+
+RECORDS: list[dict[str, Any]] = [
+    {"page_id": "One", "universe": "Earth-616", "height": 1.8},
+    {"page_id": "Two", "universe": None, "height": None},
+]
+ANSWER = answer([0.9, 0.2])
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    return {
+        "databricks_request_id": "r1",
+        "request_date": START.date(),
+        "client_request_id": "c1",
+        "request_time": START,
+        "status_code": 200,
+        "sampling_fraction": 1.0,
+        "execution_duration_ms": 7,
+        "request": body("dataframe_records", RECORDS),
+        "response": ANSWER,
+        "logging_error_codes": None,
+        "served_entity_id": "a",
+        "requester": None,
+    } | fields
+
+
+def read(*rows: dict[str, Any]) -> parsing.InferenceLog:
+    return parsing.read(pd.DataFrame(list(rows), columns=PAYLOAD_SCHEMA.names))
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        *(body(form, RECORDS) for form in FORMS),
+        json.dumps({"inputs": RECORDS}),
+        json.dumps({"instances": json.loads(body("inputs", RECORDS))["inputs"]}),
+        json.dumps({"dataframe_records": RECORDS, "client_request_id": "c1", "params": {}}),
+    ],
+    ids=[*FORMS, "inputs, records", "instances, columns", "with extras"],
+)
+def test_every_form_is_the_same_records(request_body: str) -> None:
+    log = read(row(request=request_body))
+    assert log.rejected.empty
+    records = log.records
+    assert tuple(records.columns) == parsing.RECORD_COLUMNS
+    assert records["page_id"].tolist() == ["One", "Two"]
+    assert records["record_number"].tolist() == [0, 1]
+    assert records["prediction"].tolist() == ["Alive", "Dead"]
+    assert records["probability"].tolist() == [0.9, 0.2]
+    assert records["height"].tolist()[0] == 1.8
+    assert records[["universe", "height"]].isna().to_numpy().tolist() == [[False] * 2, [True] * 2]
+    assert set(records["execution_duration_ms"]) == {7}
+
+
+def test_one_record_may_be_an_object_of_values() -> None:
+    log = read(row(request=json.dumps({"inputs": RECORDS[0]}), response=answer([0.7])))
+    assert log.records["page_id"].tolist() == ["One"]
+
+
+def test_fields_are_those_of_the_models_signature() -> None:
+    assert set(SIGNATURE.inputs.input_names()) <= set(parsing.RECORD_COLUMNS)
+    kinds = read(row()).records.dtypes
+    assert {str(kinds[column]) for column in ("name", "origin", "page_id")} == {"str"}
+    assert {str(kinds[column]) for column in ("height", "weight", "probability")} == {"float64"}
+
+
+def test_a_field_that_no_table_could_hold_becomes_what_the_model_saw() -> None:
+    odd = [{"page_id": 5, "universe": "\ud800", "teams": ["X"], "height": "1.80", "weight": "6 kg"}]
+    (record,) = read(
+        row(request=body("dataframe_records", odd), response=answer([0.5]))
+    ).records.to_dict(orient="records")
+    assert (record["page_id"], record["universe"], record["height"]) == ("5", "?", 1.8)
+    assert pd.isna(record["teams"])
+    assert np.isnan(record["weight"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"databricks_request_id": None}, "it has no id"),
+        ({"status_code": 429, "response": "{}"}, "it was not answered: status 429"),
+        ({"status_code": None}, "it was not answered: no status"),
+        ({"request": None}, "the request was not written down"),
+        (
+            {"request": None, "logging_error_codes": ["MAX_REQUEST_SIZE_EXCEEDED"]},
+            "the request was not written down: MAX_REQUEST_SIZE_EXCEEDED",
+        ),
+        ({"response": None}, "the response was not written down"),
+        ({"request": "{"}, "the request is no JSON"),
+        ({"request": "[" * 100_000}, "the request is no JSON"),
+        ({"response": "[]"}, "the response is no JSON object"),
+        ({"request": "{}"}, "the request has not one of"),
+        ({"request": '{"inputs": [], "instances": []}'}, "the request has not one of"),
+        ({"request": '{"inputs": [1, 2]}'}, "inputs is no list of records"),
+        ({"request": '{"inputs": {"a": [1], "b": [1, 2]}}'}, "columns have not the same length"),
+        ({"request": '{"dataframe_split": [1]}'}, "dataframe_split has no columns and data"),
+        (
+            {"request": '{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}'},
+            "a row has not as many values",
+        ),
+        ({"response": answer([0.5])}, "2 records and 1 predictions"),
+        ({"request": '{"inputs": []}', "response": answer([])}, "it has no records"),
+        ({"response": '{"predictions": [1, 2]}'}, "predictions is no list of records"),
+        ({"response": ANSWER.replace("0.9", "1.5")}, "a prediction is not Alive or Dead"),
+        ({"response": ANSWER.replace("0.9", "NaN")}, "a prediction is not Alive or Dead"),
+        ({"response": ANSWER.replace("Alive", "Maybe")}, "a prediction is not Alive or Dead"),
+    ],
+)
+def test_what_cannot_be_used_comes_out_with_its_reason(fields: dict[str, Any], reason: str) -> None:
+    log = read(row(**fields), row(databricks_request_id="r2"))
+    assert reason in log.rejected["reason"].item()
+    assert log.records["databricks_request_id"].tolist() == ["r2", "r2"]
+    assert len(log.requests) == 2
+
+
+def test_a_request_counts_once_and_the_order_of_rows_does_not_matter() -> None:
+    payload = make_traffic(days=3, requests_a_day=60).payload.to_pandas()
+    once = parsing.read(payload)
+    twice = parsing.read(pd.concat([payload, payload]).sample(frac=1, random_state=1))
+    for name in ("requests", "records", "rejected"):
+        assert_frame_equal(getattr(twice, name), getattr(once, name))
+    used = set(once.records["databricks_request_id"])
+    refused = set(once.rejected["databricks_request_id"])
+    assert not used & refused
+    assert used | refused == set(payload["databricks_request_id"])
+
+
+def test_a_deployments_own_request_does_not_count() -> None:
+    payload = make_traffic(days=1, requests_a_day=20).payload.to_pandas()
+    payload.loc[payload.index[:3], "client_request_id"] = parsing.SMOKE_REQUEST
+    payload.loc[payload.index[3], "client_request_id"] = None
+    ids = set(parsing.read(payload).requests["databricks_request_id"])
+    assert ids == set(payload["databricks_request_id"][3:])
+
+
+def test_an_empty_table_has_the_same_columns() -> None:
+    empty = parsing.read(PAYLOAD_SCHEMA.empty_table().to_pandas())
+    assert tuple(empty.records.columns) == parsing.RECORD_COLUMNS
+    own = [name for name in empty.records if name not in parsing.REQUEST_COLUMNS]
+    assert_frame_equal(empty.records[own], read(row()).records[own].head(0))
+    assert len(empty.requests) == len(empty.rejected) == 0
+
+
+def test_a_table_that_lacks_columns_is_refused() -> None:
+    with pytest.raises(ProjectError, match="lacks status_code, response"):
+        parsing.read(pd.DataFrame([row()]).drop(columns=["status_code", "response"]))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(FORMS) | st.text(),
+    json_values | st.lists(st.dictionaries(st.sampled_from(["page_id", "height"]), json_values)),
+    json_values,
+)
+def test_no_body_ends_the_reading(form: str, value: Any, predictions: Any) -> None:
+    request, response = json.dumps({form: value}), json.dumps({"predictions": predictions})
+    log = read(row(request=request, response=response), row(request=request, response=ANSWER))
+    assert set(log.records["databricks_request_id"]) | set(
+        log.rejected["databricks_request_id"]
+    ) == {"r1"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.text(), st.floats(0.01, 1e5), st.floats(0, 1)), min_size=1, max_size=5),
+    st.sampled_from(FORMS),
+)
+def test_what_was_asked_and_answered_comes_back(
+    rows: list[tuple[str, float, float]], form: str
+) -> None:
+    records = [{"name": name, "height": height} for name, height, _ in rows]
+    log = read(row(request=body(form, records), response=answer([p for *_, p in rows])))
+    found = log.records
+    assert found["name"].tolist() == [name for name, *_ in rows]
+    assert found["height"].tolist() == [height for _, height, _ in rows]
+    assert found["probability"].tolist() == [p for *_, p in rows]

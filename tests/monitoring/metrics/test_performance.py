@@ -1,0 +1,196 @@
+"""How good predictions turned out to be: against scikit-learn on the records that were counted."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+from support.samples import ALL, distribution, group, scored, window
+
+from marvel_kedro.monitoring.aggregation.value_counts import Part, Scored
+from marvel_kedro.monitoring.metrics.profile import profile_metrics
+from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, QUALITY_FIELDS, TABLE
+
+CLASSES = ["Alive", "Dead"]
+QUALITY = [field.name for field in QUALITY_FIELDS]
+FAIRNESS = [field.name for field in FAIRNESS_FIELDS]
+Record = tuple[float, bool, bool | None]
+some_records = st.lists(
+    st.tuples(
+        st.one_of(
+            st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.integers(0, 10_000).map(lambda p: p / 1e4)
+        ),
+        st.booleans(),
+        st.sampled_from([True, False, None]),
+    ),
+    min_size=1,
+    max_size=50,
+)
+
+
+def counted(records: list[Record]) -> Scored:
+    probability, predicted, alive = zip(*records, strict=True)
+    return scored(probability, predicted, alive)
+
+
+def quality_of(records: list[Record]) -> dict[str, Any]:
+    columns = {"height": distribution([1.0])}
+    found = profile_metrics({(window(0), ALL): group(columns, counted(records))}, {})
+    table, column = found.to_pylist()
+    assert table["column_name"] == TABLE
+    assert [column[name] for name in (*QUALITY, *FAIRNESS)] == [None] * 11
+    return table
+
+
+def words(flags: list[Any]) -> list[str]:
+    return ["Alive" if flag else "Dead" for flag in flags]
+
+
+@settings(max_examples=200, deadline=None)
+@given(some_records.filter(lambda rows: any(alive is not None for *_, alive in rows)))
+def test_as_scikit_learn(records: list[Record]) -> None:
+    row = quality_of(records)
+    score, predicted, alive = map(list, zip(*(r for r in records if r[2] is not None), strict=True))
+    said, truth = words(predicted), words(alive)
+    assert row["count"] == len(records)
+    assert row["accuracy_score"] == pytest.approx(reference.accuracy_score(truth, said))
+    assert row["log_loss"] == pytest.approx(
+        reference.log_loss(alive, score, labels=[False, True]), abs=1e-9
+    )
+    matrix = reference.confusion_matrix(truth, said, labels=CLASSES)
+    assert [
+        (each["prediction"], each["label"], each["count"]) for each in row["confusion_matrix"]
+    ] == [
+        (one, other, matrix[CLASSES.index(other), CLASSES.index(one)])
+        for one in CLASSES
+        for other in CLASSES
+    ]
+    if len(set(alive)) == 2:
+        area = row["roc_auc_score"]["one_vs_one"]["weighted"]
+        assert area == pytest.approx(reference.roc_auc_score(alive, score), abs=1e-12)
+    else:
+        assert row["roc_auc_score"] is None
+    for name in ("precision", "recall", "f1_score"):
+        score_of = getattr(reference, name if name == "f1_score" else f"{name}_score")
+
+        def expected(average: str | None, score_of: Any = score_of) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the mean of nothing
+                return score_of(truth, said, labels=CLASSES, average=average, zero_division=np.nan)
+
+        one_vs_all = dict(row[name]["one_vs_all"])
+        assert list(one_vs_all) == CLASSES
+        by_class = [math.nan if value is None else value for value in one_vs_all.values()]
+        assert by_class == pytest.approx(expected(None).tolist(), nan_ok=True)
+        assert row[name]["macro"] == pytest.approx(expected("macro"))
+        assert row[name]["weighted"] == pytest.approx(expected("weighted"))
+
+
+def test_by_hand() -> None:
+    """Four right of six: 3 Alive of which 2 found, 3 Dead of which 2 found; one has no label."""
+    row = quality_of(
+        [
+            (0.9, True, True),
+            (0.8, True, True),
+            (0.4, False, True),
+            (0.6, True, False),
+            (0.3, False, False),
+            (0.3, False, False),
+            (0.1, False, None),
+        ]
+    )
+    assert row["accuracy_score"] == pytest.approx(4 / 6)
+    assert dict(row["precision"]["one_vs_all"]) == pytest.approx({"Alive": 2 / 3, "Dead": 2 / 3})
+    assert row["roc_auc_score"]["one_vs_one"]["weighted"] == pytest.approx(8 / 9)
+    likely = [0.9, 0.8, 0.4, 0.4, 0.7, 0.7]
+    assert row["log_loss"] == pytest.approx(-np.mean(np.log(likely)))
+
+
+def test_without_labels_there_is_no_quality() -> None:
+    row = quality_of([(0.9, True, None), (0.1, False, None)])
+    assert [row[name] for name in (*QUALITY, *FAIRNESS)] == [None] * 11
+    assert row["count"] == 2
+
+
+def test_one_class_only() -> None:
+    row = quality_of([(0.9, True, True), (0.8, True, True)])
+    assert row["roc_auc_score"] is None
+    assert dict(row["precision"]["one_vs_all"]) == {"Alive": 1.0, "Dead": None}
+    assert (row["precision"]["macro"], row["recall"]["weighted"]) == (1.0, 1.0)
+
+
+def test_a_score_that_is_no_number_leaves_what_needs_no_score() -> None:
+    row = quality_of([(0.9, True, True), (np.nan, False, False)])
+    assert row["accuracy_score"] == 1.0
+    assert (row["log_loss"], row["roc_auc_score"]) == (None, None)
+
+
+def fairness_of(these: list[Record], others: list[Record] | None) -> dict[str, Any]:
+    groups = {(window(0), Part("3", "gender = 'Female'", "true")): group(of=counted(these))}
+    if others is not None:
+        groups[window(0), Part("3", "gender = 'Female'", "false")] = group(of=counted(others))
+        # Neither another window nor another version nor another slice is its other side.
+        groups[window(1), Part("3", "gender = 'Female'", "false")] = group(of=counted(these))
+        groups[window(0), Part("4", "gender = 'Female'", "false")] = group(of=counted(these))
+        groups[window(0), Part("3", "origin = 'Human'", "false")] = group(of=counted(these))
+    rows = profile_metrics(groups, {}).to_pylist()
+    (row,) = (r for r in rows if r["slice_value"] == "true")
+    return {name: row[name] and dict(row[name]["one_vs_all"]) for name in FAIRNESS}
+
+
+def times(number: int, probability: float, alive: bool | None) -> list[Record]:
+    return [(probability, probability >= 0.5, alive)] * number
+
+
+def test_fairness_by_hand() -> None:
+    """Precision 6/8 to 5/10, false positives 2/4 to 5/10, true positives 6/8 to 5/5."""
+    these = [
+        *times(6, 0.9, True),
+        *times(2, 0.9, False),
+        *times(2, 0.1, True),
+        *times(2, 0.1, False),
+    ]
+    others = [*times(5, 0.9, True), *times(5, 0.9, False), *times(5, 0.1, False)]
+    found = fairness_of(these, others)
+    assert found["predictive_parity"] == pytest.approx({"Alive": 0.75 / 0.5, "Dead": 0.5 / 1})
+    assert found["predictive_equality"]["Alive"] == pytest.approx(0.5 / 0.5)
+    assert found["predictive_equality"]["Dead"] is None  # 2/8 to none of 5
+    assert found["equal_opportunity"] == pytest.approx({"Alive": 0.75 / 1, "Dead": 0.5 / 0.5})
+    assert found["statistical_parity"] == pytest.approx(
+        {"Alive": (8 / 12) / (10 / 15), "Dead": (4 / 12) / (5 / 15)}
+    )
+
+
+def test_shares_of_predictions_need_no_labels() -> None:
+    found = fairness_of(times(1, 0.9, None) + times(3, 0.1, None), times(1, 0.9, None) * 2)
+    assert found.pop("statistical_parity") == {"Alive": 0.25, "Dead": None}
+    assert list(found.values()) == [None] * 3
+
+
+def test_nobody_to_be_compared_with() -> None:
+    assert list(fairness_of(times(3, 0.9, True), None).values()) == [None] * 4
+
+
+def test_the_same_records_give_the_same_bits_whatever_else_and_in_whatever_order() -> None:
+    generator = np.random.default_rng(8)
+    groups = {}
+    for day in range(8):
+        probability = np.round(generator.random(200 + 17 * day), 2)
+        alive = generator.random(len(probability)) < probability
+        groups[window(day), ALL] = group(of=scored(probability, alive=alive.tolist()))
+    together = profile_metrics(groups, {})
+    alone = [profile_metrics({key: each}, {}) for key, each in groups.items()]
+    assert pa.concat_tables(alone).equals(together)
+
+    def shuffled(cells: Scored) -> Scored:
+        order = generator.permutation(len(cells.rows))
+        names = ("probability", "predicted", "labelled", "alive", "rows")
+        return Scored(*(getattr(cells, name)[order] for name in names))
+
+    again = {key: group(of=shuffled(each.scored)) for key, each in groups.items()}
+    assert profile_metrics(again, {}).equals(together)

@@ -1,0 +1,232 @@
+"""Quality before labels come: against NannyML's figures, and against what then comes true."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn import metrics as reference
+from sklearn.isotonic import IsotonicRegression
+from support.samples import ALL, distribution, group, scored, window
+from support.scenario import reference_and_chunks
+
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Part
+from marvel_kedro.monitoring.metrics.performance_estimation import (
+    METRICS,
+    calibration,
+    quality_estimates,
+)
+from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
+
+# Printed by `tests/support/nannyml_figures.py` with NannyML 0.13.1.
+NANNYML: dict[bool, dict[str, Any]] = {
+    True: {
+        "calibrates": False,
+        "roc_auc": [0.777018, 0.72806, 0.65614],
+        "accuracy": [0.714012, 0.678969, 0.635508],
+        "roc_auc realised": [0.781974, 0.754541, 0.654187],
+        "accuracy realised": [0.724, 0.701, 0.632],
+    },
+    False: {
+        "calibrates": True,
+        "roc_auc": [0.783916, 0.729416, 0.65546],
+        "accuracy": [0.721585, 0.683206, 0.642665],
+        "roc_auc realised": [0.78198, 0.754556, 0.654183],
+        "accuracy realised": [0.724, 0.702, 0.632],
+    },
+}
+
+
+def counted(data: dict[str, Any], *, labels: bool = True) -> Group:
+    alive = data["alive"].tolist() if labels else None
+    return group({}, scored(data["probability"], data["predicted"], alive))
+
+
+def estimates(groups: list[Group], baseline: Group, **options: float) -> list[list[dict[str, Any]]]:
+    """Rows by window, then by metric."""
+    of = {(window(day), ALL): each for day, each in enumerate(groups)}
+    found = quality_estimates(of, {ALL: baseline}, **options)
+    assert found.schema.equals(QUALITY_ESTIMATES)
+    rows = found.to_pylist()
+    assert [row["metric"] for row in rows] == list(METRICS) * len(groups)
+    return [rows[3 * number : 3 * number + 3] for number in range(len(groups))]
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_as_nannyml_estimates(calibrated: bool) -> None:
+    data, chunks = reference_and_chunks(calibrated=calibrated)
+    expected = NANNYML[calibrated]
+    baseline = counted(data)
+    calibrate = calibration(baseline.scored)
+    assert calibrate is not None
+    grid = np.linspace(0, 1, 11)
+    assert (not np.array_equal(calibrate(grid), grid)) == expected["calibrates"]
+    found = estimates([counted(chunk) for chunk in chunks], baseline)
+    for place, metric in enumerate(METRICS[:2]):
+        of = [rows[place] for rows in found]
+        assert [row["estimate"] for row in of] == pytest.approx(expected[metric], abs=2e-6)
+        assert [row["realised"] for row in of] == pytest.approx(
+            expected[f"{metric} realised"], abs=1e-6
+        )
+
+
+def test_without_labels_the_estimate_is_the_same_and_nothing_is_realised() -> None:
+    data, (chunk, *_) = reference_and_chunks(calibrated=False)
+    (known,), (unknown,) = (
+        estimates([counted(chunk, labels=labels)], counted(data)) for labels in (True, False)
+    )
+    for one, other in zip(known, unknown, strict=True):
+        for name in ("estimate", "low", "high", "baseline"):
+            assert one[name] == other[name]
+        assert other["realised"] is None
+        assert other["realised_error"] is None
+        assert (other["records"], other["labelled"], one["labelled"]) == (1000, 0, 1000)
+
+
+def test_the_baseline_is_measured_by_its_labels() -> None:
+    data, (chunk, *_) = reference_and_chunks(calibrated=False)
+    ((area, accuracy, loss),) = estimates([counted(chunk)], counted(data))
+    alive, score, said = data["alive"], data["probability"], data["predicted"]
+    assert area["baseline"] == pytest.approx(reference.roc_auc_score(alive, score))
+    assert accuracy["baseline"] == pytest.approx(reference.accuracy_score(alive, said))
+    assert loss["baseline"] == pytest.approx(reference.log_loss(alive, score))
+
+
+def test_calibration_is_scikit_learns_isotonic_regression() -> None:
+    data, _ = reference_and_chunks(calibrated=False)
+    calibrate = calibration(counted(data).scored)
+    assert calibrate is not None
+    isotonic = IsotonicRegression(out_of_bounds="clip").fit(data["probability"], data["alive"])
+    grid = np.linspace(0, 1, 1001)
+    assert calibrate(grid) == pytest.approx(isotonic.predict(grid), abs=1e-12)
+
+
+def test_what_is_calibrated_is_mostly_left_alone_and_what_is_not_is_mended() -> None:
+    grid = np.linspace(0, 1, 11)
+
+    def mended(seed: int, too_sure: float) -> bool:
+        generator = np.random.default_rng(seed)
+        logit = generator.normal(0.4, 1.2, 3000)
+        alive = generator.random(3000) < 1 / (1 + np.exp(-logit))
+        said = np.round(1 / (1 + np.exp(-too_sure * logit)), 4)
+        calibrate = calibration(scored(said, alive=alive.tolist()))
+        assert calibrate is not None
+        return not np.array_equal(calibrate(grid), grid)
+
+    assert np.mean([mended(seed, 1.0) for seed in range(40)]) < 0.2
+    assert all(mended(seed, 2.0) for seed in range(40))
+
+
+def test_expectations_by_hand() -> None:
+    """Chances of 0.9 and 0.2, taken as they are since the baseline has one class only."""
+    baseline = group({}, scored([0.5], [True], [True]))
+    ((area, accuracy, loss),) = estimates([group({}, scored([0.9, 0.2]))], baseline)
+    assert accuracy["estimate"] == pytest.approx((0.9 + 0.8) / 2)
+    expected = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1) + 0.2 * np.log(0.2) + 0.8 * np.log(0.8)) / 2
+    assert loss["estimate"] == pytest.approx(expected)
+    # 1.1 are Alive, 0.9 Dead: 0.9 of them beats 0.8 and half of 0.1, 0.2 beats half of 0.8.
+    assert area["estimate"] == pytest.approx((0.9 * 0.85 + 0.2 * 0.4) / (1.1 * 0.9))
+
+
+def test_what_comes_true_is_within_the_bounds_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(12)
+
+    def draw(rows: int) -> dict[str, Any]:
+        chance = np.round(generator.beta(3, 2, rows), 4)
+        return {
+            "probability": chance,
+            "predicted": chance >= 0.5,
+            "alive": generator.random(rows) < chance,
+        }
+
+    baseline = counted(draw(4000))
+    windows = [counted(draw(200)) for _ in range(400)]
+    found = estimates(windows, baseline, confidence=0.9)
+    truth = np.mean([[row["estimate"] for row in rows] for rows in found], axis=0)
+    for place, metric in enumerate(METRICS):
+        of = [rows[place] for rows in found]
+        assert np.mean([row["low"] <= row["realised"] <= row["high"] for row in of]) > 0.87, metric
+        # They are as wide as realised values spread, no wider.
+        spread = np.std([row["realised"] for row in of])
+        width = np.mean([row["high"] - row["low"] for row in of]) / 2 / 1.645
+        assert width == pytest.approx(spread, rel=0.12), metric
+        assert np.mean([row["realised"] for row in of]) == pytest.approx(truth[place], abs=0.005)
+
+
+def test_errors_of_what_came_true_are_as_large_as_it_spreads() -> None:
+    generator = np.random.default_rng(3)
+
+    def draw(rows: int, known: int) -> Group:
+        chance = np.round(generator.beta(3, 2, rows), 4)
+        labels = [bool(one) for one in generator.random(known) < chance[:known]]
+        return group({}, scored(chance, (chance >= 0.5).tolist(), labels + [None] * (rows - known)))
+
+    baseline = draw(4000, 4000)
+    found = estimates([draw(600, 200) for _ in range(400)], baseline)
+    for place, metric in enumerate(METRICS):
+        of = [rows[place] for rows in found]
+        spread = np.std([row["realised"] for row in of])
+        assert np.mean([row["realised_error"] for row in of]) == pytest.approx(spread, rel=0.12)
+        # Twenty times the labels: the square root of it less error.
+        less = of[0]["baseline_error"] * np.sqrt(4000 / 200)
+        assert less == pytest.approx(spread, rel=0.15), metric
+
+
+def test_more_confidence_is_wider_and_bounds_stay_in_range() -> None:
+    baseline = group({}, scored([0.5], [True], [True]))
+    few = group({}, scored([0.99, 0.98, 0.01]))
+    wide, narrow = (estimates([few], baseline, confidence=level)[0] for level in (0.99, 0.5))
+    for one, other in zip(wide, narrow, strict=True):
+        assert 0 <= one["low"] <= other["low"] <= other["estimate"] <= other["high"] <= one["high"]
+    assert [row["high"] for row in wide[:2]] == [1.0, 1.0]
+
+
+def test_a_part_without_labels_in_the_baseline_has_no_estimate() -> None:
+    records = group({}, scored([0.9, 0.2, 0.7], alive=[True, False, None]))
+    groups = {(window(0), ALL): records, (window(0), Part("4")): records}
+    unlabelled = group({}, scored([0.9, 0.2]))
+    found = quality_estimates(groups, {ALL: unlabelled}).to_pylist()
+    assert len(found) == 6
+    for row in found:
+        unknown = ("estimate", "low", "high", "baseline", "baseline_error")
+        assert [row[name] for name in unknown] == [None] * 5
+        assert row["realised"] is not None
+        assert (row["records"], row["labelled"]) == (3, 2)
+
+
+def test_each_part_is_calibrated_by_its_own_baseline() -> None:
+    sure, _ = reference_and_chunks(calibrated=False)
+    true, (chunk, *_) = reference_and_chunks(calibrated=True)
+    parts = {ALL: counted(sure), Part("4"): counted(true)}
+    together = quality_estimates({(window(0), part): counted(chunk) for part in parts}, parts)
+    alone = [
+        quality_estimates({(window(0), part): counted(chunk)}, {part: baseline})
+        for part, baseline in parts.items()
+    ]
+    assert together.equals(pa.concat_tables(alone))
+    assert together["estimate"][0] != together["estimate"][3]
+
+
+def test_odd_records() -> None:
+    baseline = group({}, scored([0.4, 0.6], alive=[False, True]))
+    (of_nan,) = estimates([group({}, scored([np.nan, 0.9]))], baseline)
+    assert [row["estimate"] for row in of_nan] == [None] * 3
+    (nobody,) = estimates([group({"height": distribution([])}, scored([]))], baseline)
+    assert [row["estimate"] for row in nobody] == [None] * 3
+    assert nobody[0]["records"] == 0
+
+
+def test_nothing_counted_is_an_empty_table() -> None:
+    found = quality_estimates({}, {})
+    assert found.num_rows == 0
+    assert found.schema.equals(QUALITY_ESTIMATES)
+
+
+def test_the_same_counts_give_the_same_bits_whatever_else_is_computed() -> None:
+    data, chunks = reference_and_chunks(calibrated=False)
+    groups = {(window(day), ALL): counted(chunk) for day, chunk in enumerate(chunks)}
+    baseline = {ALL: counted(data)}
+    together = quality_estimates(groups, baseline)
+    assert quality_estimates(dict(reversed(groups.items())), baseline).equals(together)
+    alone = [quality_estimates({key: each}, baseline) for key, each in groups.items()]
+    assert pa.concat_tables(alone).equals(together)

@@ -1,0 +1,140 @@
+"""The closing summary: plain where it is no terminal, whole in 80 columns."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+from kedro_datasets.text import TextDataset
+from rich.console import Console
+
+from marvel_kedro.monitoring import tables
+from marvel_kedro.project import summary
+
+QUALITY = {
+    "rows_in": 10,
+    "rows_kept": 8,
+    "rows_rejected": 2,
+    "rejected": {"no page id": 2},
+    "unusable": {"height": 0, "weight": 3},
+}
+PROMOTION = {
+    "promoted": True,
+    "previous_champion": "2",
+    "model_version": "3",
+    "reason": "Better than the champion",
+    "data_source": "synthetic",
+}
+EVALUATION = pd.DataFrame(
+    [
+        (model, None, None, 1234, metric, 0.7123, 0.6891, 0.7355)
+        for model in ("candidate", "champion", "logistic_regression", "always_alive")
+        for metric in summary.METRICS
+    ],
+    columns=["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"],
+)
+PREDICTIONS = pd.DataFrame({"prediction": ["Alive", "Dead"], "model_version": "3"})
+MADE = {
+    "data_quality": QUALITY,
+    "promotion": PROMOTION,
+    "evaluation": EVALUATION,
+    "predictions": PREDICTIONS,
+    "model_card": "",
+}
+
+
+CARD = Path.cwd() / "data" / "08_reporting" / "model_card.html"
+
+
+def shown(names: list[str], *, terminal: bool, width: int = 80) -> str:
+    def nothing() -> Any:
+        return None
+
+    pipeline = Pipeline([node(nothing, None, name, name=name) for name in names])
+    catalog = DataCatalog(
+        {name: MemoryDataset(MADE[name]) for name in names}
+        | {"model_card": TextDataset(filepath=str(CARD))}
+    )
+    stream = io.StringIO()
+    summary.show(pipeline, catalog, Console(file=stream, force_terminal=terminal, width=width))
+    return stream.getvalue()
+
+
+def test_it_says_how_good_and_what_next_in_80_columns() -> None:
+    text = shown(list(MADE), terminal=False)
+    assert "\x1b" not in text
+    assert "…" not in text
+    for part in (
+        "10 rows in, 8 kept, 2 rejected (2 no page id)",
+        "1,234 test rows",
+        "0.712",
+        "0.689-0.736",
+        "version 3 is the champion",
+        "2 characters scored by version 3, 50% Alive",
+        "data/08_reporting/model_card.html",
+        "make viz",
+        "Made-up rows",
+    ):
+        assert part in text, part
+
+
+def test_colours_only_in_a_terminal() -> None:
+    assert re.search(r"\x1b\[", shown(list(MADE), terminal=True))
+
+
+@pytest.mark.parametrize("names", [["model_card"], []])
+def test_a_run_that_made_nothing_worth_it_prints_nothing(names: list[str]) -> None:
+    assert shown(names, terminal=False) == ""
+
+
+def test_a_part_shows_its_part() -> None:
+    text = shown(["data_quality"], terminal=False)
+    assert "8 kept" in text
+    assert "3 values of weight do not count as numbers and are null" in " ".join(text.split())
+    assert "values of height" not in text
+    assert "Model" not in text
+
+
+def test_it_says_what_the_ab_test_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MADE, "ab_report", {"verdict": "No difference yet: p = 0.4."})
+    assert "No difference yet: p = 0.4." in shown(["ab_report"], terminal=False)
+
+
+def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = PROMOTION | {"promoted": False, "previous_champion": "3", "reason": "Failed: a tie"}
+    monkeypatch.setitem(MADE, "promotion", again)
+    text = shown(["evaluation", "promotion"], terminal=False)
+    assert "champion already: version 3" in text
+    assert "Failed" not in text
+
+
+def test_alerts_and_the_decision_in_their_own_words() -> None:
+    alerts = [
+        {"state": state, "severity": "warning", "rule": "drift", "message": f"[red]{state}"}
+        for state in ("open", "silenced", "resolved")
+    ]
+    decision = {"retrain": True, "reasons": ["drift: [x] it is"]}
+    made = {"alerts": pa.Table.from_pylist(alerts, tables.ALERTS), "retrain": decision}
+    said = told(made)
+    assert "1 open, 0 acknowledged, 1 silenced" in said
+    assert "warning drift: [red]open" in said
+    assert "[red]silenced" not in said
+    assert "yes" in said
+    assert "drift: [x] it is" in said
+    assert "Retrain  no" in told({"retrain": decision | {"retrain": False}})
+
+
+def told(made: dict[str, Any]) -> str:
+    def nothing() -> Any:
+        return None
+
+    pipeline = Pipeline([node(nothing, None, name, name=name) for name in made])
+    stream = io.StringIO()
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in made.items()})
+    summary.show(pipeline, catalog, Console(file=stream, width=100))
+    return stream.getvalue()

@@ -1,0 +1,34 @@
+"""Endpoints with two versions, in this process and in processes of their own."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from support.in_process import InProcess, deploy, started
+from support.running_server import Server, Store, describe, running
+
+from marvel_kedro.datasets.online_table import OnlineTableDataset
+from marvel_kedro.pipelines.serving.nodes import publish_characters
+
+
+@pytest.fixture(scope="module")
+def asked(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """An endpoint that serves the champion."""
+    description = deploy(describe(tmp_path_factory.mktemp("asked")), registered)
+    with started(description) as found:
+        yield found
+
+
+TOKEN = "token-of-ann"
+
+
+@pytest.fixture(scope="session")
+def served(
+    registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
+) -> Iterator[Server]:
+    """A server of two processes that serves the champion to whoever has a token."""
+    # Fetched: both processes have a model before they let anybody in, not one after the other.
+    description = registered.fetch(describe(tmp_path_factory.mktemp("served"), workers=2))
+    OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
+    with running(description, registered.uri, token=TOKEN, MARVEL_TOKENS=f"ann:{TOKEN}") as found:
+        yield found

@@ -1,0 +1,175 @@
+"""Clients that people use, as they are."""
+
+import json
+import re
+import shlex
+import subprocess
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.errors import InvalidParameterValue, NotFound, Unauthenticated
+from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
+from support.project import ROOT
+from support.running_server import Server
+
+from marvel_kedro.serving.http.openapi import EXAMPLE
+
+ENDPOINT = "marvel"
+COLUMNS, VALUES = list(EXAMPLE), list(EXAMPLE.values())
+FORMS: dict[str, Any] = {
+    "dataframe_records": [EXAMPLE],
+    "dataframe_split": {"columns": COLUMNS, "data": [VALUES]},
+    "instances": [EXAMPLE],
+    "inputs": {name: [value] for name, value in EXAMPLE.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def expected(served: Server) -> Any:
+    answer = served.invoke([EXAMPLE])
+    assert answer.status_code == 200
+    return answer.json()["predictions"]
+
+
+@pytest.fixture
+def token(served: Server) -> str:
+    return served.headers["Authorization"].removeprefix("Bearer ")
+
+
+@pytest.fixture
+def at_our_server(served: Server, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tells the clients of Databricks where their workspace is."""
+    monkeypatch.setenv("DATABRICKS_HOST", served.url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", token)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+# --- curl ---
+
+
+def curl(*words: str, sent: str = "") -> tuple[int, str]:
+    done = subprocess.run(
+        ["curl", "-sS", "--noproxy", "*", "-w", "\n%{http_code}", *words],
+        input=sent, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), body
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_curl(served: Server, token: str, expected: Any, form: str) -> None:
+    for path in ("/invocations", f"/serving-endpoints/{ENDPOINT}/invocations"):
+        status, body = curl(
+            served.url + path,
+            "-H", f"Authorization: Bearer {token}",
+            "-H", "Content-Type: application/json",
+            "-d", json.dumps({form: FORMS[form]}),
+        )  # fmt: skip
+        assert (status, json.loads(body)) == (200, {"predictions": expected})
+
+
+def test_the_curl_of_the_readme(served: Server, token: str) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (written,) = re.findall(r"^curl .*?'$", readme.replace("\\\n", " "), re.MULTILINE)
+    words = [
+        word.replace("localhost:8080", served.url.removeprefix("http://"))
+        for word in shlex.split(written)[1:]
+    ]
+    status, body = curl(*words, "--oauth2-bearer", token)
+    assert status == 200
+    (said,) = json.loads(body)["predictions"]
+    assert said["prediction"] in {"Alive", "Dead"}
+
+
+def test_curl_sends_json_by_itself(served: Server, token: str, expected: Any) -> None:
+    words = (served.url + "/invocations", "--oauth2-bearer", token)
+    status, body = curl(*words, "--json", json.dumps({"inputs": [EXAMPLE]}))
+    assert (status, json.loads(body)) == (200, {"predictions": expected})
+
+
+def test_curl_that_forgets_the_header_is_told(served: Server, token: str) -> None:
+    status, body = curl(
+        served.url + "/invocations", "-H", f"Authorization: Bearer {token}", "-d", "{}"
+    )
+    assert status == 415
+    assert "Content-Type: application/json" in json.loads(body)["message"]
+
+
+def test_curl_waits_for_100_continue(served: Server, token: str, expected: Any) -> None:
+    """As it does by itself with long bodies."""
+    status, body = curl(
+        served.url + "/invocations",
+        "-H", f"Authorization: Bearer {token}",
+        "-H", "Content-Type: application/json",
+        "-H", "Expect: 100-continue",
+        "--expect100-timeout", "20", "-m", "10",
+        "--data-binary", "@-", sent=json.dumps({"inputs": [EXAMPLE] * 5000}),
+    )  # fmt: skip
+    assert status == 200
+    assert json.loads(body)["predictions"] == expected * 5000
+
+
+# --- mlflow.deployments ---
+
+
+@pytest.mark.usefixtures("at_our_server")
+@pytest.mark.parametrize("form", FORMS)
+def test_mlflow_deployments(expected: Any, form: str) -> None:
+    client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
+    answer = client.predict(endpoint=ENDPOINT, inputs={form: FORMS[form]})
+    assert answer["predictions"] == expected
+
+
+@pytest.mark.usefixtures("at_our_server")
+def test_mlflow_deployments_says_what_is_wrong() -> None:
+    client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
+    for endpoint, body, said in (
+        ("other", {"inputs": [EXAMPLE]}, "there is no such endpoint"),
+        (ENDPOINT, {"inputs": [{"name": 1}]}, "has to be text or null"),
+    ):
+        with pytest.raises((requests.HTTPError, MlflowException), match=said):
+            client.predict(endpoint=endpoint, inputs=body)
+
+
+# --- databricks-sdk ---
+
+
+@pytest.mark.usefixtures("at_our_server")
+def test_databricks_sdk(served: Server, expected: Any) -> None:
+    endpoints = WorkspaceClient().serving_endpoints
+    frame = pd.DataFrame([EXAMPLE])
+    for form in (
+        {"dataframe_records": [EXAMPLE]},
+        {"dataframe_split": _split(frame)},
+        {"inputs": FORMS["inputs"]},
+        {"inputs": [EXAMPLE]},
+        {"instances": [EXAMPLE]},
+    ):
+        answer = endpoints.query(name=ENDPOINT, **form)
+        assert answer.predictions == expected, form
+        assert answer.served_model_name == "champion"
+    endpoints.query(name=ENDPOINT, dataframe_records=[EXAMPLE], client_request_id="from-the-sdk")
+
+
+def _split(frame: pd.DataFrame) -> Any:
+    from databricks.sdk.service.serving import DataframeSplitInput
+
+    return DataframeSplitInput(columns=list(frame), data=frame.to_numpy().tolist())
+
+
+@pytest.mark.usefixtures("at_our_server")
+def test_databricks_sdk_knows_the_errors(served: Server) -> None:
+    endpoints = WorkspaceClient().serving_endpoints
+    with pytest.raises(NotFound, match="there is no such endpoint; this server has marvel"):
+        endpoints.query(name="other", dataframe_records=[EXAMPLE])
+    with pytest.raises(InvalidParameterValue, match="has to be text or null"):
+        endpoints.query(name=ENDPOINT, dataframe_records=[{"name": 1}])
+    with pytest.raises(NotFound):
+        endpoints.get(ENDPOINT)
+    stranger = WorkspaceClient(host=served.url, token="wrong").serving_endpoints
+    with pytest.raises(Unauthenticated):
+        stranger.query(name=ENDPOINT, dataframe_records=[EXAMPLE])

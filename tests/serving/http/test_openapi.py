@@ -1,0 +1,83 @@
+"""The description of the API, held against the server by schemathesis."""
+
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from support.running_server import Server
+
+from marvel_kedro.serving.http.openapi import describe
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+PAGES = ("/health", "/ping", "/version", "/metrics")
+INVOCATIONS = ("/invocations", "/serving-endpoints/marvel/invocations")
+
+
+@pytest.fixture(scope="module")
+def described(served: Server) -> Any:
+    answer = served.ask("/openapi.json", headers={"Authorization": ""})
+    assert answer.status_code == 200
+    schema = schemathesis.openapi.from_dict(answer.json())
+    assert sorted(schema) == sorted(PAGES + INVOCATIONS)
+    schema.validate()
+    return schema
+
+
+def check(served: Server, operation: Any, mode: GenerationMode, examples: int) -> set[int]:
+    """Send what the description allows, or what it does not; the statuses of the answers."""
+    statuses = set()
+    with requests.Session() as session:
+        session.trust_env = False
+
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy(generation_mode=mode))
+        def send(case: Any) -> None:
+            options = {"base_url": served.url, "session": session}
+            answer = case.call(headers=served.headers, **options)
+            case.validate_response(answer, checks=CHECKS)
+            statuses.add(answer.status_code)
+
+        send()
+    return statuses
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_as_described(served: Server, described: Any, path: str) -> None:
+    assert check(served, described[path]["GET"], GenerationMode.POSITIVE, 2) == {200}
+
+
+@pytest.mark.parametrize("path", INVOCATIONS)
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_invocations_are_as_described(
+    served: Server, described: Any, path: str, mode: GenerationMode
+) -> None:
+    statuses = check(served, described[path]["POST"], mode, 100)
+    assert statuses & ({200} if mode is GenerationMode.POSITIVE else {400, 415})
+
+
+def test_the_example_has_the_columns_of_another_model() -> None:
+    described = describe(
+        "churn", {"tariff": "string", "gender": "string", "balance": "double"}, with_tokens=False
+    )
+    example = described["components"]["schemas"]["Invocation"]["example"]
+    record = {"tariff": "text", "gender": "Female", "balance": 1.0}
+    assert example == {"dataframe_records": [record]}
+    sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    shown = sent["application/json"]["examples"]["columns"]["value"]
+    assert shown == {"inputs": {name: [value] for name, value in record.items()}}

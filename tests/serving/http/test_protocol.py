@@ -1,0 +1,313 @@
+"""Bodies: nothing but a refusal comes of any of them, and MLflow's own server agrees."""
+
+import copy
+import json
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import mlflow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+from support.in_process import InProcess
+from support.running_server import Store, mlflow_files
+
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.serving.http import protocol
+from marvel_kedro.serving.http.errors import Refusal
+from marvel_kedro.serving.http.protocol import FORMS, Kind
+
+SCHEMA: dict[str, Kind] = dict.fromkeys(TEXT_COLUMNS, "string")
+SCHEMA |= dict.fromkeys(NUMBER_COLUMNS, "double")
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
+NAMES = st.sampled_from([*SCHEMA, "page_id", "shoe"]) | ANY_TEXT
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
+ANY_JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4)
+)
+RECORDS = st.lists(st.dictionaries(NAMES, SCALARS, max_size=9), max_size=5)
+ALMOST = st.dictionaries(
+    st.sampled_from([*FORMS, "params", "client_request_id"]),
+    ANY_JSON
+    | RECORDS
+    | st.fixed_dictionaries(
+        {"columns": st.lists(NAMES, max_size=3), "data": st.lists(st.lists(SCALARS, max_size=3))}
+    ),
+    min_size=1,
+    max_size=2,
+)
+TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NUMBERS = st.none() | st.floats() | st.integers(-(10**20), 10**20) | st.floats(0.1, 999).map(str)
+GOOD = dict.fromkeys(TEXT_COLUMNS, TEXTS) | dict.fromkeys(NUMBER_COLUMNS, NUMBERS)
+
+
+def forms_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same records in each form; they have the same fields."""
+    columns = list(records[0]) if records else []
+    return {
+        "dataframe_records": records,
+        "instances": records,
+        "dataframe_split": {
+            "columns": columns,
+            "data": [[record[name] for name in columns] for record in records],
+        },
+        "inputs": {name: [record[name] for record in records] for name in columns},
+    }
+
+
+def same_fields(most: int = 5) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Records that all have the same fields of the model's."""
+    names = st.sets(st.sampled_from(sorted(GOOD)), min_size=1)
+    return names.flatmap(
+        lambda chosen: st.lists(
+            st.fixed_dictionaries({name: GOOD[name] for name in sorted(chosen)}),
+            min_size=1,
+            max_size=most,
+        )
+    )
+
+
+@given(ANY_JSON | ALMOST)
+def test_any_json_is_read_or_refused(value: Any) -> None:
+    try:
+        request = protocol.read(json.dumps(value).encode())
+        protocol.conform(request.records, SCHEMA)
+    except Refusal as refusal:
+        assert refusal.status == 400  # noqa: PT017
+        assert json.loads(protocol.refuse(refusal.code, refusal.message))["message"]  # noqa: PT017
+    else:
+        assert all(type(record) is dict for record in request.records)
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        assert isinstance(protocol.read(body).records, list)
+    except Refusal as refusal:
+        assert (refusal.status, refusal.code) == (400, "BAD_REQUEST")  # noqa: PT017
+
+
+@given(same_fields())
+def test_equal_records_in_any_form_are_read_as_the_same(records: list[dict[str, Any]]) -> None:
+    for form, value in forms_of(records).items():
+        body = json.dumps({form: value, "client_request_id": "reader"})
+        request = protocol.read(body.encode())
+        assert request.client_request_id == "reader"
+        assert in_words(request.records) == in_words(records), form
+
+
+def in_words(records: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """NaN equals itself, and a whole number its float: orjson makes it one beyond 64 bits."""
+    return [
+        sorted((k, repr(float(v) if type(v) is int else v)) for k, v in record.items())
+        for record in records
+    ]
+
+
+@given(RECORDS)
+def test_what_conforms_has_the_types_of_the_schema(records: list[dict[str, Any]]) -> None:
+    before = copy.deepcopy(records)
+    try:
+        found = protocol.conform(records, SCHEMA)
+    except Refusal as refusal:
+        assert refusal.code == "INVALID_PARAMETER_VALUE"  # noqa: PT017
+        return
+    for was, record in zip(before, found, strict=True):
+        assert list(record) == list(was)
+        for name, value in record.items():
+            if name in TEXT_COLUMNS:
+                assert value is None or type(value) is str
+                assert value == was[name]
+            elif name in NUMBER_COLUMNS and value is not None:
+                assert type(value) in (int, float)
+                assert math.isnan(value) or value == float(was[name])
+            elif name not in SCHEMA:
+                assert repr(value) == repr(was[name])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["Alive", "Dead"]), st.floats(0, 1))))
+def test_the_answer_has_every_bit(scored: list[tuple[str, float]]) -> None:
+    answered = json.loads(protocol.answer(scored))
+    assert list(answered) == ["predictions"]
+    assert [(row["prediction"], row["probability"]) for row in answered["predictions"]] == scored
+
+
+def test_a_required_field_has_to_be_there() -> None:
+    records: list[dict[str, Any]] = [{"name": "A", "height": 1.0}, {"name": "B", "height": None}]
+    with pytest.raises(Refusal, match="Record 1 lacks the field height"):
+        protocol.conform(records, SCHEMA, ["height"])
+    assert protocol.conform(records[:1], SCHEMA, ["height"]) == records[:1]
+
+
+@pytest.mark.parametrize("digits", [20, 300, 301, 5000, 100_000])
+def test_whole_numbers_of_any_length_are_read(digits: int) -> None:
+    request = protocol.read(b'{"inputs": [{"height": %s}]}' % (b"9" * digits))
+    value = protocol.conform(request.records, SCHEMA)[0]["height"]
+    assert float(value) == float("9" * digits)
+
+
+# --- MLflow's server as the reference ---
+
+
+class Reference:
+    """MLflow's scoring server in this process, without its HTTP."""
+
+    def __init__(self, folder: str) -> None:
+        self._model: Any = mlflow.pyfunc.load_model(folder)
+        self._schema = self._model.metadata.get_input_schema()
+
+    def score(self, body: Any) -> list[tuple[str, float]] | None:
+        """What it answers; None if it refuses."""
+        try:
+            invocations: Any = scoring_server.invocations
+            answer = invocations(json.dumps(body), "application/json", self._model, self._schema)
+        except MlflowException as raised:
+            error: Any = raised
+            assert error.get_http_status_code() == 400
+            return None
+        return predictions(json.loads(answer.response))
+
+
+def predictions(answer: Any) -> list[tuple[str, float]]:
+    return [(row["prediction"], row["probability"]) for row in answer["predictions"]]
+
+
+@pytest.fixture(scope="module")
+def reference(registered: Store) -> Iterator[Reference]:
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it says so of each extra column
+    yield Reference(mlflow_files(registered.client(), "1"))
+    logging.getLogger("mlflow").setLevel(logging.INFO)
+
+
+def ours(asked: InProcess, body: Any) -> list[tuple[str, float]] | None:
+    answer = asked.post(body)
+    if answer.status == 400:
+        return None
+    assert answer.status == 200
+    return predictions(answer.json)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(same_fields(4))
+def test_mlflow_scores_the_same(
+    asked: InProcess, reference: Reference, records: list[dict[str, Any]]
+) -> None:
+    bodies = forms_of(records)
+    answers = [ours(asked, {form: value}) for form, value in bodies.items()]
+    assert answers[0] is not None
+    assert len(answers[0]) == len(records)
+    assert answers == [answers[0]] * 4
+    assert reference.score({"dataframe_records": records}) == answers[0]
+    assert reference.score({"dataframe_split": bodies["dataframe_split"]}) == answers[0]
+    # Of nulls beside text it makes the text "None" in these forms, and of "1.8" what it likes.
+    if all(value is not None for record in records for value in record.values()):
+        assert reference.score({"instances": records}) == answers[0]
+        assert reference.score({"inputs": bodies["inputs"]}) == answers[0]
+
+
+R = {"name": "A", "height": 1.7}
+BOTH = [
+    {"dataframe_records": [R, {}]},
+    {"dataframe_records": [{"name": None, "shoe": [1]}], "params": {"a": 1}, "other": 1},
+    {"dataframe_records": [{"height": "1.8"}, {"height": None}, {"height": "nan"}]},
+    {"dataframe_records": [{"height": " 1_8 "}, {"height": "1e400"}]},
+    {"dataframe_split": {"columns": ["name"], "data": [["a"]], "index": [5]}},
+    {"dataframe_split": {"columns": ["name"], "data": []}},
+    {"dataframe_records": [R], "client_request_id": "x"},
+    {"inputs": {"name": "A", "height": 1.7}},
+    {"inputs": {"name": ["A"], "height": 1.7}},
+    {"inputs": {"name": []}},
+    {"instances": {"name": ["A"], "height": [1.7]}},
+]
+NEITHER = [
+    {},
+    [],
+    "x",
+    {"dataframe_records": [R], "instances": [R]},
+    {"dataframe_records": [{}]},
+    {"dataframe_records": [{"shoe": 44}]},
+    {"dataframe_records": R},
+    {"dataframe_records": None},
+    {"dataframe_records": [1]},
+    {"dataframe_records": [[1, 2]]},
+    {"dataframe_records": [{"height": "tall"}]},
+    {"dataframe_records": [{"height": ""}]},
+    {"dataframe_records": [{"height": [1]}]},
+    {"dataframe_records": [{"height": {}}]},
+    {"dataframe_split": []},
+    {"dataframe_split": {"data": [["a"]]}},
+    {"dataframe_split": {"columns": ["name"]}},
+    {"dataframe_split": {"columns": None, "data": [["a"]]}},
+    {"dataframe_split": {"columns": "name", "data": [["a"]]}},
+    {"dataframe_split": {"columns": ["name"], "data": [["a", "b"]]}},
+    {"dataframe_split": {"columns": ["name", "name"], "data": [["a", "b"]]}},
+    {"dataframe_split": {"columns": ["name"], "data": [["a"]], "x": 1}},
+    {"dataframe_split": {"columns": [], "data": [[]]}},
+    {"instances": "a"},
+    {"instances": [1, 2]},
+    {"inputs": {"name": ["A", "B"], "height": [1.7]}},
+]
+# What MLflow takes and this server refuses, as `protocol.py` says.
+MLFLOW_ALONE = [
+    {"dataframe_records": [{"name": 1}]},
+    {"dataframe_records": [{"name": True}]},
+    {"dataframe_records": [{"name": ["a"]}]},
+    {"dataframe_records": [{"name": {}}]},
+    {"dataframe_records": [{"height": True}]},
+    {"dataframe_records": [R], "params": [1]},
+    {"dataframe_records": [R], "client_request_id": 5},
+    {"dataframe_records": [R], "client_request_id": "x" * 257},
+    {"dataframe_split": {"columns": ["name"], "data": ["a"]}},
+    {"dataframe_split": {"columns": ["name"], "data": [None]}},
+    {"dataframe_split": {"columns": ["name", 1], "data": [["a", "b"]]}},
+    {"dataframe_split": {"columns": ["name", "height"], "data": [["a", 1], ["b"]]}},
+]
+# And the other way round.
+HERE_ALONE: list[dict[str, Any]] = [
+    {"dataframe_records": []},
+    {"instances": []},
+    {"inputs": []},
+    {"inputs": {}},
+    {"dataframe_split": {"columns": [], "data": []}},
+    {"dataframe_split": {"columns": ["name"], "data": [["a"]], "index": 3}},
+    {"dataframe_records": [{"height": 10**400}]},
+]
+
+
+@pytest.mark.parametrize("body", BOTH, ids=json.dumps)
+def test_both_take(asked: InProcess, reference: Reference, body: Any) -> None:
+    answered = ours(asked, body)
+    assert answered is not None
+    assert answered == reference.score(body)
+
+
+@pytest.mark.parametrize("body", NEITHER, ids=json.dumps)
+def test_neither_takes(asked: InProcess, reference: Reference, body: Any) -> None:
+    assert (ours(asked, body), reference.score(body)) == (None, None)
+
+
+@pytest.mark.parametrize("body", MLFLOW_ALONE, ids=json.dumps)
+def test_mlflow_alone_takes(asked: InProcess, reference: Reference, body: Any) -> None:
+    assert ours(asked, body) is None
+    assert reference.score(body) is not None
+
+
+@pytest.mark.parametrize("body", HERE_ALONE, ids=lambda body: json.dumps(body)[:60])
+def test_this_server_alone_takes(asked: InProcess, reference: Reference, body: Any) -> None:
+    assert ours(asked, body) is not None
+    assert reference.score(body) is None
+
+
+def test_records_with_different_fields_stay_in_their_places(
+    asked: InProcess, reference: Reference
+) -> None:
+    records = [{"name": "A"}, {"height": 1.0}]
+    singly = [ours(asked, {"instances": [record]}) for record in records]
+    assert ours(asked, {"instances": records}) == [row for one in singly if one for row in one]
+    slid = reference.score({"instances": records})
+    assert slid is not None
+    assert len(slid) == 1

@@ -1,0 +1,617 @@
+"""The inference table: every request exactly once, whatever is killed, full or in the way."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.project import clean_environment
+from support.spooled import ENTRIES, entry, expected, mount, spool_in
+
+from marvel_kedro.serving.inference_table.delta_writer import TableWriter, parsed
+from marvel_kedro.serving.inference_table.spool import Entry, lag_seconds
+
+SUPPORT = Path(__file__).parents[2] / "support"
+CONTRACT = {
+    "databricks_request_id": "string",
+    "request_date": "date",
+    "client_request_id": "string",
+    "request_time": "timestamp",
+    "status_code": "int",
+    "sampling_fraction": "double",
+    "execution_duration_ms": "bigint",
+    "request": "string",
+    "response": "string",
+    "logging_error_codes": "array<string>",
+    "served_entity_id": "string",
+    "requester": "string",
+}
+"""Section 2 of the contracts, in Spark's words."""
+
+
+class Server:
+    """A spool, a table and its writer, in a folder."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.spool_folder, self.table = folder / "spool", folder / "inference"
+        self.spool = spool_in(self.spool_folder)
+        self.writer = TableWriter(self.table, self.spool_folder, **options)
+
+    def answer(self, *names: str, **values: Any) -> None:
+        for name in names:
+            assert self.spool.write(entry(name, **values)), self.spool.dropped
+        self.spool.rotate()
+
+    def flush(self) -> int:
+        rows = self.writer.flush(now=True)
+        assert self.writer.last_error is None, self.writer.last_error
+        return rows
+
+    def names(self) -> list[str]:
+        return names_in(self.table)
+
+
+def names_in(table: Path) -> list[str]:
+    column = DeltaTable(table).to_pyarrow_table(columns=["databricks_request_id"])[0]
+    return sorted(column.to_pylist())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+def test_the_table_is_the_contract(server: Server) -> None:
+    assert server.flush() == 0
+    table = DeltaTable(server.table)
+    names = {"integer": "int", "long": "bigint"}
+    found = {}
+    for field in json.loads(table.schema().to_json())["fields"]:
+        kind = field["type"]
+        found[field["name"]] = names.get(kind, kind) if isinstance(kind, str) else (
+            f"{kind['type']}<{kind['elementType']}>"
+        )  # fmt: skip
+    assert list(found.items()) == list(CONTRACT.items())
+    assert table.metadata().partition_columns == ["request_date"]
+    assert all(field.metadata["comment"] for field in table.schema().fields)
+    assert table.protocol().min_reader_version == 1, "any reader can"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(ENTRIES, min_size=1, max_size=10))
+def test_every_entry_arrives(entries: list[Entry]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        for item in entries:
+            assert server.spool.write(item)
+        server.spool.rotate()
+        assert server.flush() == len(entries)
+        rows = DeltaTable(server.table).to_pyarrow_table().to_pylist()
+        found = []
+        for row in rows:
+            assert row.pop("request_date") == row["request_time"].date()
+            found.append(row | {"request_time": row["request_time"].timestamp()})
+        wanted = [expected(it) | {"request_time": it.request_time / 1e6} for it in entries]
+        key = str
+        assert sorted((sorted(row.items()) for row in found), key=key) == sorted(
+            (sorted(row.items()) for row in wanted), key=key
+        )
+        server.writer.close()
+
+
+def test_a_request_belongs_to_its_day(server: Server) -> None:
+    last, first = (
+        datetime(2026, 3, day, hour, minute, second, micro, tzinfo=UTC)
+        for day, hour, minute, second, micro in ((1, 23, 59, 59, 999_999), (2, 0, 0, 0, 0))
+    )
+    for name, when in (("last", last), ("first", first)):
+        server.answer(name, request_time=round(when.timestamp() * 10**6))
+    server.flush()
+    table = DeltaTable(server.table).to_pandas().set_index("databricks_request_id")
+    assert dict(table["request_date"]) == {"last": date(2026, 3, 1), "first": date(2026, 3, 2)}
+    assert dict(table["request_time"]) == {"last": last, "first": first}
+    assert {path.name for path in server.table.glob("*=*")} == {
+        "request_date=2026-03-01",
+        "request_date=2026-03-02",
+    }
+
+
+def test_what_waits_is_told_by_its_age(server: Server) -> None:
+    assert lag_seconds(server.spool_folder) == 0
+    server.answer("old", request_time=(time.time_ns() // 1000) - 100 * 10**6)
+    assert 0 < lag_seconds(server.spool_folder) < 10  # whatever time a client says, in a simulation
+    (file,) = server.spool_folder.glob("*.closed")
+    file.rename(file.with_name(f"{time.time_ns() - 100 * 10**9}-1.closed"))
+    assert 100 <= lag_seconds(server.spool_folder) < 110
+    server.flush()
+    assert lag_seconds(server.spool_folder) == 0
+
+
+def test_a_living_workers_file_is_left_alone(server: Server) -> None:
+    assert server.spool.write(entry("open"))
+    assert server.flush() == 0
+    assert lag_seconds(server.spool_folder) > 0
+    server.answer("closed")
+    assert server.flush() == 2
+
+
+def test_batches_are_bounded(tmp_path: Path) -> None:
+    server = Server(tmp_path, batch_bytes=2_000)
+    for number in range(30):
+        server.answer(str(number))  # about 300 bytes, in a file of its own
+    assert server.flush() == 30
+    commits = [commit for commit in DeltaTable(server.table).history() if "WRITE" in str(commit)]
+    assert 4 <= len(commits) <= 8
+    assert len(server.names()) == len(set(server.names())) == 30
+
+
+DAMAGE = st.sampled_from(
+    [
+        b"\0" * 300,
+        b"{",
+        b'{"request_time":1}',
+        b'{"request_time":99999999999999999999,"databricks_request_id":"a"}',
+        b'{"request_time":9223372036854775807,"databricks_request_id":"a"}',
+        b'{"request_time":1,"databricks_request_id":"\xff"}',
+        b'{"request_time":1,"databricks_request_id":"a"}' * 2,
+        b'{"request_time":1,"databricks_request_id":"a","status_code":"200"}',
+        b'{"request_time":1,"databricks_request_id":"a","status_code":99999999999}',
+        b'{"other":1}',
+        b"[]",
+        b"null",
+        b"   ",
+        b"\r",
+        b"",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(DAMAGE | st.none(), max_size=40))
+def test_damaged_lines_cost_no_other(lines: list[bytes | None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        spool = spool_in(Path(folder))
+        spool.write(entry("sound"))
+        (file,) = Path(folder).iterdir()
+        sound = file.read_bytes()
+    data = b"".join(sound if line is None else line + b"\n" for line in lines)
+    rows, damaged = parsed(data)
+    assert rows["databricks_request_id"].to_pylist() == ["sound"] * lines.count(None)
+    assert b"".join(damaged) == b"".join(line + b"\n" for line in lines if line is not None)
+
+
+def test_damaged_lines_are_set_aside_and_counted(server: Server) -> None:
+    server.answer("a")
+    server.answer("b")
+    first, second = sorted(server.spool_folder.glob("*.closed"))
+    first.write_bytes(first.read_bytes() + b"\0\0\0\nnonsense\n")
+    second.write_bytes(second.read_bytes() + b'{"request_time":17')  # torn: never answered
+    assert server.flush() == 2
+    assert server.writer.damaged == 2
+    (aside,) = (server.spool_folder / "damaged").iterdir()
+    assert aside.read_bytes() == b"\0\0\0\nnonsense\n"
+    assert lag_seconds(server.spool_folder) == 0
+
+
+def test_lines_that_were_set_aside_are_there_for_good(tmp_path: Path) -> None:
+    """A batch of nothing but damaged lines commits nothing, so the table knows no number of it."""
+    found = set()
+    for number in range(3):
+        server = Server(tmp_path)  # started again
+        server.answer("a")
+        (file,) = server.spool_folder.glob("*.closed")
+        file.write_bytes(b"nonsense %d\n" % number)
+        assert server.flush() == 0
+        assert server.writer.damaged == 1
+        server.writer.close()
+        found = {path.read_bytes() for path in (server.spool_folder / "damaged").iterdir()}
+        assert found == {b"nonsense %d\n" % before for before in range(number + 1)}
+
+
+def test_lines_of_a_batch_are_set_aside_once(tmp_path: Path) -> None:
+    """It is tried again if its table cannot be written to; what has its name by chance stays."""
+    server = Server(tmp_path)
+    server.flush()
+    batch, aside = server.spool_folder / "batch-7", server.spool_folder / "damaged"
+    aside.mkdir()
+    (aside / "batch-7.jsonl").write_bytes(b"of before\n")
+    batch.mkdir()
+    (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
+    assert server.flush() == 0
+    assert server.writer.damaged == 1
+    assert {path.read_bytes() for path in aside.iterdir()} == {b"of before\n", b"nonsense\n"}
+    (aside / "batch-7.jsonl").write_bytes(b"nonsense\n")
+    batch.mkdir()
+    (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
+    assert server.flush() == 0
+    assert server.writer.damaged == 1
+
+
+def test_files_are_few_and_old_ones_go(tmp_path: Path) -> None:
+    server = Server(tmp_path, compact_files=5)
+    count = 0
+    for number in range(23):
+        server.answer(f"{number:02}")
+        server.flush()
+        count = max(count, len(DeltaTable(server.table).file_uris()))
+    assert count < 5
+    assert server.names() == [f"{number:02}" for number in range(23)]
+    folder = next(server.table.glob("request_date=*"))
+    orphan, fresh = folder / "orphan.parquet", folder / "fresh.parquet"
+    orphan.write_bytes(b"left by a server that was killed")
+    fresh.write_bytes(b"another server's, not yet committed")
+    os.utime(orphan, (time.time() - 90_000, time.time() - 90_000))
+    server.answer("next")
+    server.flush()
+    assert orphan.exists(), "not twice a day"
+    stamp = server.spool_folder / "vacuumed"
+    os.utime(stamp, (time.time() - 90_000, time.time() - 90_000))
+    server.answer("next day")
+    server.flush()
+    assert not orphan.exists()
+    assert fresh.exists()
+    assert len(server.names()) == 25
+
+
+# Two servers, readers
+
+
+def run_script(name: str, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(SUPPORT / name), *map(str, words)],
+        env=clean_environment() | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        **options,
+    )
+
+
+@contextmanager
+def running(*processes: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def read_by_all(table: Path) -> dict[str, list[str]]:
+    """The ids in the table as pandas, Polars and DuckDB see it."""
+    dataset = DeltaTable(table).to_pyarrow_dataset()
+    column = "databricks_request_id"
+    duck = duckdb.connect()
+    duck.register("inference", dataset)
+    rows = duck.execute("SELECT databricks_request_id FROM inference").fetchall()
+    return {
+        "pandas": list(DeltaTable(table).to_pandas(columns=[column])[column]),
+        "polars": pl.read_delta(str(table))[column].to_list(),
+        "duckdb": [name for (name,) in rows],
+    }
+
+
+@pytest.mark.fault
+def test_two_servers_and_readers_at_one_table(tmp_path: Path) -> None:
+    """Workers are killed, too; both servers join files of the same day all the time."""
+    table = tmp_path / "inference"
+    spools = [tmp_path / "one", tmp_path / "two"]
+    logs = [(tmp_path / f"answered-{number}").open("w+") for number in range(4)]
+    workers = [
+        run_script("spool_worker.py", spools[number % 2], stdout=log)
+        for number, log in enumerate(logs)
+    ]
+    writers = [
+        run_script("table_writer.py", table, spool, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for spool in spools
+    ]
+    seen = {"pandas": 0, "polars": 0, "duckdb": 0}
+    with running(*workers, *writers):
+        while not DeltaTable.is_deltatable(str(table)):
+            assert all(process.poll() is None for process in writers)
+            time.sleep(0.05)
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            for reader, names in read_by_all(table).items():
+                assert len(set(names)) == len(names)
+                assert len(names) >= seen[reader], "a reader saw less than before"
+                seen[reader] = len(names)
+        for worker in workers[:2]:
+            worker.kill()
+        for worker in workers[2:]:
+            worker.send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.wait(30)
+        for writer in writers:
+            writer.send_signal(signal.SIGTERM)
+        said = [writer.communicate(timeout=120) for writer in writers]
+    assert all(out.endswith(" None\n") for out, _ in said), said
+    assert min(seen.values()) > 0
+    answered = answered_in(logs)
+    check_exactly_once(table, answered, workers=4)
+    operations = [commit["operation"] for commit in DeltaTable(table).history()]
+    assert operations.count("OPTIMIZE") > 3
+    assert sum(int(out.split()[0]) for out, _ in said) == len(names_in(table))
+
+
+def answered_in(logs: list[Any]) -> list[str]:
+    answered = []
+    for log in logs:
+        log.seek(0)
+        answered += [line.strip() for line in log if line.endswith("\n")]
+        log.close()
+    return answered
+
+
+def check_exactly_once(table: Path, answered: list[str], workers: int) -> None:
+    """Each answered request is there once; at most one a killed worker is there unanswered."""
+    names = names_in(table)
+    assert len(answered) > 1000
+    assert len(set(names)) == len(names)
+    assert not set(answered) - set(names)
+    assert len(names) - len(answered) <= workers
+
+
+@pytest.mark.fault
+def test_workers_killed_under_load(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    logs = [(tmp_path / f"answered-{number}").open("w+") for number in range(8)]
+    for first, second in zip(logs[::2], logs[1::2], strict=True):
+        pair = [
+            run_script("spool_worker.py", server.spool_folder, stdout=log)
+            for log in (first, second)
+        ]
+        with running(*pair):
+            while not Path(second.name).stat().st_size or not Path(first.name).stat().st_size:
+                server.flush()
+            until = time.monotonic() + 0.7
+            while time.monotonic() < until:
+                server.flush()
+    server.flush()
+    check_exactly_once(server.table, answered_in(logs), workers=8)
+    assert not list(server.spool_folder.glob("batch-*"))
+    assert not list(server.spool_folder.glob("*.open"))
+
+
+def test_a_flush_ends_while_more_is_written(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load there is always one more file; joining files and the rest must get their turn."""
+    server.answer("first")
+    move = server.writer._move
+
+    def move_and_answer(batch: Path) -> None:
+        move(batch)
+        server.answer(f"after {batch.name}")
+
+    monkeypatch.setattr(server.writer, "_move", move_and_answer)
+    assert server.flush() == 1
+    assert server.flush() == 1
+
+
+@pytest.mark.parametrize("point", ["gathered", "written", "deleting"])
+def test_the_writer_killed(server: Server, point: str) -> None:
+    server.answer("before")
+    server.flush()
+    server.writer.close()
+    server.answer("a")
+    server.answer("b")
+    killed = run_script("table_writer.py", server.table, server.spool_folder, point)
+    assert killed.wait(60) == -signal.SIGKILL
+    assert list(server.spool_folder.glob("batch-*"))
+    server.answer("c")
+    again = Server(server.table.parent)
+    assert again.flush() == (3 if point == "gathered" else 1)
+    assert again.names() == ["a", "b", "before", "c"]
+    assert not list(server.spool_folder.glob("batch-*"))
+    assert again.flush() == 0
+
+
+# What stands in the way
+
+
+@contextmanager
+def locked(table: Path) -> Iterator[None]:
+    """Nobody can commit: the log is somebody else's."""
+    log, away = table / "_delta_log", table.with_name("log-away")
+    log.rename(away)
+    log.write_text("locked")
+    try:
+        yield
+    finally:
+        log.unlink()
+        away.rename(log)
+
+
+def test_a_locked_table_is_survived(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.answer("before")
+    server.flush()
+    with locked(server.table), caplog.at_level(logging.INFO):
+        for number in range(5):
+            server.answer(str(number))
+            assert server.writer.flush(now=True) == 0
+            assert server.writer.last_error
+        assert len([line for line in caplog.records if line.levelname == "ERROR"]) == 1
+        assert str(server.table) in caplog.text
+        assert server.writer.flush() == 0, "after a fault there is a pause"
+        assert lag_seconds(server.spool_folder) > 0
+    assert server.flush() == 5
+    assert server.names() == ["0", "1", "2", "3", "4", "before"]
+    assert "written again" in caplog.text
+
+
+def test_a_pause_ends(tmp_path: Path) -> None:
+    server = Server(tmp_path, pause=0.05)
+    server.flush()
+    with locked(server.table):
+        server.answer("a")
+        server.writer.flush()
+    assert server.writer.flush() == 0
+    time.sleep(0.06)
+    assert server.writer.flush() == 1
+
+
+def test_a_table_that_is_something_else_is_named(server: Server) -> None:
+    pl.DataFrame({"x": [1]}).write_delta(str(server.table))
+    server.answer("a")
+    assert server.writer.flush() == 0
+    assert "has other columns: x" in str(server.writer.last_error)
+    shutil.rmtree(server.table)
+    assert server.flush() == 1
+
+
+def test_a_table_that_somebody_deletes_is_made_anew(server: Server) -> None:
+    server.answer("a")
+    server.flush()
+    shutil.rmtree(server.table)
+    server.answer("b")
+    assert server.flush() == 1
+    assert server.names() == ["b"]
+
+
+def test_two_servers_with_one_spool(server: Server) -> None:
+    server.flush()
+    second = TableWriter(server.table, server.spool_folder)
+    server.answer("a")
+    assert second.flush() == 0
+    assert "Another server" in str(second.last_error)
+    assert server.flush() == 1
+    server.writer.close()
+    server.answer("b")
+    assert second.flush(now=True) == 1
+
+
+@pytest.mark.fault
+def test_a_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)):
+        pytest.skip("a small disk can be mounted only by root")
+    try:
+        spool = spool_in(tmp_path / "spool")
+        writer = TableWriter(disk / "inference", tmp_path / "spool", compact_files=3)
+        names: list[str] = []
+
+        def fill() -> str | None:
+            for _ in range(60):
+                for _ in range(20):
+                    names.append(f"{len(names):05}")
+                    body = os.urandom(700)
+                    assert spool.write(entry(names[-1], request=body))
+                spool.rotate()
+                writer.flush(now=True)
+            return writer.last_error
+
+        assert fill() is not None
+        assert 0 < writer.rows < len(names)
+        assert lag_seconds(tmp_path / "spool") > 0
+        pl.read_delta(str(disk / "inference"))  # whole, as it was
+        assert mount("-o", "remount,size=100m", str(disk))
+        assert fill() is None
+        assert names_in(disk / "inference") == names
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+# Who is served
+
+
+def served(name: str, **values: str) -> dict[str, Any]:
+    return {
+        "served_entity_id": name,
+        "endpoint_name": "marvel",
+        "served_entity_name": "champion",
+        "entity_name": "marvel_characters",
+        "entity_version": "3",
+        "change_time": datetime(2026, 1, 1, tzinfo=UTC),
+    } | values
+
+
+def served_in(folder: Path) -> pd.DataFrame:
+    return DeltaTable(folder / "served_entities").to_pandas().sort_values("served_entity_id")
+
+
+def test_who_is_served_is_noted_once(server: Server) -> None:
+    server.writer.note_served([served("a"), served("b", entity_version="4")])
+    server.writer.note_served([served("a")])
+    server.flush()
+    version = DeltaTable(server.table.with_name("served_entities")).version()
+    server.writer.close()
+    again = Server(server.table.parent)
+    again.writer.note_served([served("b"), served("a")])
+    again.flush()
+    assert DeltaTable(server.table.with_name("served_entities")).version() == version
+    again.writer.note_served([served("b"), served("c")])
+    again.flush()
+    table = served_in(server.table.parent)
+    assert list(table["served_entity_id"]) == ["a", "b", "c"]
+    assert list(table["entity_version"]) == ["3", "4", "3"]
+
+
+def test_servers_that_note_the_same_at_once(tmp_path: Path) -> None:
+    writers = [TableWriter(tmp_path / "inference", tmp_path / str(n), pause=0) for n in range(4)]
+
+    def note(writer: TableWriter) -> None:
+        for number in range(5):
+            writer.note_served([served(str(number))])
+            for _ in range(20):
+                writer.flush()
+                if writer.last_error is None:
+                    break
+
+    threads = [threading.Thread(target=note, args=(writer,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [writer.last_error for writer in writers] == [None] * 4
+    assert list(served_in(tmp_path)["served_entity_id"]) == ["0", "1", "2", "3", "4"]
+
+
+# Sail and Spark
+
+
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
+def test_an_engine_reads_it_while_it_is_written(engine: str, tmp_path: Path) -> None:
+    """Attached as the hook of the lakehouse does, in a process of its own."""
+    home = tmp_path / "warehouse" / "marvel_characters"
+    worker = run_script("spool_worker.py", tmp_path / "spool", stdout=subprocess.DEVNULL)
+    writer = run_script("table_writer.py", home / "inference", tmp_path / "spool")
+    with running(worker, writer):
+        while not (
+            DeltaTable.is_deltatable(str(home / "inference")) and names_in(home / "inference")
+        ):
+            assert worker.poll() is None
+            assert writer.poll() is None
+            time.sleep(0.05)
+        done = subprocess.run(
+            [sys.executable, str(SUPPORT / "engine_reads.py"), engine, str(tmp_path / "warehouse")],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts, kinds = done.stdout.splitlines()[-2:]
+    seen = [tuple(map(int, pair.split("/"))) for pair in counts.split()]
+    assert len(seen) > 3
+    assert all(rows == names > 0 for rows, names in seen)
+    assert seen == sorted(seen)
+    assert kinds == str(list(CONTRACT.items()))

@@ -1,0 +1,116 @@
+"""Answers are those of `mlflow.pyfunc`, to the last bit."""
+
+import contextlib
+import json
+import math
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.running_server import Server, Store, mlflow_files
+from support.spooled import ANY_TEXT
+
+from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.model.packaging import conform
+from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.table.cleaning import read_source, select_usable
+
+COLUMNS = [*TEXT_COLUMNS, *NUMBER_COLUMNS]
+FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
+
+
+def body_of(form: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """A body in a form, its nulls null."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    if form == "dataframe_split":
+        return {form: {"columns": list(plain), "data": plain.to_numpy().tolist()}}
+    return {form: plain.to_dict("list" if form == "inputs" else "records")}
+
+
+def check(served: Server, registered: Store, frame: pd.DataFrame) -> None:
+    """All forms, in batches and alone, against MLflow's own answer."""
+    model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
+    expected = model.predict(conform(frame))
+    wanted = list(zip(expected["prediction"], expected["probability"], strict=True))
+    assert len(set(expected["probability"])) > len(frame) / 20
+    with contextlib.closing(HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
+        headers = {"Content-Type": "application/json"} | served.headers
+
+        def answers(form: str, rows: pd.DataFrame) -> list[tuple[str, float]]:
+            connection.request("POST", "/invocations", json.dumps(body_of(form, rows)), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+            return [
+                (one["prediction"], one["probability"]) for one in json.loads(body)["predictions"]
+            ]
+
+        for form in FORMS:
+            for size in (len(frame), 100, 32):
+                found: list[tuple[str, float]] = []
+                for start in range(0, len(frame), size):
+                    found += answers(form, frame.iloc[start : start + size])
+                assert found == wanted, (form, size)
+            found = [answers(form, frame.iloc[[row]])[0] for row in range(len(frame))]
+            assert found == wanted, form
+
+
+def test_a_thousand_real_rows(served: Server, registered: Store, real_sample_path: Path) -> None:
+    raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
+    frame = select_usable(read_source(raw))[COLUMNS].head(1000)
+    assert len(frame) == 1000
+    check(served, registered, frame)
+
+
+def test_rows_that_were_not_seen(served: Server, registered: Store, tmp_path: Path) -> None:
+    from marvel_kedro.datasets.raw_csv import RawCSVDataset
+
+    raw = RawCSVDataset(filepath=str(tmp_path / "raw.csv"))
+    raw.save(make_characters(SyntheticOptions(rows=400, seed=99)))
+    rows = pd.read_csv(tmp_path / "raw.csv", dtype="str", keep_default_na=False)
+    check(served, registered, select_usable(read_source(rows))[COLUMNS])
+
+
+VALUES = {name: st.none() | ANY_TEXT | st.sampled_from(["<NA>", "nan", "None", "Earth-9"])
+          for name in TEXT_COLUMNS} | dict.fromkeys(
+    NUMBER_COLUMNS,
+    st.none() | st.floats() | st.integers() | st.integers(-(10**300), 10**300)
+    | st.sampled_from([0, -0.0, 1, 999_999.999999, 1e6, 5e-324, math.inf, math.nan]),
+)  # fmt: skip
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=VALUES), max_size=6))
+def test_score_is_predict(model: CharacterModel, records: list[dict[str, Any]]) -> None:
+    """Whatever `protocol.conform` lets through."""
+    frame = pd.DataFrame(
+        {name: [record.get(name) for record in records] for name in VALUES}, dtype=object
+    )
+    predicted = model.predict(frame)
+    expected = list(zip(predicted["prediction"], predicted["probability"], strict=True))
+    assert model.score(records) == expected
+    assert [row for record in records for row in model.score([record])] == expected
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@given(
+    st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.lists(st.integers()) | st.binary()
+)
+def test_score_is_predict_of_anything(model: CharacterModel, column: str, value: Any) -> None:
+    """Other servers hand on what they like."""
+    frame = pd.DataFrame({column: pd.Series([value], dtype=object)})
+    predicted = model.predict(frame)
+    assert model.score([{column: value}]) == [
+        (predicted["prediction"].iloc[0], predicted["probability"].iloc[0])
+    ]
+
+
+def test_the_answer_is_json_for_every_probability(served: Server) -> None:
+    answer = served.invoke([{"name": "A"}]).json()["predictions"][0]
+    assert type(answer["probability"]) is float
+    assert np.isfinite(answer["probability"])

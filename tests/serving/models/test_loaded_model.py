@@ -1,0 +1,28 @@
+"""What a worker imports for a version, and what it does not."""
+
+import subprocess
+import sys
+
+from support.project import clean_environment
+from support.running_server import Store, mlflow_files
+
+LOAD = """\
+import sys
+from pathlib import Path
+from marvel_kedro.serving.models import loaded_model
+loaded_model.import_lightgbm()
+import marvel_kedro.serving.http.app
+loaded_model.load(Path(sys.argv[1]))
+assert "lightgbm" in sys.modules
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"mlflow", "sklearn"}))
+from sklearn.linear_model import LogisticRegression
+"""
+
+
+def test_what_is_slow_to_import_is_left_out(registered: Store) -> None:
+    """The order is that of a worker; whoever wants scikit-learn gets it all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, mlflow_files(registered.client(), "1")],
+        env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

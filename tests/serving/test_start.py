@@ -1,0 +1,124 @@
+"""What a server refuses to start with, and that tokens are nowhere to be found."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.running_server import Server, Store, describe, running, start, until
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.http.auth import Tokens
+
+SECRET = "a-token-that-nobody-sees"
+WRONG = "a-wrong-token-that-nobody-sees"
+
+
+def refused(description: Description, store: Store, folder: Path, **environment: str) -> str:
+    """What a server says that does not start."""
+    server = start(description, store.uri, folder=folder, **environment)
+    assert server.wait(30) == 1
+    assert "Traceback" not in server.said
+    return " ".join(server.said.split())
+
+
+def test_a_taken_port(tmp_path: Path, store: Store) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refused(describe(tmp_path, port=port), store, tmp_path)
+    assert said.startswith(f"Error: Cannot listen on 127.0.0.1:{port}")
+    assert "--port" in said
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "file").touch()
+    said = refused(describe(tmp_path / "file"), store, tmp_path)
+    assert "file/server: Not a directory" in said
+    assert "server.folder" in said
+
+
+def test_malformed_tokens(tmp_path: Path, store: Store) -> None:
+    said = refused(describe(tmp_path), store, tmp_path, MARVEL_TOKENS=f"ann:x,{SECRET}")
+    assert "Token 2 of MARVEL_TOKENS" in said
+    assert SECRET not in said
+    said = refused(describe(tmp_path), store, tmp_path, MARVEL_TOKENS_FILE=str(tmp_path / "no"))
+    assert "MARVEL_TOKENS_FILE" in said
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda read: read["server"].update(wrokers=2), "server.wrokers"),
+    (lambda read: read["server"].pop("folder"), "server.folder"),
+    (lambda read: read["endpoint"].update(traffic={"champion": 90}), "adds up to 90"),
+    (lambda read: read["endpoint"]["limits"].update(held_bytes=9), "held_bytes (9) is less than"),
+])  # fmt: skip
+def test_a_wrong_description(change: Any, said: str, tmp_path: Path, store: Store) -> None:
+    read = describe(tmp_path).model_dump(mode="json")
+    change(read)
+
+    class Wrong(Description):
+        def model_dump_json(self, **_: Any) -> str:
+            return json.dumps(read)
+
+    whole = refused(Wrong(**describe(tmp_path).model_dump()), store, tmp_path)
+    assert said in whole
+    assert "described.json" in whole
+
+
+def test_a_second_server_in_the_same_folder(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path))
+    with running(description, store.uri) as server:
+        assert server.invoke().status_code == 200
+        until(lambda: server.metric("marvel_requests_total") == 1)
+        assert "Another server runs in" in refused(description, store, tmp_path)
+        assert server.metric("marvel_requests_total") == 1  # the first one's counts are there
+
+
+def test_a_token_is_nowhere_to_be_found(tmp_path: Path, store: Store) -> None:
+    description = store.fetch(describe(tmp_path))
+    tokens = f"ann:{SECRET},bob:other"
+    with running(description, store.uri, token=SECRET, MARVEL_TOKENS=tokens) as server:
+        assert server.invoke().status_code == 200
+        for header in (f"Bearer {WRONG}", f"Basic {SECRET}", WRONG, "", f"Bearer {SECRET}x"):
+            answer = server.ask(
+                "/invocations", "POST", json={"inputs": []}, headers={"Authorization": header}
+            )
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.json()["error_code"] == "UNAUTHENTICATED"
+            for path in ("/metrics", "/version"):
+                assert server.ask(path, headers={"Authorization": header}).status_code == 401
+        until(lambda: server.metric("marvel_requests_total", code="401") == 5)
+        spooled_and_shown = everything(tmp_path, server) + server.ask("/metrics").content
+    found = spooled_and_shown + everything(tmp_path, server)
+    for secret in (SECRET, WRONG):
+        assert secret.encode() not in found
+    assert b"ann" in found  # who asked is
+    rows = server.rows()
+    assert sorted(rows["status_code"]) == [200, *[401] * 5]
+    assert rows["requester"].dropna().tolist() == ["ann"]
+
+
+def everything(folder: Path, server: Server) -> bytes:
+    """All bytes that the server has written, to files and standard output and error."""
+    rows = server.rows().to_csv().encode()  # what Parquet has compressed
+    return rows + b"".join(
+        path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "store" not in path.parts and os.access(path, os.R_OK)
+    )
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", " , "])
+def test_tokens_that_are_none_let_nobody_in(tmp_path: Path, content: str) -> None:
+    """A secret that is empty by mistake must not open the endpoint."""
+    (tmp_path / "tokens").write_text(content.replace(",", "\n"))
+    with pytest.raises(ProjectError, match="holds no token"):
+        Tokens.from_environment({"MARVEL_TOKENS_FILE": str(tmp_path / "tokens")})
+    with pytest.raises(ProjectError, match="holds no token"):
+        Tokens.from_environment({"MARVEL_TOKENS": content or ","})
+    assert not Tokens.from_environment({"MARVEL_TOKENS": ""}).digests

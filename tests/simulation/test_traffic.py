@@ -1,0 +1,251 @@
+"""The command against a real server in this process."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+from kedro.framework.startup import bootstrap_project
+from support.project import Project
+
+from marvel_kedro import cli
+from marvel_kedro.project import configuration
+from marvel_kedro.simulation import traffic_replay
+from marvel_kedro.simulation.traffic_plan import Request
+
+
+class Endpoint:
+    """What came in, and what is answered."""
+
+    def __init__(self) -> None:
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.began: list[float] = []
+        self.paths: set[str] = set()
+        self.answer: Callable[[int], tuple[int, bytes]] = lambda _: (200, b'{"predictions": []}')
+        self.url = ""
+        self.stop: Callable[[], None]
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        self.began.append(time.perf_counter())
+        self.paths.add(path)
+        self.headers.append(headers)
+        self.bodies.append(body)
+        return self.answer(len(self.bodies))
+
+
+@contextmanager
+def served() -> Iterator[Endpoint]:
+    endpoint = Endpoint()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            status, said = endpoint.take(self.path, dict(self.headers), body)
+            if status == 0:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("content-length", str(len(said)))
+            self.send_header("served-model-name", "champion" if status == 200 else "")
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    endpoint.url = f"http://127.0.0.1:{server.server_port}"
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    endpoint.stop = stop
+    try:
+        yield endpoint
+    finally:
+        stop()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with served() as made:
+        yield made
+
+
+@pytest.fixture
+def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    bootstrap_project(project.path)
+    monkeypatch.chdir(project.path)
+
+    def invoke(*words: str) -> Result:
+        result = CliRunner().invoke(cli.traffic, list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+def test_a_run_sends_every_request_once_and_writes_late_labels(
+    endpoint: Endpoint,
+    run: Callable[..., Result],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MARVEL_TOKEN", "open-sesame")
+    endpoint.answer = lambda number: (429, b"too many") if number == 7 else (200, b"{}")
+    result = run(
+        *("--url", endpoint.url, "--rate", "2000", "--requests", "40", "--days", "3"),
+        *("--start", "2026-03-01", "--records", "2", "--scenario", "prior"),
+        *("--drift-from-day", "3", "--label-delay-days", "1"),
+    )
+    assert result.exit_code == 0, result.output
+    bodies = [json.loads(body) for body in endpoint.bodies]
+    pages = [record["page_id"] for body in bodies for record in body["dataframe_records"]]
+    assert len(pages) == len(set(pages)) == 240
+    assert endpoint.paths == {"/invocations"}
+    assert {headers["authorization"] for headers in endpoint.headers} == {"Bearer open-sesame"}
+    times = sorted(headers["x-simulated-time"] for headers in endpoint.headers)
+    assert (times[0], times[-1]) == ("2026-03-01T00:00:00.000Z", "2026-03-03T23:24:00.000Z")
+
+    assert "open-sesame" not in result.output
+    for words in ("day  2  2026-03-02  calm", "day  3  2026-03-03  prior", "120 requests in",
+                  "status    200 119   429 1", "entity    champion 119", "429 said: too many",
+                  "labels    160 added to"):  # fmt: skip
+        assert words in result.output, words
+    labels = project.table("labels")
+    assert set(labels["page_id"]) <= set(pages)
+    assert labels["page_id"].nunique() == 160  # the last day's come after the last day
+    assert labels["labelled_at"].max() < pd.Timestamp("2026-03-04", tz="UTC")
+
+
+def test_the_same_seed_sends_the_same(run: Callable[..., Result]) -> None:
+    sent = []
+    for seed in ("5", "5", "6"):
+        with served() as endpoint:
+            run("--url", endpoint.url, "--rate", "5000", "--requests", "50", "--days", "1",
+                "--seed", seed)  # fmt: skip
+            sent.append(sorted(endpoint.bodies))
+    assert sent[0] == sent[1] != sent[2]
+
+
+def test_a_slow_answer_does_not_keep_the_next_request(endpoint: Endpoint) -> None:
+    """Open loop: with a free connection a request leaves when it is due."""
+    slow = 0.4
+
+    def answer(number: int) -> tuple[int, bytes]:
+        time.sleep(slow if number == 1 else 0)
+        return 200, b"{}"
+
+    endpoint.answer = answer
+    tally = traffic_replay.Tally()
+    made = [Request(b"{}", "now")] * 20
+    traffic_replay.replay(
+        made, traffic_replay.Sender(endpoint.url), rate=100.0, connections=4, tally=tally
+    )
+    assert endpoint.began[-1] - endpoint.began[0] < slow
+    assert tally.late == 0
+    assert max(tally.latencies) > slow > sorted(tally.latencies)[-2]
+
+
+def test_what_waits_for_a_connection_counts_as_latency(endpoint: Endpoint) -> None:
+    """Ten requests due at once on one connection of 50 ms each: the last one waits for nine."""
+
+    def answer(_: int) -> tuple[int, bytes]:
+        time.sleep(0.05)
+        return 200, b"{}"
+
+    endpoint.answer = answer
+    tally = traffic_replay.Tally()
+    made = [Request(b"{}", "now")] * 10
+    traffic_replay.replay(
+        made, traffic_replay.Sender(endpoint.url), rate=1e6, connections=1, tally=tally
+    )
+    assert tally.late == 9
+    assert tally.latencies == sorted(tally.latencies)
+    assert tally.latencies[-1] > 0.5
+
+
+@given(rate=st.floats(0.01, 1e5), number=st.integers(0, 10**6))
+def test_requests_are_due_at_the_rate(rate: float, number: int) -> None:
+    gap = traffic_replay.due_after(number + 1, rate) - traffic_replay.due_after(number, rate)
+    assert gap == pytest.approx(1 / rate, rel=1e-6, abs=1e-9)
+    assert traffic_replay.due_after(number, rate) * rate == pytest.approx(number)
+
+
+def test_no_server_is_one_clear_message(run: Callable[..., Result], endpoint: Endpoint) -> None:
+    endpoint.stop()
+    result = run("--url", endpoint.url, "--requests", "10", "--days", "1")
+    assert result.exit_code == 1
+    assert f"Error: Nobody answers at {endpoint.url}/invocations" in result.output
+    assert "kedro serve" in result.output
+    endpoint.stop = lambda: None
+
+
+def test_a_server_that_goes_is_named_and_what_it_answered_summed_up(
+    run: Callable[..., Result], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic_replay, "PATIENCE_SECONDS", 0.2)
+    endpoint.answer = lambda number: (200, b"{}") if number <= 5 else (0, b"")
+    result = run("--url", endpoint.url, "--requests", "1000", "--days", "1", "--rate", "500")
+    assert result.exit_code == 1
+    assert "has not answered for" in result.output
+    assert "200 5" in result.output
+    assert "no answer (ServerDisconnectedError)" in result.output
+
+
+def test_ctrl_c_ends_with_the_summary(run: Callable[..., Result], endpoint: Endpoint) -> None:
+    def answer(number: int) -> tuple[int, bytes]:
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return 200, b"{}"
+
+    endpoint.answer = answer
+    result = run("--url", endpoint.url, "--requests", "100000", "--days", "1", "--rate", "200")
+    assert result.exit_code == 130
+    assert "a second" in result.output
+    assert "entity    champion" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--magnitude", "2"), "--magnitude: Input should be less than or equal to 1"),
+        (("--records", "0"), "--records: Input should be greater than or equal to 1"),
+        (("--days", "11", "--requests", "1000000"), "11,000,000 rows are too many"),
+    ],
+)
+def test_options_out_of_range_are_named(
+    run: Callable[..., Result], words: tuple[str, ...], said: str
+) -> None:
+    result = run(*words)
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_the_address_is_that_of_the_local_server(run: Callable[..., Result]) -> None:
+    parameters = configuration.load(None).parameters
+    from marvel_kedro.simulation.traffic import local_url
+
+    server: Any = parameters.server.model_copy(update={"host": "0.0.0.0", "port": 81})
+    url = local_url(server, parameters.endpoint)
+    assert url == "http://127.0.0.1:81/serving-endpoints/marvel_characters/invocations"

@@ -1,0 +1,57 @@
+"""What a run of `monitoring` has left, to be held against another's."""
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from support.metrics_contract import CONTRACT, columns
+from support.project import Project
+
+from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.tables import conform
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
+LOGS = ("inference_log", "rejected_requests", "monitoring_baseline")
+
+
+NOW = "2026-01-20T00:00:00+00:00"
+
+
+def monitor(project: Project, **parameters: Any) -> None:
+    """Run the pipeline at a moment after all traffic of `inference.py`."""
+    project.run("monitoring", monitoring={"now": NOW} | parameters)
+
+
+def metrics(project: Project, name: str) -> pa.Table:
+    """A table of metrics, in `base`."""
+    return pq.read_table(project.path / f"data/08_reporting/{name}.parquet")
+
+
+def state(project: Project) -> dict[str, Any]:
+    """Every table of `base`, in full."""
+    logs = project.path / "data/07_model_output"
+    return {name: metrics(project, name).to_pylist() for name in METRICS} | {
+        name: _sorted(DeltaTable(logs / name).to_pyarrow_table()) for name in LOGS
+    }
+
+
+def lakehouse_state(project: Project) -> dict[str, Any]:
+    """The same of a folder of Delta tables."""
+    warehouse = project.path / "data/warehouse/marvel_characters"
+    read = {name: DeltaTable(warehouse / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
+    for name, contract in CONTRACT.items():
+        assert columns(read[name].schema) == contract
+    found = {name: conform(table, getattr(tables, name.upper())) for name, table in read.items()}
+    return {name: tables.in_order(found[name]).to_pylist() for name in METRICS} | {
+        name: _sorted(found[name]) for name in LOGS
+    }
+
+
+def _sorted(table: pa.Table) -> str:
+    keys = [field.name for field in table.schema if field.type != pa.float64()]
+    frame: pd.DataFrame = table.sort_by([(name, "ascending") for name in keys]).to_pandas()
+    return frame.to_csv()

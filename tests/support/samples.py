@@ -1,0 +1,80 @@
+"""Counts of samples, as an engine would hand them over."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from marvel_kedro.model.metrics import Floats
+from marvel_kedro.monitoring.aggregation.value_counts import (
+    Distribution,
+    Group,
+    Kind,
+    Part,
+    Scored,
+    Window,
+)
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+ALL = Part("3")
+
+
+def window(day: int, granularity: str = "1 day", days: int = 1) -> Window:
+    start = START + timedelta(days=day)
+    return Window(granularity, start, start + timedelta(days=days))
+
+
+def distribution(sample: Sequence[Any], kind: Kind = "number") -> Distribution:
+    """Count a sample: None is null; of free text the lengths are counted."""
+    known = [value for value in sample if value is not None]
+    nulls = len(sample) - len(known)
+    if kind == "category":
+        values, rows = np.unique(np.array(known, dtype=str), return_counts=True)
+        return Distribution(kind, values.astype(object), rows.astype(np.int64), nulls)
+    numbers = np.array([len(value) if kind == "text" else value for value in known], np.float64)
+    finite = np.isfinite(numbers)
+    values, rows = np.unique(numbers[finite], return_counts=True)
+    return Distribution(kind, values, rows.astype(np.int64), nulls, int((~finite).sum()))
+
+
+def scored(
+    probability: Sequence[float] | Floats,
+    predicted: Sequence[bool] | None = None,
+    alive: Sequence[bool | None] | None = None,
+) -> Scored:
+    """Count scored records; alive: None where the label is not known."""
+    probabilities = np.asarray(probability, np.float64)
+    said = probabilities >= 0.5 if predicted is None else np.asarray(predicted, np.bool_)
+    labels = [None] * len(probabilities) if alive is None else list(alive)
+    labelled = np.array([label is not None for label in labels], np.bool_)
+    table = np.column_stack([probabilities, said, labelled, [bool(label) for label in labels]])
+    cells, rows = np.unique(table.reshape(-1, 4), axis=0, return_counts=True)
+    return Scored(
+        cells[:, 0], cells[:, 1] > 0, cells[:, 2] > 0, cells[:, 3] > 0, rows.astype(np.int64)
+    )
+
+
+def group(
+    columns: Mapping[str, Distribution] | None = None, of: Scored | None = None, records: int = 0
+) -> Group:
+    """A group of some columns; without scored records there are so many without a label."""
+    return Group(columns or {}, of or scored([0.5] * records))
+
+
+def many(seed: int, groups: int = 12) -> list[Group]:
+    generator = np.random.default_rng(seed)
+
+    def one() -> Group:
+        rows = int(generator.integers(1, 300))
+        return group(
+            {
+                "height": distribution(np.round(generator.normal(178, 9, rows), 3).tolist()),
+                "weight": distribution(np.round(generator.lognormal(4, 1, rows), 3).tolist()),
+                "name": distribution(["x" * n for n in generator.integers(1, 40, rows)], "text"),
+                "teams": distribution(generator.integers(0, 90, rows).tolist(), "category"),
+            },
+            records=rows,
+        )
+
+    return [one() for _ in range(groups)]
