@@ -59,7 +59,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """The size limit of a process stands for a full disk: the kernel refuses the write."""
     program = f"""
 import resource, signal, sys
-from marvel_kedro.local_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_whole
 import fsspec
 write_files_whole()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -79,7 +79,7 @@ with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "wb") as file:
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = f"""
 import os, signal, fsspec
-from marvel_kedro.local_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_whole
 write_files_whole()
 with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "w") as file:
     file.write("half"); file.flush()
