@@ -19,7 +19,8 @@ from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.promotion import Source
 from marvel_kedro.serving.configuration import EndpointOptions, is_traffic_tag
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import with_side
 
 NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _NO_ALIAS = (*NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
