@@ -19,7 +19,8 @@ from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.promotion import Source
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import with_side
 
 
 @dataclass(frozen=True)
