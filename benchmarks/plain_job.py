@@ -95,17 +95,14 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
     facts = model_card.Facts(
-        promotion={
-            "promoted": decision.promoted,
-            "reason": decision.reason,
-            "model_name": "marvel_characters",
-            "model_version": "1",
-            "previous_champion": None,
-            "model_digest": model.digest,
-            "run_id": "",
-            "data_source": "synthetic",
-            "checks": json.loads(decision.checks.to_json(orient="records")),
-        },
+        promotion=decision.record(
+            model_name="marvel_characters",
+            model_version="1",
+            previous_champion=None,
+            model_digest=model.digest,
+            run_id="",
+            tested_on="test_set",
+        ),
         tables={
             name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
             for name, rows in (("train_set", train), ("test_set", test))
