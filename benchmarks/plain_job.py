@@ -1,4 +1,4 @@
-"""The main job as a plain script: the same functions, files instead of Kedro and MLflow.
+"""Run the main job as a plain script: the same functions, files instead of Kedro and MLflow.
 
 Usage: python plain_job.py RAW FOLDER. Prints the time and the peak memory of each stage.
 """
@@ -59,7 +59,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rejected.to_parquet(folder / "rejected_characters.parquet")
     quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
-    # What was written is what the next step reads, in a script of several steps as in Kedro.
+    # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
         pd.read_parquet(folder / f"{name}.parquet")
         for name in ("characters", "train_set", "test_set")
@@ -67,7 +67,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
 
 def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Measure, decide, draw, write the card."""
+    """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
     slices = evaluation.slices(test)
     scores: dict[str, Any] = {
