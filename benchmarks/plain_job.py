@@ -1,4 +1,4 @@
-"""The main job as a plain script: the same functions, files instead of Kedro and MLflow.
+"""Run the main job as a plain script: the same functions, files instead of Kedro and MLflow.
 
 Usage: python plain_job.py RAW FOLDER. Prints the time and the peak memory of each stage.
 """
@@ -61,7 +61,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rejected.to_parquet(folder / "rejected_characters.parquet")
     quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
-    # What was written is what the next step reads, in a script of several steps as in Kedro.
+    # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
         pd.read_parquet(folder / f"{name}.parquet")
         for name in ("characters", "train_set", "test_set")
@@ -69,7 +69,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
 
 def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Measure, decide, draw, write the card."""
+    """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
     slices = evaluation.slices(test)
     scores: dict[str, Any] = {
@@ -97,17 +97,14 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
     facts = model_card.Facts(
-        promotion={
-            "promoted": decision.promoted,
-            "reason": decision.reason,
-            "model_name": "marvel_characters",
-            "model_version": "1",
-            "previous_champion": None,
-            "model_digest": model.digest,
-            "run_id": "",
-            "data_source": "synthetic",
-            "checks": json.loads(decision.checks.to_json(orient="records")),
-        },
+        promotion=decision.record(
+            model_name="marvel_characters",
+            model_version="1",
+            previous_champion=None,
+            model_digest=model.digest,
+            run_id="",
+            tested_on="test_set",
+        ),
         tables={
             name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
             for name, rows in (("train_set", train), ("test_set", test))

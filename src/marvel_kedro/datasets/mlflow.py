@@ -12,6 +12,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.read_only import ReadOnlyDataset
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
@@ -209,10 +210,10 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
         """Point each alias at its version; an empty dictionary moves none."""
         self._loaded = None
         for alias, version in data.items():
-            registry.move_alias(self._model_name, alias, version)
+            move_alias(self._model_name, alias, version)
 
     def _exists(self) -> bool:
-        return registry.version_with(self._model_name, self._alias) is not None
+        return find_version(self._model_name, alias=self._alias) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"model_name": self._model_name, "alias": self._alias}
@@ -230,7 +231,7 @@ class AliasedVersionDataset(ReadOnlyDataset[str | None]):
 
     def load(self) -> str | None:
         """Look the alias up in the registry; None if no version has it."""
-        found = registry.version_with(self._model_name, self._alias)
+        found = find_version(self._model_name, alias=self._alias)
         return None if found is None else str(found.version)
 
     def _describe(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Whether a candidate replaces the champion."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,39 @@ class Decision:
     challenges: bool
     reason: str
     checks: pd.DataFrame
+
+    def record(  # noqa: PLR0913 - its fields
+        self,
+        *,
+        model_name: str,
+        model_version: str | None,
+        previous_champion: str | None,
+        model_digest: str,
+        run_id: str,
+        tested_on: str,
+    ) -> dict[str, Any]:
+        """Return the record of the decision, from which the model card and the summary are made.
+
+        Args:
+            model_name: The registered model.
+            model_version: The candidate's version; None if it was not registered.
+            previous_champion: The version of the champion before; None if there was none.
+            model_digest: The candidate's digest.
+            run_id: The MLflow run that logged the candidate.
+            tested_on: The table with the test rows.
+        """
+        return {
+            "promoted": self.promoted,
+            "reason": self.reason,
+            "model_name": model_name,
+            "model_version": model_version,
+            "previous_champion": previous_champion,
+            "model_digest": model_digest,
+            "run_id": run_id,
+            "data_source": self.source,
+            "tested_on": tested_on,
+            "checks": json.loads(self.checks.to_json(orient="records")),
+        }
 
 
 @dataclass(frozen=True)

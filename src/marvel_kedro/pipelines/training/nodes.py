@@ -1,6 +1,5 @@
 """Fit a candidate, measure it, decide, promote."""
 
-import json
 import logging
 from typing import Any
 
@@ -261,18 +260,14 @@ def promote(
             aliases = {"champion": version}
         elif decision.challenges and int(version) > int(previous or 0):
             aliases = {"challenger": version}
-    record = {
-        "promoted": decision.promoted,
-        "reason": decision.reason,
-        "model_name": candidate_version.name,
-        "model_version": version,
-        "previous_champion": previous,
-        "model_digest": logged_candidate.digest,
-        "run_id": logged_candidate.run_id,
-        "data_source": decision.source,
-        "tested_on": gate_table,
-        "checks": json.loads(decision.checks.to_json(orient="records")),
-    }
+    record = decision.record(
+        model_name=candidate_version.name,
+        model_version=version,
+        previous_champion=previous,
+        model_digest=logged_candidate.digest,
+        run_id=logged_candidate.run_id,
+        tested_on=gate_table,
+    )
     return record, aliases
 
 
