@@ -1,7 +1,7 @@
 """The contracts of the tables: columns, types, rules and what they mean.
 
-Kedro checks them when it loads and saves a local table; `databricks/tables.py` does for those of a
-lakehouse, and makes them with these comments.
+Kedro checks them when it loads and saves a local table; `databricks/contract.py` does for those of
+a lakehouse, and makes them with these comments.
 """
 
 from typing import Any
