@@ -36,7 +36,8 @@ from scipy import stats
 from marvel_kedro.characters.outcome import DriftOptions
 from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
 from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.alerting import evaluation

@@ -17,7 +17,7 @@ from marvel_kedro.characters.outcome import DriftOptions
 from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
 from marvel_kedro.core.atomic_files import WholeFile
 from marvel_kedro.core.options import Options
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 _DAY = timedelta(days=1)

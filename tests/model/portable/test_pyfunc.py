@@ -16,7 +16,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from marvel_kedro.model.packaging import conform, log_candidate
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 ELSEWHERE = """
@@ -48,7 +48,7 @@ print(json.dumps(scored["probability"].tolist()))
 assert not set(FORBIDDEN) & set(sys.modules), set(FORBIDDEN) & set(sys.modules)
 """
 
-SENT = [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+SENT = [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_the_signature_says_what_goes_in_and_out(model: CharacterModel) -> None:
     with mlflow.start_run():
         info = log_candidate(model, "m")
     inputs = info.signature.inputs
-    assert inputs.input_names() == [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+    assert inputs.input_names() == [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
     assert inputs.required_input_names() == []
     assert info.signature.outputs.input_names() == ["prediction", "probability"]
 
@@ -99,13 +99,15 @@ def test_two_versions_in_one_process_keep_their_own_code(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     """A version scores with the features that it was fitted with, whatever the project does now."""
-    old_code = model.code.replace("return block[codes]", "return np.zeros_like(block[codes])")
-    assert old_code != model.code
+    source = model.code["features.py"]
+    changed = source.replace("return block[codes]", "return np.zeros_like(block[codes])")
+    assert changed != source
+    old_code = dict(model.code) | {"features.py": changed}
     old = CharacterModel(model.booster_text, model.encoder, model.threshold, old_code)
     with mlflow.start_run():
         uris = log_candidate(model, "new").model_uri, log_candidate(old, "old").model_uri
     new_model, old_model = (mlflow.pyfunc.load_model(uri) for uri in uris)
-    sent = characters[list(predictor.TEXT_COLUMNS)].head(5)
+    sent = characters[list(features.TEXT_COLUMNS)].head(5)
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
     assert len(set(old_model.predict(sent)["probability"])) == 1
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()

@@ -773,7 +773,7 @@ def test_one_record_of_a_model_of_others_may_take_too_long(
     whole = files.resolve()
     files.unlink()
     shutil.copytree(whole, files)
-    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "artifacts" / "model" / "predictor.py").unlink()
     (files / "pyfunc.py").write_text(OF_OTHERS)
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]

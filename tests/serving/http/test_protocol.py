@@ -16,7 +16,7 @@ from mlflow.pyfunc import scoring_server
 from support.in_process import InProcess
 from support.running_server import Store, mlflow_files
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.serving.http import protocol
 from marvel_kedro.serving.http.errors import Refusal
 from marvel_kedro.serving.http.protocol import FORMS, Kind

@@ -18,7 +18,8 @@ from support.spooled import ANY_TEXT
 
 from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
 from marvel_kedro.model.packaging import conform
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 COLUMNS = [*TEXT_COLUMNS, *NUMBER_COLUMNS]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
 from marvel_kedro.monitoring.aggregation import counting, watermarks
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups

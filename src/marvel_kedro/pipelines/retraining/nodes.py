@@ -16,8 +16,8 @@ from marvel_kedro.core.options import Options
 from marvel_kedro.model import fit, metrics
 from marvel_kedro.model import promotion as gate
 from marvel_kedro.model.evaluation import value_of
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable import features
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import retraining_policy
@@ -298,7 +298,7 @@ def _sent(name: str) -> nw.Expr:
 
 
 def _measured(name: str) -> nw.Expr:
-    plain = (nw.col(name) > predictor.ABOVE) & (nw.col(name) < predictor.BELOW)
+    plain = (nw.col(name) > features.ABOVE) & (nw.col(name) < features.BELOW)
     return nw.when(plain).then(nw.col(name)).alias(name)
 
 

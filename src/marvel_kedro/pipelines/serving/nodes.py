@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 
 from marvel_kedro.core.options import Options
 from marvel_kedro.model import batch
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.frames import lazily
 
