@@ -13,8 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry.fluent import _register_model
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.promotion import Source
@@ -180,7 +179,7 @@ def _has_files(version: ModelVersion) -> bool:
     try:
         mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
     except (MlflowException, OSError) as error:
-        if remote.refusal(error):  # else every hiccup of a server would make one more version
+        if remote_failure(error):  # else every hiccup of a server would make one more version
             raise
         return False
     return True
@@ -201,7 +200,7 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
         return folder, mlflow.pyfunc.load_model(str(folder))
     except Exception as error:  # the code that a version carries may raise anything
-        if remote.refusal(error) or str(error).startswith("API request to"):  # not the files' fault
+        if remote_failure(error) or str(error).startswith("API request to"):  # not the files' fault
             raise
         said = without_password(str(error)).strip()
         fault = said.partition("\n")[0] or type(error).__name__

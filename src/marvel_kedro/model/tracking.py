@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import requests
 
-from marvel_kedro.core.atomic_files import partial_of, remove_leftovers
+from marvel_kedro.core.atomic_files import partial_path, remove_partial_files
 from marvel_kedro.core.errors import ProjectError, without_password
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def make_store(uri: str) -> None:
         raise ProjectError(
             f"The MLflow store {target} cannot be made: {target.parent} is read-only."
         )
-    remove_leftovers(target)
-    partial = partial_of(target)
+    remove_partial_files(target)
+    partial = partial_path(target)
     try:
         MlflowClient(f"sqlite:///{partial.as_posix()}").search_experiments(max_results=1)
         try:

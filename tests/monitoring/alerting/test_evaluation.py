@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.project import ROOT
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Table
@@ -504,7 +504,7 @@ def test_an_acknowledgement_outlasts_a_silence_and_firing_is_what_is_not_silence
 )
 def test_a_wrong_rule_is_refused_by_its_name(rule: dict[str, Any], said: str) -> None:
     with pytest.raises(ProjectError, match=r"rules\.wrong") as refused:
-        checked(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Mend it.")
+        validate(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Mend it.")
     assert said in str(refused.value)
 
 

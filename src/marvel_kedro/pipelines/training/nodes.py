@@ -16,7 +16,7 @@ from marvel_kedro.characters.synthetic import SYNTHETIC_URL, is_synthetic
 from marvel_kedro.core import page
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options
-from marvel_kedro.core.progress import report
+from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots
 from marvel_kedro.model import promotion as gate
 from marvel_kedro.model.portable.predictor import CharacterModel
@@ -134,7 +134,7 @@ def fit_model(
     train_set: IntoFrame, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is the one that MLflow logs."""
-    model = fit.fit(to_pandas(train_set, options.max_rows), options.fit, progress=report)
+    model = fit.fit(to_pandas(train_set, options.max_rows), options.fit, progress=progress_logger)
     return model, model
 
 
