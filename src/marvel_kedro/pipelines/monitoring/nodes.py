@@ -204,7 +204,7 @@ def _versions(table: IntoFrame) -> set[str]:
 
 
 def _baseline_of(model: RegisteredModel, test: pd.DataFrame) -> pa.Table:
-    new = test[model.is_new(test)].reset_index(drop=True)
+    new = test[model.is_unseen(test)].reset_index(drop=True)
     scored = model.predict(new)
     rows = new[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].assign(
         model_version=model.version,

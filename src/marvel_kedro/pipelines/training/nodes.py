@@ -171,7 +171,7 @@ def score_test_set(
     if reigning_champion is None:
         return scores.assign(champion=np.nan)
     champion = reigning_champion.predict(test)["probability"]
-    return scores.assign(champion=champion.where(reigning_champion.is_new(test)))
+    return scores.assign(champion=champion.where(reigning_champion.is_unseen(test)))
 
 
 def evaluate_models(
