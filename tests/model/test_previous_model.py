@@ -22,7 +22,7 @@ from marvel_kedro.model.batch import score
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.serving.models import loaded_model
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 NAME = "characters"
 

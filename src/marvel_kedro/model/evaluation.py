@@ -4,24 +4,22 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Flags, Floats, Integers, Metric, ScorePairs, value_of
+from marvel_kedro.model.options import EvaluationOptions
+
+MODELS = {
+    "candidate": "candidate",
+    "champion": "champion",
+    "logistic_regression": "logistic regression",
+    "always_alive": "always Alive",
+}
+"""The models of a training with their titles in reports."""
 
 SLICES = ("identity", "gender", "earth_616")
 GRID_STEPS = 1000
 COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"]
-
-
-class EvaluationOptions(Options):
-    """The section `training.evaluation` of the parameters."""
-
-    seed: int = Field(42, ge=0)
-    resamples: int = Field(500, ge=20)
-    confidence: float = Field(0.95, gt=0, lt=1)
-    calibration_bins: int = Field(10, ge=2, le=1000)
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:
@@ -159,3 +157,13 @@ def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def candidate_metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+    """Return the candidate's metrics on all rows: `metric`, `metric_low` and `metric_high`."""
+    overall = evaluation.query("model == 'candidate' and slice_key.isna()")
+    return {
+        f"{metric}{suffix}": float(figures[column])
+        for metric, figures in overall.set_index("metric").iterrows()
+        for suffix, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }

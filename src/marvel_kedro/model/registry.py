@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mlflow
 import pandas as pd
@@ -16,9 +16,12 @@ from mlflow.tracking._model_registry.fluent import _register_model
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.packaging import conform
-from marvel_kedro.model.promotion import Source
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import with_side
+
+Source = Literal["file", "synthetic"]
+"""The kind of data that a model was trained on."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 MODEL = f"{SCHEMA}.marvel_characters"
 

@@ -22,7 +22,7 @@ from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 NAME = f"{SCHEMA}.marvel_characters"
 

@@ -14,14 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from .features import Encoder, FieldEncoder, encode, feature_names, field_encoders
+
+if TYPE_CHECKING:
+    import lightgbm
 
 BOOSTER_FILE = "booster.txt"
 ENCODER_FILE = "encoder.json"
@@ -114,8 +116,10 @@ class CharacterModel:
         return pd.Series(gains, index=feature_names(self.encoder)).sort_values(ascending=False)
 
     @cached_property
-    def booster(self) -> lightgbm.Booster:
+    def booster(self) -> "lightgbm.Booster":
         """The trees, ready to score."""
+        import lightgbm  # noqa: PLC0415 - takes seconds; a project that only fetches models skips it
+
         return lightgbm.Booster(model_str=self.booster_text)
 
     @cached_property
@@ -162,12 +166,14 @@ def read_code(folder: Path = Path(__file__).parent) -> dict[str, str]:
     return {name: (folder / name).read_bytes().decode() for name in CODE_FILES}
 
 
-def _single_row(booster: lightgbm.Booster, features: int) -> Callable[[bytes], float]:
+def _single_row(booster: "lightgbm.Booster", features: int) -> Callable[[bytes], float]:
     """Make a function that scores one row of features, given as bytes.
 
     It calls LightGBM's C interface: `Booster.predict` takes three times as long, mostly to inspect
     its argument.
     """
+    import lightgbm  # noqa: PLC0415 - see above
+
     library: Any = lightgbm.basic._LIB  # type: ignore[attr-defined] # noqa: SLF001 - see above
     handle = ctypes.c_void_p()
     # C_API_PREDICT_NORMAL 0 and C_API_DTYPE_FLOAT32 0, as in LightGBM's c_api.h.
