@@ -7,11 +7,13 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving import lookup
 from marvel_kedro.serving.configuration import Description
@@ -30,10 +32,6 @@ from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 
 logger = logging.getLogger(__name__)
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 INLINE_BYTES = limits.SMALL_BODY_BYTES
 INLINE_RECORDS = 32
@@ -80,33 +78,25 @@ class Endpoint:
     """The application of one worker process."""
 
     def __init__(self, description: Description, tokens: Tokens, log: AccessLog) -> None:
-        self._options = description.endpoint
         self._limits = description.endpoint.limits
         self._server = description.server
         self._tokens = tokens
         self._log = log
-        self._redact = frozenset(description.endpoint.inference_table.redact)
+        table, name = description.endpoint.inference_table, description.endpoint.name
+        self._redact = frozenset(table.redact)
         self._lookup = Lookup(description.server.characters)
-        self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
+        spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
+        self._spool = spool(on_drop=_count_dropped) if table.enabled else None
         self._entities = Entities(description, log)
         self._pages = Pages(description, self._entities, tokens, log)
-        self._telemetry = Telemetry.from_environment(description.endpoint.name)
+        self._telemetry = Telemetry.from_environment(name)
         self._concurrency = ConcurrencyLimit(self._limits, self._server.threads)
         self._tally = metrics.Tally()
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
-        name = description.endpoint.name
         self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
 
-    def _open_spool(self) -> Spool:
-        return Spool(
-            self._server.folder / SPOOL,
-            self._options.inference_table,
-            self._server.spool_bytes,
-            on_drop=lambda reason, requests: metrics.DROPPED.labels(reason).inc(requests),
-        )
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI scope."""
         if scope["type"] == "http" and scope["path"] in self._paths:
             await self._invoke(scope, receive, send)
@@ -150,7 +140,7 @@ class Endpoint:
         metrics.IN_PROGRESS.set(len(self._deadlines) + self._concurrency.abandoned)
         self._tally.publish()
 
-    async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         call = Invocation(os.urandom(16).hex(), time.time(), started, dict(scope["headers"]))
         task = asyncio.current_task()
@@ -185,7 +175,10 @@ class Endpoint:
             if task not in self._overdue:
                 raise
             task.uncancel()
-            self._reject(call, self._deadline_exceeded())
+            took = f"The request took longer than {self._limits.seconds:g} seconds."
+            message = f"{took} Send fewer records at once."
+            late = RequestError(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", message)
+            self._reject(call, late)
         except ClientDisconnectedError:
             raise
         except Exception as error:  # noqa: BLE001 - the client always gets an answer
@@ -258,14 +251,6 @@ class Endpoint:
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
 
-    def _deadline_exceeded(self) -> RequestError:
-        return RequestError(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "DEADLINE_EXCEEDED",
-            f"The request took longer than {self._limits.seconds:g} seconds. "
-            "Send fewer records at once.",
-        )
-
     def _write_entry(self, call: Invocation, seconds: float) -> None:
         """Write the inference table's entry before the answer is sent: no answer lacks its row."""
         if self._spool is None:
@@ -307,12 +292,11 @@ class Endpoint:
         client_request_id = call.client_request_id
         if client_request_id is not None and "client_request_id" in self._redact:
             client_request_id = REDACTED
-        traceparent = call.headers.get(b"traceparent")
         self._log.line(
             time=utc(call.time),
             level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=call.id,
-            trace_id=self._telemetry.record(answered, traceparent),
+            trace_id=self._telemetry.record(answered, call.headers.get(b"traceparent")),
             path=path,
             status=call.status,
             duration_ms=round(seconds * 1000, 3),
@@ -322,6 +306,10 @@ class Endpoint:
             client_request_id=client_request_id,
             requester=call.requester,
         )
+
+
+def _count_dropped(reason: str, requests: int) -> None:
+    metrics.DROPPED.labels(reason).inc(requests)
 
 
 async def _repeat(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401

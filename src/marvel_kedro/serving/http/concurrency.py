@@ -11,11 +11,7 @@ from marvel_kedro.serving.http.errors import RequestError
 
 
 class BodyHolder(Protocol):
-    """A request.
-
-    Attributes:
-        reserved_bytes: Bytes reserved for its body; 0 for a small body.
-    """
+    """A request, with the bytes that are reserved for its body."""
 
     reserved_bytes: int
 

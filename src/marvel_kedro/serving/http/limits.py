@@ -1,15 +1,14 @@
 """Limits of a request's body: content type and size."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+
+from starlette.types import Receive
 
 from marvel_kedro.serving.http.errors import RequestError
 
 SMALL_BODY_BYTES = 64 * 1024
 """Bodies up to this size are not reserved: as many as the request limit admits fit into memory."""
-
-Receive = Callable[[], Awaitable[Any]]
 
 
 class ClientDisconnectedError(Exception):

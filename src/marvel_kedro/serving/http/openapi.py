@@ -116,7 +116,7 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
     """
     values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
     example = {name: EXAMPLE.get(name, value) for name, value in values.items()} or EXAMPLE
-    security = {"security": [{"token": []}]} if with_tokens else {}
+    security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     invocation = _invocation(example, with_tokens=with_tokens) | security
     return {

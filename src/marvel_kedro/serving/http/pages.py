@@ -87,12 +87,9 @@ class Pages:
             await send(message)
 
         try:
-            if path not in OPEN_PATHS and not path.startswith("/docs/"):
-                self._tokens.requester(headers.get(b"authorization"))
-            # With an app in its scope the router raises for 404 and 405.
-            await self._router(scope | {"app": self}, receive, send_page)
+            await self._route(scope, receive, send_page)
         except Exception as raised:  # noqa: BLE001 - the client always gets an answer
-            error = self._as_request_error(raised, path, request_id)
+            error = _as_request_error(raised, path, request_id)
             if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
                 self._log.line(time=utc(received), level="error", **fault)
@@ -114,21 +111,20 @@ class Pages:
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
         )
 
-    def _as_request_error(self, raised: Exception, path: str, request_id: str) -> RequestError:
-        if isinstance(raised, RequestError):
-            return raised
-        if not isinstance(raised, HTTPException):
-            return internal_error(request_id)
-        if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allow = ((b"allow", b"GET, HEAD"),)
-            return RequestError(raised.status_code, "BAD_REQUEST", f"{path} answers GET.", allow)
-        message = (
-            f"there is no such endpoint; this server has {self._name}."
-            if path.startswith("/serving-endpoints/")
-            else "no such page; /docs lists the pages."
-        )
-        message = f"{path[:_MAX_PATH_CHARACTERS]}: {message}"
-        return RequestError(raised.status_code, "ENDPOINT_NOT_FOUND", message)
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path not in OPEN_PATHS and not path.startswith("/docs/"):
+            self._tokens.requester(dict(scope["headers"]).get(b"authorization"))
+        if path not in self._paths:  # Starlette's routes would accept a line feed at the end
+            message = (
+                f"there is no such endpoint; this server has {self._name}."
+                if path.startswith("/serving-endpoints/")
+                else "no such page; /docs lists the pages."
+            )
+            message = f"{path[:_MAX_PATH_CHARACTERS]}: {message}"
+            raise RequestError(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", message)
+        # With an app in its scope the router raises an exception for a wrong method.
+        await self._router({**scope, "app": self}, receive, send)
 
     async def _docs(self, _: Request) -> Response:
         template = Template(_read(Path(__file__).with_name("docs.html")).decode())
@@ -178,6 +174,15 @@ class Pages:
             metrics.LAG.set(lag_seconds(self._spool))
         page = metrics.page() + self._monitoring.read()
         return Response(page, media_type=metrics.CONTENT_TYPE)
+
+
+def _as_request_error(raised: Exception, path: str, request_id: str) -> RequestError:
+    if isinstance(raised, RequestError):
+        return raised
+    if isinstance(raised, HTTPException):
+        allow = ((b"allow", b"GET, HEAD"),)
+        return RequestError(raised.status_code, "BAD_REQUEST", f"{path} answers GET.", allow)
+    return internal_error(request_id)
 
 
 async def _ping(_: Request) -> Response:

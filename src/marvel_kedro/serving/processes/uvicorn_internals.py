@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from asyncio import BaseTransport, TimerHandle, Transport
+from collections import deque
 from typing import Any, cast
 
 from uvicorn import Config
@@ -34,6 +35,8 @@ _LINGER_SECONDS = 0.5  # for a request that its client sent before it could know
 _HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
 _LEEWAY_SECONDS = 2.0  # for the work of a worker after its last answer
 
+_DISCARDED: Any = deque(maxlen=0)  # takes the place of headers for trailers, which are ignored
+
 
 class _OnePacket:
     """A transport that sends the head and the body of an answer in one system call, not in two."""
@@ -54,16 +57,6 @@ class _OnePacket:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a transport
         return getattr(self._transport, name)
-
-
-class _Discarded(list[tuple[bytes, bytes]]):
-    """Trailers of a body in chunks, which are ignored."""
-
-    def append(self, header: tuple[bytes, bytes]) -> None:
-        """Ignore a header."""
-
-
-_DISCARDED = _Discarded()
 
 
 class _Flow(FlowControl):
