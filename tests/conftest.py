@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 from mlflow import MlflowClient
-from support.project import ROOT, Project
+from support.project import ROOT, Project, reset_store
 from support.running_server import Store, make_store
 from support.shared import make_once
 
@@ -86,19 +86,11 @@ def empty_store(template: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _no_store_of_another_test() -> Iterator[None]:
     """Reset MLflow's tracking and registry URI, also those in the environment."""
-    _reset_store()
+    reset_store()
     assert mlflow.active_run() is None, "an earlier test has left its run open"
     yield
     # Fixtures of the next module are made before this one.
-    _reset_store()
-
-
-def _reset_store() -> None:
-    # Not by monkeypatch, which would restore what the earlier test has left.
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        os.environ.pop(name, None)
-    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
+    reset_store()
 
 
 @pytest.fixture
