@@ -34,9 +34,10 @@ from main_job import HERE
 from monitoring import evidently_python
 from scipy import stats
 
-from marvel_kedro.characters.outcome import DriftOptions
-from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOptions
+from marvel_kedro.characters.synthetic import chunks
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import counting
@@ -46,13 +47,9 @@ from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.table.cleaning import (
-    ProcessingOptions,
-    read_source,
-    select_usable,
-    split_characters,
-)
+from marvel_kedro.table.cleaning import read_source, select_usable, split_characters
 from marvel_kedro.table.local_engine import relation
+from marvel_kedro.table.options import ProcessingOptions
 
 MAGNITUDES = {
     "covariate": (0.1, 0.25, 0.5, 1.0),

@@ -19,7 +19,8 @@ from typing import Any
 import machine
 from arguments import parse
 
-from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from marvel_kedro.characters.synthetic import SyntheticOptions, is_synthetic, make_characters
 from marvel_kedro.model import baselines
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 ROOT = Path(__file__).parents[1]

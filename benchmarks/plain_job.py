@@ -16,13 +16,15 @@ from typing import Any  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from marvel_kedro.core import page  # noqa: E402
-from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402  # noqa: E402
+from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
+from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
 from marvel_kedro.table import cleaning as processing  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
+from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
 
-OPTIONS = processing.ProcessingOptions()
+OPTIONS = ProcessingOptions()
 
 
 def main(raw: Path, folder: Path) -> None:
@@ -30,7 +32,7 @@ def main(raw: Path, folder: Path) -> None:
     watch.lap("imports")
     characters, train, test = process(raw, folder)
     watch.lap("processing")
-    model = fit.fit(train, fit.FitOptions())
+    model = fit.fit(train, FitOptions())
     watch.lap("fit_model")
     evaluate(folder, model, train, test)
     model.save(folder / "model")
@@ -80,12 +82,12 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     table = slices.assign(page_id=test["page_id"], alive=alive, **scores)
     table.to_parquet(folder / "test_scores.parquet")
     by_model = {name: table[name].to_numpy() for name in scores}
-    options = evaluation.EvaluationOptions()
+    options = EvaluationOptions()
     measured = evaluation.evaluate(alive, by_model, slices, options, model.threshold)
     measured.to_parquet(folder / "evaluation.parquet")
     contender = promotion.Contender(by_model["candidate"])
     champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
-    decision = promotion.decide(alive, contender, champion, slices, promotion.GateOptions())
+    decision = promotion.decide(alive, contender, champion, slices, GateOptions())
     figures = {
         "roc": plots.draw_roc(table, measured),
         "calibration": plots.draw_calibration(table, measured, options.calibration_bins),
@@ -107,7 +109,7 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
             name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
             for name, rows in (("train_set", train), ("test_set", test))
         },
-        parameters=fit.FitOptions().model_dump(),
+        parameters=FitOptions().model_dump(),
         threshold=model.threshold,
         confidence=options.confidence,
         trained_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M %Z}",

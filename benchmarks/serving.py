@@ -34,9 +34,11 @@ import requests
 from arguments import parse
 from mlflow import MlflowClient
 
-from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable

@@ -6,31 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import metrics
 from marvel_kedro.model.evaluation import groups, value_of
 from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.model.options import GateOptions
 
 Source = Literal["file", "synthetic"]
 _SOURCE = "data_source"
-
-
-class GateOptions(Options):
-    """The thresholds: what a candidate must reach, and by how much it must beat the champion."""
-
-    seed: int = Field(42, ge=0)
-    min_roc_auc: float = Field(0.55, ge=0, le=1)
-    max_log_loss: float = Field(0.60, gt=0)
-    max_ece: float = Field(0.10, ge=0, le=1)
-    calibration_bins: int = Field(10, ge=2, le=1000)
-    gain_metric: Literal["log_loss", "roc_auc"] = "log_loss"
-    min_gain: float = 0.0
-    gain_confidence: float = Field(0.95, gt=0.5, lt=1)
-    resamples: int = Field(1000, ge=100)
-    max_slice_loss: float = Field(0.02, ge=0)
-    min_slice_rows: int = Field(50, ge=1)
 
 
 @dataclass(frozen=True)
