@@ -17,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.in_process import JSON as JSON_HEADERS
 from support.in_process import InProcess, answer_of, deploy, started
 from support.running_server import RECORD, Store, describe
@@ -143,7 +144,7 @@ def test_a_message_is_short_whatever_was_sent(asked: InProcess) -> None:
     assert len(answer.body) < 5000
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@at_most(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_TEXT)
 def test_any_text_may_be_a_clients_name(asked: InProcess, name: str) -> None:
     answer = asked.post(BODY | {"client_request_id": name})
@@ -339,7 +340,7 @@ VALUES = st.sampled_from(
 HIDDEN_RECORDS = st.dictionaries(st.sampled_from(HIDDEN[:3]), VALUES, min_size=1)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HIDDEN_RECORDS, st.sampled_from(FORMS), st.none() | VALUES, st.integers(0, 200))
 def test_a_hidden_value_is_nowhere(
     hiding: InProcess, record: dict[str, Any], form: str, name: Any, end: int
