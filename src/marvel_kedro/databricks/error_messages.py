@@ -3,14 +3,13 @@
 import os
 import re
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import without_password
+from marvel_kedro.core.errors import RemoteFailure, without_password
 
 # `_internal` is the module of deltalake.
 _ENGINES = {"pyspark", "py4j", "grpc", "deltalake", "_internal"}
 _MAX_ENGINE_TEXT = 400
 
-WORKSPACE_REMEDIES: dict[remote.Refusal | None, str] = {
+WORKSPACE_REMEDIES: dict[RemoteFailure | None, str] = {
     "token": "The token has expired or is not of this workspace. Make a new one in its settings "
     "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
     "databricks auth login.",

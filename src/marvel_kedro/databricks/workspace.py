@@ -8,8 +8,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 
 FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
@@ -57,7 +56,7 @@ def asking(
 
 
 def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> str:
-    failure = remote.refusal(error)
+    failure = remote_failure(error)
     # A revoked token is answered with PermissionDenied, too.
     if not (isinstance(error, PermissionDenied) and failure == "token"):
         for kind, remedy in remedies.items():

@@ -11,7 +11,7 @@ from kedro.io import AbstractDataset
 from kedro.utils import find_kedro_project
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
 from marvel_kedro.model import tracking
 from marvel_kedro.project import parameters
@@ -49,7 +49,7 @@ class Configuration:
             ProjectError: A parameter is wrong; it names the key.
         """
         sections = {name: self.raw.get(name) for name in Description.model_fields}
-        return checked(Description, sections, "Fix them in conf/*/serving/parameters.yml.")
+        return validate(Description, sections, "Fix them in conf/*/serving/parameters.yml.")
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create one dataset of the catalog, without a session and without credentials.

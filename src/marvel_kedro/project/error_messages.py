@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.databricks.error_messages import (
     WORKSPACE_REMEDIES,
     engine_message,
@@ -89,7 +88,7 @@ def _from_store(error: BaseException) -> str | None:
         for symptom, remedy in _SQLITE.items():
             if symptom in text.lower():
                 return f"{remedy} {_AGAIN}"
-    failure = remote.refusal(error)
+    failure = remote_failure(error)
     by_sdk = type(error).__module__.startswith("databricks.sdk.")
     if by_sdk or ((failure or by_mlflow) and _is_workspace_answer(text)):
         # MLflow puts a heading above the answer, the SDK its settings below.

@@ -4,7 +4,7 @@ from typing import Any
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options, checked
+from marvel_kedro.core.options import Options, validate
 from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
@@ -50,7 +50,7 @@ def check(parameters: dict[str, Any]) -> Parameters:
         ProjectError: A key is unknown or a value is wrong. It names each key, its problem and
             where to fix it.
     """
-    found = checked(Parameters, parameters, REMEDY)
+    found = validate(Parameters, parameters, REMEDY)
     _check_rules(found.alerting, found.monitoring)
     return found
 
