@@ -33,8 +33,7 @@ from main_job import HERE
 from monitoring import make_environment
 from scipy import stats
 
-from marvel_kedro.characters.outcome import DriftOptions
-from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
+from marvel_kedro.characters.synthetic import MAX_ROWS, SyntheticOptions, chunks
 from marvel_kedro.model.fit import FitOptions, fit
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
 from marvel_kedro.monitoring import tables
@@ -45,13 +44,10 @@ from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.table.cleaning import (
-    ProcessingOptions,
-    read_source,
-    select_usable,
-    split_characters,
-)
+from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
+from marvel_kedro.table.split import SplitOptions, split_table
 
 MAGNITUDES = {
     "covariate": (0.1, 0.25, 0.5, 1.0),
@@ -99,7 +95,7 @@ class Monitor:
     def __init__(self) -> None:
         raw = pd.concat(chunks(SyntheticOptions(rows=TRAINED_ROWS, seed=WORLD)), ignore_index=True)
         characters = select_usable(read_source(raw)).reset_index(drop=True)
-        train, test, _ = split_characters(characters, ProcessingOptions())
+        train, test = split_table(characters, SplitOptions())
         self.model = fit(train, FitOptions())
         self.options = _monitoring()
         self.rules = _alerting()
@@ -173,8 +169,8 @@ def main() -> None:
         "--evidently-seeds", type=int, default=10, help="six seconds a window; 0: without it"
     )
     options = arguments.parse_args()
-    if options.seeds * WINDOWS * options.records > MOST_ROWS:
-        arguments.error(f"more than {MOST_ROWS:,} rows: fewer seeds or records")
+    if options.seeds * WINDOWS * options.records > MAX_ROWS:
+        arguments.error(f"more than {MAX_ROWS:,} rows: fewer seeds or records")
     print(machine.describe("duckdb", "pyarrow", "scipy"), flush=True)
     monitor = Monitor()
     print(

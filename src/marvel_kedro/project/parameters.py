@@ -11,11 +11,11 @@ from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.export import ExportingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.report.data import ReportingOptions
+from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
-from marvel_kedro.table.cleaning import ProcessingOptions
 
 REMEDY = "Mend them in conf/*/<pipeline>/parameters.yml or in --params."
 

@@ -15,10 +15,11 @@ from marvel_kedro.model.fit import FitOptions
 from marvel_kedro.model.portable import predictor
 from marvel_kedro.model.promotion import GateOptions
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.pipelines.processing.nodes import ProcessingOptions, split_characters
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.training.nodes import TrainingOptions
-from marvel_kedro.table.cleaning import RENAMED, ProcessingOptions, select_usable, split_characters
+from marvel_kedro.table.cleaning import COLUMNS, select_usable
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.split import SplitOptions
 
@@ -29,7 +30,7 @@ ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_panda
 
 
 def made(*rows: dict[str, Any]) -> pd.DataFrame:
-    columns = list(RENAMED.values())
+    columns = list(COLUMNS)
     numbers = ("height", "weight")
     return pd.DataFrame(list(rows), columns=columns).astype(
         {name: "float64" if name in numbers else "str" for name in columns}
@@ -53,7 +54,7 @@ def newest(
 ) -> pd.DataFrame:
     found = nodes.select_newest(engine(records), engine(known), options, TIMES, 10_000)
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
-    assert list(rows.columns) == list(RENAMED.values())
+    assert list(rows.columns) == list(COLUMNS)
     return rows.sort_values("page_id").set_index("page_id")
 
 

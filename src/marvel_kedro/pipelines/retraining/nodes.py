@@ -22,8 +22,8 @@ from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.pipelines.processing.nodes import ProcessingOptions, split_characters
 from marvel_kedro.pipelines.training import nodes as training
-from marvel_kedro.table.cleaning import ProcessingOptions, split_characters
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.split import SplitOptions, with_side
