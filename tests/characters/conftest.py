@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from support.synthetic_rows import ROWS, generate
 
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 

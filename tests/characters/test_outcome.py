@@ -6,11 +6,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from support.synthetic_rows import ROWS, generate, share
 
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.simulation.world import DriftOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
-from marvel_kedro.table.split import SplitOptions, split_table
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import split_table
 
 
 def holdout_auc(raw: pd.DataFrame) -> float:

@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from support.project import ROOT
 from support.synthetic_rows import ROWS, generate, share
 
-from marvel_kedro.characters.synthetic import SYNTHETIC_URL, SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import SYNTHETIC_URL, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable

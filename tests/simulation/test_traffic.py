@@ -223,7 +223,7 @@ def test_ctrl_c_ends_with_summary(run: Callable[..., Result], endpoint: Endpoint
         return 200, b"{}"
 
     endpoint.answer = answer
-    result = run("--url", endpoint.url, "--requests", "100000", "--days", "1", "--rate", "200")
+    result = run("--url", endpoint.url, "--requests", "5000", "--days", "1", "--rate", "200")
     assert result.exit_code == 130
     assert "a second" in result.output
     assert "entity    champion" in result.output

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -8,15 +9,28 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.raw_rows import many_raw_rows
 
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.serving.lookup import INPUTS
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
+from marvel_kedro.simulation.world import DriftOptions
 
 START = date(2026, 3, 1)
 WORLD = CharacterWorld()
+
+
+class SmallWorld:
+    """A hundred rows: the plan works for any world."""
+
+    max_rows = 100
+
+    def draw(
+        self, seed: int, row_seed: int, drift: DriftOptions
+    ) -> tuple[str, Iterator[pd.DataFrame]]:
+        return f"{seed} {row_seed} {drift}", iter([many_raw_rows(self.max_rows)])
 
 
 def options(**changed: Any) -> TrafficOptions:
@@ -101,7 +115,7 @@ def test_request_times_are_evenly_spaced_within_day(day: date, requests: int) ->
 def test_each_label_is_due_once_at_end_of_its_day(number: int, delay: int) -> None:
     made = list(
         traffic_plan.days(
-            options(days=number, requests=3, records=2, label_delay_days=delay), WORLD
+            options(days=number, requests=3, records=2, label_delay_days=delay), SmallWorld()
         )
     )
     due = [traffic_plan.labels_due(made[:today], today, delay) for today in range(1, number + 1)]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import make_characters
 
 ROWS = 40_000
 

@@ -5,7 +5,7 @@ from support.raw_rows import raw_rows
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import quality
 from marvel_kedro.table.cleaning import COLUMNS, read_source
-from marvel_kedro.table.quality import QualityOptions
+from marvel_kedro.table.options import QualityOptions
 
 OPTIONS = QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
 

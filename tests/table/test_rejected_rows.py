@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from support.raw_rows import raw_rows, usable
 
-from marvel_kedro.table.cleaning import read_source
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.rejected_rows import select_rejected
 
 
@@ -55,7 +55,8 @@ def test_usable_and_rejected_rows_add_up_in_any_row_order(
 ) -> None:
     raw = raw_rows(*rows)
     shuffled = raw.sample(frac=1, random_state=random.randrange(1000))
-    kept, rejected = usable(raw), select_rejected(read_source(raw))
+    source_rows = read_source(raw)
+    kept, rejected = select_usable(source_rows), select_rejected(source_rows)
     assert len(kept) + len(rejected) == len(raw)
     assert kept["page_id"].is_unique
     assert_frame_equal(

@@ -2,7 +2,8 @@ import zlib
 
 from support.raw_rows import many_raw_rows, usable
 
-from marvel_kedro.table.split import SplitOptions, split_table
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import split_table
 
 
 def test_split_depends_only_on_crc32_of_page_id() -> None:

@@ -6,36 +6,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
 from marvel_kedro.characters import marginals, vocabulary
 from marvel_kedro.characters.marginals import Floats, Integers, pick
+from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.outcome import NO_SHIFT, OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
-from marvel_kedro.core.options import Options
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import DriftOptions
 
 CHUNK_ROWS = 20_000
-MAX_ROWS = 10_000_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
 """Prefix of the URL of every synthetic row, by which the project recognises synthetic data."""
 
 Booleans = npt.NDArray[np.bool_]
-
-
-class SyntheticOptions(Options):
-    """The section `synthetic` of the parameters.
-
-    `seed` selects the world, for example which universes are dangerous. `row_seed` selects the rows
-    that are drawn from it, so that a model can be tested on other rows of its world.
-    """
-
-    rows: int = Field(96_000, ge=1, le=MAX_ROWS)
-    seed: int = Field(42, ge=0)
-    row_seed: int = Field(0, ge=0)
-    drift: DriftOptions = DriftOptions()
-    stand_in: bool = True
 
 
 class CharacterWorld:

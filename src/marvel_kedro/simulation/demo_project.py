@@ -15,7 +15,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model import registry, tracking
+from marvel_kedro.model import aliases, tracking
 from marvel_kedro.serving import traffic_split
 from marvel_kedro.serving.configuration import EndpointOptions
 
@@ -122,7 +122,7 @@ class DemoProject:
     def version(self, alias: str) -> str | None:
         """Return the model version that has an alias."""
         with self._registry():
-            found = registry.version_with(self.settings.endpoint.model, alias)
+            found = aliases.find_version(self.settings.endpoint.model, alias=alias)
         return str(found.version) if found else None
 
     def shift_traffic(self, percent: int) -> None:
@@ -134,7 +134,7 @@ class DemoProject:
     def promote(self, version: str) -> None:
         """Make a version the champion, with all of the traffic."""
         with self._registry():
-            registry.move_alias(self.settings.endpoint.model, "champion", version)
+            aliases.move_alias(self.settings.endpoint.model, "champion", version)
 
     @contextmanager
     def _registry(self) -> Iterator[None]:

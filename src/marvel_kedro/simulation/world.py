@@ -1,12 +1,14 @@
 """The interface of a synthetic world, and the drift that it may have."""
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import pandas as pd
 from pydantic import Field
 
 from marvel_kedro.core.options import Options
+
+if TYPE_CHECKING:  # parameters import this module, which must be quick
+    import pandas as pd
 
 
 class DriftOptions(Options):
@@ -33,7 +35,7 @@ class World(Protocol):
 
     def draw(
         self, seed: int, row_seed: int, drift: DriftOptions
-    ) -> tuple[str, Iterator[pd.DataFrame]]:
+    ) -> tuple[str, "Iterator[pd.DataFrame]"]:
         """Draw rows.
 
         Args:

@@ -1,29 +1,14 @@
 """Data quality of the source rows: counts of rejected rows, nulls and unexpected categories."""
 
-from typing import Any, Literal
+from typing import Any
 
 import narwhals as nw
 from narwhals.typing import IntoFrame
-from pydantic import Field
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options
 from marvel_kedro.table.cleaning import COLUMNS, MEASUREMENTS, plain_number
 from marvel_kedro.table.frames import lazily
-
-Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
-
-
-class QualityOptions(Options):
-    """Parameters of the data-quality summary.
-
-    Attributes:
-        expected: Expected values by column; others are counted as new categories.
-        examples: Maximum number of new categories that are listed per column.
-    """
-
-    expected: dict[Category, list[str]] = Field(default_factory=dict)
-    examples: int = Field(20, ge=1)
+from marvel_kedro.table.options import QualityOptions
 
 
 def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]:

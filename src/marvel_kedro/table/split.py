@@ -1,23 +1,15 @@
 """Split rows into a train and a test set by the CRC-32 of the page id or the name."""
 
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.options import SplitOptions
 
 _BUCKETS = 10_000
-
-
-class SplitOptions(Options):
-    """Parameters of the split into `train_set` and `test_set`."""
-
-    by: Literal["page_id", "name"] = "page_id"
-    test_share: float = Field(0.2, gt=0, lt=1)
 
 
 def split_table(table: IntoFrameT, split: SplitOptions) -> tuple[IntoFrameT, IntoFrameT]:

@@ -8,10 +8,8 @@ from support.raw_rows import many_raw_rows, raw_rows
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.pipelines.processing import nodes
-from marvel_kedro.pipelines.processing.nodes import ProcessingOptions
 from marvel_kedro.table.cleaning import select_usable
-from marvel_kedro.table.quality import QualityOptions
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, QualityOptions, SplitOptions
 
 OPTIONS = ProcessingOptions(
     quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})

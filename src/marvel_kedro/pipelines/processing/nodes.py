@@ -4,17 +4,9 @@ from typing import Any
 
 from narwhals.typing import IntoFrame, IntoFrameT
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.table import cleaning, quality, rejected_rows
-from marvel_kedro.table.quality import QualityOptions
-from marvel_kedro.table.split import SplitOptions, split_table
-
-
-class ProcessingOptions(Options):
-    """The section `processing` of the parameters."""
-
-    split: SplitOptions = SplitOptions()
-    quality: QualityOptions = QualityOptions()
+from marvel_kedro.table.options import ProcessingOptions
+from marvel_kedro.table.split import split_table
 
 
 def read_source(raw_characters: IntoFrameT) -> IntoFrameT:

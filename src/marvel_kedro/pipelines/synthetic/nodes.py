@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from marvel_kedro.characters import synthetic
-from marvel_kedro.characters.synthetic import SyntheticOptions
+from marvel_kedro.characters.options import SyntheticOptions
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
