@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.raw_rows import many_raw_rows
 
 from marvel_kedro.characters.synthetic import CharacterWorld
@@ -110,7 +111,7 @@ def test_request_times_are_evenly_spaced_within_day(day: date, requests: int) ->
     assert all(abs(b - a - gap) <= timedelta(microseconds=1) for a, b in pairwise(times))
 
 
-@settings(max_examples=10, deadline=None)
+@at_most(10)
 @given(number=st.integers(1, 4), delay=st.integers(0, 5))
 def test_each_label_is_due_once_at_end_of_its_day(number: int, delay: int) -> None:
     made = list(

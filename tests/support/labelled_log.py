@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from marvel_kedro.characters.synthetic import CharacterWorld
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 from marvel_kedro.monitoring.tables import INFERENCE_LOG
 from marvel_kedro.simulation import traffic_plan
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from support.raw_rows import raw_rows, usable
@@ -48,7 +48,6 @@ cells = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(cells, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_usable_and_rejected_rows_add_up_in_any_row_order(
     rows: list[dict[str, str]], random: Any

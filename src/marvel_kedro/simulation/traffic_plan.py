@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.simulation.world import DriftOptions, World
 from marvel_kedro.table.cleaning import read_source, select_usable
 
@@ -126,7 +126,7 @@ def add_labels(path: Path, labels: pd.DataFrame) -> int:
     existing = [pd.read_parquet(path)] if path.exists() else []
     rows = pd.concat([*existing, labels])
     rows = rows.drop_duplicates("page_id", keep="last", ignore_index=True)
-    with WholeFile(path, "wb") as file:
+    with AtomicFile(path, "wb") as file:
         file.write(rows.to_parquet(index=False))
     return len(rows)
 

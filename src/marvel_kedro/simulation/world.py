@@ -1,6 +1,5 @@
 """The interface of a synthetic world, and the drift that it may have."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
@@ -8,6 +7,8 @@ from pydantic import Field
 from marvel_kedro.core.options import Options
 
 if TYPE_CHECKING:  # parameters import this module, which must be quick
+    from collections.abc import Iterator
+
     import pandas as pd
 
 

@@ -6,7 +6,7 @@ import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.rejected_rows import with_reason
 
@@ -35,7 +35,7 @@ OPTIONAL = {"URL", "Creators"}
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 # Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` do not match.
-_PLAIN_NUMBER = f"^{predictor.PLAIN_NUMBER}$"
+_PLAIN_NUMBER = f"^{features.PLAIN_NUMBER}$"
 
 
 def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
@@ -99,4 +99,4 @@ def plain_number(name: str) -> nw.Expr:
     """Parse a text column as numbers; null where the text is not a number that models read."""
     plain = nw.col(name).str.contains(_PLAIN_NUMBER)
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
-    return nw.when((number > predictor.ABOVE) & (number < predictor.BELOW)).then(number).alias(name)
+    return nw.when((number > features.ABOVE) & (number < features.BELOW)).then(number).alias(name)
