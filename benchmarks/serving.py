@@ -423,7 +423,7 @@ def where_the_time_goes(model: Path, records: list[dict[str, Any]]) -> None:
             timeit.repeat(lambda: [function(value) for value in values], number=1, repeat=5)  # noqa: B023
         )
         print(f"  {1e6 * seconds / len(values):6.1f}  {name}")
-        tally.hand_on()
+        tally.publish()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -37,7 +37,6 @@ REFERENCES: dict[str, Callable[[Any, Any], float]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -52,7 +53,8 @@ SENT = [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("models")  # another store may have been in use before
@@ -114,9 +116,12 @@ def test_two_versions_in_one_process_keep_their_own_code(
 
 
 @pytest.fixture(scope="module")
-def served(model: CharacterModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def served(
+    model: CharacterModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """The model as `mlflow.pyfunc` loads it."""
     folder = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_store, folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     experiment = mlflow.create_experiment("served", artifact_location=folder.as_uri())
     with mlflow.start_run(experiment_id=experiment):

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.project import ROOT
 
 from marvel_kedro.core.errors import ProjectError
@@ -413,7 +414,7 @@ def test_an_alert_of_a_version_that_nobody_asks_any_more_is_resolved() -> None:
         assert states(found(drifts(*rows), asked, START + days * DAY)) == [state], days
 
 
-@settings(max_examples=60, deadline=None)
+@at_most(60)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, None]), min_size=1, max_size=12),
     st.integers(1, 3),
