@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro.monitoring.alerting.notification import Webhook
+from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 
 class WebhookDataset(AbstractDataset[None, Webhook]):

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from marvel_kedro.core.options import Options
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.monitoring.alerting.evaluation import ACKNOWLEDGED, OPEN, SILENCED
+from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, OPEN, SILENCED
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring.aggregation.windows import Granularity
 from marvel_kedro.monitoring.alerting import rules
-from marvel_kedro.monitoring.alerting.evaluation import (
+from marvel_kedro.monitoring.alerting.lifecycle import (
     ACKNOWLEDGED,
     OPEN,
     RESOLVED,

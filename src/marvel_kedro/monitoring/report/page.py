@@ -413,7 +413,7 @@ def _rules(facts: Facts) -> Grid:
                 f"{rule.metric} {rule.comparison} {rule.threshold:g}",
                 _tested(rule, facts.alerting.alpha),
                 f"{rule.windows} of {rule.granularity}",
-                f"{rule.min_records:,} {'rows' if rule.counted == 'count' else rule.counted}",
+                f"{rule.min_records:,} {'rows' if rule.records_column == 'count' else rule.records_column}",
                 "yes" if rule.retrain else "no",
             ]
             for name, rule in facts.alerting.active.items()
