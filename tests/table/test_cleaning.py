@@ -4,14 +4,13 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import cleaning
-from marvel_kedro.table.cleaning import ProcessingOptions, QualityOptions
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, QualityOptions, SplitOptions
 
 OPTIONS = ProcessingOptions(
     quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
@@ -114,7 +113,6 @@ cells = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(cells, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_in_and_out_add_up_and_order_does_not_matter(rows: list[dict[str, str]], dice: Any) -> None:
     raw = source(*rows)
@@ -203,8 +201,8 @@ def test_new_categories_beyond_those_listed_are_counted() -> None:
     for column in set(cleaning.RENAMED.values()) - {"gender"}:
         rows[column] = None
     rows = rows.astype("str").where(rows.notna(), None)
-    quality = cleaning.QualityOptions(expected={"gender": ["Male"]}, examples=2)
-    summary = cleaning.summarise_quality(rows, cleaning.ProcessingOptions(quality=quality))
+    quality = QualityOptions(expected={"gender": ["Male"]}, examples=2)
+    summary = cleaning.summarise_quality(rows, ProcessingOptions(quality=quality))
     assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
     assert cleaning.quality_metrics(summary)["new_gender_rows"] == 12
 

@@ -11,8 +11,8 @@ from support.inference_traffic import Traffic, make_traffic
 
 from marvel_kedro.monitoring.ab_test import comparison, entities
 from marvel_kedro.monitoring.ab_test.comparison import ABTestResult
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
 from marvel_kedro.monitoring.inference_log import parsing
+from marvel_kedro.monitoring.options import ABTestOptions
 
 FEW = ABTestOptions(resamples=20)
 

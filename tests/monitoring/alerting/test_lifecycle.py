@@ -1,6 +1,6 @@
 """States and ids of alerts over several evaluations, acknowledgements and silences."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.alert_metrics import (
     DAY,
@@ -21,6 +21,7 @@ from support.alert_metrics import (
     states,
     table,
 )
+from support.examples import at_most
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation, lifecycle
@@ -128,7 +129,7 @@ def test_alert_of_a_version_without_requests_is_resolved_after_three_windows() -
         assert states(evaluated(drifts(*rows), rules, START + days * DAY)) == [state], days
 
 
-@settings(max_examples=60, deadline=None)
+@at_most(60)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, None]), min_size=1, max_size=12),
     st.integers(1, 3),

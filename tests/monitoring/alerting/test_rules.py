@@ -19,7 +19,7 @@ from support.alert_metrics import (
 )
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 
 
@@ -42,7 +42,7 @@ def test_invalid_rule_is_rejected_with_its_name_and_reason(
     rule: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ProjectError, match=r"rules\.wrong") as rejected:
-        checked(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Correct it.")
+        validate(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Correct it.")
     assert expected in str(rejected.value)
 
 

@@ -10,17 +10,19 @@ import pytest
 from support.labelled_log import typed
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.evaluation import EvaluationOptions
-from marvel_kedro.model.fit import FitOptions
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.promotion import GateOptions
+from marvel_kedro.model.options import (
+    EvaluationOptions,
+    FitOptions,
+    GateOptions,
+    RetrainingOptions,
+    TrainingOptions,
+)
+from marvel_kedro.model.portable import features
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.pipelines.retraining import nodes
-from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
-from marvel_kedro.pipelines.training.nodes import TrainingOptions
-from marvel_kedro.table.cleaning import RENAMED, ProcessingOptions, select_usable, split_characters
+from marvel_kedro.table.cleaning import RENAMED, select_usable, split_characters
 from marvel_kedro.table.frames import to_pandas
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 OPTIONS = RetrainingOptions()
@@ -89,10 +91,10 @@ def test_which_numbers_count_is_said_in_one_place(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another table, with balances: a number that the model sees is not that of the past."""
-    monkeypatch.setattr(predictor, "ABOVE", -1000.0)
-    monkeypatch.setattr(predictor, "BELOW", 10_000_000.0)
-    assert predictor.number("-60.14") == predictor.number(-60.14) == -60.14
-    assert predictor.number("2500000") == predictor.number(2_500_000) == 2_500_000
+    monkeypatch.setattr(features, "ABOVE", -1000.0)
+    monkeypatch.setattr(features, "BELOW", 10_000_000.0)
+    assert features.number("-60.14") == features.number(-60.14) == -60.14
+    assert features.number("2500000") == features.number(2_500_000) == 2_500_000
     rows = made({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
     read = to_pandas(select_usable(engine(source.astype("str"))), 10)

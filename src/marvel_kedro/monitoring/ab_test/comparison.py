@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.monitoring.ab_test import data, entities, traffic
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
 from marvel_kedro.monitoring.ab_test.sequential_test import Bounds, always_valid, estimate
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
 
 GAINS = ("log_loss", "accuracy")
 """Metrics of the comparison; the first one decides. A gain is positive where it is better."""

@@ -8,9 +8,9 @@ import pandas as pd
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.model import metrics
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
 from marvel_kedro.table.frames import collect, lazily
 
 SERVED_COLUMNS = ("served_entity_id", "served_entity_name", "entity_version", "change_time")

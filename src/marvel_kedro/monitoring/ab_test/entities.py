@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.model import evaluation
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
+from marvel_kedro.model.options import EvaluationOptions
 from marvel_kedro.monitoring.inference_log.parsing import ANSWERED
+from marvel_kedro.monitoring.options import ABTestOptions
 
 METRICS = ("roc_auc", "log_loss", "accuracy", "ece")
 
@@ -67,7 +68,7 @@ def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, fl
         (labelled["alive"] == "Alive").to_numpy(),
         {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
         pd.DataFrame(index=labelled.index),
-        evaluation.EvaluationOptions(
+        EvaluationOptions(
             seed=options.seed,
             resamples=options.resamples,
             confidence=options.confidence,

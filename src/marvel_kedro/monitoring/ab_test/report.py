@@ -7,7 +7,7 @@ import jinja2
 from marvel_kedro.core.page import cell
 from marvel_kedro.monitoring.ab_test.comparison import GAINS, ABTestResult, p_value
 from marvel_kedro.monitoring.ab_test.entities import METRICS
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
+from marvel_kedro.monitoring.options import ABTestOptions
 from marvel_kedro.monitoring.report import formatting
 from marvel_kedro.monitoring.report.formatting import UNKNOWN, number
 

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from marvel_kedro.monitoring.ab_test.data import client
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
 from marvel_kedro.monitoring.ab_test.sequential_test import mismatch
+from marvel_kedro.monitoring.options import ABTestOptions
 
 
 def requests_by_day(requests: pd.DataFrame, entities: list[str]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from marvel_kedro.monitoring.alerting.lifecycle import (
     firing,
 )
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.data import (
     FAIRNESS,
     METRICS,
@@ -31,7 +31,6 @@ from marvel_kedro.monitoring.report.data import (
     Slice,
     worst,
 )
-from marvel_kedro.monitoring.report.options import ReportingOptions
 from marvel_kedro.monitoring.report.windows import (
     Row,
     Window,

@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from marvel_kedro.monitoring.alerting import rules
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.report.options import ReportingOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.windows import Row, Window
 
 METRICS = ("roc_auc", "accuracy", "log_loss")

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.report.options import ReportingOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 
 Row = dict[str, Any]
 

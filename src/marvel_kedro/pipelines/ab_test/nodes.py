@@ -8,8 +8,8 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test import comparison, data, plots, report
 from marvel_kedro.monitoring.ab_test.comparison import ABTestResult
-from marvel_kedro.monitoring.ab_test.options import ABTestOptions
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
 
 
 def read_requests(inference_payload: IntoFrame, options: ABTestOptions) -> InferenceLog:

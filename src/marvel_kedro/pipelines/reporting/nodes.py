@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import builder, page, plots, rejected_requests, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables, ReportData
-from marvel_kedro.monitoring.report.options import ReportingOptions
 
 
 def count_rejected(
