@@ -42,7 +42,7 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import counting
-from marvel_kedro.monitoring.alerting import evaluation
+from marvel_kedro.monitoring.alerting import evaluation, lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
@@ -154,7 +154,7 @@ class Monitor:
                     if alert["since"] <= begin + number * DAY < alert["window"]["end"]
                 }
             )
-            is_open = evaluation.firing(raised)
+            is_open = lifecycle.firing(raised)
             found.seen += bool(is_open)
             for rule in {alert["rule"] for alert in is_open}:
                 found.fired[rule] = found.fired.get(rule, 0) + 1
