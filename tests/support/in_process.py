@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +89,7 @@ class InProcess:
         method: str,
         path: str,
         body: bytes | Iterable[bytes] = b"",
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request; a body in parts is sent as several messages."""
         return self.loop.run_until_complete(self.request_async(method, path, body, headers))
@@ -108,7 +108,7 @@ class InProcess:
         method: str,
         path: str,
         body: bytes | Iterable[bytes] = b"",
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         parts = [body] if isinstance(body, bytes) else list(body)
         messages = [

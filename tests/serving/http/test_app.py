@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from support.examples import at_most
 from support.in_process import BODY, InProcess, deploy, started
 from support.running_server import RECORD, Store, describe
 from support.spooled import ANY_TEXT
@@ -130,7 +131,7 @@ def test_message_is_cut_when_it_quotes_a_long_key(endpoint: InProcess) -> None:
     assert len(answer.body) < 5000
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@at_most(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_TEXT)
 def test_client_request_id_may_be_any_text(endpoint: InProcess, name: str) -> None:
     answer = endpoint.post(BODY | {"client_request_id": name})
@@ -296,7 +297,7 @@ def test_slow_foreign_model_gets_504_for_a_single_record(registered: Store, tmp_
     original = files.resolve()
     files.unlink()
     shutil.copytree(original, files)
-    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "artifacts" / "model" / "predictor.py").unlink()
     (files / "pyfunc.py").write_text(FOREIGN_MODEL)
     description = yaml.safe_load((files / "MLmodel").read_text())
     del description["metadata"]["model_digest"]

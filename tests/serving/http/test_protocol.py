@@ -9,14 +9,15 @@ from typing import Any
 
 import mlflow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+from support.examples import at_most
 from support.in_process import InProcess
 from support.running_server import Store, mlflow_files
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.serving.http import protocol
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.http.protocol import FORMS, Kind
@@ -191,7 +192,7 @@ def ours(endpoint: InProcess, body: Any) -> list[tuple[str, float]] | None:
     return predictions(answer.json)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@at_most(50, suppress_health_check=[HealthCheck.too_slow])
 @given(same_fields(4))
 def test_mlflow_scores_the_same_in_every_form(
     endpoint: InProcess, reference: Reference, records: list[dict[str, Any]]

@@ -78,7 +78,7 @@ VALUES = st.sampled_from(
 RECORDS = st.dictionaries(st.sampled_from(REDACTED[:3]), VALUES, min_size=1)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RECORDS, st.sampled_from(FORMS), st.none() | VALUES, st.integers(0, 200))
 def test_redacted_value_is_written_nowhere_in_any_valid_or_cut_body(
     redacting: InProcess, record: dict[str, Any], form: str, name: Any, end: int

@@ -10,7 +10,7 @@ from monitoring.test_export import everything, read
 from support.exported_metrics import NOW
 from support.running_server import Store, describe, running, until
 
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.monitoring.export import Exported, Family, Sample, render
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
@@ -19,7 +19,7 @@ LINE = "marvel_monitoring_records 1\n"
 
 
 def write(path: Path, text: str | bytes) -> None:
-    with WholeFile(path, "wb") as file:
+    with AtomicFile(path, "wb") as file:
         file.write(text if isinstance(text, bytes) else text.encode())
 
 

@@ -88,7 +88,9 @@ def serve(configuration: Description, sock: socket.socket) -> None:
     )
     stop = threading.Event()
     supervisor = _Supervisor(config, [sock], server.grace_seconds)
-    writer = _Writer(configuration, stop) if configuration.endpoint.inference_table.enabled else None
+    writer = (
+        _Writer(configuration, stop) if configuration.endpoint.inference_table.enabled else None
+    )
     writing = threading.Thread(target=writer.run, daemon=True) if writer else None
     watching = threading.Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
     for thread in filter(None, (writing, watching)):
