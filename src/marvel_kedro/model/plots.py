@@ -27,7 +27,7 @@ def draw_all(
     """Draw the plots of the model card.
 
     Args:
-        test_scores: The result of `test_rows.score`.
+        test_scores: The result of `evaluation_rows.score`.
         evaluation: The result of `evaluation.evaluate`.
         candidate: The candidate.
         bins: The number of bins of the calibration plot.
