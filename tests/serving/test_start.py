@@ -10,14 +10,16 @@ import pytest
 from support.running_server import Server, Store, describe, running, start, until
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
 
 SECRET = "a-token-that-nobody-sees"
 WRONG = "a-wrong-token-that-nobody-sees"
 
 
-def refused(description: Description, store: Store, folder: Path, **environment: str) -> str:
+def refused(
+    description: ServingConfiguration, store: Store, folder: Path, **environment: str
+) -> str:
     """What a server says that does not start."""
     server = start(description, store.uri, folder=folder, **environment)
     assert server.wait(30) == 1
@@ -60,7 +62,7 @@ def test_a_wrong_description(change: Any, said: str, tmp_path: Path, store: Stor
     read = describe(tmp_path).model_dump(mode="json")
     change(read)
 
-    class Wrong(Description):
+    class Wrong(ServingConfiguration):
         def model_dump_json(self, **_: Any) -> str:
             return json.dumps(read)
 

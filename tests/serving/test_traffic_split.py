@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marvel_kedro.serving.configuration import effective_traffic
+from marvel_kedro.serving.traffic_split import redistribute
 
 
 @st.composite
@@ -24,7 +24,7 @@ def test_shares_are_as_near_to_the_proportions_as_whole_numbers_can_be(
     described: tuple[dict[str, int], list[str]],
 ) -> None:
     traffic, available = described
-    shares = effective_traffic(traffic, available)
+    shares = redistribute(traffic, available)
     assert list(shares) == available
     assert sum(shares.values()) == 100
     total = sum(traffic[name] for name in available)
@@ -53,4 +53,4 @@ def test_shares_are_as_near_to_the_proportions_as_whole_numbers_can_be(
     ],
 )
 def test_examples(traffic: dict[str, int], available: list[str], shares: dict[str, int]) -> None:
-    assert effective_traffic(traffic, available) == shares
+    assert redistribute(traffic, available) == shares

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.running_server import MODEL, Store, mlflow_files
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.app import Endpoint
 from marvel_kedro.serving.http.auth import Tokens
@@ -20,7 +20,7 @@ LOG = "log.jsonl"
 _SECONDS = 30.0
 
 
-def deploy(description: Description, registered: Store) -> Description:
+def deploy(description: ServingConfiguration, registered: Store) -> ServingConfiguration:
     """Publish versions 1 and 2 for the served entities, as the server's parent would."""
     models = description.server.models
     models.mkdir(parents=True)
@@ -74,7 +74,7 @@ class InProcess:
     """Asks an endpoint that lives in a loop of its own."""
 
     def __init__(
-        self, endpoint: Endpoint, description: Description, loop: asyncio.AbstractEventLoop
+        self, endpoint: Endpoint, description: ServingConfiguration, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.endpoint = endpoint
         self.description = description
@@ -156,7 +156,9 @@ async def _living(endpoint: Endpoint, *, with_model: bool) -> AsyncIterator[None
 
 
 @contextmanager
-def started(description: Description, tokens: dict[str, str] | None = None) -> Iterator[InProcess]:
+def started(
+    description: ServingConfiguration, tokens: dict[str, str] | None = None
+) -> Iterator[InProcess]:
     """Start the endpoint, and stop it in the end.
 
     Args:

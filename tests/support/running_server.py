@@ -36,7 +36,7 @@ from support.project import clean_environment
 from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models.registry_watch import Registry
 
 MODEL = "marvel_characters"
@@ -64,7 +64,7 @@ class Store:
         shutil.copy(self.folder / "mlflow.db", folder)
         return Store(folder, self.fetched)
 
-    def fetch(self, description: Description) -> Description:
+    def fetch(self, description: ServingConfiguration) -> ServingConfiguration:
         """Let a server have what it would fetch: it is ready without the registry, and sooner."""
         copied = description.server.models
         if not copied.exists():
@@ -118,9 +118,9 @@ def describe(
     limits: dict[str, Any] | None = None,
     inference_table: dict[str, Any] | None = None,
     **server: Any,
-) -> Description:
+) -> ServingConfiguration:
     """What a server is started with: quick to look and to flush, on any free port."""
-    return Description.model_validate(
+    return ServingConfiguration.model_validate(
         {
             "endpoint": {
                 "name": "marvel",
@@ -153,7 +153,7 @@ def describe(
 class Server:
     """A server that runs, or did."""
 
-    description: Description
+    description: ServingConfiguration
     process: subprocess.Popen[bytes]
     output: Path
     errors: Path
@@ -266,7 +266,11 @@ def ready(server: Server) -> bool:
 
 
 def start(
-    description: Description, store_uri: str, *, folder: Path | None = None, **environment: str
+    description: ServingConfiguration,
+    store_uri: str,
+    *,
+    folder: Path | None = None,
+    **environment: str,
 ) -> Server:
     """Start a server without waiting for it."""
     folder = folder or description.server.folder.parent
@@ -289,7 +293,7 @@ def start(
 
 @contextlib.contextmanager
 def running(
-    description: Description,
+    description: ServingConfiguration,
     store_uri: str,
     *,
     folder: Path | None = None,

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
-from marvel_kedro.serving.inference_table.delta_writer import parsed
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
+from marvel_kedro.serving.inference_table.spool_batches import parse_lines
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -47,7 +47,7 @@ def spool_in(folder: Path, spool_bytes: int = 10**9, **options: Any) -> Spool:
 
 def lines_in(folder: Path) -> pa.Table:
     """What is in the files of a spool, in the order it was written."""
-    table, damaged = parsed(b"".join(path.read_bytes() for path in sorted(folder.glob("*.*"))))
+    table, damaged = parse_lines(b"".join(path.read_bytes() for path in sorted(folder.glob("*.*"))))
     assert not damaged
     return table
 

@@ -17,7 +17,8 @@ from marvel_kedro.core import remote
 from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.promotion import Source
-from marvel_kedro.serving.configuration import EndpointOptions, is_traffic_tag
+from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.traffic_split import is_traffic_tag
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.split import SplitOptions, with_side
 

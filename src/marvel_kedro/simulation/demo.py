@@ -258,10 +258,10 @@ class Stage:
 
     def shift(self, percent: int) -> None:
         """Give the challenger a share of the traffic."""
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - slow to import
+        from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - slow to import
 
         with self._registry():
-            traffic_split.shift(self._endpoint, {"champion": 100 - percent, "challenger": percent})
+            traffic_shift.shift(self._endpoint, {"champion": 100 - percent, "challenger": percent})
 
     def promote(self, version: str) -> None:
         """Make a version the champion, with all of the traffic."""

@@ -181,7 +181,7 @@ def test_on_this_machine(trained: Project, monkeypatch: pytest.MonkeyPatch) -> N
         said = deploy(trained)
         assert said.status == 0, said.output
         assert "- champion: version 1 of marvel_characters, 100 % of the traffic" in said.output
-        assert "- challenger: nobody, no version has the alias" in said.output
+        assert "- challenger: not served, no version has the alias" in said.output
         assert "answers, by c: " in said.output
         assert server.token not in said.output
         server.fail(ApiError(404, "ENDPOINT_NOT_FOUND", "No such endpoint.").reply)

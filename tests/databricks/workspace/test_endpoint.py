@@ -17,11 +17,10 @@ from support.workspace.server import TOKEN, ApiError, Reply, Request
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import workspace
-from marvel_kedro.databricks.endpoint import smoke, waiting
-from marvel_kedro.databricks.endpoint.deployment import deploy as deploy_wanted
+from marvel_kedro.databricks.endpoint import deployment, smoke, update
 from marvel_kedro.databricks.endpoint.difference import differences
-from marvel_kedro.databricks.endpoint.shifting import served_traffic, shift
-from marvel_kedro.databricks.endpoint.spec import Wanted
+from marvel_kedro.databricks.endpoint.spec import EndpointSpec
+from marvel_kedro.databricks.endpoint.traffic_shift import current_shares, shift
 from marvel_kedro.model import registry
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
 from marvel_kedro.serving.configuration import EndpointOptions
@@ -36,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(sdk, "time", clock)
     monkeypatch.setattr(databricks.sdk.clock, "time", clock)  # of its own tries
-    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(update, "time", clock)
     monkeypatch.setattr(smoke, "time", clock)
     return clock
 
@@ -70,13 +69,13 @@ def described(**changes: Any) -> EndpointOptions:
     return EndpointOptions.model_validate(options | changes)
 
 
-def wanted(**changes: Any) -> Wanted:
+def wanted(**changes: Any) -> EndpointSpec:
     asked = described(**changes)
-    return Wanted.of(asked, registry.served_versions(asked), CATALOG, SCHEMA_NAME)
+    return EndpointSpec.of(asked, registry.served_versions(asked), CATALOG, SCHEMA_NAME)
 
 
 def deploy(client: WorkspaceClient, **changes: Any) -> list[str]:
-    return deploy_wanted(client, wanted(**changes))
+    return deployment.deploy(client, wanted(**changes))
 
 
 def fails(client: WorkspaceClient, **changes: Any) -> str:
@@ -250,9 +249,9 @@ def test_a_version_that_is_not_there(host: Host, client: WorkspaceClient) -> Non
         "traffic": {"fixed": 100},
     }
     assert "'fixed' (endpoint.served_entities) wants version 7" in fails(client, **fixed)
-    asked = Wanted.of(described(**fixed), {"fixed": "7"}, CATALOG, SCHEMA_NAME)
+    asked = EndpointSpec.of(described(**fixed), {"fixed": "7"}, CATALOG, SCHEMA_NAME)
     with pytest.raises(ProjectError, match=r"version 7 does not exist[^§]*endpoint\.model"):
-        deploy_wanted(client, asked)  # deleted since it was looked up
+        deployment.deploy(client, asked)  # deleted since it was looked up
     host.registry.put(MODEL, "7")
     deploy(client, **fixed)
     assert host.serving.served(NAME) == {"fixed": "7"}
@@ -270,7 +269,7 @@ def test_what_a_deployment_that_died_left_is_completed(
     host: Host, client: WorkspaceClient, lost: str
 ) -> None:
     asked = wanted(databricks={"query_groups": ["analysts"]})
-    deploy_wanted(client, asked)
+    deployment.deploy(client, asked)
     half = host.serving.endpoints[NAME]
     if lost in {"gateway", "all"}:
         half["ai_gateway"] = {}
@@ -279,7 +278,7 @@ def test_what_a_deployment_that_died_left_is_completed(
     if lost in {"groups", "all"}:
         host.serving.permissions[half["id"]].clear()
     since = len(host.workspace.requests)
-    assert deploy_wanted(client, asked)
+    assert deployment.deploy(client, asked)
     assert "PUT /config" not in paths(changed(host, since))
     assert differences(client, asked) == []
     assert host.serving.permissions[half["id"]] == {"analysts": "CAN_QUERY"}
@@ -299,7 +298,7 @@ def test_killed_while_it_was_made(host: Host, client: WorkspaceClient) -> None:
             ),
         ),
     )
-    assert deploy_wanted(client, asked)
+    assert deployment.deploy(client, asked)
     assert host.workspace.seen("PUT .*/config$") == []
     assert differences(client, asked) == []
 
@@ -314,7 +313,7 @@ def test_an_update_under_way_is_waited_for(host: Host, client: WorkspaceClient) 
         served_entities=list(asked.entities),
         traffic_config=sdk.TrafficConfig(routes=[sdk.Route(100, "champion")]),
     )
-    told = deploy_wanted(client, asked)
+    told = deployment.deploy(client, asked)
     assert told == ["traffic: champion 100 % -> champion 90 %, challenger 10 %"]
     assert host.serving.served(NAME)["champion"] == "3"
 
@@ -323,7 +322,7 @@ def test_an_endpoint_that_never_came_up_is_repaired(host: Host, client: Workspac
     host.serving.unhealthy = {"1"}
     said = fails(client)
     assert "champion version 1: The container exited with 1." in said
-    assert "Nothing served before" in said
+    assert "Nothing was served before" in said
     host.serving.unhealthy = set()
     deploy(client)
     assert host.serving.served(NAME) == {"champion": "1", "challenger": "2"}
@@ -365,7 +364,7 @@ def test_a_roll_back_that_fails_too_is_told(host: Host, client: WorkspaceClient)
 def test_a_failed_update_of_somebody_else_is_set_right(host: Host, client: WorkspaceClient) -> None:
     deploy(client)
     host.serving.endpoints[NAME]["state"]["config_update"] = "UPDATE_FAILED"
-    assert deploy(client) == ["the last update has failed: what is described is set again"]
+    assert deploy(client) == ["the last update has failed: the configuration is applied again"]
     assert deploy(client) == []
 
 
@@ -418,9 +417,9 @@ def test_a_token_that_expires_while_it_waits(
     asked = wanted()
     host.workspace.fail(reply, f"GET {ONE}$", after=3)
     with pytest.raises(ProjectError) as fault:
-        deploy_wanted(client, asked)
+        deployment.deploy(client, asked)
     said = str(fault.value)
-    assert "its update goes on without that" in said
+    assert "its update continues without that" in said
     assert "Make a new one" in said
     assert TOKEN not in said + caplog.text
     assert deploy(client) == []  # it has waited for the end, and asked the new version
@@ -433,7 +432,7 @@ def test_a_token_that_expires_before_the_smoke_request(host: Host, client: Works
     promote(host, "3")
     host.workspace.fail(faults.EXPIRED, "invocations")
     said = fails(client)
-    assert "could not be asked for a prediction" in said
+    assert "could not be queried for a prediction" in said
     assert host.serving.served(NAME)["champion"] == "3"
     assert deploy(client) == []
 
@@ -474,14 +473,14 @@ def test_a_good_update_stands_that_could_not_be_tried(
     since, started = len(host.workspace.requests), clock.now
     host.workspace.fail(fault[0], path, times=10**6)
     said = fails(client)
-    assert "could not be tried" in said
+    assert "could not be tested" in said
     assert "The update stands: champion version 3, challenger version 2 (traffic: champion" in said
     assert "Nothing was rolled back" in said
     assert paths(changed(host, since)) == ["PUT /config"]
     assert host.serving.served(NAME)["champion"] == "3"
     assert 600 <= clock.now - started < 1000
     said = fails(client)
-    assert "could not be tried" in said
+    assert "could not be tested" in said
     assert "Nothing was changed now: champion version 3" in said
     host.workspace.heal()
     asked = len(host.workspace.seen("invocations"))
@@ -513,7 +512,7 @@ def test_a_version_that_hangs_is_rolled_back(host: Host, client: WorkspaceClient
     hasty = WorkspaceClient(config=Config(http_timeout_seconds=0.2, retry_timeout_seconds=2))
     host.workspace.fail(faults.HANG, "champion/invocations", times=10**6)
     with pytest.raises(ProjectError, match="Rolled back"):
-        deploy_wanted(hasty, wanted())
+        deployment.deploy(hasty, wanted())
     assert host.serving.served(NAME)["champion"] == "1"
 
 
@@ -547,8 +546,11 @@ def test_a_busy_workspace_is_asked_again(host: Host, client: WorkspaceClient, pa
         ),
         (ApiError(409, "RESOURCE_CONFLICT", "It is being updated.").reply, "Another deployment"),
         (ApiError(400, "INVALID_STATE", "It is being updated.").reply, "Another deployment"),
-        (ApiError(404, "RESOURCE_DOES_NOT_EXIST", "There is none.").reply, "has deleted it"),
-        (ApiError(400, "INVALID_PARAMETER_VALUE", "Not so.").reply, "Mend the section `endpoint`"),
+        (ApiError(404, "RESOURCE_DOES_NOT_EXIST", "There is none.").reply, "it was deleted"),
+        (
+            ApiError(400, "INVALID_PARAMETER_VALUE", "Not so.").reply,
+            "Correct the section `endpoint`",
+        ),
         (faults.EXPIRED, "Make a new one"),
         (faults.BROKEN, "busy, broken or out of reach"),
     ],
@@ -573,7 +575,7 @@ def test_a_refusal_is_told_with_its_remedy(
 
 def test_quota(host: Host, client: WorkspaceClient) -> None:
     host.serving.quota = 0
-    assert "delete an endpoint that nobody needs" in fails(client)
+    assert "delete an endpoint that is no longer needed" in fails(client)
 
 
 def test_two_deployments_at_once(host: Host, client: WorkspaceClient) -> None:
@@ -581,17 +583,17 @@ def test_two_deployments_at_once(host: Host, client: WorkspaceClient) -> None:
     deploy(client)
     promote(host, "3")
     asked = wanted()
-    update = client.serving_endpoints.update_config
+    send = client.serving_endpoints.update_config
 
     def late(*words: Any, **more: Any) -> Any:
-        update(*words, **more)
-        return update(*words, **more)
+        send(*words, **more)
+        return send(*words, **more)
 
     client.serving_endpoints.update_config = late  # type: ignore[method-assign]
     with pytest.raises(ProjectError, match="Another deployment changes it at the same time"):
-        deploy_wanted(client, asked)
-    client.serving_endpoints.update_config = update  # type: ignore[method-assign]
-    assert deploy_wanted(client, asked) == []
+        deployment.deploy(client, asked)
+    client.serving_endpoints.update_config = send  # type: ignore[method-assign]
+    assert deployment.deploy(client, asked) == []
 
 
 def test_it_is_deleted_meanwhile(host: Host, client: WorkspaceClient) -> None:
@@ -599,7 +601,7 @@ def test_it_is_deleted_meanwhile(host: Host, client: WorkspaceClient) -> None:
     promote(host, "3")
     gone = ApiError(404, "RESOURCE_DOES_NOT_EXIST", "There is none.").reply
     host.workspace.fail(gone, f"GET {ONE}$", after=2)
-    assert "Somebody has deleted it" in fails(client)
+    assert "Either it was deleted" in fails(client)
     client.serving_endpoints.delete(NAME)
     (told,) = deploy(client)
     assert "is new" in told
@@ -611,8 +613,8 @@ def test_an_update_without_end(host: Host, client: WorkspaceClient, clock: Clock
     host.serving.polls = 10**6
     started = clock.now
     with pytest.raises(ProjectError) as fault:
-        deploy_wanted(client, wanted(), timedelta(minutes=3))
-    assert "is not over after 0:03:00" in str(fault.value)
+        deployment.deploy(client, wanted(), timedelta(minutes=3))
+    assert "has not ended after 0:03:00" in str(fault.value)
     assert "champion version 3: Building .." in str(fault.value)
     assert 180 <= clock.now - started < 200
     assert len(host.workspace.seen("PUT .*/config")) == 1  # it cannot be rolled back yet
@@ -631,7 +633,7 @@ def test_an_endpoint_that_does_not_get_ready_is_rolled_back(
     promote(host, "3")
     host.serving.unready = 30
     with pytest.raises(ProjectError) as fault:
-        deploy_wanted(client, wanted(), timedelta(minutes=2))
+        deployment.deploy(client, wanted(), timedelta(minutes=2))
     assert "is not ready after 0:02:00" in str(fault.value)
     assert len(host.workspace.seen("PUT .*/config")) == 2
 
@@ -683,14 +685,14 @@ def test_a_shift_that_cannot_be(host: Host, client: WorkspaceClient) -> None:
 
 def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient) -> None:
     deploy(client)
-    assert served_traffic(client, NAME) == {"champion": 90, "challenger": 10}
+    assert current_shares(client, NAME) == {"champion": 90, "challenger": 10}
     shift(client, described(), {"champion": 100})
-    assert served_traffic(client, NAME) == {"champion": 100, "challenger": 0}
+    assert current_shares(client, NAME) == {"champion": 100, "challenger": 0}
     # Who is alone needs no routes; an update under way counts when it is over.
     host.serving.endpoints[NAME]["config"] = {
         "served_entities": host.serving.endpoints[NAME]["config"]["served_entities"][:1]
     }
-    assert served_traffic(client, NAME) == {"champion": 100}
+    assert current_shares(client, NAME) == {"champion": 100}
     host.serving.polls = 3
     asked = wanted()
     client.serving_endpoints.update_config(
@@ -700,9 +702,9 @@ def test_the_shares_that_hold_are_asked_for(host: Host, client: WorkspaceClient)
             routes=[sdk.Route(70, "champion"), sdk.Route(30, "challenger")]
         ),
     )
-    assert served_traffic(client, NAME) == {"champion": 70, "challenger": 30}
+    assert current_shares(client, NAME) == {"champion": 70, "challenger": 30}
     with pytest.raises(ProjectError, match="'other' serves nothing"):
-        served_traffic(client, "other")
+        current_shares(client, "other")
 
 
 def test_a_shift_among_what_the_description_does_not_know(

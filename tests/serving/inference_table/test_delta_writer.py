@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 from support.project import clean_environment
 from support.spooled import ENTRIES, entry, expected, mount, spool_in
 
-from marvel_kedro.serving.inference_table.delta_writer import TableWriter, parsed
+from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.inference_table.spool import Entry, lag_seconds
+from marvel_kedro.serving.inference_table.spool_batches import parse_lines
 
 SUPPORT = Path(__file__).parents[2] / "support"
 CONTRACT = {
@@ -193,7 +194,7 @@ def test_damaged_lines_cost_no_other(lines: list[bytes | None]) -> None:
         (file,) = Path(folder).iterdir()
         sound = file.read_bytes()
     data = b"".join(sound if line is None else line + b"\n" for line in lines)
-    rows, damaged = parsed(data)
+    rows, damaged = parse_lines(data)
     assert rows["databricks_request_id"].to_pylist() == ["sound"] * lines.count(None)
     assert b"".join(damaged) == b"".join(line + b"\n" for line in lines if line is not None)
 

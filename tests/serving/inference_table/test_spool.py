@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from support.spooled import ENTRIES, entry, expected, lines_in, mount, spool_in
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
-from marvel_kedro.serving.inference_table.spool import Entry, Spool, oldest, redacted
+from marvel_kedro.serving.inference_table.redaction import redact
+from marvel_kedro.serving.inference_table.spool import Entry, Spool, oldest
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=20))
@@ -121,7 +122,7 @@ JSON = st.recursive(
     | st.lists(inner, min_size=1, max_size=2).map(lambda items: {"inputs": items}),
 ))  # fmt: skip
 def test_a_secret_is_found_wherever_it_is(body: Any) -> None:
-    assert b"SECRET" not in redacted(json.dumps(body).encode(), frozenset({"name"}))
+    assert b"SECRET" not in redact(json.dumps(body).encode(), frozenset({"name"}))
 
 
 def test_a_spool_that_holds_too_much_drops_and_recovers(tmp_path: Path) -> None:

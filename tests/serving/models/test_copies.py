@@ -12,9 +12,9 @@ import yaml
 from support.in_process import deploy
 from support.running_server import MODEL, RECORD, Store, describe
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
-from marvel_kedro.serving.models import loaded_model
+from marvel_kedro.serving.models import model_copies
 from marvel_kedro.serving.models.deployment import Deployment, stamp
 from marvel_kedro.serving.models.registry_watch import Registry
 from marvel_kedro.serving.models.served_entities import Entities
@@ -51,7 +51,7 @@ def asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def fetched(description: Description) -> dict[str, Path]:
+def fetched(description: ServingConfiguration) -> dict[str, Path]:
     """The folders by served entity."""
     models = description.server.models
     deployment = Registry(description, models).refresh()
@@ -59,7 +59,7 @@ def fetched(description: Description) -> dict[str, Path]:
     return {entity.name: models / entity.folder for entity in deployment.entities}
 
 
-def worker(description: Description, log: Path) -> Entities:
+def worker(description: ServingConfiguration, log: Path) -> Entities:
     """What a worker that has just been started answers with."""
     with log.open("ab") as stream:
         entities = Entities(description, AccessLog(stream.fileno()))
@@ -76,7 +76,7 @@ def test_a_damaged_copy_is_fetched_anew(damage: Damage, asked: Store, tmp_path: 
     before = stamp(description.server.models)
     registry = Registry(description, description.server.models)
     assert registry.refresh().faults == {}
-    loaded_model.check_copy(folders["champion"])
+    model_copies.check_copy(folders["champion"])
     assert stamp(description.server.models) != before
     assert worker(description, tmp_path / "log").faults == {}
     assert list(description.server.models.glob(".fetch-*")) == []
@@ -91,7 +91,7 @@ def test_a_copy_that_is_damaged_while_a_server_runs(asked: Store, tmp_path: Path
     (champion, _) = registry.refresh().entities
     DAMAGES[0](description.server.models / champion.folder)
     assert registry.refresh().faults == {}
-    loaded_model.check_copy(description.server.models / champion.folder)
+    model_copies.check_copy(description.server.models / champion.folder)
 
 
 @pytest.mark.parametrize("damage", DAMAGES[1:4], ids=WORDS[1:4])
@@ -129,13 +129,13 @@ def test_what_python_compiles_is_no_damage(tmp_path: Path) -> None:
     compiled.parent.mkdir(parents=True)
     compiled.write_bytes(b"1")
     (tmp_path / "code" / "model.py").write_bytes(b"1")
-    loaded_model.seal(tmp_path)
+    model_copies.seal(tmp_path)
     compiled.write_bytes(b"2")
     compiled.with_name("other.pyc").write_bytes(b"2")
-    loaded_model.check_copy(tmp_path)
+    model_copies.check_copy(tmp_path)
     (tmp_path / "code" / "model.py").write_bytes(b"2")
     with pytest.raises(ValueError, match=r"damaged \(code/model.py\)"):
-        loaded_model.check_copy(tmp_path)
+        model_copies.check_copy(tmp_path)
 
 
 def test_a_copy_without_a_seal_is_held_against_its_own_digest(asked: Store, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_fault_of_the_challenger_does_not_unpublish_the_champion(
         found = again.refresh()
         assert [(entity.name, entity.version) for entity in found.entities] == [("champion", "1")]
         assert set(found.faults) == {"challenger", "registry"}
-        assert "What was served goes on" in found.faults["registry"]
+        assert "The versions served so far stay" in found.faults["registry"]
 
 
 def test_versions_of_another_model_do_not_go_on(asked: Store, tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_versions_of_another_model_do_not_go_on(asked: Store, tmp_path: Path) ->
     mlflow.set_tracking_uri("http://127.0.0.1:9")
     described = before.model_dump()
     described["endpoint"]["model"] = "others"
-    now = Description.model_validate(described)
+    now = ServingConfiguration.model_validate(described)
     assert worker(now, tmp_path / "log").served == []
     found = Registry(now, now.server.models).refresh()
     assert found.entities == ()
     assert set(found.faults) == {"champion", "challenger", "traffic"}
-    assert "goes on" not in " ".join(found.faults.values())
+    assert "stay" not in " ".join(found.faults.values())

@@ -1,4 +1,4 @@
-"""What of an endpoint is not as described."""
+"""The difference between an endpoint in the workspace and its specification."""
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.serving import (
@@ -11,123 +11,114 @@ from databricks.sdk.service.serving import (
     ServingEndpointPermissionLevel,
 )
 
-from marvel_kedro.databricks.endpoint.errors import asking
-from marvel_kedro.databricks.endpoint.served_entities import (
+from marvel_kedro.databricks.endpoint.errors import explained
+from marvel_kedro.databricks.endpoint.spec import (
+    EndpointSpec,
+    format_served,
     routed_shares,
     served_entities,
-    serving_words,
-    traffic_words,
-    without_zeros,
 )
-from marvel_kedro.databricks.endpoint.spec import Wanted
-from marvel_kedro.databricks.endpoint.waiting import find
+from marvel_kedro.databricks.endpoint.update import find
+from marvel_kedro.serving.traffic_split import format_shares, without_zeros
 
 _FAILED = (EndpointStateConfigUpdate.UPDATE_FAILED, EndpointStateConfigUpdate.UPDATE_CANCELED)
 
 
-def differences(client: WorkspaceClient, wanted: Wanted) -> list[str]:
-    """Say what `deploy` would change now; nothing is changed.
+def differences(client: WorkspaceClient, spec: EndpointSpec) -> list[str]:
+    """Describe what `deploy` would change, without changing it.
 
     Returns:
-        A sentence a difference; none if all is as described.
+        A line per difference; none if the endpoint is as specified.
     """
-    return differences_from(client, wanted, find(client, wanted.name))
+    return differences_from(client, spec, find(client, spec.name))
 
 
 def differences_from(
-    client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed | None
+    client: WorkspaceClient, spec: EndpointSpec, found: ServingEndpointDetailed | None
 ) -> list[str]:
-    """Likewise, where the endpoint was looked up already."""
+    """Describe the differences of an endpoint that was already looked up."""
     if found is None:
-        words = serving_words(wanted.entities, wanted.traffic)
-        return [f"the endpoint '{wanted.name}' is new: {words}"]
+        served = format_served(spec.entities, spec.traffic)
+        return [f"the endpoint '{spec.name}' is new: {served}"]
     return [
-        *config_difference(wanted, found),
-        *gateway_difference(wanted, found.ai_gateway),
-        *(f"tag {key}: {value}" for key, value in missing_tags(wanted, found).items()),
-        *(f"{group} may query it" for group in missing_groups(client, wanted, found)),
+        *config_difference(spec, found),
+        *gateway_difference(spec, found.ai_gateway),
+        *(f"tag {key}: {value}" for key, value in missing_tags(spec, found).items()),
+        *(f"{group} may query it" for group in missing_groups(client, spec, found)),
     ]
 
 
-def config_difference(wanted: Wanted, found: ServingEndpointDetailed) -> list[str]:
-    """What of served entities and traffic is not as described, a sentence each."""
-    there = {entity.name: _key(entity) for entity in served_entities(found.config)}
-    asked = {entity.name: _key(entity) for entity in wanted.entities}
-    told = [
-        f"{name}: {_entity_words(there.get(name))} -> {_entity_words(asked.get(name))}"
-        for name in dict.fromkeys([*there, *asked])
-        if there.get(name) != asked.get(name)
+def config_difference(spec: EndpointSpec, found: ServingEndpointDetailed) -> list[str]:
+    """Describe the differences of served entities and traffic, one line each."""
+    current = {entity.name: _format_entity(entity) for entity in served_entities(found.config)}
+    target = {entity.name: _format_entity(entity) for entity in spec.entities}
+    lines = [
+        f"{name}: {current.get(name, 'nothing')} -> {target.get(name, 'nothing')}"
+        for name in dict.fromkeys([*current, *target])
+        if current.get(name) != target.get(name)
     ]
     shares = routed_shares(found.config)
-    if without_zeros(shares) != without_zeros(wanted.traffic):
-        told.append(f"traffic: {traffic_words(shares)} -> {traffic_words(wanted.traffic)}")
-    if not told and found.state and found.state.config_update in _FAILED:
-        told.append("the last update has failed: what is described is set again")
-    return told
+    if without_zeros(shares) != without_zeros(spec.traffic):
+        lines.append(f"traffic: {format_shares(shares)} -> {format_shares(spec.traffic)}")
+    if not lines and found.state and found.state.config_update in _FAILED:
+        lines.append("the last update has failed: the configuration is applied again")
+    return lines
 
 
-def gateway_difference(wanted: Wanted, there: AiGatewayConfig | None) -> list[str]:
-    """What of the inference table and the rate limits is not as described, a sentence each."""
-    told = []
-    table = enabled_table(there)
-    if table != wanted.table:
-        told.append(f"inference table: {_table_words(table)} -> {_table_words(wanted.table)}")
+def gateway_difference(spec: EndpointSpec, gateway: AiGatewayConfig | None) -> list[str]:
+    """Describe the differences of inference table and rate limits, one line each."""
+    lines = []
+    table = enabled_table(gateway)
+    if table != spec.table:
+        lines.append(f"inference table: {_format_table(table)} -> {_format_table(spec.table)}")
     limits = {
         (limit.key.value if limit.key else "endpoint"): limit.calls or 0
-        for limit in (there and there.rate_limits) or ()
+        for limit in (gateway and gateway.rate_limits) or ()
     }
-    if limits != wanted.rate_limits:
-        told.append(f"calls a minute: {limits or 'no limit'} -> {wanted.rate_limits or 'no limit'}")
-    return told
+    if limits != spec.rate_limits:
+        lines.append(f"calls a minute: {limits or 'no limit'} -> {spec.rate_limits or 'no limit'}")
+    return lines
 
 
-def missing_tags(wanted: Wanted, found: ServingEndpointDetailed) -> dict[str, str]:
-    """Tags that it has not, or with another value."""
-    there = {tag.key: tag.value for tag in found.tags or ()}
-    return {key: value for key, value in wanted.tags.items() if there.get(key) != value}
+def missing_tags(spec: EndpointSpec, found: ServingEndpointDetailed) -> dict[str, str]:
+    """Return the tags that the endpoint lacks, or has with another value."""
+    current = {tag.key: tag.value for tag in found.tags or ()}
+    return {key: value for key, value in spec.tags.items() if current.get(key) != value}
 
 
 def missing_groups(
-    client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed
+    client: WorkspaceClient, spec: EndpointSpec, found: ServingEndpointDetailed
 ) -> list[str]:
-    """Groups that may not query it yet."""
-    if not wanted.query_groups:
+    """Return the groups that may not query the endpoint yet."""
+    if not spec.query_groups:
         return []
-    with asking(wanted.name, "asked who may query it"):
-        lists = client.serving_endpoints.get_permissions(str(found.id)).access_control_list
-    enough = {ServingEndpointPermissionLevel.CAN_QUERY, ServingEndpointPermissionLevel.CAN_MANAGE}
-    may = {
-        entry.group_name
-        for entry in lists or ()
-        if enough & {held.permission_level for held in entry.all_permissions or ()}
+    with explained(spec.name, "queried for its permissions"):
+        entries = client.serving_endpoints.get_permissions(str(found.id)).access_control_list
+    sufficient = {
+        ServingEndpointPermissionLevel.CAN_QUERY,
+        ServingEndpointPermissionLevel.CAN_MANAGE,
     }
-    return [group for group in wanted.query_groups if group not in may]
+    permitted = {
+        entry.group_name
+        for entry in entries or ()
+        if sufficient & {held.permission_level for held in entry.all_permissions or ()}
+    }
+    return [group for group in spec.query_groups if group not in permitted]
 
 
-def enabled_table(there: AiGatewayConfig | None) -> AiGatewayInferenceTableConfig | None:
-    """The inference table, if it is on."""
-    table = there.inference_table_config if there else None
+def enabled_table(gateway: AiGatewayConfig | None) -> AiGatewayInferenceTableConfig | None:
+    """Return the inference table if it is enabled."""
+    table = gateway.inference_table_config if gateway else None
     return table if table and table.enabled else None
 
 
-def _key(entity: ServedEntityInput | ServedEntityOutput) -> tuple[str, str, str, bool]:
-    """What the description says of a served entity."""
-    return (
-        str(entity.entity_name),
-        str(entity.entity_version),
-        str(entity.workload_size),
-        bool(entity.scale_to_zero_enabled),
-    )
+def _format_entity(entity: ServedEntityInput | ServedEntityOutput) -> str:
+    """Format all that the configuration sets of a served entity."""
+    to_zero = ", to zero" if entity.scale_to_zero_enabled else ""
+    return f"{entity.entity_name} version {entity.entity_version} ({entity.workload_size}{to_zero})"
 
 
-def _entity_words(key: tuple[str, str, str, bool] | None) -> str:
-    if key is None:
-        return "nothing"
-    model, version, size, to_zero = key
-    return f"{model} version {version} ({size}{', to zero' if to_zero else ''})"
-
-
-def _table_words(table: AiGatewayInferenceTableConfig | None) -> str:
+def _format_table(table: AiGatewayInferenceTableConfig | None) -> str:
     if table is None:
         return "none"
     return f"{table.catalog_name}.{table.schema_name}.{table.table_name_prefix}_payload"

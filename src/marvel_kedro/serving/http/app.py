@@ -14,14 +14,15 @@ from http import HTTPStatus
 from typing import Any
 
 from marvel_kedro.serving import lookup
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import auth, protocol
 from marvel_kedro.serving.http.access_log import AccessLog, moment
 from marvel_kedro.serving.http.auth import ClientGoneError, Tokens
 from marvel_kedro.serving.http.concurrency import Capacity
 from marvel_kedro.serving.http.errors import Refusal, invalid_value, own_fault
 from marvel_kedro.serving.http.pages import Pages
-from marvel_kedro.serving.inference_table.spool import REDACTED, Entry, Spool
+from marvel_kedro.serving.inference_table.redaction import REDACTED
+from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.state_folder import SPOOL
@@ -76,7 +77,7 @@ class Invocation:
 class Endpoint:
     """The application of one worker process."""
 
-    def __init__(self, description: Description, tokens: Tokens, log: AccessLog) -> None:
+    def __init__(self, description: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
         self._options = description.endpoint
         self._limits = description.endpoint.limits
         self._server = description.server

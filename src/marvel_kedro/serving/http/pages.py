@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import swagger_ui_bundle
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog, moment
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import Refusal, own_fault
@@ -47,7 +47,7 @@ class Pages:
     """Everything but invocations."""
 
     def __init__(
-        self, description: Description, entities: Entities, tokens: Tokens, log: AccessLog
+        self, description: ServingConfiguration, entities: Entities, tokens: Tokens, log: AccessLog
     ) -> None:
         self._log = log
         self._name = description.endpoint.name

@@ -19,7 +19,6 @@ from marvel_kedro.serving.http.protocol import Kind, Record
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
 _FILES = Path("artifacts", "model")  # where model/packaging.py puts them
-_SEAL = ".seal.json"
 
 
 @dataclass(frozen=True)
@@ -82,47 +81,6 @@ def check(folder: Path) -> bool:
     if hashlib.sha256(b"\0".join(parts)).hexdigest() != wanted:
         raise ValueError("its files are not those that were registered")
     return True
-
-
-def seal(folder: Path) -> None:
-    """Write down beside the files of a version what is in them, for `check_copy`."""
-    digests = {name: _digest(folder / name) for name in names(folder)}
-    (folder / _SEAL).write_text(json.dumps(digests), "utf-8")
-
-
-def check_copy(folder: Path) -> None:
-    """See whether a version that was fetched is still as it was then.
-
-    A file that a disk has cut or emptied must not come to a library: LightGBM takes the process
-    with it. What has no seal (another program, or an earlier one, has put it there) is held against
-    its own digest.
-
-    Raises:
-        ValueError: It is not, or not there.
-    """
-    try:
-        if not (folder / _SEAL).exists():
-            check(folder)
-            return
-        sealed: dict[str, str] = json.loads((folder / _SEAL).read_text("utf-8"))
-        changed = [name for name, digest in sealed.items() if _digest(folder / name) != digest]
-    except (OSError, AttributeError, TypeError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"the copy on this disk is damaged ({said})") from error
-    if changed:
-        raise ValueError(f"the copy on this disk is damaged ({', '.join(changed)})")
-
-
-def names(folder: Path) -> list[str]:
-    """The files that stay as they are: what Python compiles is made anew as it likes."""
-    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    kept = (path for path in files if path.name != _SEAL and "__pycache__" not in path.parts)
-    return sorted(map(str, kept))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load(folder: Path) -> ServedModel:

@@ -16,7 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
@@ -127,7 +127,7 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def serve(description: Description, sock: socket.socket) -> None:
+def serve(description: ServingConfiguration, sock: socket.socket) -> None:
     """Serve until a signal says stop; then finish what has begun, and fill the table."""
     _allow_many_connections()
     server = description.server
@@ -175,7 +175,7 @@ def serve(description: Description, sock: socket.socket) -> None:
 class _Writer:
     """The thread that moves the spool to the table."""
 
-    def __init__(self, description: Description, stop: threading.Event) -> None:
+    def __init__(self, description: ServingConfiguration, stop: threading.Event) -> None:
         server = description.server
         self._seconds = server.flush_seconds
         self._endpoint = description.endpoint.name
@@ -203,7 +203,9 @@ class _Writer:
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
-def _watch(description: Description, stop: threading.Event, writer: _Writer | None) -> None:
+def _watch(
+    description: ServingConfiguration, stop: threading.Event, writer: _Writer | None
+) -> None:
     """Publish what is to be served; what of it workers have loaded they count themselves."""
     server = description.server
     before: set[tuple[str, str, str]] = set()

@@ -8,7 +8,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.telemetry import metric_files
 
@@ -203,7 +203,7 @@ class Protocol(HttpToolsProtocol):
             self._unread = None
 
 
-def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
+def create_app(description: ServingConfiguration) -> Callable[..., Awaitable[Any]]:
     """Make the application of this process."""
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
     # More threads wait for each other where more than one request is answered at once.
