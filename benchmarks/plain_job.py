@@ -1,4 +1,4 @@
-"""The main job as a plain script: the same functions, files instead of Kedro and MLflow.
+"""Run the main job as a plain script: the same functions, files instead of Kedro and MLflow.
 
 Usage: python plain_job.py RAW FOLDER. Prints the time and the peak memory of each stage.
 """
@@ -16,13 +16,15 @@ from typing import Any  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from marvel_kedro.core import page  # noqa: E402
-from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402  # noqa: E402
+from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
+from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
 from marvel_kedro.table import cleaning as processing  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
+from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
 
-OPTIONS = processing.ProcessingOptions()
+OPTIONS = ProcessingOptions()
 
 
 def main(raw: Path, folder: Path) -> None:
@@ -30,7 +32,7 @@ def main(raw: Path, folder: Path) -> None:
     watch.lap("imports")
     characters, train, test = process(raw, folder)
     watch.lap("processing")
-    model = fit.fit(train, fit.FitOptions())
+    model = fit.fit(train, FitOptions())
     watch.lap("fit_model")
     evaluate(folder, model, train, test)
     model.save(folder / "model")
@@ -59,7 +61,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rejected.to_parquet(folder / "rejected_characters.parquet")
     quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
-    # What was written is what the next step reads, in a script of several steps as in Kedro.
+    # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
         pd.read_parquet(folder / f"{name}.parquet")
         for name in ("characters", "train_set", "test_set")
@@ -67,7 +69,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
 
 def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Measure, decide, draw, write the card."""
+    """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
     slices = evaluation.slices(test)
     scores: dict[str, Any] = {
@@ -80,12 +82,12 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     table = slices.assign(page_id=test["page_id"], alive=alive, **scores)
     table.to_parquet(folder / "test_scores.parquet")
     by_model = {name: table[name].to_numpy() for name in scores}
-    options = evaluation.EvaluationOptions()
+    options = EvaluationOptions()
     measured = evaluation.evaluate(alive, by_model, slices, options, model.threshold)
     measured.to_parquet(folder / "evaluation.parquet")
     contender = promotion.Contender(by_model["candidate"])
     champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
-    decision = promotion.decide(alive, contender, champion, slices, promotion.GateOptions())
+    decision = promotion.decide(alive, contender, champion, slices, GateOptions())
     figures = {
         "roc": plots.draw_roc(table, measured),
         "calibration": plots.draw_calibration(table, measured, options.calibration_bins),
@@ -95,22 +97,19 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
     facts = model_card.Facts(
-        promotion={
-            "promoted": decision.promoted,
-            "reason": decision.reason,
-            "model_name": "marvel_characters",
-            "model_version": "1",
-            "previous_champion": None,
-            "model_digest": model.digest,
-            "run_id": "",
-            "data_source": "synthetic",
-            "checks": json.loads(decision.checks.to_json(orient="records")),
-        },
+        promotion=decision.record(
+            model_name="marvel_characters",
+            model_version="1",
+            previous_champion=None,
+            model_digest=model.digest,
+            run_id="",
+            tested_on="test_set",
+        ),
         tables={
             name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
             for name, rows in (("train_set", train), ("test_set", test))
         },
-        parameters=fit.FitOptions().model_dump(),
+        parameters=FitOptions().model_dump(),
         threshold=model.threshold,
         confidence=options.confidence,
         trained_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M %Z}",

@@ -17,22 +17,14 @@ from sklearn.metrics import roc_auc_score
 from support.project import ROOT
 
 from marvel_kedro.characters import vocabulary
-from marvel_kedro.characters.outcome import DriftOptions
-from marvel_kedro.characters.synthetic import (
-    COLUMNS,
-    SYNTHETIC_URL,
-    SyntheticOptions,
-    make_characters,
-)
+from marvel_kedro.characters.options import DriftOptions, SyntheticOptions
+from marvel_kedro.characters.synthetic import COLUMNS, SYNTHETIC_URL, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.table.cleaning import (
-    ProcessingOptions,
-    read_source,
-    select_usable,
-    split_characters,
-)
+from marvel_kedro.table.cleaning import read_source, select_usable, split_characters
+from marvel_kedro.table.options import ProcessingOptions
 
 ROWS = 40_000
 

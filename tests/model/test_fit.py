@@ -11,7 +11,8 @@ import pytest
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable import predictor
 from marvel_kedro.model.portable.predictor import CharacterModel, Encoder
 
@@ -28,7 +29,8 @@ def test_the_number_of_threads_does_not_matter(
     path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
     characters.to_parquet(path)
     code = (
-        "import sys, pandas as pd; from marvel_kedro.model.fit import FitOptions, fit; "
+        "import sys, pandas as pd; from marvel_kedro.model.fit import fit; "
+        "from marvel_kedro.model.options import FitOptions; "
         "print(fit(pd.read_parquet(sys.argv[1]), FitOptions()).digest)"
     )
     done = subprocess.run(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.evaluation import EvaluationOptions, evaluate, slices, value_of
+from marvel_kedro.model.evaluation import evaluate, slices, value_of
 from marvel_kedro.model.metrics import Cells
+from marvel_kedro.model.options import EvaluationOptions
 
 THRESHOLD, BINS = 0.5, 10
 

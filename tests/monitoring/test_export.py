@@ -20,11 +20,11 @@ from marvel_kedro.monitoring.export import (
     FAMILIES,
     RUN,
     Exported,
-    ExportingOptions,
     Family,
     Sample,
     render,
 )
+from marvel_kedro.monitoring.options import ExportingOptions
 
 HEALTH = {
     "served_entity_name": "champion",

@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.export import Exported, ExportingOptions, Sample, export
+from marvel_kedro.monitoring.export import Exported, Sample, export
+from marvel_kedro.monitoring.options import ExportingOptions
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -17,8 +17,8 @@ from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
-from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.report.data import Facts, ReportingOptions, Tables, gather
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
+from marvel_kedro.monitoring.report.data import Facts, Tables, gather
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "col", "source", "area", "base", "embed"}
 DAY = timedelta(days=1)

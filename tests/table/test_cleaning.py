@@ -10,8 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import cleaning
-from marvel_kedro.table.cleaning import ProcessingOptions, QualityOptions
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, QualityOptions, SplitOptions
 
 OPTIONS = ProcessingOptions(
     quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
@@ -203,8 +202,8 @@ def test_new_categories_beyond_those_listed_are_counted() -> None:
     for column in set(cleaning.RENAMED.values()) - {"gender"}:
         rows[column] = None
     rows = rows.astype("str").where(rows.notna(), None)
-    quality = cleaning.QualityOptions(expected={"gender": ["Male"]}, examples=2)
-    summary = cleaning.summarise_quality(rows, cleaning.ProcessingOptions(quality=quality))
+    quality = QualityOptions(expected={"gender": ["Male"]}, examples=2)
+    summary = cleaning.summarise_quality(rows, ProcessingOptions(quality=quality))
     assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
     assert cleaning.quality_metrics(summary)["new_gender_rows"] == 12
 

@@ -1,14 +1,12 @@
 """Who lives: a logistic model of the traits, and how drift changes traits or model."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.core.options import Options
+from marvel_kedro.characters.options import DriftOptions
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -16,19 +14,6 @@ Integers = npt.NDArray[np.int64]
 NO_SHIFT = 0.0
 _PRIOR_FALL = 0.32
 """By how much the share of Alive falls at magnitude 1 of prior drift."""
-
-
-class DriftOptions(Options):
-    """How the made-up world differs from the one that was measured.
-
-    `covariate` moves the shares of the inputs and leaves the chance of Alive given the inputs;
-    `prior` lowers the share of Alive, by the same in log odds whatever the inputs, which it leaves;
-    `concept` turns what the inputs say about it, up to the opposite at magnitude 1, and keeps
-    inputs and share.
-    """
-
-    scenario: Literal["none", "covariate", "prior", "concept"] = "none"
-    magnitude: float = Field(0.5, ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
 from marvel_kedro.characters import marginals, outcome
 from marvel_kedro.characters import vocabulary as words
 from marvel_kedro.characters.marginals import pick
-from marvel_kedro.characters.outcome import DriftOptions, Traits
-from marvel_kedro.core.options import Options
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.outcome import Traits
 from marvel_kedro.core.progress import track
 
 CHUNK_ROWS = 20_000
-MOST_ROWS = 10_000_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
 """How the URL of every synthetic row begins, which is how the project tells them from real ones."""
 
@@ -39,20 +37,6 @@ COLUMNS = (
 
 Integers = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.object_]
-
-
-class SyntheticOptions(Options):
-    """The section `synthetic` of the parameters.
-
-    `seed` is the world: which universes are dangerous, for one. `row_seed` draws other rows of the
-    same world, so that a model of that world can be held against rows which it has not seen.
-    """
-
-    rows: int = Field(96_000, ge=1, le=MOST_ROWS)
-    seed: int = Field(42, ge=0)
-    row_seed: int = Field(0, ge=0)
-    drift: DriftOptions = DriftOptions()
-    stand_in: bool = True
 
 
 def is_synthetic(urls: "pd.Series[Any]") -> bool:

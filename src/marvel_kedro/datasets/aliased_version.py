@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import find_version
 
 
 class AliasedVersionDataset(AbstractDataset[None, str | None]):
@@ -24,7 +24,7 @@ class AliasedVersionDataset(AbstractDataset[None, str | None]):
 
     def load(self) -> str | None:
         """Ask the registry; None if no version has the alias."""
-        found = registry.version_with(self._model_name, self._alias)
+        found = find_version(self._model_name, alias=self._alias)
         return None if found is None else str(found.version)
 
     def save(self, data: None) -> None:  # noqa: ARG002 - Kedro's signature

@@ -6,6 +6,7 @@ from kedro.io import AbstractDataset
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.registry import RegisteredModel
 
 
@@ -54,10 +55,10 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
         """Point each alias at its version; no alias, nothing moves."""
         self._loaded = None
         for alias, version in data.items():
-            registry.move_alias(self._model_name, alias, version)
+            move_alias(self._model_name, alias, version)
 
     def _exists(self) -> bool:
-        return registry.version_with(self._model_name, self._alias) is not None
+        return find_version(self._model_name, alias=self._alias) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"model_name": self._model_name, "alias": self._alias}

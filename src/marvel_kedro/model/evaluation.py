@@ -5,26 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.model.options import EvaluationOptions
 
 Clusters = npt.NDArray[np.int64]
 
 SLICES = ("identity", "gender", "earth_616")
 GRID_STEPS = 1000
 COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"]
-
-
-class EvaluationOptions(Options):
-    """How models are measured."""
-
-    seed: int = Field(42, ge=0)
-    resamples: int = Field(500, ge=20)
-    confidence: float = Field(0.95, gt=0, lt=1)
-    calibration_bins: int = Field(10, ge=2, le=1000)
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:

@@ -10,10 +10,9 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable import predictor
 from marvel_kedro.model.portable.predictor import CharacterModel, Encoder, encode, feature_names
 
@@ -22,32 +21,6 @@ _FEW_ROWS = 20_000
 Flags = npt.NDArray[np.bool_]
 Progress = Callable[[str], Callable[[int, int], None]]
 """Takes what is counted, and gives what is called with the number done and the total."""
-
-
-class FitOptions(Options):
-    """How a model is fitted.
-
-    The defaults suit 1,600 rows as well as 80,000: the number of trees is found on a part of the
-    training rows that is set aside, and the model is then fitted again on all of them.
-    """
-
-    seed: int = Field(42, ge=0, lt=2**31)
-    threshold: float = Field(0.5, gt=0, lt=1)
-    min_rows: int = Field(100, ge=2)
-    max_trees: int = Field(1000, ge=1)
-    min_trees: int = Field(20, ge=1)
-    patience: int = Field(50, ge=1)
-    learning_rate: float = Field(0.05, gt=0, le=1)
-    leaves: int = Field(16, ge=2, le=131_072)
-    min_rows_in_leaf: int = Field(20, ge=1)
-    l2: float = Field(10.0, ge=0)
-    feature_share: float = Field(0.5, gt=0, le=1)
-    row_share: float = Field(0.7, gt=0, le=1)
-    universe_smoothing: float = Field(10.0, gt=0)
-    folds: int = Field(10, ge=2)
-    origin_words: int = Field(40, ge=0)
-    teams: int = Field(40, ge=0)
-    min_word_rows: int = Field(12, ge=1)
 
 
 def fit(

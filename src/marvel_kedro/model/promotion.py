@@ -1,35 +1,19 @@
 """Whether a candidate replaces the champion."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import metrics
 from marvel_kedro.model.evaluation import groups, value_of
 from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.model.options import GateOptions
 
 Source = Literal["file", "synthetic"]
 _SOURCE = "data_source"
-
-
-class GateOptions(Options):
-    """The thresholds: what a candidate must reach, and by how much it must beat the champion."""
-
-    seed: int = Field(42, ge=0)
-    min_roc_auc: float = Field(0.55, ge=0, le=1)
-    max_log_loss: float = Field(0.60, gt=0)
-    max_ece: float = Field(0.10, ge=0, le=1)
-    calibration_bins: int = Field(10, ge=2, le=1000)
-    gain_metric: Literal["log_loss", "roc_auc"] = "log_loss"
-    min_gain: float = 0.0
-    gain_confidence: float = Field(0.95, gt=0.5, lt=1)
-    resamples: int = Field(1000, ge=100)
-    max_slice_loss: float = Field(0.02, ge=0)
-    min_slice_rows: int = Field(50, ge=1)
 
 
 @dataclass(frozen=True)
@@ -65,6 +49,39 @@ class Decision:
     challenges: bool
     reason: str
     checks: pd.DataFrame
+
+    def record(  # noqa: PLR0913 - its fields
+        self,
+        *,
+        model_name: str,
+        model_version: str | None,
+        previous_champion: str | None,
+        model_digest: str,
+        run_id: str,
+        tested_on: str,
+    ) -> dict[str, Any]:
+        """Return the record of the decision, from which the model card and the summary are made.
+
+        Args:
+            model_name: The registered model.
+            model_version: The candidate's version; None if it was not registered.
+            previous_champion: The version of the champion before; None if there was none.
+            model_digest: The candidate's digest.
+            run_id: The MLflow run that logged the candidate.
+            tested_on: The table with the test rows.
+        """
+        return {
+            "promoted": self.promoted,
+            "reason": self.reason,
+            "model_name": model_name,
+            "model_version": model_version,
+            "previous_champion": previous_champion,
+            "model_digest": model_digest,
+            "run_id": run_id,
+            "data_source": self.source,
+            "tested_on": tested_on,
+            "checks": json.loads(self.checks.to_json(orient="records")),
+        }
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,12 @@ from mlflow.tracking._model_registry.fluent import _register_model
 
 from marvel_kedro.core import remote
 from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.promotion import Source
-from marvel_kedro.serving.configuration import EndpointOptions
-from marvel_kedro.serving.traffic_split import is_traffic_tag
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.split import SplitOptions, with_side
-
-NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
-_NO_ALIAS = (*NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import with_side
 
 
 @dataclass(frozen=True)
@@ -100,66 +97,13 @@ def version_tags(
     }
 
 
-def version_with(name: str, alias: str) -> ModelVersion | None:
-    """Look up the version that has the alias; None if none has."""
-    try:
-        return MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in _NO_ALIAS:
-            return None
-        raise
-
-
-def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
-    """Look up the version of each served entity.
-
-    Args:
-        endpoint: What is served.
-
-    Returns:
-        Versions by served entity; one whose alias points nowhere is left out.
-
-    Raises:
-        ProjectError: A version that the description names is not there, or no entity has one.
-    """
-    found = {}
-    for entity in endpoint.served_entities:
-        if entity.alias is not None:
-            version = version_with(endpoint.model, entity.alias)
-        else:
-            version = _version_numbered(endpoint.model, entity.name, str(entity.version))
-        if version is not None:
-            found[entity.name] = str(version.version)
-    if not found:
-        aliases = ", ".join(str(entity.alias) for entity in endpoint.served_entities)
-        raise ProjectError(
-            f"The endpoint '{endpoint.name}' has nothing to serve: no version of the model "
-            f"'{endpoint.model}' (endpoint.model) has one of the aliases {aliases}. Train one: "
-            "kedro run --pipelines training; or set MARVEL_CATALOG, MARVEL_SCHEMA and "
-            "MLFLOW_REGISTRY_URI to where it is."
-        )
-    return found
-
-
-def _version_numbered(name: str, entity: str, number: str) -> ModelVersion:
-    try:
-        return MlflowClient().get_model_version(name, number)
-    except MlflowException as error:
-        if error.error_code in _NO_ALIAS:
-            raise ProjectError(
-                f"The served entity '{entity}' (endpoint.served_entities) wants version {number} "
-                f"of the model '{name}', which is not there. Name another, or an alias."
-            ) from error
-        raise
-
-
 def find(name: str, alias: str) -> RegisteredModel | None:
     """Load the version that has the alias, or return None if none has.
 
     Raises:
         ProjectError: Its files are gone.
     """
-    version = version_with(name, alias)
+    version = find_version(name, alias=alias)
     return _ready(version, f"has the alias '{alias}'") if version else None
 
 
@@ -169,13 +113,8 @@ def find_numbered(name: str, number: str) -> RegisteredModel | None:
     Raises:
         ProjectError: Its files are gone.
     """
-    try:
-        version = MlflowClient().get_model_version(name, number)
-    except MlflowException as error:
-        if error.error_code in _NO_ALIAS:
-            return None
-        raise
-    return _ready(version, "is there")
+    version = find_version(name, number=number)
+    return _ready(version, "is there") if version else None
 
 
 def _ready(version: ModelVersion, role: str) -> RegisteredModel:
@@ -217,22 +156,6 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
         copy = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
         version = _register_model(model_uri, name, tags=tags, local_model_path=copy)
     return str(version.version)
-
-
-def move_alias(name: str, alias: str, version: str) -> None:
-    """Point an alias at a version.
-
-    A new champion has no challenger yet, and shares of the traffic that were moved for another
-    champion or challenger hold no longer: those of the description do.
-    """
-    client = MlflowClient()
-    model = client.get_registered_model(name)
-    if str(model.aliases.get(alias)) != version:
-        for tag in filter(is_traffic_tag, model.tags):
-            client.delete_registered_model_tag(name, tag)
-    client.set_registered_model_alias(name, alias, version)
-    if alias == "champion" and "challenger" in model.aliases:
-        client.delete_registered_model_alias(name, "challenger")
 
 
 def _numbers(client: MlflowClient, name: str) -> Iterator[str]:

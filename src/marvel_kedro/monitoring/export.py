@@ -16,25 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.alerting.evaluation import ACKNOWLEDGED, OPEN, SILENCED
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES
+from marvel_kedro.monitoring.options import ExportingOptions
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
-
-
-class ExportingOptions(Options):
-    """What is exported.
-
-    Attributes:
-        min_labelled: Quality by labels is of the newest window with so many labelled records.
-        max_series: More samples than that are left out, and their number is a sample.
-    """
-
-    min_labelled: int = Field(200, ge=1)
-    max_series: int = Field(1500, ge=100)
 
 
 class Family(NamedTuple):

@@ -1,10 +1,10 @@
-"""How monitoring counts and measures."""
+"""The parameters of monitoring, reporting, exporting and the A/B test: options only."""
 
 import hashlib
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
@@ -88,3 +88,92 @@ class MonitoringOptions(Options):
             }
         )
         return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+class Split(Options):
+    """What the traffic was meant to be from a moment on: percentages by served entity."""
+
+    since: AwareDatetime
+    traffic: dict[str, Annotated[float, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not sum(self.traffic.values()):
+            raise ValueError("the traffic goes nowhere: give percentages by served entity")
+        return self
+
+
+class ExpectedGain(Options):
+    """The size of difference that is looked for, by metric."""
+
+    log_loss: float = Field(0.03, gt=0)
+    accuracy: float = Field(0.03, gt=0)
+
+
+class ABTestOptions(Options):
+    """How entities are compared.
+
+    Attributes:
+        champion: Name of the served entity that the others are held against.
+        since: First day (UTC) of the requests that count; None is the first there is.
+        until: The last one.
+        max_requests: More in the inference table do not leave the engine.
+        alpha: Chance of a false verdict, over all challengers and days together.
+        expected_gain: It decides how early a difference of which size is found, not how often none
+            is taken for one.
+        min_clusters: With fewer labelled clients or requests of either entity nothing is decided.
+        split: What the traffic was meant to be; without it the shares are not checked.
+        seed: Of the bootstrap of each entity's own figures.
+        resamples: Of the same.
+        confidence: Of the same.
+        calibration_bins: Of the calibration error.
+    """
+
+    champion: str = "champion"
+    since: date | None = None
+    until: date | None = None
+    max_requests: int = Field(2_000_000, ge=1)
+    alpha: float = Field(0.05, gt=0, lt=1)
+    expected_gain: ExpectedGain = ExpectedGain()
+    min_clusters: int = Field(50, ge=2)
+    split: tuple[Split, ...] = ()
+    seed: int = Field(42, ge=0)
+    resamples: int = Field(500, ge=20)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    calibration_bins: int = Field(10, ge=2, le=1000)
+
+
+class ExportingOptions(Options):
+    """What is exported.
+
+    Attributes:
+        min_labelled: Quality by labels is of the newest window with so many labelled records.
+        max_series: More samples than that are left out, and their number is a sample.
+    """
+
+    min_labelled: int = Field(200, ge=1)
+    max_series: int = Field(1500, ge=100)
+
+
+class ReportingOptions(Options):
+    """How much the report shows.
+
+    Attributes:
+        granularity: Windows of which length; null is the first that monitoring measures.
+        max_windows: The newest so many are shown.
+        max_versions: Model versions, those with the most records first.
+        max_columns: Columns of a version, those that drift most first.
+        max_items: Categories of a column that are drawn.
+        max_slices: Slices of a version, those with the most records first.
+        max_alerts: Alerts, those that are open first.
+        chance: A drift whose p-value is at least this is drawn as one that may be chance.
+    """
+
+    granularity: Granularity | None = None
+    max_windows: int = Field(30, ge=1)
+    max_versions: int = Field(3, ge=1)
+    max_columns: int = Field(20, ge=1)
+    max_items: int = Field(6, ge=1)
+    max_slices: int = Field(20, ge=1)
+    max_alerts: int = Field(50, ge=1)
+    chance: float = Field(0.05, gt=0, lt=1)

@@ -4,9 +4,9 @@ from typing import Any
 
 import requests
 
-from marvel_kedro.model import registry
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
+from marvel_kedro.serving.models.served_versions import served_versions
 from marvel_kedro.serving.traffic_split import redistribute
 
 _TIMEOUT_SECONDS = 5.0
@@ -19,7 +19,7 @@ def served_lines(endpoint: EndpointOptions) -> list[str]:
         ProjectError: The model does not exist, its traffic tag is invalid, or nothing is served.
     """
     shares = traffic_shift.current_shares(endpoint)
-    versions = registry.served_versions(endpoint)
+    versions = served_versions(endpoint)
     effective = redistribute(shares, versions)
     return [
         f"{entity.name}: version {versions[entity.name]} of {endpoint.model}, "

@@ -2,12 +2,10 @@
 
 from contextlib import suppress
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import NO_VERSION
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.models.served_versions import served_versions
 from marvel_kedro.serving.traffic_split import format_tag, traffic_tag
 
 
@@ -17,7 +15,7 @@ def current_shares(endpoint: EndpointOptions) -> dict[str, int]:
     Raises:
         ProjectError: The model does not exist, or its tag holds no valid shares.
     """
-    tags = _model_tags(endpoint)
+    tags = _existing_tags(endpoint)
     try:
         return endpoint.current_traffic(tags)
     except ValueError as error:
@@ -33,7 +31,7 @@ def shares_to_shift(endpoint: EndpointOptions) -> dict[str, int]:
     Raises:
         ProjectError: The model does not exist.
     """
-    tags, shares = _model_tags(endpoint), endpoint.traffic
+    tags, shares = _existing_tags(endpoint), endpoint.traffic
     with suppress(ValueError):
         shares = endpoint.current_traffic(tags)
     return dict.fromkeys(endpoint.entity_names, 0) | shares
@@ -48,12 +46,14 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
     Raises:
         ProjectError: An entity with a positive share has no version that could answer.
     """
-    versions = registry.served_versions(endpoint)
+    versions = served_versions(endpoint)
     if missing := [name for name, share in shares.items() if share and name not in versions]:
         raise ProjectError(
             f"{', '.join(missing)}: no version can answer, because the alias points to none. "
             "Set the alias first, or shift traffic to another entity."
         )
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+
     MlflowClient().set_registered_model_tag(
         endpoint.model, traffic_tag(endpoint.name), format_tag(shares)
     )
@@ -62,19 +62,32 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
 
 def reset(endpoint: EndpointOptions) -> dict[str, int]:
     """Go back to the configured shares at once, and return them."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+
     tag = traffic_tag(endpoint.name)
-    if tag in MlflowClient().get_registered_model(endpoint.model).tags:
+    if tag in _existing_tags(endpoint):
         MlflowClient().delete_registered_model_tag(endpoint.model, tag)
     return dict(endpoint.traffic)
 
 
-def _model_tags(endpoint: EndpointOptions) -> dict[str, str]:
+def _existing_tags(endpoint: EndpointOptions) -> dict[str, str]:
+    tags = model_tags(endpoint.model)
+    if tags is None:
+        raise ProjectError(
+            f"There is no model '{endpoint.model}' in the registry. Train one: make run."
+        )
+    return tags
+
+
+def model_tags(model: str) -> dict[str, str] | None:
+    """Return the tags of a registered model; None if it does not exist."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
     try:
-        tags: dict[str, str] = MlflowClient().get_registered_model(endpoint.model).tags
+        tags: dict[str, str] = MlflowClient().get_registered_model(model).tags
     except MlflowException as error:
-        if error.error_code in registry.NO_MODEL:
-            raise ProjectError(
-                f"There is no model '{endpoint.model}' in the registry. Train one: make run."
-            ) from error
+        if error.error_code in NO_VERSION:
+            return None
         raise
     return tags

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.aliases import TRAFFIC_TAG
 
 _ALL = 100
 
@@ -85,12 +86,7 @@ def format_shares(shares: Mapping[str, int]) -> str:
 
 def traffic_tag(endpoint: str) -> str:
     """Return the tag of the registered model that holds the shares of the last shift."""
-    return f"endpoint.{endpoint}.traffic"
-
-
-def is_traffic_tag(tag: str) -> bool:
-    """Return whether a tag is the traffic tag of any endpoint."""
-    return tag.startswith("endpoint.") and tag.endswith(".traffic")
+    return TRAFFIC_TAG.format(endpoint)
 
 
 def format_tag(shares: Mapping[str, int]) -> str:

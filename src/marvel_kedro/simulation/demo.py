@@ -250,10 +250,10 @@ class Stage:
 
     def version(self, alias: str) -> str | None:
         """The version that has an alias."""
-        from marvel_kedro.model import registry  # noqa: PLC0415 - slow to import
+        from marvel_kedro.model import aliases  # noqa: PLC0415 - slow to import
 
         with self._registry():
-            found = registry.version_with(self._endpoint.model, alias)
+            found = aliases.find_version(self._endpoint.model, alias=alias)
         return str(found.version) if found else None
 
     def shift(self, percent: int) -> None:
@@ -265,10 +265,10 @@ class Stage:
 
     def promote(self, version: str) -> None:
         """Make a version the champion, with all of the traffic."""
-        from marvel_kedro.model import registry  # noqa: PLC0415 - slow to import
+        from marvel_kedro.model import aliases  # noqa: PLC0415 - slow to import
 
         with self._registry():
-            registry.move_alias(self._endpoint.model, "champion", version)
+            aliases.move_alias(self._endpoint.model, "champion", version)
 
     @contextmanager
     def _registry(self) -> Iterator[None]:

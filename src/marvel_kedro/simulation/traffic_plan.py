@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from marvel_kedro.characters.outcome import DriftOptions
-from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
+from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOptions
+from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.core.atomic_files import WholeFile
 from marvel_kedro.core.options import Options
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS

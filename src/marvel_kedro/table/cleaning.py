@@ -1,17 +1,16 @@
 """Raw file to clean tables. Written with narwhals: any frame in, the same kind of frame out."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
-from pydantic import Field
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options
 from marvel_kedro.model.portable import predictor
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import ProcessingOptions, QualityOptions
+from marvel_kedro.table.split import with_side
 
 RENAMED = {
     "PageID": "page_id",
@@ -30,7 +29,6 @@ RENAMED = {
 }
 """The columns of the source file, in the order of the table `characters`."""
 
-Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
 NOT_NEEDED = {"URL", "Creators"}
 MEASUREMENTS = ("height", "weight")
 
@@ -39,20 +37,6 @@ WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 # Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` are none.
 _PLAIN_NUMBER = f"^{predictor.PLAIN_NUMBER}$"
-
-
-class QualityOptions(Options):
-    """What the data-quality summary holds the table against."""
-
-    expected: dict[Category, list[str]] = Field(default_factory=dict)
-    examples: int = Field(20, ge=1)
-
-
-class ProcessingOptions(Options):
-    """The section `processing` of the parameters."""
-
-    split: SplitOptions = SplitOptions()
-    quality: QualityOptions = QualityOptions()
 
 
 def read_source(raw_characters: IntoFrameT) -> IntoFrameT:

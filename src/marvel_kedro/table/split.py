@@ -1,22 +1,14 @@
 """Which side of the split a character is on: a hash of the page id, or of the name, deals."""
 
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import narwhals as nw
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.options import SplitOptions
 
 _BUCKETS = 10_000
-
-
-class SplitOptions(Options):
-    """How characters are dealt to `train_set` and `test_set`."""
-
-    by: Literal["page_id", "name"] = "page_id"
-    test_share: float = Field(0.2, gt=0, lt=1)
 
 
 def with_side(frame: nw.LazyFrame[Any], split: SplitOptions, *, into: str) -> nw.LazyFrame[Any]:

@@ -21,9 +21,9 @@ from marvel_kedro.databricks.endpoint import deployment, smoke, update
 from marvel_kedro.databricks.endpoint.difference import differences
 from marvel_kedro.databricks.endpoint.spec import EndpointSpec
 from marvel_kedro.databricks.endpoint.traffic_shift import current_shares, shift
-from marvel_kedro.model import registry
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.models.served_versions import served_versions
 
 NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
 CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")
@@ -71,7 +71,7 @@ def described(**changes: Any) -> EndpointOptions:
 
 def wanted(**changes: Any) -> EndpointSpec:
     asked = described(**changes)
-    return EndpointSpec.of(asked, registry.served_versions(asked), CATALOG, SCHEMA_NAME)
+    return EndpointSpec.of(asked, served_versions(asked), CATALOG, SCHEMA_NAME)
 
 
 def deploy(client: WorkspaceClient, **changes: Any) -> list[str]:

@@ -9,8 +9,9 @@ from sklearn import metrics as reference
 from support.inference_traffic import Traffic, make_traffic
 
 from marvel_kedro.monitoring.ab_test import comparison
-from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions, Reading
+from marvel_kedro.monitoring.ab_test.comparison import Reading
 from marvel_kedro.monitoring.inference_log import parsing
+from marvel_kedro.monitoring.options import ABTestOptions
 
 FEW = ABTestOptions(resamples=20)
 

@@ -18,7 +18,7 @@ from support.report_tables import Element, grids, health, options, read
 from marvel_kedro.datasets.arrow_table import ArrowTableDataset
 from marvel_kedro.datasets.optional import OptionalDataset
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.report.data import ReportingOptions
+from marvel_kedro.monitoring.options import ReportingOptions
 from marvel_kedro.pipelines.reporting import nodes
 from marvel_kedro.table import local_engine
 

@@ -10,17 +10,19 @@ import pytest
 from support.labelled_log import typed
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.evaluation import EvaluationOptions
-from marvel_kedro.model.fit import FitOptions
+from marvel_kedro.model.options import (
+    EvaluationOptions,
+    FitOptions,
+    GateOptions,
+    RetrainingOptions,
+    TrainingOptions,
+)
 from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.promotion import GateOptions
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.pipelines.retraining import nodes
-from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
-from marvel_kedro.pipelines.training.nodes import TrainingOptions
-from marvel_kedro.table.cleaning import RENAMED, ProcessingOptions, select_usable, split_characters
+from marvel_kedro.table.cleaning import RENAMED, select_usable, split_characters
 from marvel_kedro.table.frames import to_pandas
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 OPTIONS = RetrainingOptions()

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from marvel_kedro.core import page
 from marvel_kedro.model import baselines, evaluation, model_card, plots
+from marvel_kedro.model.options import EvaluationOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 MODELS = ("candidate", "logistic_regression", "always_alive")
@@ -34,7 +35,7 @@ def measured(scores: pd.DataFrame) -> pd.DataFrame:
         scores["alive"].to_numpy(),
         {name: scores[name].to_numpy() for name in MODELS},
         scores[list(evaluation.SLICES)],
-        evaluation.EvaluationOptions(resamples=50),
+        EvaluationOptions(resamples=50),
         0.5,
     )
 

@@ -7,17 +7,16 @@ a request that has none, are one cluster.
 
 import math
 from dataclasses import dataclass
-from datetime import date
-from typing import Annotated, Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import AwareDatetime, Field, model_validator
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import evaluation, metrics
+from marvel_kedro.model.options import EvaluationOptions
 from marvel_kedro.monitoring.ab_test.sequential_test import Bounds, always_valid, estimate, mismatch
 from marvel_kedro.monitoring.inference_log.parsing import ANSWERED, InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
 
 METRICS = ("roc_auc", "log_loss", "accuracy", "ece")
 GAINS = ("log_loss", "accuracy")
@@ -33,59 +32,6 @@ HISTORY_COLUMNS = [
     *("entity", "metric", "day", "gain", "low", "high", "p_value"),
     *("clusters", "champion_clusters"),
 ]
-
-
-class Split(Options):
-    """What the traffic was meant to be from a moment on: percentages by served entity."""
-
-    since: AwareDatetime
-    traffic: dict[str, Annotated[float, Field(ge=0)]]
-
-    @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
-        if not sum(self.traffic.values()):
-            raise ValueError("the traffic goes nowhere: give percentages by served entity")
-        return self
-
-
-class ExpectedGain(Options):
-    """The size of difference that is looked for, by metric."""
-
-    log_loss: float = Field(0.03, gt=0)
-    accuracy: float = Field(0.03, gt=0)
-
-
-class ABTestOptions(Options):
-    """How entities are compared.
-
-    Attributes:
-        champion: Name of the served entity that the others are held against.
-        since: First day (UTC) of the requests that count; None is the first there is.
-        until: The last one.
-        max_requests: More in the inference table do not leave the engine.
-        alpha: Chance of a false verdict, over all challengers and days together.
-        expected_gain: It decides how early a difference of which size is found, not how often none
-            is taken for one.
-        min_clusters: With fewer labelled clients or requests of either entity nothing is decided.
-        split: What the traffic was meant to be; without it the shares are not checked.
-        seed: Of the bootstrap of each entity's own figures.
-        resamples: Of the same.
-        confidence: Of the same.
-        calibration_bins: Of the calibration error.
-    """
-
-    champion: str = "champion"
-    since: date | None = None
-    until: date | None = None
-    max_requests: int = Field(2_000_000, ge=1)
-    alpha: float = Field(0.05, gt=0, lt=1)
-    expected_gain: ExpectedGain = ExpectedGain()
-    min_clusters: int = Field(50, ge=2)
-    split: tuple[Split, ...] = ()
-    seed: int = Field(42, ge=0)
-    resamples: int = Field(500, ge=20)
-    confidence: float = Field(0.95, gt=0, lt=1)
-    calibration_bins: int = Field(10, ge=2, le=1000)
 
 
 @dataclass(frozen=True)
@@ -289,7 +235,7 @@ def _quality(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]
         (labelled["alive"] == "Alive").to_numpy(),
         {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
         pd.DataFrame(index=labelled.index),
-        evaluation.EvaluationOptions(
+        EvaluationOptions(
             seed=options.seed,
             resamples=options.resamples,
             confidence=options.confidence,

@@ -7,13 +7,8 @@ import jinja2
 import pandas as pd
 
 from marvel_kedro.core.page import cell
-from marvel_kedro.monitoring.ab_test.comparison import (
-    GAINS,
-    METRICS,
-    ABTestOptions,
-    Reading,
-    p_value,
-)
+from marvel_kedro.monitoring.ab_test.comparison import GAINS, METRICS, Reading, p_value
+from marvel_kedro.monitoring.options import ABTestOptions
 
 NAMES = {
     "roc_auc": "ROC AUC",

@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from marvel_kedro.core.options import Options
-from marvel_kedro.monitoring.aggregation.windows import Granularity
 from marvel_kedro.monitoring.alerting import rules
 from marvel_kedro.monitoring.alerting.evaluation import (
     ACKNOWLEDGED,
@@ -22,7 +19,7 @@ from marvel_kedro.monitoring.alerting.evaluation import (
     firing,
 )
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
 Row = dict[str, Any]
@@ -37,30 +34,6 @@ FAIRNESS = (
 SEVERITIES = tuple(reversed(rules.SEVERITIES))
 """The worst first."""
 _STATES = (OPEN, ACKNOWLEDGED, SILENCED, RESOLVED)
-
-
-class ReportingOptions(Options):
-    """How much the report shows.
-
-    Attributes:
-        granularity: Windows of which length; null is the first that monitoring measures.
-        max_windows: The newest so many are shown.
-        max_versions: Model versions, those with the most records first.
-        max_columns: Columns of a version, those that drift most first.
-        max_items: Categories of a column that are drawn.
-        max_slices: Slices of a version, those with the most records first.
-        max_alerts: Alerts, those that are open first.
-        chance: A drift whose p-value is at least this is drawn as one that may be chance.
-    """
-
-    granularity: Granularity | None = None
-    max_windows: int = Field(30, ge=1)
-    max_versions: int = Field(3, ge=1)
-    max_columns: int = Field(20, ge=1)
-    max_items: int = Field(6, ge=1)
-    max_slices: int = Field(20, ge=1)
-    max_alerts: int = Field(50, ge=1)
-    chance: float = Field(0.05, gt=0, lt=1)
 
 
 class Span(NamedTuple):

@@ -9,9 +9,10 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test import comparison, plots, report
-from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions, Reading
+from marvel_kedro.monitoring.ab_test.comparison import Reading
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
 from marvel_kedro.table.frames import collect, lazily
 
 SERVED_COLUMNS = ("served_entity_id", "served_entity_name", "entity_version", "change_time")

@@ -5,8 +5,8 @@ import logging
 import pyarrow as pa
 
 from marvel_kedro.monitoring import export
-from marvel_kedro.monitoring.export import DROPPED, Exported, ExportingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.export import DROPPED, Exported
+from marvel_kedro.monitoring.options import ExportingOptions, MonitoringOptions
 
 logger = logging.getLogger(__name__)
 

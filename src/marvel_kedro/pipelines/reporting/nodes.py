@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, page, plots
-from marvel_kedro.monitoring.report.data import Facts, ReportingOptions, Tables
+from marvel_kedro.monitoring.report.data import Facts, Tables
 from marvel_kedro.table.frames import lazily
 
 _A_MOMENT = timedelta(microseconds=1)

@@ -2,20 +2,19 @@
 
 import logging
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
-from pydantic import Field
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import fit, metrics
 from marvel_kedro.model import promotion as gate
 from marvel_kedro.model.evaluation import value_of
+from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
 from marvel_kedro.model.portable import predictor
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version
@@ -23,10 +22,11 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.pipelines.training import nodes as training
-from marvel_kedro.table.cleaning import ProcessingOptions, split_characters
+from marvel_kedro.table.cleaning import split_characters
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import ProcessingOptions, SplitOptions
+from marvel_kedro.table.split import with_side
 
 logger = logging.getLogger(__name__)
 
@@ -38,30 +38,6 @@ _LEAST_SHARE = (
     0.0001  # of the past; without any of it nobody could tell made-up rows from real ones
 )
 _BY_HAND = "started by hand"
-
-
-class RetrainingOptions(Options):
-    """The section `retraining` of the parameters.
-
-    Attributes:
-        days: Labelled records count that were asked for at most so long before the newest one;
-            null: all.
-        newest_shares: Of the rows, those that are newly labelled make up at least so much: rows of
-            the past are left out until they do. 0 keeps all of the past. Of several shares the one
-            is taken whose model does best on newly labelled rows of the train side that are set
-            aside: how much the past still says depends on what has changed.
-        test_on: Which rows of the test side the gate looks at: those that are newly labelled, which
-            are like what the model will be asked, or those of the past as well.
-        release: What becomes of a model that passes the gate: it is promoted, or only gets the
-            alias `challenger`, for an A/B test that decides.
-    """
-
-    days: float | None = Field(None, gt=0)
-    newest_shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.0, 0.5, 0.9), min_length=1
-    )
-    test_on: Literal["newest", "all"] = "newest"
-    release: Literal["promote", "challenger"] = "promote"
 
 
 def begin_retraining(
@@ -162,7 +138,7 @@ def choose_share(
     characters: IntoFrameT,
     options: RetrainingOptions,
     processing: ProcessingOptions,
-    train: training.TrainingOptions,
+    train: TrainingOptions,
 ) -> float:
     """Find out how much of the past a model is to learn from.
 
@@ -256,7 +232,7 @@ def end_retraining(
     return pa.Table.from_pylist(rows, tables.RETRAINING_LOG)
 
 
-def _loss(rows: pd.DataFrame, aside: pd.DataFrame, options: training.TrainingOptions) -> float:
+def _loss(rows: pd.DataFrame, aside: pd.DataFrame, options: TrainingOptions) -> float:
     """The log loss of a model of some rows on others; infinite where there is none."""
     try:
         model = fit.fit(rows, options.fit)

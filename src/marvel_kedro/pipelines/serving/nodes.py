@@ -3,19 +3,12 @@
 from typing import Any
 
 from narwhals.typing import IntoFrame
-from pydantic import AwareDatetime
 
-from marvel_kedro.core.options import Options
 from marvel_kedro.model import batch
+from marvel_kedro.model.options import ServingOptions
 from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.frames import lazily
-
-
-class ServingOptions(Options):
-    """The section `serving` of the parameters."""
-
-    scored_at: AwareDatetime
 
 
 def score_characters(

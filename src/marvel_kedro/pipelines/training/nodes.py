@@ -1,6 +1,5 @@
 """Fit a candidate, measure it, decide, promote."""
 
-import json
 import logging
 from typing import Any
 
@@ -10,33 +9,22 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
-from pydantic import AwareDatetime, Field
 
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL, is_synthetic
 from marvel_kedro.core import page
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options
 from marvel_kedro.core.progress import report
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots
 from marvel_kedro.model import promotion as gate
+from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy as decisions
 from marvel_kedro.table.frames import digest, lazily, to_pandas
-from marvel_kedro.table.split import SplitOptions, with_side
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import with_side
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingOptions(Options):
-    """The section `training` of the parameters."""
-
-    trained_at: AwareDatetime
-    origin: dict[str, str]
-    max_rows: int = Field(5_000_000, ge=1)
-    fit: fit.FitOptions
-    evaluation: evaluation.EvaluationOptions
-    gate: gate.GateOptions
 
 
 SCORES = ("candidate", "champion", "logistic_regression", "always_alive")
@@ -272,18 +260,14 @@ def promote(
             aliases = {"champion": version}
         elif decision.challenges and int(version) > int(previous or 0):
             aliases = {"challenger": version}
-    record = {
-        "promoted": decision.promoted,
-        "reason": decision.reason,
-        "model_name": candidate_version.name,
-        "model_version": version,
-        "previous_champion": previous,
-        "model_digest": logged_candidate.digest,
-        "run_id": logged_candidate.run_id,
-        "data_source": decision.source,
-        "tested_on": gate_table,
-        "checks": json.loads(decision.checks.to_json(orient="records")),
-    }
+    record = decision.record(
+        model_name=candidate_version.name,
+        model_version=version,
+        previous_champion=previous,
+        model_digest=logged_candidate.digest,
+        run_id=logged_candidate.run_id,
+        tested_on=gate_table,
+    )
     return record, aliases
 
 

@@ -4,21 +4,17 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from marvel_kedro.core.errors import without_password
+from marvel_kedro.model.aliases import find_version
 from marvel_kedro.serving.configuration import ServedEntity, ServingConfiguration
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 from marvel_kedro.serving.models.model_copies import ModelCopies
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from marvel_kedro.serving.traffic_shift import model_tags
 
 logger = logging.getLogger(__name__)
 
-_Found = TypeVar("_Found")
-
-_NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _QUOTED_CHARACTERS = 300
 
 
@@ -47,8 +43,8 @@ class Registry:
         faults: dict[str, str] = {}
         entities = self._entities(published, faults)
         try:
-            model = _find(lambda client: client.get_registered_model(self._endpoint.model))
-            traffic = self._endpoint.current_traffic(model.tags if model else {})
+            tags = model_tags(self._endpoint.model) or {}
+            traffic = self._endpoint.current_traffic(tags)
         except Exception as error:  # noqa: BLE001 - any client error
             faults["traffic"] = _sentence(error)
             traffic = published.traffic if published else dict(self._endpoint.traffic)
@@ -94,14 +90,10 @@ class Registry:
 
     def _fetched(self, entity: ServedEntity, *, is_update: bool) -> Deployed | None:
         """Return the version of an entity, fetched; None if its alias points to none."""
-        from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-
-        model, alias = self._endpoint.model, entity.alias
-        version = (
-            MlflowClient().get_model_version(model, str(entity.version))
-            if alias is None
-            else _find(lambda client: client.get_model_version_by_alias(model, alias))
-        )
+        model = self._endpoint.model
+        version = find_version(model, alias=entity.alias, number=entity.version)
+        if version is None and entity.alias is None:
+            raise LookupError(f"version {entity.version} of the model {model} does not exist")
         if version is None:
             return None
         # A registry that was created again reuses the numbers of versions.
@@ -119,19 +111,6 @@ class Registry:
             f" The copy of version {served.version} on this disk is damaged: it stays in service "
             "only where it is loaded."
         )
-
-
-def _find(query: "Callable[[MlflowClient], _Found]") -> _Found | None:
-    """Query the registry; None if it does not know the name."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - likewise
-
-    try:
-        return query(MlflowClient())
-    except MlflowException as error:
-        if error.error_code in _NOT_FOUND:
-            return None
-        raise
 
 
 def _sentence(error: Exception) -> str:

@@ -1,0 +1,30 @@
+"""The parameters of processing: options only, quick to import."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from marvel_kedro.core.options import Options
+
+Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
+
+
+class SplitOptions(Options):
+    """How characters are dealt to `train_set` and `test_set`."""
+
+    by: Literal["page_id", "name"] = "page_id"
+    test_share: float = Field(0.2, gt=0, lt=1)
+
+
+class QualityOptions(Options):
+    """What the data-quality summary holds the table against."""
+
+    expected: dict[Category, list[str]] = Field(default_factory=dict)
+    examples: int = Field(20, ge=1)
+
+
+class ProcessingOptions(Options):
+    """The section `processing` of the parameters."""
+
+    split: SplitOptions = SplitOptions()
+    quality: QualityOptions = QualityOptions()
