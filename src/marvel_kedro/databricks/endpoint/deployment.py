@@ -4,25 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.serving import (
-    AiGatewayConfig,
-    AiGatewayRateLimit,
-    AiGatewayRateLimitKey,
-    AiGatewayRateLimitRenewalPeriod,
-    EndpointCoreConfigInput,
-    EndpointTag,
-    ServingEndpointAccessControlRequest,
-    ServingEndpointDetailed,
-    ServingEndpointPermissionLevel,
-)
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.databricks.endpoint.difference import (
-    config_difference,
-    differences_from,
+    Difference,
     enabled_table,
-    gateway_difference,
     missing_groups,
-    missing_tags,
+    new_lines,
 )
 from marvel_kedro.databricks.endpoint.errors import explained
 from marvel_kedro.databricks.endpoint.spec import EndpointSpec, traffic_config
@@ -37,11 +25,6 @@ def deploy(
     An update in progress is waited for, an interrupted deployment is completed. If the new served
     entities do not start or do not answer, the previous ones are restored.
 
-    Args:
-        client: The workspace.
-        spec: The endpoint to reach.
-        timeout: How long an update may take.
-
     Returns:
         A line per change; none if the endpoint was as specified.
 
@@ -49,21 +32,24 @@ def deploy(
         ProjectError: It names the endpoint, what failed, what serves now and the remedy.
     """
     found = find_settled(client, spec.name, timeout)
-    changes = differences_from(client, spec, found)
     if found is None:
         _create(client, spec)
-        _grant(client, spec)
+        created = find(client, spec.name) if spec.query_groups else None
+        if created:
+            _grant(client, spec, created, missing_groups(client, spec, created))
         Update(client, spec.name, spec.entities, spec.traffic, None, timeout).verify()
-        return changes
-    _put_gateway(client, spec, found)
-    if tags := missing_tags(spec, found):
+        return new_lines(spec)
+    difference = Difference.of(client, spec, found)
+    if difference.gateway:
+        _put_gateway(client, spec, found.ai_gateway)
+    if difference.tags:
         with explained(spec.name, "tagged"):
-            added = [EndpointTag(key, value) for key, value in tags.items()]
-            client.serving_endpoints.patch(spec.name, add_tags=added)
-    _grant(client, spec)
+            tags = [sdk.EndpointTag(key, value) for key, value in difference.tags.items()]
+            client.serving_endpoints.patch(spec.name, add_tags=tags)
+    _grant(client, spec, found, difference.groups)
     update = Update(client, spec.name, spec.entities, spec.traffic, found.config, timeout)
-    update.run(is_change=bool(config_difference(spec, found)))
-    return changes
+    update.run(is_change=bool(difference.config))
+    return difference.lines
 
 
 def _create(client: WorkspaceClient, spec: EndpointSpec) -> None:
@@ -71,23 +57,20 @@ def _create(client: WorkspaceClient, spec: EndpointSpec) -> None:
     with explained(spec.name, "created"):
         client.serving_endpoints.create(
             spec.name,
-            config=EndpointCoreConfigInput(
+            config=sdk.EndpointCoreConfigInput(
                 name=spec.name,
                 served_entities=list(spec.entities),
                 traffic_config=traffic_config(spec.traffic),
             ),
             ai_gateway=gateway if gateway.as_dict() else None,
-            tags=[EndpointTag(key, value) for key, value in spec.tags.items()],
+            tags=[sdk.EndpointTag(key, value) for key, value in spec.tags.items()],
         )
 
 
 def _put_gateway(
-    client: WorkspaceClient, spec: EndpointSpec, found: ServingEndpointDetailed
+    client: WorkspaceClient, spec: EndpointSpec, current: sdk.AiGatewayConfig | None
 ) -> None:
     """Set inference table and rate limits; guardrails and other settings stay."""
-    current = found.ai_gateway
-    if not gateway_difference(spec, current):
-        return
     requested = [_gateway(spec, current)]
     table = enabled_table(current)
     if table and spec.table and table != spec.table:
@@ -95,25 +78,18 @@ def _put_gateway(
         requested.insert(0, _gateway(replace(spec, table=None), current))
     for gateway in requested:
         with explained(spec.name, "given its inference table and rate limits"):
-            client.serving_endpoints.put_ai_gateway(
-                spec.name,
-                fallback_config=gateway.fallback_config,
-                guardrails=gateway.guardrails,
-                inference_table_config=gateway.inference_table_config,
-                rate_limits=gateway.rate_limits,
-                usage_tracking_config=gateway.usage_tracking_config,
-            )
+            client.serving_endpoints.put_ai_gateway(spec.name, **vars(gateway))
 
 
-def _gateway(spec: EndpointSpec, current: AiGatewayConfig | None) -> AiGatewayConfig:
+def _gateway(spec: EndpointSpec, current: sdk.AiGatewayConfig | None) -> sdk.AiGatewayConfig:
     table = enabled_table(current)
     return replace(
-        current or AiGatewayConfig(),
+        current or sdk.AiGatewayConfig(),
         inference_table_config=spec.table or (replace(table, enabled=False) if table else None),
         rate_limits=[
-            AiGatewayRateLimit(
-                renewal_period=AiGatewayRateLimitRenewalPeriod.MINUTE,
-                key=AiGatewayRateLimitKey(key),
+            sdk.AiGatewayRateLimit(
+                renewal_period=sdk.AiGatewayRateLimitRenewalPeriod.MINUTE,
+                key=sdk.AiGatewayRateLimitKey(key),
                 calls=calls,
             )
             for key, calls in spec.rate_limits.items()
@@ -121,18 +97,21 @@ def _gateway(spec: EndpointSpec, current: AiGatewayConfig | None) -> AiGatewayCo
     )
 
 
-def _grant(client: WorkspaceClient, spec: EndpointSpec) -> None:
-    """Let those groups query the endpoint that may not yet."""
-    found = find(client, spec.name) if spec.query_groups else None
-    groups = missing_groups(client, spec, found) if found else []
-    if not (found and groups):
+def _grant(
+    client: WorkspaceClient,
+    spec: EndpointSpec,
+    found: sdk.ServingEndpointDetailed,
+    groups: list[str],
+) -> None:
+    if not groups:
         return
     with explained(spec.name, f"opened to {', '.join(groups)}"):
         client.serving_endpoints.update_permissions(
             str(found.id),
             access_control_list=[
-                ServingEndpointAccessControlRequest(
-                    group_name=group, permission_level=ServingEndpointPermissionLevel.CAN_QUERY
+                sdk.ServingEndpointAccessControlRequest(
+                    group_name=group,
+                    permission_level=sdk.ServingEndpointPermissionLevel.CAN_QUERY,
                 )
                 for group in groups
             ],

@@ -8,7 +8,7 @@ from functools import partial
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import TooManyRequests
-from databricks.sdk.service.serving import DataframeSplitInput
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core import remote
 from marvel_kedro.databricks import workspace
@@ -40,7 +40,7 @@ def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
     from marvel_kedro.model.packaging import EXAMPLE  # noqa: PLC0415 - imports MLflow
 
     record = EXAMPLE.to_dict(orient="split", index=False)
-    body = DataframeSplitInput(columns=record["columns"], data=record["data"])
+    body = sdk.DataframeSplitInput(columns=record["columns"], data=record["data"])
 
     def query_endpoint() -> object:
         return client.serving_endpoints.query(

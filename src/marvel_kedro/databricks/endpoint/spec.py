@@ -5,15 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from databricks.sdk.service.serving import (
-    AiGatewayInferenceTableConfig,
-    EndpointCoreConfigOutput,
-    EndpointPendingConfig,
-    Route,
-    ServedEntityInput,
-    ServedEntityOutput,
-    TrafficConfig,
-)
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.serving.configuration import EndpointOptions
@@ -37,9 +29,9 @@ class EndpointSpec:
     """
 
     name: str
-    entities: tuple[ServedEntityInput, ...]
+    entities: tuple[sdk.ServedEntityInput, ...]
     traffic: dict[str, int]
-    table: AiGatewayInferenceTableConfig | None
+    table: sdk.AiGatewayInferenceTableConfig | None
     rate_limits: dict[str, int]
     tags: dict[str, str]
     query_groups: tuple[str, ...]
@@ -74,7 +66,7 @@ class EndpointSpec:
         return cls(
             name=endpoint.name,
             entities=tuple(
-                ServedEntityInput(
+                sdk.ServedEntityInput(
                     name=name,
                     entity_name=endpoint.model,
                     entity_version=version,
@@ -84,7 +76,7 @@ class EndpointSpec:
                 for name, version in versions.items()
             ),
             traffic=redistribute(endpoint.traffic, versions),
-            table=AiGatewayInferenceTableConfig(
+            table=sdk.AiGatewayInferenceTableConfig(
                 catalog_name=catalog,
                 schema_name=schema,
                 table_name_prefix=table.table_name_prefix,
@@ -99,21 +91,21 @@ class EndpointSpec:
 
 
 def served_entities(
-    config: EndpointCoreConfigOutput | EndpointPendingConfig | None,
-) -> list[ServedEntityOutput]:
+    config: sdk.EndpointCoreConfigOutput | sdk.EndpointPendingConfig | None,
+) -> list[sdk.ServedEntityOutput]:
     """Return the served entities; none for an endpoint that has never come up."""
     return (config.served_entities if config else None) or []
 
 
-def as_input(entity: ServedEntityOutput) -> ServedEntityInput:
+def as_input(entity: sdk.ServedEntityOutput) -> sdk.ServedEntityInput:
     """Convert a served entity so that it can be requested again."""
-    converted = ServedEntityInput.from_dict(entity.as_dict())
+    converted = sdk.ServedEntityInput.from_dict(entity.as_dict())
     if converted.workload_size:  # the platform accepts a size or these, not both
         converted.min_provisioned_concurrency = converted.max_provisioned_concurrency = None
     return converted
 
 
-def routed_shares(config: EndpointCoreConfigOutput | None) -> dict[str, int]:
+def routed_shares(config: sdk.EndpointCoreConfigOutput | None) -> dict[str, int]:
     """Return the shares of the routes; older endpoints call a served entity a model."""
     routes = config.traffic_config.routes if config and config.traffic_config else None
     return {
@@ -122,27 +114,27 @@ def routed_shares(config: EndpointCoreConfigOutput | None) -> dict[str, int]:
     }
 
 
-def all_shares(config: EndpointCoreConfigOutput) -> dict[str, int]:
+def all_shares(config: sdk.EndpointCoreConfigOutput) -> dict[str, int]:
     """Return the shares of all served entities; a single one needs no route."""
     return redistribute(
         routed_shares(config), [str(entity.name) for entity in served_entities(config)]
     )
 
 
-def traffic_config(shares: Mapping[str, int]) -> TrafficConfig | None:
+def traffic_config(shares: Mapping[str, int]) -> sdk.TrafficConfig | None:
     """Convert shares to routes; None without shares, as for a single served entity."""
     if not shares:
         return None
-    return TrafficConfig(
+    return sdk.TrafficConfig(
         routes=[
-            Route(served_entity_name=name, traffic_percentage=share)
+            sdk.Route(served_entity_name=name, traffic_percentage=share)
             for name, share in shares.items()
         ]
     )
 
 
 def format_served(
-    entities: Sequence[ServedEntityInput | ServedEntityOutput], shares: Mapping[str, int]
+    entities: Sequence[sdk.ServedEntityInput | sdk.ServedEntityOutput], shares: Mapping[str, int]
 ) -> str:
     """Format versions and shares of the served entities for messages."""
     versions = ", ".join(f"{entity.name} version {entity.entity_version}" for entity in entities)

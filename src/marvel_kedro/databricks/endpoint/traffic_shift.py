@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.serving import EndpointCoreConfigOutput
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks.endpoint.spec import all_shares, as_input, served_entities
@@ -15,15 +15,7 @@ from marvel_kedro.serving.traffic_split import redistribute, validate_shares
 def current_shares(
     client: WorkspaceClient, name: str, timeout: timedelta = UPDATE_TIMEOUT
 ) -> dict[str, int]:
-    """Return the shares in effect, after the end of an update in progress.
-
-    Args:
-        client: The workspace.
-        name: Name of the endpoint.
-        timeout: How long an update in progress may take.
-
-    Returns:
-        A percentage for each served entity, 100 in all.
+    """Return the percentages in effect by served entity, after the end of an update in progress.
 
     Raises:
         ProjectError: The endpoint does not exist or cannot be queried.
@@ -38,12 +30,6 @@ def shift(
     timeout: timedelta = UPDATE_TIMEOUT,
 ) -> dict[str, int]:
     """Set the shares of what the endpoint serves, and nothing else, until the next `deploy`.
-
-    Args:
-        client: The workspace.
-        endpoint: The configuration.
-        traffic: Percentages by served entity, 100 in all.
-        timeout: How long an update may take.
 
     Returns:
         The new percentages: the shares of entities that are not served go to the others.
@@ -66,7 +52,7 @@ def shift(
 
 def _settled_config(
     client: WorkspaceClient, name: str, timeout: timedelta
-) -> EndpointCoreConfigOutput:
+) -> sdk.EndpointCoreConfigOutput:
     """Return the configuration of an endpoint that serves something."""
     found = find_settled(client, name, timeout)
     if found is None or found.config is None or not served_entities(found.config):

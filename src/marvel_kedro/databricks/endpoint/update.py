@@ -10,13 +10,7 @@ from typing import NoReturn
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, OperationFailed
-from databricks.sdk.service.serving import (
-    EndpointCoreConfigOutput,
-    EndpointStateConfigUpdate,
-    EndpointStateReady,
-    ServedEntityInput,
-    ServingEndpointDetailed,
-)
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.databricks import workspace
@@ -43,7 +37,7 @@ _READY_POLL_SECONDS = 5.0
 _LOG_SECONDS = 30.0
 
 
-def find(client: WorkspaceClient, name: str) -> ServingEndpointDetailed | None:
+def find(client: WorkspaceClient, name: str) -> sdk.ServingEndpointDetailed | None:
     """Return the endpoint as it is now; None if there is none."""
     with explained(name, "looked up"):
         try:
@@ -54,11 +48,13 @@ def find(client: WorkspaceClient, name: str) -> ServingEndpointDetailed | None:
 
 def find_settled(
     client: WorkspaceClient, name: str, timeout: timedelta
-) -> ServingEndpointDetailed | None:
+) -> sdk.ServingEndpointDetailed | None:
     """Return the endpoint once no update is in progress; None if there is none."""
     found = find(client, name)
     if not (
-        found and found.state and found.state.config_update is EndpointStateConfigUpdate.IN_PROGRESS
+        found
+        and found.state
+        and found.state.config_update is sdk.EndpointStateConfigUpdate.IN_PROGRESS
     ):
         return found
     logger.info("The endpoint '%s' is already being updated: waiting until that has ended.", name)
@@ -84,9 +80,9 @@ class Update:
 
     client: WorkspaceClient
     name: str
-    entities: Sequence[ServedEntityInput]
+    entities: Sequence[sdk.ServedEntityInput]
     traffic: Mapping[str, int]
-    previous: EndpointCoreConfigOutput | None
+    previous: sdk.EndpointCoreConfigOutput | None
     timeout: timedelta
 
     def run(self, *, is_change: bool) -> None:
@@ -125,7 +121,7 @@ class Update:
             self._roll_back(error)
 
     def _apply(
-        self, entities: Sequence[ServedEntityInput], traffic: Mapping[str, int], action: str
+        self, entities: Sequence[sdk.ServedEntityInput], traffic: Mapping[str, int], action: str
     ) -> None:
         with explained(self.name, action):
             self.client.serving_endpoints.update_config(
@@ -171,7 +167,7 @@ def _wait_until_ready(client: WorkspaceClient, name: str, timeout: timedelta) ->
     end = time.monotonic() + timeout.total_seconds()
     progress = _ProgressLog(name)
     found = _wait_for_update(client, name, timeout, progress)
-    while not (found.state and found.state.ready is EndpointStateReady.READY):
+    while not (found.state and found.state.ready is sdk.EndpointStateReady.READY):
         progress(found)
         if time.monotonic() >= end:
             raise UnhealthyError(
@@ -184,7 +180,7 @@ def _wait_until_ready(client: WorkspaceClient, name: str, timeout: timedelta) ->
 
 def _wait_for_update(
     client: WorkspaceClient, name: str, timeout: timedelta, progress: "_ProgressLog"
-) -> ServingEndpointDetailed:
+) -> sdk.ServingEndpointDetailed:
     with _watching(name):
         try:
             return client.serving_endpoints.wait_get_serving_endpoint_not_updating(
@@ -214,7 +210,7 @@ class _ProgressLog:
         self._name = name
         self._started = self._logged = time.monotonic()
 
-    def __call__(self, found: ServingEndpointDetailed) -> None:
+    def __call__(self, found: sdk.ServingEndpointDetailed) -> None:
         message, now = _deployment_messages(found), time.monotonic()
         if message != self.message or now - self._logged >= _LOG_SECONDS:
             self.message, self._logged = message, now
@@ -222,7 +218,7 @@ class _ProgressLog:
             logger.info("%4d s  %s: %s", seconds, self._name, message or "updating ..")
 
 
-def _deployment_messages(found: ServingEndpointDetailed) -> str:
+def _deployment_messages(found: sdk.ServingEndpointDetailed) -> str:
     """Return the platform's messages about served entities that are not up."""
     entities = served_entities(found.pending_config) or served_entities(found.config)
     messages = [
