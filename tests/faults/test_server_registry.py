@@ -79,7 +79,7 @@ def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
     with running(description, address) as server:
         assert server.serves() == {"champion": "1"}
         assert server.invoke().status_code == 200
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def cut(name: str) -> Callable[[Path], None]:
@@ -154,7 +154,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
         until(lambda: server.serves() == {"champion": "2"}, 20)
         until(lambda: server.version()["faults"] == "")
         until(lambda: server.metric("marvel_deployment_faults") == 0)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize(("change", "why"), [
@@ -176,7 +176,7 @@ def test_a_broken_version_at_the_first_start(
         store.point("champion", "2")
         until(lambda: server.ask("/health").status_code == 200, 20)
         assert server.serves() == {"champion": "2"}
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["registry", "no registry"])
@@ -261,7 +261,7 @@ def test_models_that_need_scikit_learn(tmp_path: Path, store: Store) -> None:
                 assert (tall["prediction"], small["prediction"]) == ("Alive", "Dead")
             else:
                 assert server.invoke().json() == first
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_aliases_and_traffic_that_move_under_load(
@@ -322,7 +322,7 @@ def test_aliases_and_traffic_that_move_under_load(
     rows = server.rows()
     rows = rows[rows["databricks_request_id"].isin([answer.request_id for answer in load.answers])]
     assert rows["served_entity_id"].nunique() == 3
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def shares(load: Load, seconds: float) -> dict[tuple[str, str], int]:

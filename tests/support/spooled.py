@@ -46,14 +46,14 @@ def spool_in(folder: Path, spool_bytes: int = 10**9, **options: Any) -> Spool:
 
 
 def lines_in(folder: Path) -> pa.Table:
-    """What is in the files of a spool, in the order it was written."""
+    """Return the rows in the files of a spool, in the order they were written."""
     table, damaged = parse_lines(b"".join(path.read_bytes() for path in sorted(folder.glob("*.*"))))
     assert not damaged
     return table
 
 
 def expected(item: Entry, fraction: float = 1.0) -> dict[str, Any]:
-    """The row of an entry that nothing is left out of, but for the times."""
+    """Return the row of an entry without its times; no body is too long."""
     return {
         "databricks_request_id": valid(item.databricks_request_id),
         "client_request_id": valid(item.client_request_id),
@@ -72,5 +72,5 @@ def valid(text: str | None) -> str | None:
     return None if text is None else text.encode(errors="replace").decode()
 
 
-def mount(*words: str) -> bool:
-    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+def mount(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0

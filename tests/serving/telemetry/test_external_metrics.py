@@ -38,13 +38,13 @@ def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> 
         assert len(page()) > 10
         write(path, TEXT.replace("marvel_monitoring_run_timestamp_seconds", "marvel_workers"))
         assert page() == {}
-        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.said, 5)
+        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.stderr, 5)
         write(path, LINE)
         assert page() == {"marvel_monitoring_records": 1}
         path.unlink()
         assert page() == {}
         server.invoke()
-        assert server.said.count("left out") == 1
+        assert server.stderr.count("left out") == 1
 
 
 @given(
