@@ -38,7 +38,8 @@ from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOp
 from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.alerting import evaluation

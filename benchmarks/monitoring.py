@@ -30,7 +30,7 @@ from deltalake import write_deltalake
 from main_job import HERE, make_project, make_raw
 from scale import watch
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 COLUMNS = [*(name for name in TEXT_COLUMNS if name != "name"), *NUMBER_COLUMNS, "probability"]
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--megabytes", type=int, default=8000, help="limit of a run")
     parser.add_argument("--minutes", type=float, default=30, help="limit of a run")
-    options = parse(parser, rows=2000, rounds=1, records=[1000, 2000])
+    options = parse(parser, rows=2000, rounds=1, records=[1000])
     print(machine.describe("duckdb", "pyarrow", "scipy"), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -15,7 +15,7 @@ TABLES = {
     "drift_power": ("false alarms in", "covariate", "Evidently was left out"),
     "main_job": ("plain script, first", "kedro run, first", "times the rows"),
     "model_quality": ("marvel_kedro", "logistic regression", "Folds that the recipe won"),
-    "monitoring": ("this project", "Evidently was left out", "times the time a record"),
+    "monitoring": ("this project", "Evidently was left out", "the pipeline monitoring"),
     "scale": ("pandas", "sail", "its first node starts"),
     "serving": ("this server", "mlflow models serve", "megabytes a worker", "features and trees"),
 }

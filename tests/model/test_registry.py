@@ -22,8 +22,9 @@ NAME = "characters"
 
 
 @pytest.fixture
-def logged(model: CharacterModel, tmp_path: Path) -> LoggedModel:
+def logged(model: CharacterModel, empty_store: Path, tmp_path: Path) -> LoggedModel:
     """A model in a store of its own."""
+    shutil.copy(empty_store, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = mlflow.create_experiment("e", artifact_location=(tmp_path / "files").as_uri())
     with mlflow.start_run(experiment_id=experiment) as run:

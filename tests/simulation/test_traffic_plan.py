@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.examples import at_most
 
 from marvel_kedro.serving.lookup import INPUTS
 from marvel_kedro.simulation import traffic_plan
@@ -94,7 +95,7 @@ def test_times_are_in_order_within_the_day_and_evenly_apart(day: date, requests:
     assert all(abs(b - a - gap) <= timedelta(microseconds=1) for a, b in pairwise(times))
 
 
-@settings(max_examples=10, deadline=None)
+@at_most(10)
 @given(number=st.integers(1, 4), delay=st.integers(0, 5))
 def test_each_label_is_due_once_and_known_when_its_day_ends(number: int, delay: int) -> None:
     made = list(

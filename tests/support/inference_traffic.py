@@ -10,13 +10,13 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from marvel_kedro.serving.inference_table.schema import SCHEMA as PAYLOAD_SCHEMA
-from marvel_kedro.serving.inference_table.schema import SERVED_SCHEMA
+from marvel_kedro.serving.inference_table import schema
 
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 START = pd.Timestamp("2026-01-01", tz="UTC")
 STATUSES, SHARES = [200, 400, 429, 504], [0.94, 0.03, 0.02, 0.01]
 
+PAYLOAD_SCHEMA, SERVED_SCHEMA = schema.SCHEMA, schema.SERVED_SCHEMA
 LABELS_SCHEMA = pa.schema(
     [
         ("page_id", pa.string()),
@@ -43,7 +43,7 @@ class Traffic:
             )
         self.labels.to_pandas().to_parquet(data / "03_primary" / "labels.parquet", index=False)
 
-    def write_tables(self, schema: Path) -> None:
+    def write_tables(self, folder: Path) -> None:
         """Write the tables to the folder of a schema, replacing those that exist."""
         for name, table in (
             ("inference_payload", self.payload),
@@ -51,7 +51,7 @@ class Traffic:
             ("labels", self.labels),
         ):
             partitions = ["request_date"] if name == "inference_payload" else None
-            write_deltalake(schema / name, table, partition_by=partitions, mode="overwrite")
+            write_deltalake(folder / name, table, partition_by=partitions, mode="overwrite")
 
 
 def make_traffic(

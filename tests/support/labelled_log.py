@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 from marvel_kedro.monitoring.tables import INFERENCE_LOG
 from marvel_kedro.simulation import traffic_plan
 

@@ -4,7 +4,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -113,7 +113,6 @@ cells = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(cells, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_in_and_out_add_up_and_order_does_not_matter(rows: list[dict[str, str]], dice: Any) -> None:
     raw = source(*rows)

@@ -11,7 +11,7 @@ import orjson
 import yaml
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.serving import state_folder
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
@@ -73,7 +73,7 @@ def _read_configuration(path: Path) -> ServingConfiguration:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProjectError(f"{path} cannot be read: {error}") from error
-    return checked(ServingConfiguration, values, f"Correct them in {path}.")
+    return validate(ServingConfiguration, values, f"Correct them in {path}.")
 
 
 def _prepare_metrics(folder: Path, workers: int) -> None:

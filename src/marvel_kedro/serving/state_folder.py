@@ -23,7 +23,7 @@ def own(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = file_lock.hold(folder / "server.lock")
+        lock = file_lock.acquire(folder / "server.lock")
     except OSError as error:
         raise ProjectError(
             f"{folder}: {error.strerror}. The server keeps requests there that are not yet in the "

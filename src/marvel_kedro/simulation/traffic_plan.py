@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.options import Options
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 _DAY = timedelta(days=1)
@@ -121,7 +121,7 @@ def add_labels(path: Path, labels: pd.DataFrame) -> int:
     """
     there = [pd.read_parquet(path)] if path.exists() else []
     rows = pd.concat([*there, labels]).drop_duplicates("page_id", keep="last", ignore_index=True)
-    with WholeFile(path, "wb") as file:
+    with AtomicFile(path, "wb") as file:
         file.write(rows.to_parquet(index=False))
     return len(rows)
 

@@ -10,7 +10,7 @@ import aiohttp
 import numpy as np
 
 from marvel_kedro.core.errors import ProjectError, without_password
-from marvel_kedro.core.progress import report
+from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.simulation.traffic_plan import Day, Request
 
 PATIENCE_SECONDS = 5.0
@@ -215,7 +215,7 @@ def replay_day(day: Day, sender: Sender, *, rate: float, connections: int, total
     """Send the requests of a day; they are added to the total even if it is broken off."""
     tally = Tally()
     try:
-        log = report(f"requests of day {day.number}")
+        log = progress_logger(f"requests of day {day.number}")
         replay(day.requests, sender, rate=rate, connections=connections, tally=tally, progress=log)
     finally:
         total.add(tally)

@@ -7,7 +7,7 @@ import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import ProcessingOptions, QualityOptions
 from marvel_kedro.table.split import with_side
@@ -36,7 +36,7 @@ MEASUREMENTS = ("height", "weight")
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 # Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` are none.
-_PLAIN_NUMBER = f"^{predictor.PLAIN_NUMBER}$"
+_PLAIN_NUMBER = f"^{features.PLAIN_NUMBER}$"
 
 
 def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
@@ -215,7 +215,7 @@ def quality_metrics(data_quality: dict[str, Any]) -> dict[str, float]:
 def _number(name: str) -> nw.Expr:
     plain = nw.col(name).str.contains(_PLAIN_NUMBER)
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
-    return nw.when((number > predictor.ABOVE) & (number < predictor.BELOW)).then(number).alias(name)
+    return nw.when((number > features.ABOVE) & (number < features.BELOW)).then(number).alias(name)
 
 
 def _filled_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int]]:

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.project import ROOT
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Table
@@ -413,7 +414,7 @@ def test_an_alert_of_a_version_that_nobody_asks_any_more_is_resolved() -> None:
         assert states(found(drifts(*rows), asked, START + days * DAY)) == [state], days
 
 
-@settings(max_examples=60, deadline=None)
+@at_most(60)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, None]), min_size=1, max_size=12),
     st.integers(1, 3),
@@ -504,7 +505,7 @@ def test_an_acknowledgement_outlasts_a_silence_and_firing_is_what_is_not_silence
 )
 def test_a_wrong_rule_is_refused_by_its_name(rule: dict[str, Any], said: str) -> None:
     with pytest.raises(ProjectError, match=r"rules\.wrong") as refused:
-        checked(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Mend it.")
+        validate(AlertingOptions, {"now": NOW, "rules": {"wrong": rule}}, "Mend it.")
     assert said in str(refused.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -69,7 +69,6 @@ def naive_psi(these: list[float], those: list[float]) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value of one row each
-@settings(max_examples=150, deadline=None)
 @given(samples, samples)
 def test_numbers_are_as_far_apart_as_scipy_says(these: list[float], those: list[float]) -> None:
     row = compared(these, those)
@@ -83,7 +82,6 @@ def test_numbers_are_as_far_apart_as_scipy_says(these: list[float], those: list[
     assert [row[name] for name in OF_CATEGORIES] == [None] * 4
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.integers(0, 12).map(float), min_size=1, max_size=40),
     st.lists(st.integers(0, 12).map(float), min_size=1, max_size=40),
@@ -109,7 +107,6 @@ def test_who_left_the_only_value_of_the_other_side_is_found() -> None:
     assert compared([5.0] * 9, [5.0] * 50)["population_stability_index"] == 0.0
 
 
-@settings(max_examples=150, deadline=None)
 @given(words, words)
 def test_categories_are_as_far_apart_as_scipy_says(these: list[str], those: list[str]) -> None:
     row = compared(these, those, "category")
@@ -133,7 +130,6 @@ def test_categories_by_hand() -> None:
     assert row["chi_squared_test"]["statistic"] == pytest.approx(1 + 0 + 2)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=5),
     st.lists(st.sampled_from("abcd"), min_size=3, max_size=5),

@@ -17,7 +17,7 @@ from marvel_kedro.model.options import (
     RetrainingOptions,
     TrainingOptions,
 )
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.table.cleaning import RENAMED, select_usable, split_characters
@@ -91,10 +91,10 @@ def test_which_numbers_count_is_said_in_one_place(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another table, with balances: a number that the model sees is not that of the past."""
-    monkeypatch.setattr(predictor, "ABOVE", -1000.0)
-    monkeypatch.setattr(predictor, "BELOW", 10_000_000.0)
-    assert predictor.number("-60.14") == predictor.number(-60.14) == -60.14
-    assert predictor.number("2500000") == predictor.number(2_500_000) == 2_500_000
+    monkeypatch.setattr(features, "ABOVE", -1000.0)
+    monkeypatch.setattr(features, "BELOW", 10_000_000.0)
+    assert features.number("-60.14") == features.number(-60.14) == -60.14
+    assert features.number("2500000") == features.number(2_500_000) == 2_500_000
     rows = made({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
     read = to_pandas(select_usable(engine(source.astype("str"))), 10)

@@ -21,8 +21,9 @@ import pandas as pd
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.project import clean_environment
 from support.spooled import ENTRIES, entry, expected, mount, spool_in
 
@@ -95,7 +96,7 @@ def test_table_has_columns_of_databricks_inference_table(server: Server) -> None
     assert table.protocol().min_reader_version == 1, "any reader can"
 
 
-@settings(max_examples=15, deadline=None)
+@at_most(15)
 @given(st.lists(ENTRIES, min_size=1, max_size=10))
 def test_flush_commits_every_entry(entries: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import TooManyRequests
 from databricks.sdk.service import serving as sdk
 
-from marvel_kedro.core import remote
+from marvel_kedro.core.errors import remote_failure
 from marvel_kedro.databricks import workspace
 from marvel_kedro.databricks.endpoint.errors import UnhealthyError, UnverifiedError, explained
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
@@ -76,7 +76,7 @@ def _answer(name: str, target: str, query: Callable[[], object], end: float) -> 
             # After minutes of retries the SDK raises TimeoutError from the last error.
             cause = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
             reason = workspace.said(cause)
-            if remote.refusal(error) == "token":
+            if remote_failure(error) == "token":
                 with explained(name, "queried for a prediction"):
                     raise
             if not isinstance(cause, _UNREACHABLE):

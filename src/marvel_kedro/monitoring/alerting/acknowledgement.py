@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation
 from marvel_kedro.monitoring.alerting.evaluation import Row
@@ -98,7 +98,7 @@ class AlertTables:
     def _check_rule(self, rule: str) -> None:
         section = self._read.raw.get("alerting")
         remedy = "Mend them in conf/*/alerting/parameters.yml."
-        rules = checked(AlertingOptions, section, remedy).active
+        rules = validate(AlertingOptions, section, remedy).active
         if rule not in rules:
             raise ProjectError(
                 f"There is no rule '{rule}' (alerting.rules); there are {', '.join(rules)}."

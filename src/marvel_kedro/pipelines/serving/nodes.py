@@ -6,7 +6,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.model import batch
 from marvel_kedro.model.options import ServingOptions
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.frames import lazily
 

@@ -239,7 +239,7 @@ def _lock(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
     """
     end = time.monotonic() + seconds
     path = table / "_server.lock"  # Delta ignores names with an underscore
-    while (lock := file_lock.hold(path)) is None and time.monotonic() < end:
+    while (lock := file_lock.acquire(path)) is None and time.monotonic() < end:
         time.sleep(_LOCK_POLL_SECONDS)
     try:
         yield lock is not None

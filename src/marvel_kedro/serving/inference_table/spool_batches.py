@@ -50,7 +50,7 @@ class SpoolBatches:
         """
         if self._lock is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = file_lock.hold(self._folder / "writer.lock")
+            self._lock = file_lock.acquire(self._folder / "writer.lock")
         if self._lock is None:
             raise RuntimeError(
                 f"Another server moves {self._folder} to its table. Give each server its own "

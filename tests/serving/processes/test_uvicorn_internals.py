@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from marvel_kedro.serving.processes import worker
+from marvel_kedro.serving.processes import uvicorn_internals
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
 GET = b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -47,7 +47,9 @@ class Uvicorn:
 @asynccontextmanager
 async def serving(app: Uvicorn, **options: Any) -> AsyncIterator[uvicorn.Server]:
     """Serve until the end of the block, with what the supervisor says of connections."""
-    config = uvicorn.Config(app, http=worker.Protocol, lifespan="off", log_level="error", **options)
+    config = uvicorn.Config(
+        app, http=uvicorn_internals.HttpProtocol, lifespan="off", log_level="error", **options
+    )
     server = uvicorn.Server(config)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -168,7 +170,7 @@ def test_half_a_request_waits_while_others_are_answered(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     """Its client cannot know that nobody reads; afterwards its time runs again."""
-    monkeypatch.setattr(worker, "HEADER_SECONDS", 0.4)
+    monkeypatch.setattr(uvicorn_internals, "HEADER_SECONDS", 0.4)
 
     async def ask() -> bytes:
         app = Uvicorn()

@@ -101,7 +101,7 @@ def test_plots_show_every_model_and_say_what_they_found(
     drawn = roc.axes[0].get_legend()
     assert drawn
     legend = [text.get_text() for text in drawn.get_texts()]
-    assert [re.sub(r"  .*", "", text) for text in legend] == [plots.NAMES[m] for m in MODELS]
+    assert [re.sub(r"  .*", "", text) for text in legend] == [evaluation.MODELS[m] for m in MODELS]
     titles = [
         figure.axes[0].get_title(loc="left")
         for figure in (
