@@ -2,9 +2,11 @@
 
 from contextlib import suppress
 
+from mlflow import MlflowClient
+
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.aliases import NO_VERSION
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.models.registry_watch import model_tags
 from marvel_kedro.serving.models.served_versions import served_versions
 from marvel_kedro.serving.traffic_split import format_tag, traffic_tag
 
@@ -52,8 +54,6 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
             f"{', '.join(missing)}: no version can answer, because the alias points to none. "
             "Set the alias first, or shift traffic to another entity."
         )
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-
     MlflowClient().set_registered_model_tag(
         endpoint.model, traffic_tag(endpoint.name), format_tag(shares)
     )
@@ -62,8 +62,6 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
 
 def reset(endpoint: EndpointOptions) -> dict[str, int]:
     """Go back to the configured shares at once, and return them."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-
     tag = traffic_tag(endpoint.name)
     if tag in _existing_tags(endpoint):
         MlflowClient().delete_registered_model_tag(endpoint.model, tag)
@@ -76,18 +74,4 @@ def _existing_tags(endpoint: EndpointOptions) -> dict[str, str]:
         raise ProjectError(
             f"There is no model '{endpoint.model}' in the registry. Train one: make run."
         )
-    return tags
-
-
-def model_tags(model: str) -> dict[str, str] | None:
-    """Return the tags of a registered model; None if it does not exist."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    try:
-        tags: dict[str, str] = MlflowClient().get_registered_model(model).tags
-    except MlflowException as error:
-        if error.error_code in NO_VERSION:
-            return None
-        raise
     return tags

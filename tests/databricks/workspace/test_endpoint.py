@@ -250,7 +250,7 @@ def test_deploy_rejects_missing_version(host: Host, client: WorkspaceClient) -> 
         "served_entities": [{"name": "fixed", "version": "7"}],
         "traffic": {"fixed": 100},
     }
-    assert "'fixed' (endpoint.served_entities) wants version 7" in deploy_error(client, **fixed)
+    assert "'fixed' (endpoint.served_entities) names version 7" in deploy_error(client, **fixed)
     target = EndpointSpec.of(configured(**fixed), {"fixed": "7"}, CATALOG, SCHEMA_NAME)
     with pytest.raises(ProjectError, match=r"version 7 does not exist[^§]*endpoint\.model"):
         deployment.deploy(client, target)  # deleted after the look-up

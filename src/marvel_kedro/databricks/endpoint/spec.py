@@ -46,7 +46,7 @@ class EndpointSpec:
             endpoint: The configuration.
             versions: Versions by served entity; an entity without one gets no traffic.
             catalog: Catalog of the inference table.
-            schema: Schema of the inference table.
+            schema: Its schema.
 
         Raises:
             ProjectError: The platform lacks a requested feature; the message names the key.

@@ -109,7 +109,11 @@ class TableWriter:
         try:
             self._batches.lock()
             self._current_table()
-            self._move_all()
+            for unfinished in self._batches.unfinished():
+                self._move(unfinished)
+            start = time.time_ns()
+            while batch := self._batches.gather(start, self._committed):
+                self._move(batch)
             self._add_served()
             self._maintain()
         except Exception as error:  # noqa: BLE001 - of the disk or of Delta; all is retried
@@ -121,14 +125,6 @@ class TableWriter:
     def close(self) -> None:
         """Release the spool for another writer."""
         self._batches.close()
-
-    def _move_all(self) -> None:
-        """Commit unfinished batches, then what waits, in batches of a bounded size."""
-        for unfinished in self._batches.unfinished():
-            self._move(unfinished)
-        start = time.time_ns()
-        while batch := self._batches.gather(start, self._committed):
-            self._move(batch)
 
     def _committed(self) -> int:
         """Return the number of the last batch of this spool that the table has."""
@@ -151,8 +147,8 @@ class TableWriter:
 
     def _current_table(self) -> DeltaTable:
         """Return the table at its latest version, created if it does not exist."""
-        table = self._table
-        if table is not None and (self._path / "_delta_log" / _commit_name(table)).exists():
+        table, log = self._table, self._path / "_delta_log"
+        if table is not None and (log / f"{table.version():020}.json").exists():
             table.update_incremental()
         else:  # the first time, after an error, or after the table was deleted
             table = _open_table(self._path, SCHEMA, ["request_date"], "Requests and answers.")
@@ -231,12 +227,7 @@ class TableWriter:
 
 @contextmanager
 def _lock(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
-    """Lock a table among the servers that write it; yield whether it is locked.
-
-    Args:
-        table: Its folder.
-        seconds: How long to wait for the lock.
-    """
+    """Lock a table among the servers that write it, within some seconds; yield whether it is."""
     end = time.monotonic() + seconds
     path = table / "_server.lock"  # Delta ignores names with an underscore
     while (lock := file_lock.acquire(path)) is None and time.monotonic() < end:
@@ -246,10 +237,6 @@ def _lock(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
     finally:
         if lock is not None:
             os.close(lock)
-
-
-def _commit_name(table: DeltaTable) -> str:
-    return f"{table.version():020}.json"
 
 
 def _open_table(path: Path, schema: pa.Schema, partition_by: list[str], comment: str) -> DeltaTable:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from marvel_kedro.core.errors import without_password
-from marvel_kedro.model.aliases import find_version
+from marvel_kedro.model.aliases import NO_VERSION, find_version
 from marvel_kedro.serving.configuration import ServedEntity, ServingConfiguration
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 from marvel_kedro.serving.models.model_copies import ModelCopies
-from marvel_kedro.serving.traffic_shift import model_tags
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +110,20 @@ class Registry:
             f" The copy of version {served.version} on this disk is damaged: it stays in service "
             "only where it is loaded."
         )
+
+
+def model_tags(model: str) -> dict[str, str] | None:
+    """Return the tags of a registered model; None if it does not exist."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        tags: dict[str, str] = MlflowClient().get_registered_model(model).tags
+    except MlflowException as error:
+        if error.error_code in NO_VERSION:
+            return None
+        raise
+    return tags
 
 
 def _sentence(error: Exception) -> str:
