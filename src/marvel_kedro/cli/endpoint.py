@@ -2,13 +2,14 @@
 
 import os
 import time
-from typing import Any
+from functools import partial
 
 import click
 
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.serving.traffic_split import format_shares, shift_shares
 
 
 @click.group()
@@ -30,49 +31,41 @@ class _Traffic:
 
     def __init__(self, env: str | None, target: str) -> None:
         from marvel_kedro.project import configuration  # noqa: PLC0415 - when the command runs
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415
 
-        on_databricks = target == "databricks"
-        self._read = configuration.load(env or ("lakehouse" if on_databricks else None))
+        self._on_databricks = target == "databricks"
+        self._read = configuration.load(env or ("lakehouse" if self._on_databricks else None))
         self._endpoint = self._read.description.endpoint
-        self._split = traffic_split
-        self._client: Any = None
-        if on_databricks:
+        if self._on_databricks:
             from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the optional SDK
-            from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415
+            from marvel_kedro.databricks.endpoint import traffic_shift as managed  # noqa: PLC0415
 
-            self._client, self._shifting = workspace.connect(), shifting
+            client = workspace.connect()
+            self._shares = partial(managed.current_shares, client, self._endpoint.name)
+            self._shift = partial(managed.shift, client, self._endpoint)
         else:
+            from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - imports MLflow
+
             configuration.use_store()
+            self._shares = partial(traffic_shift.shares_to_shift, self._endpoint)
+            self._shift = partial(traffic_shift.shift, self._endpoint)
+            self._reset = partial(traffic_shift.reset, self._endpoint)
 
     def shift(self, entity: str, percent: int) -> None:
-        if self._client:
-            shares = self._shifting.served_traffic(self._client, self._endpoint.name)
-        else:
-            shares = self._split.shares_to_move(self._endpoint)
-        self._move(self._split.shifted(shares, entity, percent))
+        self._print(self._shift(shift_shares(self._shares(), entity, percent)))
 
     def reset(self) -> None:
-        if self._client:
-            self._move(dict(self._endpoint.traffic))
-        else:
-            self._print(self._split.reset(self._endpoint))
+        configured = dict(self._endpoint.traffic)
+        self._print(self._shift(configured) if self._on_databricks else self._reset())
 
     def show(self) -> None:
+        from marvel_kedro.serving import status  # noqa: PLC0415 - imports MLflow
+
         server, token = self._read.description.server, os.environ.get("MARVEL_TOKEN")
-        for line in [*self._split.lines(self._endpoint), *self._split.running(server, token)]:
+        for line in [*status.served_lines(self._endpoint), *status.server_lines(server, token)]:
             click.echo(line)
 
-    def _move(self, shares: dict[str, int]) -> None:
-        if self._client:
-            shares = self._shifting.shift(self._client, self._endpoint, shares)
-        else:
-            shares = self._split.shift(self._endpoint, shares)
-        self._print(shares)
-
     def _print(self, shares: dict[str, int]) -> None:
-        split = ", ".join(f"{name} {share} %" for name, share in shares.items())
-        click.echo(f"{self._endpoint.name}: {split}")
+        click.echo(f"{self._endpoint.name}: {format_shares(shares)}")
 
 
 @endpoint.command()

@@ -59,7 +59,8 @@ def traffic(  # noqa: PLR0913 - one an option
     MARVEL_TOKEN is the bearer token, if the server requires one.
     """
     with errors_as_messages("Interrupted."):
-        from marvel_kedro.project import configuration  # noqa: PLC0415 - when the command runs
+        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - when it runs
+        from marvel_kedro.project import configuration  # noqa: PLC0415
         from marvel_kedro.simulation import traffic  # noqa: PLC0415
 
         read = configuration.load(env)
@@ -73,6 +74,7 @@ def traffic(  # noqa: PLR0913 - one an option
                 **options,
                 start=start.date() if start else None,
                 drift={"scenario": scenario, "magnitude": magnitude},
-                world=read.parameters.synthetic.seed,
+                world_seed=read.parameters.synthetic.seed,
             ),
+            world=CharacterWorld(),
         )

@@ -15,7 +15,7 @@ from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
 from marvel_kedro.model import tracking
 from marvel_kedro.project import parameters
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,16 @@ class Configuration:
         return parameters.check(self.raw)
 
     @cached_property
-    def description(self) -> Description:
+    def description(self) -> ServingConfiguration:
         """Validate and return the sections `endpoint` and `server`.
 
         Raises:
             ProjectError: A parameter is wrong; it names the key.
         """
-        sections = {name: self.raw.get(name) for name in Description.model_fields}
-        return validate(Description, sections, "Fix them in conf/*/serving/parameters.yml.")
+        sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
+        return validate(
+            ServingConfiguration, sections, "Fix them in conf/*/serving/parameters.yml."
+        )
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create one dataset of the catalog, without a session and without credentials.
