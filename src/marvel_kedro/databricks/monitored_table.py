@@ -117,7 +117,7 @@ class MonitoredTable:
         self._table = table
         self._name = f"The managed monitor of '{table}'"
         self._patience = patience
-        with workspace.asking(f"The table '{table}'", "looked up", _REMEDIES):
+        with workspace.errors_explained(f"The table '{table}'", "looked up", _REMEDIES):
             self._id = str(client.tables.get(table).table_id)
             self.schema_id = str(client.schemas.get(table.rpartition(".")[0]).schema_id)
 
@@ -127,7 +127,7 @@ class MonitoredTable:
         Raises:
             ProjectError: There is no such table.
         """
-        with workspace.asking(f"The baseline '{table}'", "looked up", _REMEDIES):
+        with workspace.errors_explained(f"The baseline '{table}'", "looked up", _REMEDIES):
             return str(self._client.tables.get(table).full_name)
 
     def settled(self) -> DataProfilingConfig | None:
@@ -150,7 +150,7 @@ class MonitoredTable:
     def create(self, spec: DataProfilingConfig, options: ManagedMonitorOptions) -> None:
         """Create the monitor and wait for it."""
         logger.info("%s is new.", self._name)
-        with self._asking("created"):
+        with self._explained("created"):
             home = f"/Workspace/Users/{self._client.current_user.me().user_name}"
             config = replace(
                 spec,
@@ -169,7 +169,7 @@ class MonitoredTable:
         config = DataProfilingConfig(
             spec.output_schema_id, **{field: getattr(spec, field) for field in changes}
         )
-        with self._asking("updated"):
+        with self._explained("updated"):
             self._api.update_monitor(
                 _TABLE,
                 self._id,
@@ -182,7 +182,7 @@ class MonitoredTable:
         """Wait for refreshes of other clients; the platform would queue a new one behind them."""
 
         def in_progress() -> list[Refresh]:
-            with self._asking("asked for its refreshes"):
+            with self._explained("asked for its refreshes"):
                 found = self._api.list_refresh(_TABLE, self._id)
                 return [one for one in found if one.state in _IN_PROGRESS]
 
@@ -191,13 +191,13 @@ class MonitoredTable:
 
     def refresh(self) -> None:
         """Refresh the metrics and wait for them."""
-        with self._asking("refreshed"):
+        with self._explained("refreshed"):
             started = self._api.create_refresh(_TABLE, self._id, Refresh(_TABLE, self._id))
         number = int(started.refresh_id or 0)
         logger.info("%s is being refreshed.", self._name)
 
         def poll() -> Refresh:
-            with self._asking("watched any longer; its refresh continues without that"):
+            with self._explained("watched any longer; its refresh continues without that"):
                 return self._api.get_refresh(_TABLE, self._id, number)
 
         thing = f"Refresh {number} of {_lowered(self._name)}"
@@ -230,7 +230,7 @@ class MonitoredTable:
             logger.warning("%s is broken: %s", self._name, self._reason(found))
 
     def _find(self) -> DataProfilingConfig | None:
-        with self._asking("read"):
+        with self._explained("read"):
             try:
                 return self._api.get_monitor(_TABLE, self._id).data_profiling_config
             except NotFound:
@@ -239,7 +239,7 @@ class MonitoredTable:
     @staticmethod
     def _reason(found: DataProfilingConfig | None, message: str | None = None) -> str:
         message = message or (found and found.latest_monitor_failure_message) or "no reason given."
-        return workspace.shortened(without_password(" ".join(message.split())))
+        return workspace.shorten(without_password(" ".join(message.split())))
 
     @property
     def _deletion(self) -> str:
@@ -248,8 +248,8 @@ class MonitoredTable:
             "metrics stay), then run the same command again, which creates a new one."
         )
 
-    def _asking(self, action: str) -> AbstractContextManager[None]:
-        return workspace.asking(self._name, action, _REMEDIES)
+    def _explained(self, action: str) -> AbstractContextManager[None]:
+        return workspace.errors_explained(self._name, action, _REMEDIES)
 
 
 def _lowered(sentence: str) -> str:

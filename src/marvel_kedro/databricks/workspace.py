@@ -11,7 +11,7 @@ from databricks.sdk.errors.base import DatabricksError
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 
-FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
+SDK_ERRORS = (DatabricksError, TimeoutError, requests.RequestException)
 """The errors of databricks-sdk: a rejected request, or no connection."""
 
 _MAX_ANSWER = 300
@@ -27,13 +27,13 @@ def connect() -> WorkspaceClient:
         return WorkspaceClient()
     except ValueError as error:
         raise ProjectError(
-            f"There is no login to a workspace ({said(error)}). Set DATABRICKS_HOST and "
+            f"There is no login to a workspace ({error_text(error)}). Set DATABRICKS_HOST and "
             "DATABRICKS_TOKEN, or log in: databricks auth login."
         ) from error
 
 
 @contextmanager
-def asking(
+def errors_explained(
     thing: str, action: str, remedies: Mapping[type[DatabricksError], str]
 ) -> Iterator[None]:
     """Turn an error of the workspace into one message: the thing, the answer and the remedy.
@@ -44,13 +44,13 @@ def asking(
         remedies: Remedies by the type of the error; the first that fits is used.
 
     Raises:
-        ProjectError: One of `FAULTS` was raised inside.
+        ProjectError: One of `SDK_ERRORS` was raised inside.
     """
     try:
         yield
-    except FAULTS as error:
+    except SDK_ERRORS as error:
         raise ProjectError(
-            f"{thing} could not be {action}. Databricks says: {said(error)}\n"
+            f"{thing} could not be {action}. Databricks says: {error_text(error)}\n"
             f"{_remedy(error, remedies)}"
         ) from error
 
@@ -65,12 +65,12 @@ def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> 
     return WORKSPACE_REMEDIES[failure]
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of an error in one line, shortened and without secrets."""
     text = without_password(str(error)).partition(" Config: host=")[0]
-    return shortened(" ".join(text.split()))
+    return shorten(" ".join(text.split()))
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Cut a text to the length that a message quotes."""
     return text[:_MAX_ANSWER]
