@@ -19,6 +19,7 @@ from marvel_kedro.core import page  # noqa: E402
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
+from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
 from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
 from marvel_kedro.table import cleaning  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
@@ -92,14 +93,8 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     figures = plots.draw_all(table, measured, model, options.calibration_bins)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
-    record = decision.record(
-        model_name="marvel_characters",
-        model_version="1",
-        previous_champion=None,
-        model_digest=model.digest,
-        run_id="",
-        tested_on="test_set",
-    )
+    version, logged = Version("marvel_characters", "1"), LoggedModel("", "", model.digest)
+    record, _ = promotion.promote(decision, version, logged, None, "test_set")
     tables = {
         name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
         for name, rows in (("train_set", train), ("test_set", test))

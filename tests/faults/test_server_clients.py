@@ -41,7 +41,7 @@ def test_ten_thousand_open_connections_do_not_slow_requests_down(
         opened = asyncio.run(_open_and_request(server, number))
         assert opened == number
         print(f"{number:,} connections at once")
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 async def _open_and_request(server: Server, number: int) -> int:
@@ -142,7 +142,7 @@ def test_slow_clients_are_disconnected_and_delay_no_others(tmp_path: Path, store
             thread.join()
         until(lambda: server.metric("marvel_requests_total", code="504") == 1)
         until(lambda: server.metric("marvel_requests_in_progress") == 0, 5)
-        assert "Traceback" not in server.said + server.logged
+        assert "Traceback" not in server.stderr + server.stdout
 
 
 def test_clients_that_disconnect_leave_no_request_in_progress(tmp_path: Path, store: Store) -> None:
@@ -163,8 +163,8 @@ def test_clients_that_disconnect_leave_no_request_in_progress(tmp_path: Path, st
         until(lambda: server.metric("marvel_requests_in_progress") == 0, 10)
         assert server.invoke().status_code == 200
     assert len(server.rows()) == 7
-    assert "Traceback" not in server.said
-    assert '"level":"error"' not in server.logged + server.said
+    assert "Traceback" not in server.stderr
+    assert '"level":"error"' not in server.stdout + server.stderr
 
 
 def test_late_batch_gets_504_and_concurrent_request_429(tmp_path: Path, store: Store) -> None:
@@ -194,7 +194,7 @@ def test_late_batch_gets_504_and_concurrent_request_429(tmp_path: Path, store: S
         assert found == [200]
         assert server.invoke().status_code == 200
         until(lambda: server.metric("marvel_requests_total", code="429") >= 1, 5)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_large_bodies_beyond_the_limit_get_429_until_others_end(
@@ -222,4 +222,4 @@ def test_large_bodies_beyond_the_limit_get_429_until_others_end(
         for _ in range(3):
             answered = server.ask("/invocations", "POST", data=body, headers=JSON)
             assert answered.status_code == 200
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr

@@ -73,7 +73,7 @@ def test_full_disk_kills_no_worker_and_every_request_is_counted(
     assert len(rows) + dropped == len(answered)
     assert 0 < dropped <= 60
     assert set(answered[:20] + answered[-20:]) <= rows
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def test_rows_wait_while_the_table_cannot_be_written(tmp_path: Path, store: Store) -> None:
@@ -109,8 +109,8 @@ def test_rows_wait_while_the_table_cannot_be_written(tmp_path: Path, store: Stor
             until(lambda: server.serves() == {"champion": "2"}, 20)
             for _ in range(3):
                 answered.append(server.invoke().headers["x-request-id"])
-            until(lambda: "another process holds" in server.said)
+            until(lambda: "another process holds" in server.stderr)
             until(lambda: server.metric("marvel_inference_log_failing") == 1)
         until(lambda: server.metric("marvel_inference_log_failing") == 0, 20)
     server.check_rows(answered)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr

@@ -33,7 +33,7 @@ def has_lost(server: Server, worker: int) -> bool:
 
 
 def listens(server: Server) -> bool:
-    return " at http://" in server.said
+    return " at http://" in server.stderr
 
 
 def test_killed_worker_is_replaced_and_loses_no_answered_request(
@@ -71,7 +71,7 @@ def test_killed_worker_is_replaced_and_loses_no_answered_request(
     with running(description, store.uri) as server:
         more = [server.invoke().headers["x-request-id"] for _ in range(3)]
     server.check_rows([answer.request_id for answer in load.answers] + more)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def test_workers_end_when_the_supervisor_is_killed_and_the_next_start_fills_the_table(
@@ -80,7 +80,7 @@ def test_workers_end_when_the_supervisor_is_killed_and_the_next_start_fills_the_
     # Nothing reaches the table before the supervisor is killed.
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=60))
     server = start(description, store.uri)
-    until(lambda: " at http://" in server.said)
+    until(lambda: " at http://" in server.stderr)
     until(lambda: ready(server))
     workers, port = server.workers, server.port
     with Load(server, clients=2) as load:
@@ -88,7 +88,7 @@ def test_workers_end_when_the_supervisor_is_killed_and_the_next_start_fills_the_
         server.process.kill()
         server.wait()
         until(lambda: not any(map(psutil.pid_exists, workers)), 15)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
@@ -114,8 +114,8 @@ def test_stop_under_load_answers_every_accepted_request(tmp_path: Path, store: S
         assert {answer.status for answer in load.answers} == {200}
         assert max(answer.time for answer in load.answers) > stopped
     server.check_rows([answer.request_id for answer in load.answers])
-    assert "Traceback" not in server.said
-    assert "ERROR" not in server.said.upper()
+    assert "Traceback" not in server.stderr
+    assert "ERROR" not in server.stderr.upper()
 
 
 def test_stop_kills_a_worker_that_hangs(tmp_path: Path, store: Store) -> None:
@@ -124,7 +124,7 @@ def test_stop_kills_a_worker_that_hangs(tmp_path: Path, store: Store) -> None:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         os.kill(server.workers[0], signal.SIGSTOP)
         assert server.stop(seconds=15) == 0
-        assert "did not end by itself" in server.said
+        assert "did not end by itself" in server.stderr
     server.check_rows(answered)
 
 
@@ -137,9 +137,9 @@ def test_stop_during_the_start_ends_the_server(tmp_path: Path, store: Store) -> 
         began = time.monotonic()
         status = server.stop(seconds=10)
         # Without the handler, which is not there yet, the signal kills the process.
-        assert status in (0, -signal.SIGTERM), server.said
+        assert status in (0, -signal.SIGTERM), server.stderr
         assert time.monotonic() - began < 8
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_server_is_ready_when_all_workers_have_a_model(tmp_path: Path, store: Store) -> None:
@@ -169,7 +169,7 @@ def test_server_is_ready_when_all_workers_have_a_model(tmp_path: Path, store: St
             assert ready(server)
             time.sleep(0.1)
         until(lambda: server.metric("marvel_workers_ready") == 2, 10)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_lag_metric_grows_while_the_supervisor_hangs(tmp_path: Path, store: Store) -> None:
@@ -194,4 +194,4 @@ def test_second_ctrl_c_stops_the_server_without_losing_rows(tmp_path: Path, stor
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.wait(10) == 0
     server.check_rows(answered)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
@@ -12,7 +11,7 @@ from marvel_kedro.model.portable.predictor import CharacterModel
 
 
 def test_wilson_intervals_equal_those_of_scipy() -> None:
-    low, high = plots._wilson(np.array([0.0, 0.3, 1.0]), np.array([5, 40, 7]))
+    low, high = plots._wilson(pd.Series([0, 12, 7]), pd.Series([5, 40, 7]))
     for number, (hits, rows) in enumerate(((0, 5), (12, 40), (7, 7))):
         expected = binomtest(hits, rows).proportion_ci(0.95, "wilson")
         assert low[number] == pytest.approx(expected.low, abs=1e-4)

@@ -16,8 +16,8 @@ TOKEN = "token-of-ann"
 def served(
     registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
 ) -> Iterator[Server]:
-    """A server of two processes that serves the champion to whoever has a token."""
-    # Fetched: both processes have a model before they let anybody in, not one after the other.
+    """A server of two processes that serves the champion to clients with a token."""
+    # Fetched, so that both processes have a model before they accept requests.
     description = registered.fetch(describe(tmp_path_factory.mktemp("served"), workers=2))
     OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
     with running(description, registered.uri, token=TOKEN, MARVEL_TOKENS=f"ann:{TOKEN}") as found:

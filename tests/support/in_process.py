@@ -9,7 +9,7 @@ from typing import Any
 
 from support.running_server import MODEL, RECORD, Store, mlflow_files
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.app import Endpoint
 from marvel_kedro.serving.http.auth import Tokens
@@ -24,7 +24,7 @@ _SECONDS = 30.0
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def deploy(configuration: Description, registered: Store) -> Description:
+def deploy(configuration: ServingConfiguration, registered: Store) -> ServingConfiguration:
     """Publish versions 1 and 2 for the served entities, as the supervisor would."""
     models = configuration.server.models
     models.mkdir(parents=True)
@@ -78,7 +78,7 @@ class InProcess:
     """A client of an application that lives in its own event loop."""
 
     def __init__(
-        self, app: Endpoint, configuration: Description, loop: asyncio.AbstractEventLoop
+        self, app: Endpoint, configuration: ServingConfiguration, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.app = app
         self.configuration = configuration
@@ -177,7 +177,7 @@ async def _lifespan(app: Endpoint, *, with_model: bool) -> AsyncIterator[None]:
 
 @contextmanager
 def started(
-    configuration: Description, tokens: dict[str, str] | None = None
+    configuration: ServingConfiguration, tokens: dict[str, str] | None = None
 ) -> Iterator[InProcess]:
     """Start the application, and stop it at the end of the block.
 

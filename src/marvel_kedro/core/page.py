@@ -9,13 +9,22 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("marvel_kedro.core", "."),
-    autoescape=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
 _EMPTY = Markup("")
+
+
+def templates(package: str, *, autoescape: bool = True) -> jinja2.Environment:
+    """Return the Jinja environment of the templates in a package.
+
+    Args:
+        package: The package's full name.
+        autoescape: Escape inserted text for HTML.
+    """
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "."),
+        autoescape=autoescape,  # noqa: S701 - off for Markdown, which `render` escapes
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def render(markdown: str, plots: dict[str, Figure]) -> str:
@@ -43,7 +52,8 @@ def document(title: str, body: Markup, style: Markup = _EMPTY) -> str:
         body: Its content; input from outside must already be escaped.
         style: Additional style sheet, after the shared one.
     """
-    return _templates.get_template("page.html.j2").render(title=title, body=body, style=style)
+    template = templates("marvel_kedro.core").get_template("page.html.j2")
+    return template.render(title=title, body=body, style=style)
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 - any value

@@ -68,14 +68,8 @@ def select_newest(
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
-    sent = (
-        rows.with_columns(nw.lit(1).alias("_one"))
-        .with_columns(
-            nw.col("_one").cum_sum().over("page_id", order_by=list(_AGE_ORDER)).alias("_place"),
-            nw.col("_one").sum().over("page_id").alias("_rows"),
-        )
-        .filter(nw.col("_place") == nw.col("_rows"))
-        .select("page_id", "alive", *map(_sent_text, TEXT_COLUMNS), *map(_number, NUMBER_COLUMNS))
+    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER).select(
+        "page_id", "alive", *map(_sent_text, TEXT_COLUMNS), *map(_number, NUMBER_COLUMNS)
     )
     if isinstance(characters, pd.DataFrame):  # frames of two engines cannot be joined
         sent = lazily(collect(sent.to_native(), max_rows, "training.max_rows"))

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -81,9 +81,7 @@ class _Demo:
     project: DemoProject
     server: DemoServer
     console: Console
-
-    def __post_init__(self) -> None:
-        self.timeline = Timeline(START)
+    timeline: Timeline = field(default_factory=lambda: Timeline(START))
 
     def run(self, world: World) -> None:
         self.project.run("synthetic")

@@ -16,7 +16,7 @@ from kedro.framework.startup import bootstrap_project
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import aliases, tracking
-from marvel_kedro.serving import traffic_split
+from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions
 
 SYNTHETIC_ROWS = 6000
@@ -129,7 +129,7 @@ class DemoProject:
         """Give the challenger a share of the traffic."""
         shares = {"champion": 100 - percent, "challenger": percent}
         with self._registry():
-            traffic_split.shift(self.settings.endpoint, shares)
+            traffic_shift.shift(self.settings.endpoint, shares)
 
     def promote(self, version: str) -> None:
         """Make a version the champion, with all of the traffic."""

@@ -227,4 +227,4 @@ def test_optional_dataset_loads_none_until_the_file_exists(tmp_path: Path) -> No
     path.write_text('{"verdict": "none"}')
     assert dataset.load() == {"verdict": "none"}
     with pytest.raises(DatasetError, match="only read"):
-        dataset.save({})
+        dataset.save({})  # type: ignore[arg-type]

@@ -41,8 +41,8 @@ def open_to_all(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> 
         workers = server.workers
         yield server
         assert server.workers == workers, "a worker has died"
-        assert "Traceback" not in server.said
-        assert '"fault"' not in server.logged
+        assert "Traceback" not in server.stderr
+        assert '"fault"' not in server.stdout
 
 
 @st.composite

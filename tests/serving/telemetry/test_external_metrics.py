@@ -40,13 +40,13 @@ def test_page_has_the_metrics_of_a_valid_file_and_none_of_an_invalid_one(
         assert len(page()) > 10
         write(path, TEXT.replace("marvel_monitoring_run_timestamp_seconds", "marvel_workers"))
         assert page() == {}
-        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.said, 5)
+        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.stderr, 5)
         write(path, LINE)
         assert page() == {"marvel_monitoring_records": 1}
         path.unlink()
         assert page() == {}
         server.invoke()
-        assert server.said.count("left out") == 1
+        assert server.stderr.count("left out") == 1
 
 
 @given(

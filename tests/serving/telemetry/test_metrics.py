@@ -80,12 +80,12 @@ def test_counts_are_exact_in_every_process(registered: Store, tmp_path: Path) ->
         page = {"path": "/metrics", "code": "200"}
         before = samples(server)["marvel_page_requests_total", _key(page)]
         assert samples(server)["marvel_page_requests_total", _key(page)] == before + 1
-        assert '"/metrics"' not in server.logged
+        assert '"/metrics"' not in server.stdout
 
 
 def logged(server: Server) -> set[str]:
     """Return the ids of logged invocations; the last line may be incomplete."""
-    whole = [line for line in server.logged.splitlines(keepends=True) if line[-1] == "\n"]
+    whole = [line for line in server.stdout.splitlines(keepends=True) if line[-1] == "\n"]
     return {json.loads(line)["request_id"] for line in whole if "/invocations" in line}
 
 

@@ -23,7 +23,7 @@ ANSWERED = AnsweredRequest("/invocations", 200, 0.0, 0.1, "champion", "1", 1, "f
 
 
 def lines(server: Server) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in server.logged.splitlines()]
+    found = [json.loads(line) for line in server.stdout.splitlines()]
     return [line for line in found if line.get("path") == "/invocations"]
 
 

@@ -20,11 +20,7 @@ from marvel_kedro.monitoring.options import ABTestOptions
 GAINS = ("log_loss", "accuracy")
 """Metrics of the comparison; the first one decides. A gain is positive where it is better."""
 
-CHALLENGER, CHAMPION, NEITHER = (
-    "challenger is better",
-    "champion is better",
-    "no difference yet",
-)
+CHALLENGER, CHAMPION, NEITHER = "challenger is better", "champion is better", "no difference yet"
 _VERDICTS = {
     CHALLENGER: "{challenger} is better than {champion}: {reason}.",
     CHAMPION: "{champion} is better than {challenger}: {reason}.",

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import jinja2
-
-from marvel_kedro.core.page import cell
+from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test.comparison import GAINS, ABTestResult, p_value
 from marvel_kedro.monitoring.ab_test.entities import METRICS
 from marvel_kedro.monitoring.options import ABTestOptions
@@ -46,14 +44,9 @@ def _interval(row: dict[str, Any], metric: str) -> str:
     return formatting.interval(*(row[f"{metric}{end}"] for end in ("", "_low", "_high")))
 
 
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("marvel_kedro.monitoring.ab_test", "."),
-    autoescape=False,  # noqa: S701 - Markdown; rendering it to a page escapes it
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
+_templates = page.templates("marvel_kedro.monitoring.ab_test", autoescape=False)  # Markdown
 _templates.filters |= {
-    "cell": cell,
+    "cell": page.cell,
     "number": number,
     "bounds": _bounds,
     "interval": _interval,

@@ -13,16 +13,8 @@ from rich.table import Table
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.alerting.lifecycle import (
-    ACKNOWLEDGE,
-    ACKNOWLEDGED,
-    OPEN,
-    RESOLVED,
-    SILENCE,
-    SILENCED,
-    Row,
-    apply_actions,
-)
+from marvel_kedro.monitoring.alerting import lifecycle
+from marvel_kedro.monitoring.alerting.lifecycle import Row
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
 
 _DURATION = re.compile(r"([0-9]+)([mhdw])")
@@ -57,7 +49,7 @@ class AlertTables:
 
     def current(self, now: datetime) -> list[Row]:
         """Return the alerts in their current states, highest severity and newest first."""
-        rows = apply_actions(self._alerts.load(), self._actions.load(), now).to_pylist()
+        rows = lifecycle.apply_actions(self._alerts.load(), self._actions.load(), now).to_pylist()
         rows.sort(key=lambda row: row["since"], reverse=True)
         return sorted(rows, key=lambda row: -SEVERITIES.index(row["severity"]))
 
@@ -73,7 +65,7 @@ class AlertTables:
             raise ProjectError(
                 f"{subject} an id that begins with '{alert_id}'. kedro alerts --all lists them."
             )
-        if found[0]["state"] == RESOLVED:
+        if found[0]["state"] == lifecycle.RESOLVED:
             raise ProjectError(f"The alert {found[0]['alert_id']} is already resolved.")
         return found[0]
 
@@ -89,7 +81,9 @@ class AlertTables:
         alert = self.find(alert_id, now)
         # A simulation may be ahead of the clock, and an action before the alert would not apply.
         at = max(now, alert["first_seen"])
-        self._add({"at": at, "action": ACKNOWLEDGE, "alert_id": alert["alert_id"], "by": by})
+        self._add(
+            {"at": at, "action": lifecycle.ACKNOWLEDGE, "alert_id": alert["alert_id"], "by": by}
+        )
         return alert
 
     def silence(
@@ -102,7 +96,7 @@ class AlertTables:
         """
         if rule is not None:
             self._check_rule(rule)
-        action = {"at": now, "action": SILENCE, "by": by, "until": until}
+        action = {"at": now, "action": lifecycle.SILENCE, "by": by, "until": until}
         if alert_id is None:
             self._add(action | {"rule": rule})
         else:
@@ -128,7 +122,7 @@ def terminal_table(rows: Sequence[Row]) -> Table:
         table.add_column(heading, no_wrap=heading in ("id", "severity"))
     table.add_column("what", overflow="fold")
     for row in rows:
-        style = _STYLES[row["severity"]] if row["state"] == OPEN else "dim"
+        style = _STYLES[row["severity"]] if row["state"] == lifecycle.OPEN else "dim"
         table.add_row(
             row["alert_id"],
             row["severity"],
@@ -170,8 +164,8 @@ def end_of_silence(until: datetime | None, duration: str | None, now: datetime) 
 
 
 def _state(row: Row) -> str:
-    if row["state"] == ACKNOWLEDGED:
+    if row["state"] == lifecycle.ACKNOWLEDGED:
         return f"{row['state']}\nby {row['acknowledged_by']}"
-    if row["state"] == SILENCED and row["silenced_until"]:
+    if row["state"] == lifecycle.SILENCED and row["silenced_until"]:
         return f"{row['state']}\nuntil {row['silenced_until']:%Y-%m-%d %H:%M}"
     return str(row["state"])

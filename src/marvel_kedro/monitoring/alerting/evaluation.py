@@ -7,14 +7,9 @@ from datetime import datetime
 import pyarrow as pa
 
 from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring.alerting import observations
 from marvel_kedro.monitoring.alerting.lifecycle import PreviousAlerts, Row, alerts_table
-from marvel_kedro.monitoring.alerting.observations import (
-    Metrics,
-    Observation,
-    Subject,
-    observe,
-    rule_rows,
-)
+from marvel_kedro.monitoring.alerting.observations import Metrics, Observation, Subject
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 
 _COMPARISON_TEXT = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
@@ -67,13 +62,13 @@ def evaluate(
 def _episodes(
     rule: Rule, metrics: Metrics, options: AlertingOptions, now: datetime
 ) -> Iterator[tuple[Subject, _Episode]]:
-    rows = rule_rows(rule, metrics, now)
-    observations = observe(rule, rows, metrics, options)
+    rows = observations.rule_rows(rule, metrics, now)
+    observed = observations.observe(rule, rows, metrics, options)
     ends = set(rows["end"].to_pylist())
     if rule.records is not None:  # such as labels: an alert does not expire because they are late
-        ends = {window.end for windows in observations.values() for window in windows}
+        ends = {window.end for windows in observed.values() for window in windows}
     newest = sorted(ends)[-options.expires_after_windows :]
-    for subject, windows in observations.items():
+    for subject, windows in observed.items():
         runs: list[list[Observation]] = [[]]
         for window in sorted(windows):
             if window.fires:

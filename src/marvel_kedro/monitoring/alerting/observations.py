@@ -35,11 +35,9 @@ class Subject(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """A rule's metric in one window.
+    """A rule's metric in the window from `start` to `end`, exclusive.
 
     Attributes:
-        start: Start of the window.
-        end: End of the window, exclusive.
         value: The metric.
         pvalue: The p-value of the test; None without a test.
         adjusted_pvalue: Adjusted over all columns; None without a test.

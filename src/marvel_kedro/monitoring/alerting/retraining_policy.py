@@ -63,7 +63,8 @@ def decide(
     reasons = [
         f"{row['rule']}: {row['message']}" for row in relevant if row["model_version"] not in others
     ]
-    until = cooldown_until(retraining_log, options)
+    last = last_training(retraining_log)
+    until = None if last is None else last + timedelta(days=options.retrain.cooldown_days)
     obstacles = []
     if not reasons:
         obstacles.append(
@@ -143,12 +144,6 @@ def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> 
     ]
     more = in_all - max(before) if before else 0
     return LabelCounts(new=max(labelled_since, more), in_all=in_all)
-
-
-def cooldown_until(retraining_log: pa.Table, options: AlertingOptions) -> datetime | None:
-    """Return the end of the cool-down; None if there was no retraining."""
-    last = last_training(retraining_log)
-    return None if last is None else last + timedelta(days=options.retrain.cooldown_days)
 
 
 def _keys(rows: nw.LazyFrame[Any]) -> int:

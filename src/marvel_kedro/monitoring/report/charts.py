@@ -1,4 +1,4 @@
-"""Charts of the report as SVG."""
+"""Charts of the report as SVG; `label` is the description of a chart for screen readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,7 @@ from markupsafe import Markup
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.report import axes, svg
-from marvel_kedro.monitoring.report.axes import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    Axis,
-    Format,
-    FormatTime,
-)
+from marvel_kedro.monitoring.report.axes import Axis, Format, FormatTime
 from marvel_kedro.monitoring.report.svg import WIDTH, Marker, coordinate, element
 
 Value = float | None
@@ -33,8 +25,6 @@ class Line:
     Attributes:
         values: By time; None leaves a gap.
         colour: CSS class of its colour.
-        marker: Marker of its points.
-        dashed: Draw it dashed.
     """
 
     values: Sequence[Value]
@@ -131,7 +121,7 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     Args:
         moments: Times of the values of lines and bands, ascending.
         lines: The lines.
-        label: Description of the chart for screen readers.
+        label: Description of the chart.
         form_time: Formats a time at the axis.
         form: Formats a number at the axis.
         bands: Drawn below the lines.
@@ -149,7 +139,7 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     if level is not None:
         parts.append(axes.horizontal(y.at(level), "level"))
     parts += [_line(line, x, y) for line in lines]
-    return svg.chart(parts, HEIGHT, label)
+    return svg.chart(parts, axes.HEIGHT, label)
 
 
 def stacked(
@@ -160,26 +150,18 @@ def stacked(
     form_time: FormatTime,
     form: Format,
 ) -> Markup:
-    """Draw stacked bars over time.
-
-    Args:
-        moments: Ascending.
-        heights: By series, by time; the first series is at the bottom and has the colour `c1`.
-        label: Description of the chart for screen readers.
-        form_time: Formats a time at the axis.
-        form: Formats a number at the axis.
-    """
+    """Draw stacked bars over time: by series (bottom first, colours from `c1`), by time."""
     tops = np.cumsum(np.asarray(heights, np.float64).reshape(len(heights), len(moments)), axis=0)
     y = Axis.vertical(tops[-1].tolist(), from_zero=True)
     x = axes.time_axis(moments)
-    closest = min((b - a for a, b in pairwise(x)), default=WIDTH - LEFT - RIGHT)
+    closest = min((b - a for a, b in pairwise(x)), default=WIDTH - axes.LEFT - axes.RIGHT)
     wide = max(1.0, min(28.0, 0.7 * closest))
     parts = [axes.grid(y, form), axes.time_labels(moments, x, form_time)]
     for place, middle in enumerate(x):
         edges = [y.at(value) for value in (0.0, *tops[:, place])]
         for number, (bottom, top) in enumerate(pairwise(edges), 1):
             parts.append(_bar(f"bar c{number}", middle - wide / 2, top, wide, bottom - top))
-    return svg.chart(parts, HEIGHT, label, "chart stacked")
+    return svg.chart(parts, axes.HEIGHT, label, "chart stacked")
 
 
 def histograms(
@@ -191,11 +173,11 @@ def histograms(
         edges: Of the bins, shape (bins + 1,).
         first: Shares by bin, shape (bins,).
         second: Shares by bin, shape (bins,); None if there is no second one.
-        label: Description of the chart for screen readers.
+        label: Description of the chart.
         form: Formats a value at the axis.
     """
     y = Axis.vertical([np.max([first] if second is None else [first, second])], from_zero=True)
-    x = Axis(float(edges[0]), float(edges[-1]), LEFT, WIDTH - RIGHT)
+    x = Axis(float(edges[0]), float(edges[-1]), axes.LEFT, WIDTH - axes.RIGHT)
     outline = _steps(edges, first, x, y)
     parts = [
         axes.grid(y, lambda value: f"{100 * value:g}%"),
@@ -205,16 +187,13 @@ def histograms(
     if second is not None:
         parts.append(element("path", class_="line dashed c2", d=_steps(edges, second, x, y)))
     parts.append(axes.labels_below((x.at(value), form(value)) for value in x.ticks))
-    return svg.chart(parts, HEIGHT, label)
+    return svg.chart(parts, axes.HEIGHT, label)
 
 
 def paired_bars(rows: Sequence[Bar], *, label: str, form: Format) -> Markup:
-    """Draw a pair of bars a row: the first filled, the second an outline.
+    """Draw a pair of bars a row, the first filled and the second an outline.
 
-    Args:
-        rows: From top to bottom; if no row has a second share, only the first ones are drawn.
-        label: Description of the chart for screen readers.
-        form: Formats a share.
+    If no row has a second share, only the first bars are drawn.
     """
     both = any(row.second is not None for row in rows)
     high, wide = 42 if both else 29, WIDTH - 62
@@ -233,21 +212,15 @@ def paired_bars(rows: Sequence[Bar], *, label: str, form: Format) -> Markup:
 
 
 def ranges(rows: Sequence[Range], *, label: str, form: Format) -> Markup:
-    """Draw intervals below each other on one axis, with the actual value and the reference.
-
-    Args:
-        rows: From top to bottom.
-        label: Description of the chart for screen readers.
-        form: Formats a number at the axis.
-    """
+    """Draw an interval a row on a shared axis, with the actual value and the reference."""
     high = 32
-    height = high * len(rows) + BOTTOM
+    height = high * len(rows) + axes.BOTTOM
     values = (v for row in rows for v in (row.low, row.high, row.dot, row.diamond, row.tick))
     axis = Axis.around(
         (v for v in values if v is not None), from_zero=False, start=8, end=WIDTH - 8
     )
     parts = [
-        element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - BOTTOM)
+        element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - axes.BOTTOM)
         for x in map(axis.at, axis.ticks)
     ]
     for number, row in enumerate(rows):

@@ -27,11 +27,6 @@ class MonitoringTables:
     """Inputs of the report: the tables of `monitoring.tables`, and results of other pipelines.
 
     Attributes:
-        health: `HEALTH_METRICS`.
-        profile: `PROFILE_METRICS`.
-        drift: `DRIFT_METRICS`.
-        estimates: `QUALITY_ESTIMATES`.
-        alerts: `ALERTS`.
         rejected: Number of requests without a readable record, by reason.
         retrain: The decision to retrain; None if there is none.
         ab_report: The newest report of the A/B test; None if there is none.
@@ -103,8 +98,6 @@ class Slice:
 
     Attributes:
         key: The column or the condition.
-        value: Its value.
-        records: Number of records.
         performance: By metric.
         drift: The column with the largest significant drift, and its distance.
         fairness: By measure, for the class Alive; None where unknown.
@@ -130,15 +123,12 @@ class ModelVersion:
     """A model version.
 
     Attributes:
-        name: The version.
         entities: The served entities with this version.
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
-        columns: Columns with the most drift first.
-        columns_omitted: Number of other columns.
+        columns: Columns with the most drift first, without those omitted.
         performance: By metric, by window shown; None where unknown.
-        slices: Slices with the most records first.
-        slices_omitted: Number of other slices.
+        slices: Slices with the most records first, without those omitted.
     """
 
     name: str
@@ -157,8 +147,7 @@ class Alerts:
     """The alerts of the report.
 
     Attributes:
-        shown: Open ones first, then the newest first.
-        omitted: Number of other alerts.
+        shown: Open ones first, then the newest first, without those omitted.
         firing: All that are neither silenced nor resolved.
     """
 
@@ -187,20 +176,14 @@ class ReportData:
 
     Attributes:
         now: Time of the report; windows that end later are incomplete.
-        granularity: Length of the windows.
         windows: The windows shown, oldest first.
         windows_omitted: Number of older windows.
         incomplete: The newest window if it is incomplete.
         health: Rows of `health_metrics` by window.
-        versions: Versions with the most records first.
-        versions_omitted: Number of other versions.
-        alerts: The alerts.
+        versions: Versions with the most records first, without those omitted.
         retrain: The decision to retrain; None if there is none.
         rejected: Number of requests without a readable record, by reason.
         ab_report: The newest report of the A/B test; None if there is none.
-        monitoring: Settings of the metrics.
-        alerting: The alert rules.
-        options: Limits of the report.
     """
 
     now: datetime

@@ -8,20 +8,10 @@ from markupsafe import Markup
 
 from marvel_kedro.monitoring.metrics.profile import FREQUENT_ITEMS
 from marvel_kedro.monitoring.report import axes, charts
+from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import Bar
 from marvel_kedro.monitoring.report.data import Column, ColumnDrift, ModelVersion, ReportData
 from marvel_kedro.monitoring.report.figure import Figure
-from marvel_kedro.monitoring.report.formatting import (
-    UNKNOWN,
-    HtmlTable,
-    decimal,
-    measure,
-    p_value,
-    percent,
-    share,
-    whole,
-    window,
-)
 from marvel_kedro.monitoring.report.windows import Row
 
 STEPS = (0.05, 0.1, 0.2, 0.4)
@@ -31,23 +21,16 @@ _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _TAIL = 1  # percentiles at either end that are drawn in the outer bins
 _OTHERS, _NO_VALUE = "all others", "no value"
 _DISTANCES = (
-    ("Population stability index", "population_stability_index", decimal),
-    ("Wasserstein distance", "wasserstein_distance", measure),
-    ("Total variation distance", "tv_distance", decimal),
-    ("Largest difference of a share", "l_infinity_distance", decimal),
+    ("Population stability index", "population_stability_index", fmt.decimal),
+    ("Wasserstein distance", "wasserstein_distance", fmt.measure),
+    ("Total variation distance", "tv_distance", fmt.decimal),
+    ("Largest difference of a share", "l_infinity_distance", fmt.decimal),
 )
 
 
 @dataclass(frozen=True)
 class DriftMapCell:
-    """A cell of the drift map.
-
-    Attributes:
-        text: The distance.
-        level: 0: not filled; 1 to 5: the colour.
-        severity: Severity of an alert.
-        hint: The tooltip.
-    """
+    """A cell of the drift map: the distance, `level` of its colour, an alert and a tooltip."""
 
     text: str
     level: int
@@ -62,10 +45,10 @@ def drift_map(version: ModelVersion, data: ReportData) -> list[tuple[str, list[D
     for column in version.columns:
         last = column.drifts[newest]
         cells = [
-            _cell(f"{column.name}, {window(span)}", drift)
+            _cell(f"{column.name}, {fmt.window(span)}", drift)
             for span, drift in zip(data.windows, column.drifts, strict=True)
         ]
-        rows.append((column.name, cells, p_value(last.pvalue if last else None)))
+        rows.append((column.name, cells, fmt.p_value(last.pvalue if last else None)))
     return rows
 
 
@@ -88,10 +71,10 @@ def distributions(version: ModelVersion, data: ReportData) -> list[Figure]:
 
 def _cell(name: str, drift: ColumnDrift | None) -> DriftMapCell:
     if drift is None:
-        return DriftMapCell(UNKNOWN, 0, None, f"{name}: absent")
+        return DriftMapCell(fmt.UNKNOWN, 0, None, f"{name}: absent")
     alert = f"; alert: {drift.severity}" if drift.severity else ""
-    text = UNKNOWN if drift.distance is None else f"{drift.distance:.2f}".removeprefix("0")
-    hint = f"{name}: {decimal(drift.distance)}, p {p_value(drift.pvalue)}{alert}"
+    text = fmt.UNKNOWN if drift.distance is None else f"{drift.distance:.2f}".removeprefix("0")
+    hint = f"{name}: {fmt.decimal(drift.distance)}, p {fmt.p_value(drift.pvalue)}{alert}"
     return DriftMapCell(text, level(drift), drift.severity, hint)
 
 
@@ -104,47 +87,51 @@ def _distribution(
         label = (
             f"Shares of {column.name}: this window and the baseline. The numbers are in the table."
         )
-        chart = charts.paired_bars(bars, label=label, form=share) if bars else Markup("")
+        chart = charts.paired_bars(bars, label=label, form=fmt.share) if bars else Markup("")
         head = column.name
         rows = [[bar.name, _share(bar.first, bar), _share(bar.second, bar)] for bar in bars]
     elif now["quantiles"]:
         chart = _histogram(column.name, now["quantiles"], before["quantiles"])
         head = "Percentile"
         sides = now["quantiles"], before["quantiles"] or [None] * 101
-        rows = [[str(place), *(measure(side[place]) for side in sides)] for place in _PERCENTILES]
+        rows = [
+            [str(place), *(fmt.measure(side[place]) for side in sides)] for place in _PERCENTILES
+        ]
         rows += [
-            ["Mean", measure(now["avg"]), measure(before["avg"])],
-            ["Standard deviation", measure(now["stddev"]), measure(before["stddev"])],
-            ["Not a number", percent(now["percent_nan"]), percent(before["percent_nan"])],
+            ["Mean", fmt.measure(now["avg"]), fmt.measure(before["avg"])],
+            ["Standard deviation", fmt.measure(now["stddev"]), fmt.measure(before["stddev"])],
+            ["Not a number", fmt.percent(now["percent_nan"]), fmt.percent(before["percent_nan"])],
         ]
     else:
         chart = Markup(
             "<p>Free text, measured by its length: {} characters on average, {}.</p>"
         ).format(
-            measure(now["avg_length"]),
-            f"{measure(before['avg_length'])} in the baseline"
+            fmt.measure(now["avg_length"]),
+            f"{fmt.measure(before['avg_length'])} in the baseline"
             if column.baseline
             else "no baseline",
         )
         head = "Length in characters"
         names = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
-        rows = [[name, measure(now[key]), measure(before[key])] for name, key in names.items()]
+        rows = [
+            [name, fmt.measure(now[key]), fmt.measure(before[key])] for name, key in names.items()
+        ]
     rows += [
-        ["Rows", whole(now["count"]), whole(before["count"])],
-        ["Nulls", percent(now["percent_null"]), percent(before["percent_null"])],
+        ["Rows", fmt.whole(now["count"]), fmt.whole(before["count"])],
+        ["Nulls", fmt.percent(now["percent_null"]), fmt.percent(before["percent_null"])],
     ]
     distances = column.drift or {}
     texts = [(name, form(distances.get(key))) for name, key, form in _DISTANCES]
-    rows += [[name, text, ""] for name, text in texts if text != UNKNOWN]
+    rows += [[name, text, ""] for name, text in texts if text != fmt.UNKNOWN]
     caption = f"{column.name}, version {version}"
-    table = HtmlTable(caption, [head, "This window", "Baseline"], rows)
+    table = fmt.HtmlTable(caption, [head, "This window", "Baseline"], rows)
     return Figure(column.name, _finding(drift), chart, table)
 
 
 def _finding(drift: ColumnDrift | None) -> str:
     if drift is None or drift.distance is None:
         return "no baseline to compare with"
-    text = f"drift {drift.distance:.2f}, p {p_value(drift.pvalue)}"
+    text = f"drift {drift.distance:.2f}, p {fmt.p_value(drift.pvalue)}"
     return text if drift.significant else f"{text}: may be chance"
 
 
@@ -160,7 +147,7 @@ def _histogram(name: str, now: Sequence[float], before: Sequence[float] | None) 
         label=f"Histogram of {name}: this window"
         f"{' over the baseline' if before else ', without a baseline'}. "
         "Percentiles of both are in the table.",
-        form=measure,
+        form=fmt.measure,
     )
 
 
@@ -190,8 +177,8 @@ def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
 
 def _share(value: float | None, bar: Bar) -> str:
     if value is None and bar.at_most is not None:
-        return f"≤ {share(bar.at_most)}"
-    return share(value)
+        return f"≤ {fmt.share(bar.at_most)}"
+    return fmt.share(value)
 
 
 def _item_shares(side: Row | None) -> dict[str, float]:

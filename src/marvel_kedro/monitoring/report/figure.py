@@ -12,14 +12,7 @@ Legend = list[tuple[Markup, str]]
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its numbers.
-
-    Attributes:
-        title: The heading.
-        note: Text beside the heading.
-        chart: The chart; empty if there is nothing to draw.
-        table: The numbers.
-    """
+    """A chart (empty if there is nothing to draw) with its numbers, a title and a note."""
 
     title: str
     note: str

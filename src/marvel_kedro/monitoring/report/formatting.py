@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from marvel_kedro.monitoring.report.windows import Row, Window
 
@@ -35,24 +36,14 @@ def number(value: float | None, form: str) -> str:
     return UNKNOWN if value is None or not math.isfinite(value) else format(value, form)
 
 
-def whole(value: float | None) -> str:
-    """Format a count."""
-    return number(value, ",.0f")
-
-
-def share(value: float | None) -> str:
-    """Format a share in percent."""
-    return number(value, ".1%")
+whole = partial(number, form=",.0f")
+share = partial(number, form=".1%")
+decimal = partial(number, form=".3f")
 
 
 def percent(value: float | None) -> str:
     """Format a value that is already in percent."""
     return UNKNOWN if value is None else f"{value:.1f}%"
-
-
-def decimal(value: float | None) -> str:
-    """Format a metric."""
-    return number(value, ".3f")
 
 
 def signed(value: float | None, form: str = ".3f") -> str:

@@ -4,29 +4,14 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from marvel_kedro.core import page
 from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, SILENCED
-from marvel_kedro.monitoring.report import (
-    drift_figures,
-    formatting,
-    performance_figures,
-    traffic_figures,
-)
+from marvel_kedro.monitoring.report import drift_figures, performance_figures, traffic_figures
+from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.data import SEVERITIES, ModelVersion, ReportData
 from marvel_kedro.monitoring.report.figure import Legend, legend
-from marvel_kedro.monitoring.report.formatting import (
-    UNKNOWN,
-    HtmlTable,
-    millis,
-    percent,
-    ratio,
-    share,
-    signed,
-    whole,
-)
 from marvel_kedro.monitoring.report.tiles import tiles
 from marvel_kedro.monitoring.report.windows import Row
 from marvel_kedro.monitoring.tables import TABLE
@@ -35,14 +20,8 @@ TITLE = "Monitoring report"
 _SYMBOLS = {"critical": "■", "warning": "▲", "info": "●"}
 """Severities differ by shape as well as by colour."""
 
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("marvel_kedro.monitoring.report", "."),
-    autoescape=True,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_templates = page.templates("marvel_kedro.monitoring.report")
+_templates.trim_blocks = _templates.lstrip_blocks = True
 
 
 def render(data: ReportData) -> str:
@@ -50,7 +29,7 @@ def render(data: ReportData) -> str:
     body = _templates.get_template("report.html.j2").render(
         title=TITLE,
         data=data,
-        fmt=formatting,
+        fmt=fmt,
         symbols=_SYMBOLS,
         verdict=verdict(data),
         worst=data.alerts.severity(),
@@ -80,7 +59,7 @@ def verdict(data: ReportData) -> str:
     texts = [f"{counts[severity]:,} {severity}" for severity in SEVERITIES if counts[severity]]
     many = counts.total() > 1
     alerts = (
-        f"{formatting.listed(texts)} alert{'s are' if many else ' is'} open."
+        f"{fmt.listed(texts)} alert{'s are' if many else ' is'} open."
         if texts
         else "No alert is open."
     )
@@ -102,20 +81,20 @@ def _subject(alert: Row) -> str:
 
 def _handling(alert: Row) -> str:
     if alert["state"] == ACKNOWLEDGED:
-        return f"by {alert['acknowledged_by']}, {formatting.timestamp(alert['acknowledged_at'])}"
+        return f"by {alert['acknowledged_by']}, {fmt.timestamp(alert['acknowledged_at'])}"
     if alert["state"] == SILENCED and alert["silenced_until"] is not None:
-        return f"until {formatting.timestamp(alert['silenced_until'])}"
+        return f"until {fmt.timestamp(alert['silenced_until'])}"
     return ""
 
 
 def _version(version: ModelVersion, data: ReportData) -> dict[str, Any]:
     newest = data.windows.index(version.newest)
-    entities = f" ({formatting.listed(version.entities)})" if version.entities else ""
+    entities = f" ({fmt.listed(version.entities)})" if version.entities else ""
     return {
         "name": version.name,
         "heading": f"Version {version.name}{entities}",
-        "newest": formatting.window(version.newest),
-        "records": formatting.number_of(version.records, "record"),
+        "newest": fmt.window(version.newest),
+        "records": fmt.number_of(version.records, "record"),
         "drifted": [
             column.name
             for column in version.columns
@@ -132,20 +111,20 @@ def _version(version: ModelVersion, data: ReportData) -> dict[str, Any]:
     }
 
 
-def _nulls(version: ModelVersion) -> HtmlTable:
+def _nulls(version: ModelVersion) -> fmt.HtmlTable:
     rows = []
     for column in sorted(version.columns, key=lambda column: column.name):
         if column.profile is None:
             continue
         shares = [
-            percent(side[name]) if side else UNKNOWN
+            fmt.percent(side[name]) if side else fmt.UNKNOWN
             for name in ("percent_null", "percent_nan", "percent_zeros")
             for side in (column.profile, column.baseline)
         ]
-        count, distinct = (whole(column.profile[name]) for name in ("count", "distinct_count"))
+        count, distinct = (fmt.whole(column.profile[name]) for name in ("count", "distinct_count"))
         rows.append([column.name, count, *shares, distinct])
-    return HtmlTable(
-        f"Missing values of version {version.name}, window {formatting.window(version.newest)}",
+    return fmt.HtmlTable(
+        f"Missing values of version {version.name}, window {fmt.window(version.newest)}",
         [
             *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
             *("Zero", "in the baseline", "Distinct values"),
@@ -154,14 +133,14 @@ def _nulls(version: ModelVersion) -> HtmlTable:
     )
 
 
-def _entities(data: ReportData) -> HtmlTable | None:
+def _entities(data: ReportData) -> fmt.HtmlTable | None:
     """Tabulate the counts of each served entity in all windows, and its newest latency."""
     rows: dict[str, list[Row]] = {name: [] for name in traffic_figures.entities(data)}
     if not rows:
         return None
     for found in data.health.values():
         for row in found:
-            rows[formatting.entity(row)].append(row)
+            rows[fmt.entity(row)].append(row)
     requests = sum(row["requests"] for own in rows.values() for row in own)
 
     def texts(own: list[Row]) -> list[str]:
@@ -171,15 +150,15 @@ def _entities(data: ReportData) -> HtmlTable | None:
         newest = next((row for row in reversed(own) if row["latency_p95_ms"] is not None), {})
         outcomes = ("refused", "throttled", "failed", "unread")
         return [
-            whole(total("requests")),
-            share(ratio(total("requests"), requests)),
-            *(share(ratio(total(key), total("requests"))) for key in outcomes),
-            *(millis(newest.get(f"latency_{key}_ms")) for key in ("p50", "p95", "p99")),
-            whole(total("records")),
-            share(ratio(total("labelled"), total("records"))),
+            fmt.whole(total("requests")),
+            fmt.share(fmt.ratio(total("requests"), requests)),
+            *(fmt.share(fmt.ratio(total(key), total("requests"))) for key in outcomes),
+            *(fmt.millis(newest.get(f"latency_{key}_ms")) for key in ("p50", "p95", "p99")),
+            fmt.whole(total("records")),
+            fmt.share(fmt.ratio(total("labelled"), total("records"))),
         ]
 
-    return HtmlTable(
+    return fmt.HtmlTable(
         "Served entities; counts of all windows shown, latency of the newest window of each",
         [
             *("Entity", "Requests", "Share", "Refused", "Throttled", "Failed", "Unread"),
@@ -189,21 +168,21 @@ def _entities(data: ReportData) -> HtmlTable | None:
     )
 
 
-def _comparisons(data: ReportData) -> HtmlTable | None:
+def _comparisons(data: ReportData) -> fmt.HtmlTable | None:
     if data.ab_report is None or not data.ab_report["comparisons"]:
         return None
     rows = [
         [
             found["challenger"],
             name,
-            signed(found.get(f"{metric}_gain"), ".4f"),
-            " to ".join(signed(found.get(f"{metric}_{end}"), ".4f") for end in ("low", "high")),
-            formatting.p_value(found.get(f"{metric}_p_value")),
+            fmt.signed(found.get(f"{metric}_gain"), ".4f"),
+            " to ".join(fmt.signed(found.get(f"{metric}_{end}"), ".4f") for end in ("low", "high")),
+            fmt.p_value(found.get(f"{metric}_p_value")),
         ]
         for found in data.ab_report["comparisons"]
         for metric, name in (("log_loss", "log loss"), ("accuracy", "accuracy"))
     ]
-    return HtmlTable(
+    return fmt.HtmlTable(
         f"Gain over {data.ab_report['champion']}; positive is better",
         ["Challenger", "Metric", "Gain", "Bounds", "p"],
         rows,
@@ -211,17 +190,17 @@ def _comparisons(data: ReportData) -> HtmlTable | None:
     )
 
 
-def _rejected(data: ReportData) -> HtmlTable | None:
+def _rejected(data: ReportData) -> fmt.HtmlTable | None:
     if not data.rejected:
         return None
-    return HtmlTable(
+    return fmt.HtmlTable(
         "Requests without a readable record, in the windows shown",
         ["Reason", "Requests"],
-        [[reason, whole(count)] for reason, count in data.rejected.items()],
+        [[reason, fmt.whole(count)] for reason, count in data.rejected.items()],
     )
 
 
-def _rules(data: ReportData) -> HtmlTable:
+def _rules(data: ReportData) -> fmt.HtmlTable:
     test = f"adjusted p at most {data.alerting.alpha:g}"
     rows = []
     for name, rule in data.alerting.active.items():
@@ -231,14 +210,14 @@ def _rules(data: ReportData) -> HtmlTable:
                 name,
                 rule.severity,
                 f"{rule.metric} {rule.comparison} {rule.threshold:g}",
-                UNKNOWN if rule.test is None else test,
+                fmt.UNKNOWN if rule.test is None else test,
                 f"{rule.windows} of {rule.granularity}",
                 f"{rule.min_records:,} {counted}",
                 "yes" if rule.retrain else "no",
             ]
         )
     head = ["Rule", "Severity", "Fires when", "And", "Windows", "At least", "Reason to retrain"]
-    return HtmlTable("Rules", head, rows, text_columns=frozenset(range(1, 7)))
+    return fmt.HtmlTable("Rules", head, rows, text_columns=frozenset(range(1, 7)))
 
 
 def _map_legend() -> list[tuple[int, str]]:

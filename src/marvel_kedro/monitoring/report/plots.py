@@ -5,10 +5,9 @@ from matplotlib.figure import Figure
 
 from marvel_kedro.model.plots import INK, plain, title
 from marvel_kedro.monitoring.ab_test.plots import date_axis
-from marvel_kedro.monitoring.report import formatting
+from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.data import METRICS, Performance, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
-from marvel_kedro.monitoring.report.formatting import NAMES
 
 _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other plots
 _HALF = 0.5
@@ -47,14 +46,14 @@ def draw_drift(data: ReportData) -> Figure:
             fontweight="bold" if bold else "normal",
         )
     places = range(0, len(data.windows), max(1, len(data.windows) // 8))
-    axes.set_xticks(places, [formatting.day(data.windows[place].start) for place in places])
+    axes.set_xticks(places, [fmt.day(data.windows[place].start) for place in places])
     axes.set_yticks(range(len(version.columns)), [column.name for column in version.columns])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     drifting = int(significant[:, data.windows.index(version.newest)].sum())
     axes.set_title(
-        f"Version {version.name}: {formatting.number_of(drifting, 'column')} with significant "
-        f"drift (bold) in window {formatting.window(version.newest)}",
+        f"Version {version.name}: {fmt.number_of(drifting, 'column')} with significant "
+        f"drift (bold) in window {fmt.window(version.newest)}",
         loc="left",
         color=INK,
         fontsize=11,
@@ -86,7 +85,7 @@ def draw_performance(data: ReportData) -> Figure:
             axes.plot(starts, baseline, color=INK, ls=":", label="baseline")
             date_axis(axes, 5)
             plain(axes)
-            title(axes, f"{NAMES[metric]}, version {version.name}")
+            title(axes, f"{fmt.NAMES[metric]}, version {version.name}")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     return figure

@@ -5,22 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import sparkline
 from marvel_kedro.monitoring.report.data import ModelVersion, Performance, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
-from marvel_kedro.monitoring.report.formatting import (
-    NAMES,
-    UNKNOWN,
-    decimal,
-    entity,
-    millis,
-    number_of,
-    ratio,
-    share,
-    signed,
-    whole,
-    window,
-)
 
 _NO_SPARK = Markup("")
 _METRIC = "roc_auc"
@@ -32,15 +20,7 @@ _LATENCY_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms")
 
 @dataclass(frozen=True)
 class Tile:
-    """A key figure.
-
-    Attributes:
-        name: The heading.
-        figure: The figure.
-        note: Context of the figure.
-        severity: Highest severity of the alerts about it.
-        spark: Its course over the windows.
-    """
+    """A key figure, the highest severity of the alerts about it, and its course over time."""
 
     name: str
     figure: str
@@ -73,12 +53,12 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
         return [data.total(span, name) for span in data.windows]
 
     def ratios(name: str, of: str) -> list[float | None]:
-        return [ratio(*pair) for pair in zip(totals(name), totals(of), strict=True)]
+        return [fmt.ratio(*pair) for pair in zip(totals(name), totals(of), strict=True)]
 
     latencies: list[tuple[float | None, str]] = [
         max(
             (
-                (row["latency_p95_ms"], entity(row))
+                (row["latency_p95_ms"], fmt.entity(row))
                 for row in data.health[span]
                 if row["latency_p95_ms"] is not None
             ),
@@ -94,31 +74,33 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
     return [
         Tile(
             "Requests",
-            whole(requests[-1]),
-            f"{whole(requests[-2])} in the previous window" if requests[:-1] else "first window",
+            fmt.whole(requests[-1]),
+            f"{fmt.whole(requests[-2])} in the previous window"
+            if requests[:-1]
+            else "first window",
             None if requests[-1] else alerts.severity(["requests"]),
             sparkline(requests),
         ),
         Tile(
             "Failed requests",
-            share(failed[-1]),
-            f"{whole(totals('failed')[-1])} failed, {whole(refused)} refused, "
-            f"{whole(throttled)} throttled",
+            fmt.share(failed[-1]),
+            f"{fmt.whole(totals('failed')[-1])} failed, {fmt.whole(refused)} refused, "
+            f"{fmt.whole(throttled)} throttled",
             alerts.severity(["failed", "refused", "throttled", "unread"]),
             sparkline(failed),
         ),
         Tile(
             "Latency, p95",
-            millis(slowest),
+            fmt.millis(slowest),
             f"of the slowest: {name}" if name else "no answered request",
             alerts.severity(_LATENCY_COLUMNS),
             sparkline([value for value, _ in latencies]),
         ),
         Tile(
             "Labelled records",
-            share(labelled_share[-1]),
-            f"{whole(labelled[-1])} of {whole(records[-1])}; all windows shown: "
-            f"{share(ratio(sum(labelled), sum(records)))}",
+            fmt.share(labelled_share[-1]),
+            f"{fmt.whole(labelled[-1])} of {fmt.whole(records[-1])}; all windows shown: "
+            f"{fmt.share(fmt.ratio(sum(labelled), sum(records)))}",
             None,
             sparkline(labelled_share),
         ),
@@ -129,23 +111,23 @@ def _performance_tile(
     data: ReportData, version: ModelVersion, found: list[Performance], *, realised: bool
 ) -> Tile:
     """Show the metric of the newest window that has it."""
-    title = f"{NAMES[_METRIC]}, {'from labels' if realised else 'estimated'}"
+    title = f"{fmt.NAMES[_METRIC]}, {'from labels' if realised else 'estimated'}"
     values = [one.realised if realised else one.estimate for one in found]
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
-        return Tile(title, UNKNOWN, f"not known for version {version.name}", None)
+        return Tile(title, fmt.UNKNOWN, f"not known for version {version.name}", None)
     place, value = known[-1]
     last, notes = found[place], []
     if last.baseline is not None:
-        notes.append(f"baseline {decimal(last.baseline)} ({signed(value - last.baseline)})")
+        notes.append(f"baseline {fmt.decimal(last.baseline)} ({fmt.signed(value - last.baseline)})")
     if realised and last.labelled is not None:
-        notes.append(number_of(last.labelled, "label"))
+        notes.append(fmt.number_of(last.labelled, "label"))
     notes.append(f"version {version.name}")
     if place != len(values) - 1:
-        notes.append(f"window {window(data.windows[place])}")
+        notes.append(f"window {fmt.window(data.windows[place])}")
     columns = _REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS
     severity = data.alerts.severity(columns)
-    return Tile(title, decimal(value), "; ".join(notes), severity, sparkline(values))
+    return Tile(title, fmt.decimal(value), "; ".join(notes), severity, sparkline(values))
 
 
 def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:

@@ -7,19 +7,11 @@ from itertools import count
 from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import charts, svg
+from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.axes import Format
 from marvel_kedro.monitoring.report.charts import Line
 from marvel_kedro.monitoring.report.data import ReportData
 from marvel_kedro.monitoring.report.figure import Figure, Legend
-from marvel_kedro.monitoring.report.formatting import (
-    HtmlTable,
-    day,
-    entity,
-    millis,
-    share,
-    whole,
-    window,
-)
 from marvel_kedro.monitoring.report.svg import Marker
 
 _MAX_ENTITIES = 5  # more colours cannot be distinguished
@@ -33,7 +25,7 @@ def entities(data: ReportData) -> list[str]:
     requests: Counter[str] = Counter()
     for rows in data.health.values():
         for row in rows:
-            requests[entity(row)] += row["requests"]
+            requests[fmt.entity(row)] += row["requests"]
     return sorted(requests, key=lambda name: (-requests[name], name))
 
 
@@ -42,7 +34,7 @@ def traffic(data: ReportData) -> list[Figure]:
     names = entities(data)
     if not names:
         return []
-    rows = {(span, entity(row)): row for span, rows in data.health.items() for row in rows}
+    rows = {(span, fmt.entity(row)): row for span, rows in data.health.items() for row in rows}
 
     def series(name: str, key: str) -> Values:
         return [rows[span, name][key] if (span, name) in rows else None for span in data.windows]
@@ -61,24 +53,24 @@ def traffic(data: ReportData) -> list[Figure]:
         [span.start for span in data.windows],
         list(requests.values()),
         label=_label("Requests", data),
-        form_time=day,
+        form_time=fmt.day,
         form=_count,
     )
     errors = {name: failed(name) for name in shown}
     latency = {name: series(name, "latency_p95_ms") for name in shown}
     return [
-        Figure("Requests", "", chart, _by_window(data, "Requests", requests, whole)),
+        Figure("Requests", "", chart, _by_window(data, "Requests", requests, fmt.whole)),
         Figure(
             "Failed requests",
             "status 5xx or none",
             _lines(data, "Share of failed requests", errors, lambda value: f"{100 * value:g}%"),
-            _by_window(data, "Share of failed requests", errors, share),
+            _by_window(data, "Share of failed requests", errors, fmt.share),
         ),
         Figure(
             "Latency, 95th percentile",
             "of answered requests",
-            _lines(data, "95th percentile of the latency", latency, millis),
-            _by_window(data, "95th percentile of the latency", latency, millis),
+            _lines(data, "95th percentile of the latency", latency, fmt.millis),
+            _by_window(data, "95th percentile of the latency", latency, fmt.millis),
         ),
     ]
 
@@ -114,7 +106,7 @@ def _lines(data: ReportData, caption: str, values: Mapping[str, Values], form: F
             for line, (colour, marker) in zip(values.values(), _styles(), strict=False)
         ],
         label=_label(caption, data),
-        form_time=day,
+        form_time=fmt.day,
         form=form,
         from_zero=True,
     )
@@ -125,12 +117,12 @@ def _by_window(
     caption: str,
     values: Mapping[str, Values],
     form: Callable[[float | None], str],
-) -> HtmlTable:
+) -> fmt.HtmlTable:
     rows = [
-        [window(span), *map(form, row)]
+        [fmt.window(span), *map(form, row)]
         for span, row in zip(data.windows, zip(*values.values(), strict=True), strict=True)
     ]
-    return HtmlTable(caption, ["Window", *values], rows)
+    return fmt.HtmlTable(caption, ["Window", *values], rows)
 
 
 def _count(value: float) -> str:

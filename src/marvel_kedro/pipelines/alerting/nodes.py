@@ -5,12 +5,7 @@ from typing import Any
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.monitoring.alerting import (
-    evaluation,
-    lifecycle,
-    notification,
-    retraining_policy,
-)
+from marvel_kedro.monitoring.alerting import evaluation, lifecycle, notification, retraining_policy
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.alerting.webhook import Webhook

@@ -37,13 +37,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.decide_retraining,
-                [
-                    "alerts",
-                    "label_counts",
-                    "retraining_log",
-                    "champion_version",
-                    "params:alerting",
-                ],
+                ["alerts", "label_counts", "retraining_log", "champion_version", "params:alerting"],
                 "retrain",
                 name="decide_retraining",
             ),

@@ -164,7 +164,7 @@ def write_model_card(
 ) -> tuple[str, str]:
     """Write the model card in Markdown and as a page."""
     from marvel_kedro.core import page  # noqa: PLC0415 - imports matplotlib
-    from marvel_kedro.model import model_card  # noqa: PLC0415 - likewise
+    from marvel_kedro.model import model_card  # noqa: PLC0415 - imports matplotlib
 
     markdown = model_card.render_markdown(promotion, run_tables, evaluation_table, options)
     return markdown, page.render(markdown, figures)

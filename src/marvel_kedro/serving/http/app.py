@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving import lookup
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog, utc
 from marvel_kedro.serving.http.auth import Tokens
@@ -24,7 +24,8 @@ from marvel_kedro.serving.http.concurrency import ConcurrencyLimit
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
 from marvel_kedro.serving.http.limits import ClientDisconnectedError
 from marvel_kedro.serving.http.pages import Pages
-from marvel_kedro.serving.inference_table.spool import REDACTED, Entry, Spool
+from marvel_kedro.serving.inference_table.redaction import REDACTED
+from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.state_folder import SPOOL
@@ -77,7 +78,7 @@ class Invocation:
 class Endpoint:
     """The application of one worker process."""
 
-    def __init__(self, configuration: Description, tokens: Tokens, log: AccessLog) -> None:
+    def __init__(self, configuration: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
         self._limits = configuration.endpoint.limits
         self._server = configuration.server
         self._tokens = tokens

@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog, utc
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import RequestError, internal_error
@@ -47,7 +47,11 @@ class Pages:
     """The application for every path but the invocations."""
 
     def __init__(
-        self, configuration: Description, entities: Entities, tokens: Tokens, log: AccessLog
+        self,
+        configuration: ServingConfiguration,
+        entities: Entities,
+        tokens: Tokens,
+        log: AccessLog,
     ) -> None:
         self._log = log
         self._name = configuration.endpoint.name

@@ -11,7 +11,7 @@ from functools import partial
 from uvicorn import Config
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
@@ -62,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def serve(configuration: Description, sock: socket.socket) -> None:
+def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
     """Serve until a stop signal; then finish requests in progress and fill the inference table.
 
     Raises:
@@ -117,7 +117,7 @@ def serve(configuration: Description, sock: socket.socket) -> None:
 class _Writer:
     """The thread that moves entries from the spool to the inference table."""
 
-    def __init__(self, configuration: Description, stop: threading.Event) -> None:
+    def __init__(self, configuration: ServingConfiguration, stop: threading.Event) -> None:
         server = configuration.server
         self._seconds = server.flush_seconds
         self._stop = stop
@@ -143,7 +143,9 @@ class _Writer:
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
-def _watch(configuration: Description, stop: threading.Event, writer: _Writer | None) -> None:
+def _watch(
+    configuration: ServingConfiguration, stop: threading.Event, writer: _Writer | None
+) -> None:
     """Publish the versions to serve; workers report the versions that they have loaded."""
     server = configuration.server
     published: set[tuple[str, str, str]] = set()

@@ -4,12 +4,12 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.telemetry import metric_files
 
 
-def create_app(configuration: Description) -> Callable[..., Awaitable[Any]]:
+def create_app(configuration: ServingConfiguration) -> Callable[..., Awaitable[Any]]:
     """Create the application of this process."""
     os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which stops its workers
     # With several requests at a time, threads of one model wait for each other.
