@@ -19,7 +19,9 @@ from marvel_kedro.core import page  # noqa: E402
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
-from marvel_kedro.table import cleaning as processing  # noqa: E402
+from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
+from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
+from marvel_kedro.table import cleaning  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
 from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
@@ -53,7 +55,7 @@ def main(raw: Path, folder: Path) -> None:
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
     rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = processing.select_usable(rows)
+    characters: pd.DataFrame = cleaning.select_usable(rows)
     rejected: pd.DataFrame = processing.select_rejected(rows)
     train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
@@ -91,14 +93,8 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     figures = plots.draw_all(table, measured, model, options.calibration_bins)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
-    record = decision.record(
-        model_name="marvel_characters",
-        model_version="1",
-        previous_champion=None,
-        model_digest=model.digest,
-        run_id="",
-        tested_on="test_set",
-    )
+    version, logged = Version("marvel_characters", "1"), LoggedModel("", "", model.digest)
+    record, _ = promotion.promote(decision, version, logged, None, "test_set")
     tables = {
         name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
         for name, rows in (("train_set", train), ("test_set", test))

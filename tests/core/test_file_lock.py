@@ -1,4 +1,4 @@
-"""A lock is one process's alone, until it ends or lets go."""
+"""A lock belongs to one process until it is closed or the process ends."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ sys.stdin.read()
 """
 
 
-def test_a_lock_is_free_when_its_process_ends(tmp_path: Path) -> None:
+def test_lock_is_free_after_its_process_ended(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
@@ -42,6 +42,6 @@ def test_a_lock_is_free_when_its_process_ends(tmp_path: Path) -> None:
     os.close(again)
 
 
-def test_a_lock_that_cannot_be_made_is_no_lock_of_another(tmp_path: Path) -> None:
+def test_lock_in_missing_folder_raises_instead_of_returning_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         file_lock.acquire(tmp_path / "nowhere" / "lock")

@@ -4,20 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 import pytest
-from support.in_process import InProcess, deploy, started
 from support.running_server import Server, Store, describe, running
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_characters
-
-
-@pytest.fixture(scope="module")
-def asked(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    """An endpoint that serves the champion."""
-    description = deploy(describe(tmp_path_factory.mktemp("asked")), registered)
-    with started(description) as found:
-        yield found
-
 
 TOKEN = "token-of-ann"
 

@@ -1,7 +1,6 @@
 """Runs, models and versions of MLflow, which kedro-mlflow's catalog types do not cover."""
 
 import math
-from functools import partial
 from typing import Any
 
 import mlflow
@@ -159,7 +158,7 @@ class RegisteredVersionsDataset(ReadOnlyDataset[FindVersion]):
 
     def load(self) -> FindVersion:
         """Return a function from the number of a version to the model, or to None."""
-        return partial(registry.find_numbered, self._model_name)
+        return lambda number: registry.find(self._model_name, number=number)
 
     def _describe(self) -> dict[str, Any]:
         return {"model_name": self._model_name}

@@ -89,9 +89,12 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
             labels, probability = alive[unseen], np.asarray(score[unseen], dtype=np.float64)
             pairs = ScorePairs.of(labels, probability)
             if cluster is None:
-                shifts = _shifts(pairs.on_grid(GRID_STEPS), functions, options)
+                drawn_from, drawn = _resample_rows(pairs, options)
             else:
-                shifts = _clustered_shifts(labels, probability, cluster[unseen], functions, options)
+                drawn_from, drawn = _resample_clusters(
+                    labels, probability, cluster[unseen], options
+                )
+            shifts = _shifts(drawn_from, drawn, functions)
             for name, function in functions.items():
                 figure = value_of(function, pairs)
                 bounds = _interval(name, figure, *_quantiles(shifts[name], tail))
@@ -99,42 +102,32 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 
 
-def _shifts(
-    pairs: ScorePairs, functions: dict[str, Metric], options: EvaluationOptions
-) -> dict[str, Floats]:
-    """Compute by metric its shift in each resample of rows."""
-    generator = np.random.default_rng(options.seed)
-    drawn = metrics.resamples(pairs.rows, options.resamples, generator)
-    return _shifts_of(pairs, drawn, functions)
+def _resample_rows(
+    pairs: ScorePairs, options: EvaluationOptions
+) -> tuple[ScorePairs, Iterator[Floats]]:
+    pairs, generator = pairs.on_grid(GRID_STEPS), np.random.default_rng(options.seed)
+    return pairs, metrics.resamples(pairs.rows, options.resamples, generator)
 
 
-def _clustered_shifts(
-    alive: Flags,
-    score: Floats,
-    cluster: Integers,
-    functions: dict[str, Metric],
-    options: EvaluationOptions,
-) -> dict[str, Floats]:
-    """Compute by metric its shift in each resample of clusters."""
+def _resample_clusters(
+    alive: Flags, score: Floats, cluster: Integers, options: EvaluationOptions
+) -> tuple[ScorePairs, Iterator[Floats]]:
     if len(score) > 2 * GRID_STEPS:
         score = metrics.centres(score, GRID_STEPS)
     pairs, member = ScorePairs.with_members(alive, score)
     number = np.unique(cluster, return_inverse=True)[1]
     generator = np.random.default_rng(options.seed)
-    drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
-    return _shifts_of(pairs, drawn, functions)
+    return pairs, metrics.cluster_resamples(member, number, options.resamples, generator)
 
 
-def _shifts_of(
+def _shifts(
     pairs: ScorePairs, drawn: Iterator[Floats], functions: dict[str, Metric]
 ) -> dict[str, Floats]:
-    draws: dict[str, list[Floats]] = {name: [] for name in functions}
-    for counts in drawn:
-        for name, function in functions.items():
-            draws[name].append(function(pairs, counts))
+    """Compute by metric its shift in each resample."""
+    draws = [[metric(pairs, counts) for metric in functions.values()] for counts in drawn]
     return {
-        name: np.concatenate(draws[name]) - value_of(function, pairs)
-        for name, function in functions.items()
+        name: np.concatenate(values) - value_of(functions[name], pairs)
+        for name, values in zip(functions, zip(*draws, strict=True), strict=True)
     }
 
 

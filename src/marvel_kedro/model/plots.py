@@ -1,12 +1,12 @@
 """Draw the plots of a candidate on the test rows, without global state."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 # Okabe and Ito's colours, which are distinct with every kind of colour vision.
@@ -17,7 +17,6 @@ COLOURS = {
     "always_alive": "#999999",
 }
 INK = "#333333"
-_Z_95 = 1.96
 _MAX_FEATURES = 20
 
 
@@ -27,7 +26,7 @@ def draw_all(
     """Draw the plots of the model card.
 
     Args:
-        test_scores: The result of `test_rows.score`.
+        test_scores: The result of `evaluation_rows.score`.
         evaluation: The result of `evaluation.evaluate`.
         candidate: The candidate.
         bins: The number of bins of the calibration plot.
@@ -65,9 +64,12 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     member = np.minimum((test_scores["candidate"] * bins).astype(int), bins - 1)
     groups = test_scores.groupby(member).agg(
-        mean=("candidate", "mean"), share=("alive", "mean"), rows=("alive", "size")
+        mean=("candidate", "mean"),
+        share=("alive", "mean"),
+        hits=("alive", "sum"),
+        rows=("alive", "size"),
     )
-    low, high = _wilson(groups["share"].to_numpy(), groups["rows"].to_numpy())
+    low, high = _wilson(groups["hits"], groups["rows"])
     above.plot([0, 1], [0, 1], color=COLOURS["always_alive"], ls="--", label="perfect")
     above.errorbar(
         groups["mean"],
@@ -156,13 +158,9 @@ def _overall(evaluation: pd.DataFrame, metric: str) -> dict[str, float]:
     return dict(zip(rows["model"], rows["value"], strict=True))
 
 
-def _wilson(
-    share: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Compute the 95 % interval of a share (Wilson, 1927)."""
-    squared = _Z_95**2
-    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = (
-        _Z_95 / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
-    )
-    return centre - half, centre + half
+def _wilson(hits: "pd.Series[int]", rows: "pd.Series[int]") -> Floats:
+    """Compute the 95 % intervals of shares (Wilson, 1927), shape (2, shares)."""
+    from scipy.stats import binomtest  # noqa: PLC0415 - monitoring's plots need no SciPy
+
+    tests = (binomtest(int(k), int(n)) for k, n in zip(hits, rows, strict=True))
+    return np.transpose([test.proportion_ci(method="wilson")[:2] for test in tests])

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,6 @@ from marvel_kedro.model.evaluation import groups
 from marvel_kedro.model.metrics import Flags, Floats, Metric, ScorePairs, value_of
 from marvel_kedro.model.options import GateOptions
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source, Version
-
-Outcome = Literal["started", "promoted", "challenger", "refused"]
-"""The outcome of a retraining; `started`: it has not ended."""
 
 _SOURCE = "data_source"
 
@@ -52,39 +49,6 @@ class Decision:
     challenges: bool
     reason: str
     checks: pd.DataFrame
-
-    def record(  # noqa: PLR0913 - its fields
-        self,
-        *,
-        model_name: str,
-        model_version: str | None,
-        previous_champion: str | None,
-        model_digest: str,
-        run_id: str,
-        tested_on: str,
-    ) -> dict[str, Any]:
-        """Return the record of the decision, from which the model card and the summary are made.
-
-        Args:
-            model_name: The registered model.
-            model_version: The candidate's version; None if it was not registered.
-            previous_champion: The version of the champion before; None if there was none.
-            model_digest: The candidate's digest.
-            run_id: The MLflow run that logged the candidate.
-            tested_on: The table with the test rows.
-        """
-        return {
-            "promoted": self.promoted,
-            "reason": self.reason,
-            "model_name": model_name,
-            "model_version": model_version,
-            "previous_champion": previous_champion,
-            "model_digest": model_digest,
-            "run_id": run_id,
-            "data_source": self.source,
-            "tested_on": tested_on,
-            "checks": json.loads(self.checks.to_json(orient="records")),
-        }
 
 
 @dataclass(frozen=True)
@@ -256,6 +220,8 @@ def promote(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Choose the alias of the candidate's version.
 
+    The record is saved before the aliases: a run killed in between is repeated to set them.
+
     Args:
         decision: The result of the gate.
         candidate_version: The version of the candidate, new or found by its digest.
@@ -264,51 +230,39 @@ def promote(
         tested_on: The table with the test rows.
 
     Returns:
-        The record of the decision, and versions by alias:
-
-        - `champion` if the candidate is promoted,
-        - `challenger` if it passed the absolute checks without beating the champion. A version
-          older than the champion, which a training on the same rows finds, does not challenge: it
-          would end the A/B test of another version.
-
-        The record is saved before the aliases: a run killed in between is repeated to set them.
+        The record of the decision, and versions by alias: `champion` if the candidate is promoted,
+        `challenger` if it passed the absolute checks without beating the champion. A version older
+        than the champion, which a training on the same rows finds, does not challenge: it would end
+        the A/B test of another version.
     """
-    previous = champion.version if champion else None
+    version, previous = candidate_version.version, champion.version if champion else None
     aliases: dict[str, str] = {}
-    version = candidate_version.version
     if version and version != previous:
         if decision.promoted:
             aliases = {"champion": version}
         elif decision.challenges and int(version) > int(previous or 0):
             aliases = {"challenger": version}
-    record = decision.record(
-        model_name=candidate_version.name,
-        model_version=version,
-        previous_champion=previous,
-        model_digest=logged_candidate.digest,
-        run_id=logged_candidate.run_id,
-        tested_on=tested_on,
-    )
+    record = {
+        "promoted": decision.promoted,
+        "reason": decision.reason,
+        "model_name": candidate_version.name,
+        "model_version": version,
+        "previous_champion": previous,
+        "model_digest": logged_candidate.digest,
+        "run_id": logged_candidate.run_id,
+        "data_source": decision.source,
+        "tested_on": tested_on,
+        "checks": json.loads(decision.checks.to_json(orient="records")),
+    }
     return record, aliases
 
 
-def release(
-    record: dict[str, Any], aliases: dict[str, str], how: Literal["promote", "challenger"]
-) -> tuple[dict[str, Any], dict[str, str], Outcome]:
-    """Apply `retraining.release` to the result of `promote`.
-
-    Args:
-        record: The record of the decision.
-        aliases: Versions by alias.
-        how: `challenger` releases a new champion as challenger only, for an A/B test.
-
-    Returns:
-        The record, versions by alias and the outcome of the retraining.
-    """
-    if how == "challenger" and "champion" in aliases:
-        aliases = {"challenger": aliases["champion"]}
-        reason = f"{record['reason']}; released as challenger (retraining.release), for an A/B test"
-        record = record | {"promoted": False, "reason": reason}
-    if not aliases:
-        return record, aliases, "refused"
-    return record, aliases, "promoted" if "champion" in aliases else "challenger"
+def release_as_challenger(
+    record: dict[str, Any], aliases: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Release a promoted candidate as challenger, for an A/B test: `retraining.release`."""
+    if "champion" not in aliases:
+        return record, aliases
+    reason = f"{record['reason']}; released as challenger (retraining.release), for an A/B test"
+    changed = {"promoted": False, "reason": reason}
+    return record | changed, {"challenger": aliases["champion"]}

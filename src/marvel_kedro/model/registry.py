@@ -98,36 +98,27 @@ def version_tags(
     }
 
 
-def find(name: str, alias: str) -> RegisteredModel | None:
-    """Load the version that has an alias; return None if no version has it.
+def find(
+    name: str, alias: str | None = None, *, number: str | None = None
+) -> RegisteredModel | None:
+    """Load the version with an alias or a number; return None if there is none.
 
     Raises:
         ProjectError: The files of the version cannot be loaded.
     """
-    version = find_version(name, alias=alias)
-    return _registered(version, f"has the alias '{alias}'") if version else None
-
-
-def find_numbered(name: str, number: str) -> RegisteredModel | None:
-    """Load the version with a number; return None if there is no such version.
-
-    Raises:
-        ProjectError: The files of the version cannot be loaded.
-    """
-    version = find_version(name, number=number)
-    return _registered(version, "exists") if version else None
-
-
-def _registered(version: ModelVersion, role: str) -> RegisteredModel:
-    tags = version.tags
+    version = find_version(name, alias=alias, number=number)
+    if version is None:
+        return None
+    role = f"has the alias '{alias}'" if alias else "exists"
     folder, pyfunc = load(version.name, str(version.version), role)
+    split = None
+    if "split_by" in (tags := version.tags):
+        split = SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
     return RegisteredModel(
         name=version.name,
         version=str(version.version),
         data_source="synthetic" if tags.get("data_source") == "synthetic" else "file",
-        split=SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
-        if "split_by" in tags
-        else None,
+        split=split,
         pyfunc=pyfunc,
         folder=folder,
     )

@@ -1,7 +1,6 @@
 """Choose and check the MLflow store, and tag every run."""
 
 import os
-import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -148,20 +147,14 @@ def origin_tags(project_path: Path) -> dict[str, str]:
 
 def _git_tags(project_path: Path) -> dict[str, str]:
     """Return commit and branch of the checkout; empty outside a checkout or without git."""
-    tags: dict[str, str] = {}
-    if shutil.which("git") is None:
-        return tags
-    for tag, arguments in (("git_sha", ["HEAD"]), ("git_branch", ["--abbrev-ref", "HEAD"])):
-        answer = subprocess.run(  # noqa: S603 - constant arguments
-            ["git", "rev-parse", *arguments],  # noqa: S607 - the user's git
-            cwd=project_path,
-            capture_output=True,
-            text=True,
-            check=False,
+    command = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - a constant, with the user's git
+            command, cwd=project_path, capture_output=True, text=True, check=True
         )
-        if answer.returncode == 0:
-            tags[tag] = answer.stdout.strip()
-    return tags
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return dict(zip(("git_sha", "git_branch"), answer.stdout.split(), strict=True))
 
 
 def process_tags() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Monitoring's metrics beside the server's own, and a file of them that is not sound."""
+"""Monitoring's metrics on the page of the server's own, and invalid files of them."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,9 @@ def write(path: Path, text: str | bytes) -> None:
         file.write(text if isinstance(text, bytes) else text.encode())
 
 
-def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> None:
+def test_page_has_the_metrics_of_a_valid_file_and_none_of_an_invalid_one(
+    registered: Store, tmp_path: Path
+) -> None:
     path = tmp_path / "reports" / "monitoring.prom"
     description = describe(tmp_path, monitoring_metrics=str(path))
     with running(registered.fetch(description), registered.uri) as server:
@@ -52,7 +54,7 @@ def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> 
     value=st.floats(),
     meaning=st.text(min_size=1),
 )
-def test_whatever_is_rendered_is_sound(
+def test_every_exported_text_is_valid(
     tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, str], value: float, meaning: str
 ) -> None:
     family = Family("marvel_monitoring_any", meaning, ("one", "other"))
@@ -63,7 +65,7 @@ def test_whatever_is_rendered_is_sound(
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "problem"),
     [
         (LINE[:-1], "its last line has no end"),
         ("marvel_requests_total 5\n", "line 1"),
@@ -77,20 +79,22 @@ def test_whatever_is_rendered_is_sound(
         (LINE * 40_000, "1,120,000 bytes"),
     ],
 )
-def test_what_would_cost_prometheus_the_page_is_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | bytes, fault: str
+def test_invalid_file_is_left_out_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | bytes, problem: str
 ) -> None:
     path = tmp_path / "monitoring.prom"
     write(path, text)
     found = ExternalMetrics(path)
     assert [found.read(), found.read()] == [b"", b""]
     (record,) = caplog.records
-    assert fault in record.getMessage()
+    assert problem in record.getMessage()
     write(path, TEXT)
     assert found.read() == TEXT.encode()
 
 
-def test_nothing_and_what_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_file_is_empty_and_unreadable_one_warns_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert ExternalMetrics(None).read() == b""
     assert ExternalMetrics(tmp_path / "none").read() == b""
     assert not caplog.records
@@ -99,8 +103,7 @@ def test_nothing_and_what_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptu
     assert len(caplog.records) == 1
 
 
-def test_the_file_is_read_once(tmp_path: Path) -> None:
-    """A scrape costs a look at the file, whatever is in it."""
+def test_unchanged_file_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "monitoring.prom"
     write(path, LINE * 30_000)
     found = ExternalMetrics(path)

@@ -1,13 +1,14 @@
 """The log of retrainings: one row when a retraining begins, completed when it ends."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from marvel_kedro.model.promotion import Outcome
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
+
+Outcome = Literal["promoted", "challenger", "refused"]
 
 _BY_HAND = "started by hand"
 

@@ -7,9 +7,10 @@ import pyarrow as pa
 from marvel_kedro.model import promotion as promotions
 from marvel_kedro.model import retraining_rows
 from marvel_kedro.model.options import RetrainingOptions
-from marvel_kedro.model.promotion import Decision, Outcome
+from marvel_kedro.model.promotion import Decision
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Version
 from marvel_kedro.monitoring.alerting import retraining_log, retraining_policy
+from marvel_kedro.monitoring.alerting.retraining_log import Outcome
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.table.frames import AnyFrame
@@ -51,7 +52,11 @@ def release(
     record, aliases = promotions.promote(
         decision, candidate_version, logged_candidate, reigning_champion, "retraining_test_set"
     )
-    return promotions.release(record, aliases, options.release)
+    if options.release == "challenger":
+        record, aliases = promotions.release_as_challenger(record, aliases)
+    if not aliases:
+        return record, aliases, "refused"
+    return record, aliases, "promoted" if "champion" in aliases else "challenger"
 
 
 def end_retraining(

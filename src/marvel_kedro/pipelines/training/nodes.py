@@ -13,7 +13,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL, is_synthetic
 from marvel_kedro.core.progress import progress_logger
-from marvel_kedro.model import evaluation, test_rows
+from marvel_kedro.model import evaluation, evaluation_rows
 from marvel_kedro.model import promotion as promotions
 from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
@@ -42,7 +42,7 @@ def choose_test_rows(
         return test_set, "test_set"
     if reigning_champion.data_source != _source(test_set):
         return test_set, "test_set"
-    return test_rows.rows_of_retraining(
+    return evaluation_rows.rows_of_retraining(
         test_set, retested_on, reigning_champion.version, SplitOptions(**split)
     )
 
@@ -87,7 +87,7 @@ def score_test_set(
 ) -> pd.DataFrame:
     """Score the test rows with the candidate, the baselines and, if there is one, the champion."""
     train, test = (to_pandas(table, options.max_rows) for table in (train_set, gate_set))
-    return test_rows.score(train, test, candidate, reigning_champion)
+    return evaluation_rows.score(train, test, candidate, reigning_champion)
 
 
 def evaluate_models(
@@ -164,7 +164,7 @@ def write_model_card(
 ) -> tuple[str, str]:
     """Write the model card in Markdown and as a page."""
     from marvel_kedro.core import page  # noqa: PLC0415 - imports matplotlib
-    from marvel_kedro.model import model_card  # noqa: PLC0415 - likewise
+    from marvel_kedro.model import model_card  # noqa: PLC0415 - imports matplotlib
 
     markdown = model_card.render_markdown(promotion, run_tables, evaluation_table, options)
     return markdown, page.render(markdown, figures)

@@ -78,18 +78,18 @@ class Invocation:
 class Endpoint:
     """The application of one worker process."""
 
-    def __init__(self, description: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
-        self._limits = description.endpoint.limits
-        self._server = description.server
+    def __init__(self, configuration: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
+        self._limits = configuration.endpoint.limits
+        self._server = configuration.server
         self._tokens = tokens
         self._log = log
-        table, name = description.endpoint.inference_table, description.endpoint.name
+        table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(description.server.characters)
+        self._lookup = Lookup(configuration.server.characters)
         spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
         self._spool = spool(on_drop=_count_dropped) if table.enabled else None
-        self._entities = Entities(description, log)
-        self._pages = Pages(description, self._entities, tokens, log)
+        self._entities = Entities(configuration, log)
+        self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
         self._concurrency = ConcurrencyLimit(self._limits, self._server.threads)
         self._tally = metrics.Tally()
