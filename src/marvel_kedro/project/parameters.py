@@ -8,8 +8,7 @@ from marvel_kedro.core.options import Options, checked
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.export import ExportingOptions
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import ExportingOptions, MonitoringOptions
 from marvel_kedro.monitoring.report.data import ReportingOptions
 from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
 from marvel_kedro.pipelines.serving.nodes import ServingOptions

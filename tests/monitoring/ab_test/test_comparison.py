@@ -24,7 +24,7 @@ def read(traffic: Traffic, options: ABTestOptions = FEW, **others: pd.DataFrame)
     """A reading of the traffic, in which some tables may be others."""
     names = ("payload", "served", "labels")
     tables = {name: getattr(traffic, name).to_pandas() for name in names} | others
-    log = parsing.read(tables["payload"])
+    log = parsing.parse_payload(tables["payload"])
     return comparison.read(log, tables["served"], tables["labels"], options)
 
 
@@ -50,7 +50,7 @@ def test_figures_of_an_entity_are_those_of_its_requests(traffic: Traffic) -> Non
         for percent in (50, 95, 99):
             expected = np.percentile(answered["execution_duration_ms"], percent)
             assert found[f"latency_p{percent}_ms"] == pytest.approx(expected)
-        records = parsing.read(own).records
+        records = parsing.parse_payload(own).records
         alive = (labels[records["page_id"]] == "Alive").to_numpy()
         score = records["probability"].to_numpy()
         assert found["labelled_records"] == len(score)

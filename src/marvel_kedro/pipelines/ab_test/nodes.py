@@ -29,7 +29,7 @@ def read_requests(inference_payload: IntoFrame, options: ABTestOptions) -> Infer
     names = payload.collect_schema().names()
     parsing.check_columns(names)
     rows = _near(payload, options).select(*parsing.PAYLOAD_COLUMNS).to_native()
-    return parsing.read(collect(rows, options.max_requests, _SETTING))
+    return parsing.parse_payload(collect(rows, options.max_requests, _SETTING))
 
 
 def compare_entities(

@@ -1,4 +1,4 @@
-"""Wiring of `monitoring`: what the endpoint wrote becomes tables of metrics."""
+"""Pipeline `monitoring`: from the inference table to tables of metrics."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -8,7 +8,7 @@ _OPTIONS = "params:monitoring"
 
 
 def create_pipeline() -> Pipeline:
-    """Make the first part of `monitoring`."""
+    """Create `monitoring` without alerting, reporting and exporting."""
     return Pipeline(
         [
             node(
@@ -69,22 +69,22 @@ def create_pipeline() -> Pipeline:
                 name="count_records",
             ),
             node(
-                nodes.measure_health,
+                nodes.measure_operations,
                 ["inference_log", "rejected_requests", "known_health", "scope", _OPTIONS],
                 "health_metrics",
-                name="measure_health",
+                name="measure_operations",
             ),
             node(
-                nodes.ask_managed_monitor,
+                nodes.refresh_managed_monitor,
                 ["managed_monitor", "inference_log", "monitoring_baseline", _OPTIONS],
                 "managed_metrics",
-                name="ask_managed_monitor",
+                name="refresh_managed_monitor",
             ),
             node(
-                nodes.profile,
+                nodes.profile_columns,
                 ["groups", "baseline", "known_profile", "scope", "managed_metrics"],
                 "profile_metrics",
-                name="profile",
+                name="profile_columns",
             ),
             node(
                 nodes.measure_drift,
@@ -93,13 +93,13 @@ def create_pipeline() -> Pipeline:
                 name="measure_drift",
             ),
             node(
-                nodes.estimate_quality,
+                nodes.estimate_performance,
                 ["groups", "baseline", "known_estimates", "scope", _OPTIONS],
                 "quality_estimates",
-                name="estimate_quality",
+                name="estimate_performance",
             ),
             node(
-                nodes.note_progress,
+                nodes.complete_watermarks,
                 [
                     "days",
                     "known_watermarks",
@@ -110,7 +110,7 @@ def create_pipeline() -> Pipeline:
                     "quality_estimates",
                 ],
                 "watermarks",
-                name="note_progress",
+                name="complete_watermarks",
             ),
         ],
         tags="monitoring",
