@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run lakehouse serve demo wheel test lint format viz ui bench lock clean
+.PHONY: help run lakehouse serve demo wheel test test-all lint format viz ui bench lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/.base ## Raw file to a promoted model and predictions (ARGS="--params ..")
 	@$(BIN)/kedro run $(ARGS)
@@ -26,10 +26,13 @@ wheel: $(VENV)/.base ## The wheel for jobs, in dist/, with its configuration
 	@rm -rf dist
 	@$(BIN)/hatchling build -t wheel
 
-# As many workers as threads: LightGBM's would wait for each other.
-test: export OMP_NUM_THREADS ?= 1
-test: $(VENV)/.dev ## Run every test (ARGS="-k name")
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+# One thread for each worker: LightGBM's threads would wait for each other.
+test test-all: export OMP_NUM_THREADS ?= 1
+test: $(VENV)/.dev ## Run the tests that finish while one waits (ARGS="-k name")
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev ## Run every test, with all examples of properties, as CI does
+	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=full $(ARGS)
 
 lint: $(VENV)/.dev ## Ruff, mypy and the import rules
 	$(BIN)/ruff check .

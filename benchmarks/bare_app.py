@@ -1,7 +1,7 @@
-"""The peers that do the least: an ASGI application that only calls the booster, and an empty one.
+"""Serve the smallest peers: an ASGI application that only calls the booster, and an empty one.
 
-The first reads the body as JSON, scores rows of features that were made beforehand, and answers: no
-features, no checks, no routing, no table, no metrics. MODEL is the folder of the model's files.
+The first reads the body as JSON, scores rows of precomputed features and answers: no features, no
+checks, no routing, no table, no metrics. MODEL is the folder of the model's files.
 """
 
 import os
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from marvel_kedro.model.portable.predictor import CharacterModel, feature_names
+from marvel_kedro.model.portable.features import feature_names
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,7 +25,7 @@ _BOOSTER = _MODEL.booster
 
 
 async def booster(scope: Message, receive: Receive, send: Send) -> None:
-    """Call the booster."""
+    """Answer with the booster's probabilities."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
@@ -35,7 +36,7 @@ async def booster(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def empty(scope: Message, receive: Receive, send: Send) -> None:
-    """Call nothing."""
+    """Answer with an empty object."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return

@@ -1,17 +1,17 @@
-"""How often the default alerts are wrong, and which drift they see; Evidently's defaults beside it.
+"""Measure false alarms and power of the default alert rules, and of Evidently's defaults.
 
-Characters of one made-up world. A model is trained on it once and held to its test rows, the
-baseline. A seed is two windows (days) of other rows of that world, which no other seed has, with
-all labels known; they go through counting, drift, estimates of quality and the rules of
-conf/base/alerting that are about drift or quality.
+The data is one synthetic world. A model is trained on it once; its test rows are the baseline. A
+seed is two windows (days) of other rows of that world, which no other seed has, with all labels
+known. They go through aggregation, drift metrics, performance estimation and the rules of
+conf/base/alerting on drift or performance.
 
-False alarms are the windows of calm seeds that any alert covers, of whatever rule and column.
-Power is the share of seeds with an open alert after the second window. What drift costs is the mean
-of the calm windows' ROC AUC minus that of the drifted ones.
+False alarms are the windows without drift that any alert covers, of any rule and column. Power is
+the share of seeds with an open alert after the second window. The cost of a drift is the mean ROC
+AUC of the windows without drift minus that of the drifted ones.
 
-Evidently (DataDriftPreset as it comes) sees the second windows of the first seeds and the same
-columns, except `name`, which is free text. It wants pandas below 3: --evidently names a Python that
-has it, else an environment is made with uv.
+Evidently (DataDriftPreset, defaults) gets the second windows of the first seeds and the same
+columns except `name`, which is free text. It requires pandas below 3: --evidently names a Python
+that has it, else an environment is made with uv.
 """
 
 import argparse
@@ -29,29 +29,30 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
+from arguments import parse
 from main_job import HERE
-from monitoring import make_environment
+from monitoring import evidently_python
 from scipy import stats
 
-from marvel_kedro.characters.outcome import DriftOptions
-from marvel_kedro.characters.synthetic import MOST_ROWS, SyntheticOptions, chunks
-from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
+from marvel_kedro.characters.synthetic import chunks
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
-from marvel_kedro.monitoring.alerting import evaluation
+from marvel_kedro.monitoring.alerting import evaluation, lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.table.cleaning import (
-    ProcessingOptions,
-    read_source,
-    select_usable,
-    split_characters,
-)
+from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import split_table
 
 MAGNITUDES = {
     "covariate": (0.1, 0.25, 0.5, 1.0),
@@ -59,28 +60,26 @@ MAGNITUDES = {
     "concept": (0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.5),
 }
 FALSE_ALARMS, POWER, COST = 0.05, 0.95, 0.02
-"""The aims: false alarms at most, and power at least at what costs so much ROC AUC."""
-WORLD, TRAINED_ROWS, OTHER_ROWS = 42, 96_000, 1
+"""The aims: at most these false alarms, and at least this power at this cost in ROC AUC."""
+WORLD, OTHER_ROWS = 42, 1
 VERSION = "1"
 WINDOWS = 2
-"""The rules on labels ask for two in a row."""
+"""The rules on labels require two in a row."""
 AT_ONCE = 100_000
-"""Records that are counted together."""
-POOL = 200_000
-"""Rows at least that windows are drawn from, none twice."""
+"""Records that are aggregated together."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 @dataclass
 class Found:
-    """What came of the seeds of a scenario and magnitude.
+    """Results of the seeds of a scenario and magnitude.
 
     Attributes:
         areas: Realised ROC AUC by window.
-        covered: How many windows any alert covers.
-        fired: By rule the seeds with an open alert of it after the last window.
-        columns: By column the seeds with an open alert about it.
+        covered: Number of windows that any alert covers.
+        fired: Number of seeds with an open alert after the last window, by rule.
+        columns: Number of seeds with an open alert on a column, by column.
         seen: Seeds with any open alert.
         for_evidently: The last windows of the first seeds.
     """
@@ -94,35 +93,39 @@ class Found:
 
 
 class Monitor:
-    """A model, its baseline and the rules."""
+    """A model, its baseline and the rules.
 
-    def __init__(self) -> None:
-        raw = pd.concat(chunks(SyntheticOptions(rows=TRAINED_ROWS, seed=WORLD)), ignore_index=True)
+    Args:
+        rows: Synthetic rows to train and test on.
+    """
+
+    def __init__(self, rows: int) -> None:
+        raw = pd.concat(chunks(SyntheticOptions(rows=rows, seed=WORLD)), ignore_index=True)
         characters = select_usable(read_source(raw)).reset_index(drop=True)
-        train, test, _ = split_characters(characters, ProcessingOptions())
+        train, test = split_table(characters, SplitOptions())
         self.model = fit(train, FitOptions())
         self.options = _monitoring()
         self.rules = _alerting()
         self.reference = score(self.model, test)
-        rows = pa.Table.from_pandas(
+        tested = pa.Table.from_pandas(
             self.reference, tables.MONITORING_BASELINE, preserve_index=False
         )
-        self.baseline = aggregate_baseline(relation(rows), self.options)
+        self.baseline = aggregate_baseline(relation(tested), self.options)
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Found:
-        """Go through the seeds of a scenario."""
+        """Monitor the seeds of a scenario."""
         found = Found()
         seeds_at_once = max(1, AT_ONCE // (WINDOWS * options.records))
-        rows = other_rows(drift, options.seeds * WINDOWS * options.records)
+        rows = other_rows(drift, options.seeds * WINDOWS * options.records, options.pool)
         for first in range(0, options.seeds, seeds_at_once):
             seeds = min(seeds_at_once, options.seeds - first)
             size = WINDOWS * options.records
             records = score(self.model, rows.iloc[first * size : (first + seeds) * size])
             records["window"] = np.arange(len(records)) // options.records
             self._add(found, records, seeds)
-            wanted = range(min(seeds, options.evidently_seeds - first))
+            compared = range(min(seeds, options.evidently_seeds - first))
             found.for_evidently += [
-                records[records["window"] == WINDOWS * seed + WINDOWS - 1] for seed in wanted
+                records[records["window"] == WINDOWS * seed + WINDOWS - 1] for seed in compared
             ]
         return found
 
@@ -150,7 +153,7 @@ class Monitor:
                     if alert["since"] <= begin + number * DAY < alert["window"]["end"]
                 }
             )
-            is_open = evaluation.firing(raised)
+            is_open = lifecycle.firing(raised)
             found.seen += bool(is_open)
             for rule in {alert["rule"] for alert in is_open}:
                 found.fired[rule] = found.fired.get(rule, 0) + 1
@@ -160,64 +163,75 @@ class Monitor:
 
 def main() -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=96_000, help="rows to train and test on")
+    parser.add_argument(
+        "--pool", type=int, default=200_000, help="draw windows from at least this many rows"
     )
-    arguments.add_argument("--seeds", type=int, default=200)
-    arguments.add_argument("--records", type=int, default=1000, help="in a window")
-    arguments.add_argument("--scenarios", nargs="*", choices=MAGNITUDES, default=list(MAGNITUDES))
-    arguments.add_argument("--magnitudes", nargs="*", type=float, help="instead of those built in")
-    arguments.add_argument("--evidently", type=Path, help="a Python that has Evidently 0.7")
-    arguments.add_argument(
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--records", type=int, default=1000, help="in a window")
+    parser.add_argument("--scenarios", nargs="*", choices=MAGNITUDES, default=list(MAGNITUDES))
+    parser.add_argument("--magnitudes", nargs="*", type=float, help="instead of those built in")
+    parser.add_argument("--evidently", type=Path, help="a Python that has Evidently 0.7")
+    parser.add_argument(
         "--evidently-seeds", type=int, default=10, help="six seconds a window; 0: without it"
     )
-    options = arguments.parse_args()
-    if options.seeds * WINDOWS * options.records > MOST_ROWS:
-        arguments.error(f"more than {MOST_ROWS:,} rows: fewer seeds or records")
+    options = parse(
+        parser,
+        rows=3000,
+        pool=3000,
+        seeds=2,
+        records=100,
+        scenarios=["covariate"],
+        magnitudes=[1.0],
+        evidently_seeds=1,
+    )
+    if options.seeds * WINDOWS * options.records > MAX_ROWS:
+        parser.error(f"more than {MAX_ROWS:,} rows: fewer seeds or records")
     print(machine.describe("duckdb", "pyarrow", "scipy"), flush=True)
-    monitor = Monitor()
+    monitor = Monitor(options.rows)
     print(
         f"\n{options.seeds} seeds of {WINDOWS} windows of {options.records:,} records against "
         f"{len(monitor.reference):,}, {len(monitor.options.columns)} columns"
     )
     calm = monitor.watch(DriftOptions(), options)
-    tell_calm(calm, options)
+    print_calm(calm, options)
     found = {("none", 0.0): calm}
-    tell_header(monitor.rules)
+    print_header(monitor.rules)
     for scenario in options.scenarios:
         for magnitude in options.magnitudes or MAGNITUDES[scenario]:
             drift = DriftOptions(scenario=scenario, magnitude=magnitude)
             drifted = found[scenario, magnitude] = monitor.watch(drift, options)
-            tell(scenario, magnitude, drifted, calm, monitor.rules, options)
+            print_drifted(scenario, magnitude, drifted, calm, monitor.rules, options)
     print(
-        "Prior and concept drift leave the inputs, so of these only labels can tell; the rules on "
-        f"labels ask for {WINDOWS} windows in a row."
+        "Prior and concept drift leave the inputs unchanged, so only rules on labels can detect "
+        f"them; these require {WINDOWS} windows in a row."
     )
     if options.evidently_seeds:
-        beside_evidently(monitor.reference, found, options)
+        compare_with_evidently(monitor.reference, found, options)
 
 
-def tell_calm(calm: Found, options: argparse.Namespace) -> None:
+def print_calm(calm: Found, options: argparse.Namespace) -> None:
     """Print the false alarms."""
     windows = options.seeds * WINDOWS
     print(
         f"calm: ROC AUC {np.mean(calm.areas):.4f}, standard deviation of a window "
         f"{np.std(calm.areas):.4f}; false alarms in {calm.covered} of {windows} "
-        f"windows, all rules and columns together: {_share(calm.covered, windows)}, "
-        + ("at most" if calm.covered <= FALSE_ALARMS * windows else "LOST: more than")
-        + f" {FALSE_ALARMS:.0%}"
+        f"windows, all rules and columns together: {_share(calm.covered, windows)}"
+        f" (aim at most {FALSE_ALARMS:.0%}): "
+        + ("met" if calm.covered <= FALSE_ALARMS * windows else "MISSED")
     )
     for what, seeds in sorted((calm.fired | calm.columns).items()):
         print(f"  {what}: {_share(seeds, options.seeds)} of seeds")
 
 
-def tell_header(rules: AlertingOptions) -> None:
-    """Print what stands in the columns of `tell`."""
+def print_header(rules: AlertingOptions) -> None:
+    """Print the header of the lines of `print_drifted`."""
     names = " ".join(f"{name:>17}" for name in rules.active)
     print(f"\n{'scenario':10}{'magnitude':>10}{'costs':>9}{'power':>8} {names}")
 
 
-def tell(  # noqa: PLR0913, PLR0917 - what a line is made of
+def print_drifted(  # noqa: PLR0913, PLR0917 - the fields of a line
     scenario: str,
     magnitude: float,
     found: Found,
@@ -225,22 +239,25 @@ def tell(  # noqa: PLR0913, PLR0917 - what a line is made of
     rules: AlertingOptions,
     options: argparse.Namespace,
 ) -> None:
-    """Print a line."""
+    """Print the line of a scenario and magnitude."""
     cost = float(np.mean(calm.areas) - np.mean(found.areas))
     power = found.seen / options.seeds
     by_rule = " ".join(f"{found.fired.get(name, 0) / options.seeds:17.3f}" for name in rules.active)
-    lost = f"   LOST: less than {POWER}" if cost >= COST and power < POWER else ""
-    print(f"{scenario:10}{magnitude:10.2f}{cost:9.4f}{power:8.3f} {by_rule}{lost}", flush=True)
+    missed = f"   MISSED: less than {POWER}" if cost >= COST and power < POWER else ""
+    print(f"{scenario:10}{magnitude:10.2f}{cost:9.4f}{power:8.3f} {by_rule}{missed}", flush=True)
 
 
-def beside_evidently(
+def compare_with_evidently(
     reference: pd.DataFrame, found: dict[tuple[str, float], Found], options: argparse.Namespace
 ) -> None:
-    """Let Evidently judge the same windows, and print how often it sees drift."""
+    """Run Evidently on the same windows and print how often it detects drift."""
     columns = [name for name in reference if name in _monitoring().columns and name != "name"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        python = options.evidently or make_environment(folder)
+        python = evidently_python(folder, options)
+        if python is None:
+            print("Evidently was left out")
+            return
         windows = pd.concat(
             [
                 window[columns].assign(window=f"{scenario} {magnitude} {seed}")
@@ -253,17 +270,17 @@ def beside_evidently(
             frame.to_parquet(path, index=False)
         command = [str(python), str(HERE / "evidently_drift_peer.py"), *map(str, paths)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(
-        f"\n{said['versions']}: {options.evidently_seeds} windows each, {len(columns)} columns; "
-        "half of the columns or more drifted, any column drifted; columns by how often"
+        f"\n{result['versions']}: {options.evidently_seeds} windows each, {len(columns)} columns; "
+        "share of windows with half of the columns or more drifted, with any; shares by column"
     )
     for (scenario, magnitude), one in found.items():
         drifted = [
-            said["drifted"][f"{scenario} {magnitude} {seed}"]
+            result["drifted"][f"{scenario} {magnitude} {seed}"]
             for seed in range(len(one.for_evidently))
         ]
-        whole = sum(len(names) >= said["share"] * len(columns) for names in drifted)
+        whole = sum(len(names) >= result["share"] * len(columns) for names in drifted)
         any_of_them = sum(bool(names) for names in drifted)
         how_often = pd.Series([name for names in drifted for name in names], dtype="str")
         by_column = ", ".join(
@@ -274,20 +291,20 @@ def beside_evidently(
         print(f"{line}{any_of_them / len(drifted):8.3f}   {by_column}")
 
 
-def other_rows(drift: DriftOptions, number: int) -> pd.DataFrame:
-    """Rows that are new to the model, in any order: neighbours are often variants of one name."""
-    # A short pool would have whole families in each window, which a baseline of the world has not.
-    rows = max(number, POOL)
+def other_rows(drift: DriftOptions, number: int, pool: int) -> pd.DataFrame:
+    """Make rows that are new to the model, shuffled: neighbours are often variants of one name."""
+    # Windows from a small pool would have more variants of each name than the baseline.
+    rows = max(number, pool)
     world = SyntheticOptions(rows=rows, seed=WORLD, row_seed=OTHER_ROWS, drift=drift)
     parts = [select_usable(read_source(raw)) for raw in chunks(world)]
     return pd.concat(parts).sample(number, random_state=np.random.default_rng(OTHER_ROWS))
 
 
 def score(model: CharacterModel, rows: pd.DataFrame) -> pd.DataFrame:
-    """The records of characters that the model has answered."""
-    asked = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].reset_index(drop=True)
-    scored = model.predict(asked)
-    return asked.assign(
+    """Score rows and return them as inference records."""
+    records = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].reset_index(drop=True)
+    scored = model.predict(records)
+    return records.assign(
         model_version=VERSION,
         prediction=scored["prediction"],
         probability=scored["probability"],
@@ -298,7 +315,7 @@ _LOG = pa.schema([*tables.MONITORING_BASELINE, ("request_time", tables.TIME)])
 
 
 def _between(table: pa.Table, begin: datetime, end: datetime) -> pa.Table:
-    """The rows of the windows that start then."""
+    """Select the rows of the windows that start in an interval."""
     start = pc.struct_field(table["window"], "start")
     inside = pc.and_(
         pc.greater_equal(start, pa.scalar(begin, tables.TIME)),
@@ -308,22 +325,22 @@ def _between(table: pa.Table, begin: datetime, end: datetime) -> pa.Table:
 
 
 def _share(found: int, of: int) -> str:
-    """A share with its Wilson interval."""
+    """Format a share with its Wilson interval."""
     interval = stats.binomtest(found, of).proportion_ci(0.95, method="wilson")
     return f"{found / of:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def _monitoring() -> MonitoringOptions:
-    """The default options, without slices: no rule looks at them."""
+    """Return the default options, without slices, which no rule reads."""
     section = _section("monitoring")
     return MonitoringOptions.model_validate(section | {"now": START, "slices": ()})
 
 
 def _alerting() -> AlertingOptions:
-    """The default rules about drift and quality."""
+    """Return the default rules on drift and performance."""
     section = _section("alerting")
-    about = ("drift_metrics", "quality_estimates")
-    rules = {name: rule for name, rule in section["rules"].items() if rule["table"] in about}
+    kept = ("drift_metrics", "quality_estimates")
+    rules = {name: rule for name, rule in section["rules"].items() if rule["table"] in kept}
     return AlertingOptions.model_validate(section | {"now": START, "rules": rules})
 
 

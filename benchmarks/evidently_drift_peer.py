@@ -1,4 +1,4 @@
-"""Which columns Evidently's drift preset finds drifted, by window; run by `drift_power.py`."""
+"""List the columns that Evidently's drift preset finds drifted, by window, for `drift_power.py`."""
 
 import json
 import platform
@@ -11,7 +11,7 @@ from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
 
 _P_VALUE = "p_value"
-"""What Evidently calls methods whose figure is a p-value; the others are distances."""
+"""Part of the names of Evidently's methods that return a p-value; the others return distances."""
 
 
 def main() -> None:
@@ -33,12 +33,12 @@ def main() -> None:
         if len(drifted[name]) != whole["value"]["count"]:
             sys.exit(f"{drifted[name]} is not the {whole['value']['count']} that Evidently counts")
     packages = ", ".join(f"{name} {version(name)}" for name in ("evidently", "pandas", "numpy"))
-    said = {
+    result = {
         "drifted": drifted,
         "share": share,
         "versions": f"Python {platform.python_version()}, {packages}",
     }
-    print(json.dumps(said))
+    print(json.dumps(result))
 
 
 def _is_drifted(metric: dict[str, Any]) -> bool:

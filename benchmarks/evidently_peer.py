@@ -1,4 +1,4 @@
-"""Evidently's drift and summary presets on two files; run by `monitoring.py`."""
+"""Run Evidently's drift and summary presets on two files, for `monitoring.py`."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""`kedro run` with a stopwatch in its hooks.
+"""Run `kedro run` with a stopwatch in its hooks.
 
 Usage: python kedro_job.py PROJECT [ENVIRONMENT [PIPELINE ..]]. Prints the time and the peak memory
 of each stage.
@@ -23,21 +23,21 @@ STAGES = {"fit_model": "fit_model", "score_characters": "serving"}
 
 
 class Stopwatch:
-    """Gives the time between events to the stage of the node."""
+    """Adds the time between events to the stage of the node."""
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
-        """The session of an engine, if there is one, has started."""
+        """End the start of the run; the session of an engine, if there is one, has started."""
         watch.lap("start of the run")
 
     @hook_impl
     def before_node_run(self, node: Any) -> None:  # noqa: ANN401 - Kedro's node
-        """Its inputs are loaded."""
+        """End the loading of the inputs."""
         watch.lap(_stage(node))
 
     @hook_impl
     def after_dataset_saved(self, node: Any) -> None:  # noqa: ANN401 - Kedro's node
-        """An output is saved."""
+        """End the saving of an output."""
         watch.lap(_stage(node))
 
 

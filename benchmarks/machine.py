@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""Describe the machine and the versions that a benchmark ran on."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ PACKAGES = ("kedro", "mlflow", "lightgbm", "scikit-learn", "pandas", "numpy")
 
 
 def describe(*more: str) -> str:
-    """The processor, its cores, the system and the versions, in two lines.
+    """Return the processor, its cores, the system and the versions, in two lines.
 
     Args:
         more: Packages whose versions matter here.

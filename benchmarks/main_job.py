@@ -1,7 +1,7 @@
-"""The main job beside a plain script that does the same work without Kedro and MLflow.
+"""Compare the main job with a plain script that does the same work without Kedro and MLflow.
 
-Both in processes of their own, in turns, on the same synthetic rows; then the job alone on more
-and more rows. `first` has neither a champion to compare with nor, for Kedro, an MLflow store.
+Both run in processes of their own, in turns, on the same synthetic rows; then the job alone runs on
+more and more rows. The run `first` has no champion to compare with and, for Kedro, no MLflow store.
 """
 
 import argparse
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import machine
+from arguments import parse
 
-from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
 ROOT = Path(__file__).parents[1]
@@ -31,23 +33,23 @@ AIM_MEGABYTES = 1500
 
 def main() -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=96_000)
-    arguments.add_argument("--runs", type=int, default=3)
-    arguments.add_argument("--growth", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    options = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=96_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--growth", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    options = parse(parser, rows=1500, runs=1, growth=[1500, 3000])
     print(machine.describe())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        beside_plain(folder, options.rows, options.runs)
+        compare_with_plain(folder, options.rows, options.runs)
         growth(folder, options.growth)
 
 
-def beside_plain(folder: Path, rows: int, runs: int) -> None:
-    """Compare totals and stages; the medians of some runs."""
+def compare_with_plain(folder: Path, rows: int, runs: int) -> None:
+    """Compare the medians of totals and stages."""
     imports = statistics.median(import_seconds() for _ in range(runs))
     raw = make_raw(folder, rows)
-    project = make_project(folder / "beside", raw)
+    project = make_project(folder / "project", raw)
     script = folder / "plain"
     script.mkdir()
     firsts = run(script, "plain_job.py", raw, script), run(project, "kedro_job.py", project)
@@ -63,23 +65,23 @@ def beside_plain(folder: Path, rows: int, runs: int) -> None:
         ("plain script, first", [firsts[0]]),
         ("kedro run, first", [firsts[1]]),
     ):
-        stages = {stage: middle(found, "seconds", stage) for stage in found[0]["seconds"]}
+        stages = {stage: median(found, "seconds", stage) for stage in found[0]["seconds"]}
         print(f"  {name}: {statistics.median(one['total'] for one in found):.2f} in all")
         for stage, seconds in stages.items():
-            print(f"    {stage:28}{seconds:7.2f}  ({middle(found, 'megabytes', stage):,.0f})")
+            print(f"    {stage:28}{seconds:7.2f}  ({median(found, 'megabytes', stage):,.0f})")
     for name, ours, theirs in (("kedro run", job, plain), ("first", firsts[1:], firsts[:1])):
         total = statistics.median(one["total"] for one in ours)
         peer = statistics.median(one["total"] for one in theirs)
         allowed = AIM_RATIO * peer + imports
-        verdict = "within" if total <= allowed else "LOST: over"
+        verdict = "met" if total <= allowed else "MISSED"
         print(
             f"{name}: {total:.2f} s, {total / peer:.2f} times the plain script; without the "
-            f"imports {(total - imports) / peer:.2f} times; {verdict} {AIM_RATIO} x {peer:.2f} "
-            f"+ {imports:.2f} = {allowed:.2f} s"
+            f"imports {(total - imports) / peer:.2f} times "
+            f"(aim {AIM_RATIO} x {peer:.2f} + {imports:.2f} = {allowed:.2f} s): {verdict}"
         )
     peak = max(max(one["megabytes"].values()) for one in [firsts[1], *job])
-    verdict = "under" if peak < AIM_MEGABYTES else "LOST: over"
-    print(f"peak memory {peak:,.0f} MB, {verdict} {AIM_MEGABYTES:,} MB")
+    verdict = "met" if peak < AIM_MEGABYTES else "MISSED"
+    print(f"peak memory {peak:,.0f} MB (aim under {AIM_MEGABYTES:,} MB): {verdict}")
 
 
 def growth(folder: Path, sizes: list[int]) -> None:
@@ -95,15 +97,15 @@ def growth(folder: Path, sizes: list[int]) -> None:
         if last:
             times_rows, times_seconds = rows / last[0], seconds / last[1]
             line += f"   {times_rows:.1f} times the rows, {times_seconds:.1f} times the time"
-            line += "" if times_seconds <= times_rows else "  LOST: grows faster than the rows"
+            line += "" if times_seconds <= times_rows else "  MISSED: grows faster than the rows"
         print(line, flush=True)
         last = rows, seconds
         shutil.rmtree(project)
 
 
-def middle(found: list[dict[str, Any]], what: str, stage: str) -> float:
-    """The median over runs."""
-    return float(statistics.median(one[what][stage] for one in found))
+def median(found: list[dict[str, Any]], figure: str, stage: str) -> float:
+    """Return the median of a stage over runs."""
+    return float(statistics.median(one[figure][stage] for one in found))
 
 
 def make_raw(folder: Path, rows: int) -> Path:
@@ -128,7 +130,7 @@ def make_project(folder: Path, raw: Path) -> Path:
 
 
 def import_seconds() -> float:
-    """Start and end a process that imports Kedro and MLflow, less one that imports nothing."""
+    """Time a process that imports Kedro and MLflow, less one that imports nothing."""
     seconds = []
     for code in ("import kedro_job", "pass"):
         begin = time.perf_counter()
@@ -140,7 +142,7 @@ def import_seconds() -> float:
 
 
 def run(folder: Path, script: str, *words: Path) -> dict[str, Any]:
-    """Run a script in a folder; what it measured, and the wall time of its process."""
+    """Run a script in a folder; return its figures and the wall time of its process."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
     begin = time.perf_counter()
     done = subprocess.run(

@@ -1,8 +1,8 @@
-"""The course's recipe and this project's model on the same real rows.
+"""Compare the course's recipe and this project's model on the same real rows.
 
 Repeated cross-validation in which variants of one character (rows of one name) stay together, so
-that no model is tested on a character that it has seen. Intervals are of paired differences, fold
-by fold, with the variance of Nadeau and Bengio (2003), since training sets of folds overlap.
+that no model is tested on a character that it has seen. Intervals are those of paired differences,
+fold by fold, with the variance of Nadeau and Bengio (2003), since training sets of folds overlap.
 """
 
 import argparse
@@ -15,17 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import recipe
+from arguments import parse
 from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from marvel_kedro.characters.synthetic import is_synthetic
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import is_synthetic, make_characters
 from marvel_kedro.model import baselines
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 ROOT = Path(__file__).parents[1]
-FILES = (  # the first that is there and real
+FILES = (  # the first one that exists and is real
     ROOT / "data" / "01_raw" / "marvel_characters_dataset.csv",
     ROOT.parent / "shared" / "data" / "marvel_characters_sample.csv",
 )
@@ -34,16 +37,17 @@ Model = Callable[[pd.DataFrame, pd.DataFrame], Floats]
 
 
 def main() -> None:
-    """Compare on the file that is named, or on the first of the usual ones that is there."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--data", type=Path, help="a raw file with the source's columns")
-    arguments.add_argument("--repeats", type=int, default=10)
-    arguments.add_argument("--folds", type=int, default=5)
-    options = arguments.parse_args()
+    """Compare on the given file, or on the first of the usual ones that exists."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="a raw file with the source's columns")
+    parser.add_argument("--rows", type=int, help="use the first rows of the file only")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=5)
+    options = parse(parser, rows=600, repeats=1, folds=2)
     path = options.data or next((file for file in FILES if file.exists() and is_real(file)), None)
-    if path is None:
+    if path is None and not options.small:
         sys.exit("No real raw file: name one with --data (README.md says where the real one is).")
-    raw = pd.read_csv(path, dtype="str", keep_default_na=False)
+    raw = read_raw(path, options.rows)
     characters = select_usable(read_source(raw)).reset_index(drop=True)
     models: dict[str, Model] = {
         "recipe": lambda train, test: recipe.fit_and_score(train, test, characters),
@@ -53,15 +57,22 @@ def main() -> None:
     }
     print(machine.describe())
     print(
-        f"{path.name}: {len(characters):,} rows, {characters['name'].nunique():,} names; "
-        f"{options.repeats} x {options.folds} folds\n"
+        f"{path.name if path else 'synthetic rows'}: {len(characters):,} rows, "
+        f"{characters['name'].nunique():,} names; {options.repeats} x {options.folds} folds\n"
     )
     figures, train_share = cross_validate(characters, models, options.repeats, options.folds)
     report(figures, train_share)
 
 
+def read_raw(path: Path | None, rows: int | None) -> pd.DataFrame:
+    """Read the first rows of a raw file; make synthetic ones without a file."""
+    if path is None:
+        return pd.concat(make_characters(SyntheticOptions(rows=rows)))
+    return pd.read_csv(path, dtype="str", keep_default_na=False, nrows=rows)
+
+
 def is_real(path: Path) -> bool:
-    """Whether a raw file is one that somebody brought: made-up rows say nothing of quality."""
+    """Return whether a raw file is real: on synthetic rows the comparison has no meaning."""
     first = pd.read_csv(path, dtype="str", nrows=1)
     return "URL" not in first or not is_synthetic(first["URL"])
 
@@ -72,7 +83,7 @@ def cross_validate(
     """Score every fold with every model.
 
     Returns:
-        By model an array of shape (repeats * folds, 2), ROC AUC and log loss; and the share of
+        An array of shape (repeats * folds, 2) by model, ROC AUC and log loss; and the share of
         the rows that a model is trained on.
     """
     alive = (characters["alive"] == "Alive").to_numpy()
@@ -96,7 +107,7 @@ def cross_validate(
 
 def report(figures: dict[str, Floats], train_share: float) -> None:
     """Print the means, and the paired differences to the recipe with 95 % intervals."""
-    print(f"{'':22}{'ROC AUC':>10}{'log loss':>10}   marvel_kedro beside it (95 % interval)")
+    print(f"{'':22}{'ROC AUC':>10}{'log loss':>10}   difference of marvel_kedro (95 % interval)")
     ours = figures["marvel_kedro"]
     for name, rows in figures.items():
         area, loss = rows.mean(axis=0)
@@ -116,7 +127,7 @@ def report(figures: dict[str, Floats], train_share: float) -> None:
 
 
 def interval(differences: Floats, train_share: float) -> tuple[float, float, float]:
-    """The corrected resampled t interval: low, mean, high."""
+    """Return the corrected resampled t interval: low, mean, high."""
     number = len(differences)
     variance = differences.var(ddof=1) * (1 / number + (1 - train_share) / train_share)
     reach = float(stats.t.ppf(0.975, number - 1) * np.sqrt(variance))

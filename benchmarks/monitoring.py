@@ -1,11 +1,12 @@
-"""Monitoring beside Evidently, and on more and more records.
+"""Compare monitoring with Evidently, and run it on more and more records.
 
-First the same 100,000 rows against the same 100,000 rows and nine columns, in turns, each side in a
-process of its own: from a table in memory to every metric. Evidently wants pandas below 3:
---evidently names a Python that has it, else an environment is made with uv. Metrics
-are counted on both sides; one that has many numbers, such as quantiles, counts once.
-Then the pipeline `monitoring`, from the inference table on, on more and more records of ten days, a
-hundred in a request. Memory is that of the process; a run that fails or needs more is lost.
+First both compare the same 100,000 rows with the same 100,000 rows and nine columns, in turns, each
+in a process of its own: from a table in memory to every metric. Evidently requires pandas below 3:
+--evidently names a Python that has it; else an environment is made with uv, or Evidently is left
+out with --small. Metrics are counted on both sides; one with several numbers, such as quantiles,
+counts once.
+Then the pipeline `monitoring` runs, from the inference table on, on more and more records of ten
+days, a hundred in a request. A run that fails or exceeds a limit counts as failed.
 """
 
 import argparse
@@ -24,57 +25,59 @@ import machine
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from arguments import parse
 from deltalake import write_deltalake
 from main_job import HERE, make_project, make_raw
 from scale import watch
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
-ROWS = 100_000
 COLUMNS = [*(name for name in TEXT_COLUMNS if name != "name"), *NUMBER_COLUMNS, "probability"]
 AIM = 20.0
 DAYS = 10
 IN_A_REQUEST = 100
-A_TIME = 100_000
-GROWN = 1.2  # the time a record is noisy: more than this is growth
+CHUNK = 100_000
+GROWN = 1.2  # ratio of times per record above which they grow; below it is noise
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OURS, THEIRS = "this project", "Evidently"
 
 
 def main() -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--evidently", type=Path, help="a Python that has Evidently 0.7")
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--records", type=int, nargs="*", default=[100_000, 1_000_000])
-    arguments.add_argument("--megabytes", type=int, default=8000, help="more is lost")
-    arguments.add_argument("--minutes", type=float, default=30, help="longer is lost")
-    options = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows on each side")
+    parser.add_argument("--evidently", type=Path, help="a Python that has Evidently 0.7")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--records", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--megabytes", type=int, default=8000, help="limit of a run")
+    parser.add_argument("--minutes", type=float, default=30, help="limit of a run")
+    options = parse(parser, rows=2000, rounds=1, records=[1000])
     print(machine.describe("duckdb", "pyarrow", "scipy"), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        raw = pd.read_csv(make_raw(folder, ROWS), dtype="str", keep_default_na=False)
+        raw = pd.read_csv(make_raw(folder, options.rows), dtype="str", keep_default_na=False)
         characters = select_usable(read_source(raw)).reset_index(drop=True)
         if options.rounds:
-            beside_evidently(folder, characters, options)
+            compare_with_evidently(folder, characters, options)
         if options.records:
             growth(folder, characters, options)
 
 
-def beside_evidently(folder: Path, characters: pd.DataFrame, options: argparse.Namespace) -> None:
-    """Both sides in turns, each three times a process, the first of which is warming up."""
-    python = options.evidently or make_environment(folder)
+def compare_with_evidently(
+    folder: Path, characters: pd.DataFrame, options: argparse.Namespace
+) -> None:
+    """Run both sides in turns, three times in each process; the first time is the warm-up."""
+    python = evidently_python(folder, options)
     paths = []
     for name, seed in (("reference", 1), ("current", 2)):
         paths.append(folder / f"{name}.parquet")
-        sample(characters, ROWS, seed)[COLUMNS].to_parquet(paths[-1], index=False)
+        sample(characters, options.rows, seed)[COLUMNS].to_parquet(paths[-1], index=False)
     commands = {
         OURS: [sys.executable, str(HERE / "monitoring_peer.py")],
-        THEIRS: [str(python), str(HERE / "evidently_peer.py")],
     }
+    if python:
+        commands[THEIRS] = [str(python), str(HERE / "evidently_peer.py")]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():
@@ -83,8 +86,8 @@ def beside_evidently(folder: Path, characters: pd.DataFrame, options: argparse.N
             )
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
     print(
-        f"\n{ROWS:,} rows against {ROWS:,}, {len(COLUMNS)} columns: seconds, first and later, "
-        f"median of {options.rounds} rounds; metrics"
+        f"\n{options.rows:,} rows against {options.rows:,}, {len(COLUMNS)} columns: "
+        f"seconds, first and later, median of {options.rounds} rounds; metrics"
     )
     later = {}
     for name, rounds in found.items():
@@ -94,17 +97,23 @@ def beside_evidently(folder: Path, characters: pd.DataFrame, options: argparse.N
             f"  {name:14}{first:8.3f} {statistics.median(later[name]):8.3f} "
             f"{rounds[-1]['metrics']:8,}  {rounds[-1].get('versions', '')}"
         )
+    if not python:
+        print("  Evidently was left out", flush=True)
+        return
     ratio = statistics.median(
         their / our for our, their in zip(later[OURS], later[THEIRS], strict=True)
     )
-    verdict = "at least" if ratio >= AIM else "LOST: less than"
-    print(f"Evidently takes {ratio:.1f} times the time, {verdict} {AIM:.0f}")
-    more = found[OURS][-1]["metrics"] > found[THEIRS][-1]["metrics"]
-    print("with fewer metrics" if more else "LOST: with more metrics", flush=True)
+    verdict = "met" if ratio >= AIM else "MISSED"
+    print(f"Evidently takes {ratio:.1f} times the time (aim at least {AIM:.0f}): {verdict}")
+    verdict = "met" if found[OURS][-1]["metrics"] > found[THEIRS][-1]["metrics"] else "MISSED"
+    print(f"more metrics than Evidently: {verdict}", flush=True)
 
 
-def make_environment(folder: Path) -> Path:
-    """Evidently, and the pandas that it works with."""
+def evidently_python(folder: Path, options: argparse.Namespace) -> Path | None:
+    """Return a Python that has Evidently, made with uv if none is given; None with --small."""
+    if options.evidently or options.small:
+        given: Path | None = options.evidently
+        return given
     home = folder / "evidently"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(home)], check=True)
@@ -115,14 +124,14 @@ def make_environment(folder: Path) -> Path:
 
 
 def sample(characters: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Characters with a probability, drawn with replacement."""
+    """Draw characters with a probability, with replacement."""
     generator = np.random.default_rng(seed)
     drawn = characters.iloc[generator.integers(0, len(characters), rows)].reset_index(drop=True)
     return drawn.assign(probability=generator.beta(3, 2, rows))
 
 
 def growth(folder: Path, characters: pd.DataFrame, options: argparse.Namespace) -> None:
-    """The whole pipeline, from the inference table on."""
+    """Run the whole pipeline, from the inference table on."""
     project = make_project(folder / "project", make_raw(folder, 10_000))
     run(project, options)
     print(
@@ -134,18 +143,18 @@ def growth(folder: Path, characters: pd.DataFrame, options: argparse.Namespace) 
         write_requests(project / "data/07_model_output", characters, records)
         found = run(project, options, "monitoring")
         if isinstance(found, str):
-            print(f"  {records:>10,} LOST: {found}", flush=True)
+            print(f"  {records:>10,} FAILED: {found}", flush=True)
             continue
         seconds, megabytes = found
         again = run(project, options, "monitoring")
         work = _work(seconds)
         each = 1e6 * work / records
         reading = 1e6 * seconds["update_log"] / records
-        rest = f"LOST: {again}" if isinstance(again, str) else f"{_work(again[0]):8.1f}"
+        rest = f"FAILED: {again}" if isinstance(again, str) else f"{_work(again[0]):8.1f}"
         line = f"  {records:>10,} {work:8.1f} {each:8.1f} {reading:8.1f} {rest} {megabytes:8,.0f}"
         if last:
             line += f"   {each / last:.2f} times the time a record"
-            line += "  LOST: grows" if each > GROWN * last else ""
+            line += "  MISSED: grows" if each > GROWN * last else ""
         last = each
         print(line, flush=True)
 
@@ -158,7 +167,7 @@ def _work(seconds: dict[str, float]) -> float:
 
 
 def write_requests(folder: Path, characters: pd.DataFrame, records: int) -> None:
-    """An inference table of ten days, a day's requests at a time."""
+    """Write an inference table of ten days."""
     tables = ("inference_payload", "served_entities", "inference_log", "rejected_requests")
     for name in tables:
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -166,13 +175,13 @@ def write_requests(folder: Path, characters: pd.DataFrame, records: int) -> None
     for table in (folder.parent / "08_reporting").glob("*_metrics.parquet"):
         table.unlink()
     number = 0
-    for start in range(0, records, A_TIME):
-        some = sample(characters, min(A_TIME, records - start), start)
+    for start in range(0, records, CHUNK):
+        some = sample(characters, min(CHUNK, records - start), start)
         requests = []
         for place in range(0, len(some), IN_A_REQUEST):
             rows = some.iloc[place : place + IN_A_REQUEST]
-            asked = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS]]
-            said = [
+            sent = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS]]
+            predictions = [
                 {"prediction": "Alive" if value >= 0.5 else "Dead", "probability": value}  # noqa: PLR2004
                 for value in rows["probability"]
             ]
@@ -186,9 +195,9 @@ def write_requests(folder: Path, characters: pd.DataFrame, records: int) -> None
                     "status_code": 200,
                     "execution_duration_ms": 5,
                     "request": json.dumps(
-                        {"dataframe_records": json.loads(asked.to_json(orient="records"))}
+                        {"dataframe_records": json.loads(sent.to_json(orient="records"))}
                     ),
-                    "response": json.dumps({"predictions": said}),
+                    "response": json.dumps({"predictions": predictions}),
                     "logging_error_codes": [],
                     "served_entity_id": "a",
                 }
@@ -231,7 +240,7 @@ def run(
     """Run pipelines in a process of its own.
 
     Returns:
-        Seconds by stage and the peak of its megabytes, or why it was lost.
+        Seconds by stage and the peak megabytes, or why the run failed.
     """
     output = project / "output.txt"
     begin = time.perf_counter()
@@ -242,11 +251,12 @@ def run(
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-        peak, _, lost = watch(process, options.megabytes, 60 * options.minutes)
-    said = output.read_text().splitlines()
-    if process.returncode or lost:
-        return f"after {time.perf_counter() - begin:,.0f} s: {lost or ' '.join(said[-3:])[:300]}"
-    return json.loads(said[-1])["seconds"], peak
+        peak, _, failure = watch(process, options.megabytes, 60 * options.minutes)
+    lines = output.read_text().splitlines()
+    if process.returncode or failure:
+        reason = failure or " ".join(lines[-3:])[:300]
+        return f"after {time.perf_counter() - begin:,.0f} s: {reason}"
+    return json.loads(lines[-1])["seconds"], peak
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""This project's monitoring on two files; for `monitoring.py`, beside `evidently_peer.py`."""
+"""Run this project's monitoring on two files, for `monitoring.py`."""
 
 import json
 import sys
@@ -49,7 +49,7 @@ _KEYS = ("request_time", "model_version", "prediction", "alive")
 
 
 def _log(path: str) -> pa.Table:
-    """The rows as records of one window that nobody has labelled."""
+    """Read rows as unlabelled records of one window."""
     rows = pq.read_table(path)
     rows = pa.table({name: _plain(rows[name]) for name in rows.column_names})
     for name, value in zip(_KEYS, (pa.scalar(START), "1", "Alive", None), strict=True):

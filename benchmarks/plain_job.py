@@ -1,4 +1,4 @@
-"""The main job as a plain script: the same functions, files instead of Kedro and MLflow.
+"""Run the main job as a plain script: the same functions, files instead of Kedro and MLflow.
 
 Usage: python plain_job.py RAW FOLDER. Prints the time and the peak memory of each stage.
 """
@@ -16,13 +16,16 @@ from typing import Any  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from marvel_kedro.core import page  # noqa: E402
-from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402  # noqa: E402
+from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
+from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
-from marvel_kedro.table import cleaning as processing  # noqa: E402
+from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
+from marvel_kedro.table import cleaning  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
+from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
 
-OPTIONS = processing.ProcessingOptions()
+OPTIONS = ProcessingOptions()
 
 
 def main(raw: Path, folder: Path) -> None:
@@ -30,7 +33,7 @@ def main(raw: Path, folder: Path) -> None:
     watch.lap("imports")
     characters, train, test = process(raw, folder)
     watch.lap("processing")
-    model = fit.fit(train, fit.FitOptions())
+    model = fit.fit(train, FitOptions())
     watch.lap("fit_model")
     evaluate(folder, model, train, test)
     model.save(folder / "model")
@@ -51,7 +54,7 @@ def main(raw: Path, folder: Path) -> None:
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
     rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = processing.select_usable(rows)
+    characters: pd.DataFrame = cleaning.select_usable(rows)
     rejected: pd.DataFrame = processing.select_rejected(rows)
     train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
@@ -59,7 +62,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rejected.to_parquet(folder / "rejected_characters.parquet")
     quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
-    # What was written is what the next step reads, in a script of several steps as in Kedro.
+    # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
         pd.read_parquet(folder / f"{name}.parquet")
         for name in ("characters", "train_set", "test_set")
@@ -67,7 +70,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
 
 def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Measure, decide, draw, write the card."""
+    """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
     slices = evaluation.slices(test)
     scores: dict[str, Any] = {
@@ -80,43 +83,35 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     table = slices.assign(page_id=test["page_id"], alive=alive, **scores)
     table.to_parquet(folder / "test_scores.parquet")
     by_model = {name: table[name].to_numpy() for name in scores}
-    options = evaluation.EvaluationOptions()
+    options = EvaluationOptions()
     measured = evaluation.evaluate(alive, by_model, slices, options, model.threshold)
     measured.to_parquet(folder / "evaluation.parquet")
     contender = promotion.Contender(by_model["candidate"])
     champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
-    decision = promotion.decide(alive, contender, champion, slices, promotion.GateOptions())
-    figures = {
-        "roc": plots.draw_roc(table, measured),
-        "calibration": plots.draw_calibration(table, measured, options.calibration_bins),
-        "confusion": plots.draw_confusion(table, model.threshold),
-        "importance": plots.draw_importance(model.importances()),
-    }
+    decision = promotion.decide(alive, contender, champion, slices, GateOptions())
+    figures = plots.draw_all(table, measured, model, options.calibration_bins)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
-    facts = model_card.Facts(
-        promotion={
-            "promoted": decision.promoted,
-            "reason": decision.reason,
-            "model_name": "marvel_characters",
-            "model_version": "1",
-            "previous_champion": None,
-            "model_digest": model.digest,
-            "run_id": "",
-            "data_source": "synthetic",
-            "checks": json.loads(decision.checks.to_json(orient="records")),
-        },
-        tables={
-            name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
-            for name, rows in (("train_set", train), ("test_set", test))
-        },
-        parameters=fit.FitOptions().model_dump(),
-        threshold=model.threshold,
-        confidence=options.confidence,
-        trained_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M %Z}",
-        git_sha=None,
+    record = decision.record(
+        model_name="marvel_characters",
+        model_version="1",
+        previous_champion=None,
+        model_digest=model.digest,
+        run_id="",
+        tested_on="test_set",
     )
-    markdown = model_card.render_markdown(facts, measured)
+    tables = {
+        name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
+        for name, rows in (("train_set", train), ("test_set", test))
+    }
+    training = TrainingOptions(
+        trained_at=datetime.now(UTC),
+        origin={},
+        fit=FitOptions(),
+        evaluation=options,
+        gate=GateOptions(),
+    )
+    markdown = model_card.render_markdown(record, tables, measured, training)
     (folder / "model_card.md").write_text(markdown)
     (folder / "model_card.html").write_text(page.render(markdown, figures))
 

@@ -1,4 +1,4 @@
-"""The course's recipe, re-created from its description: the baseline of the model's figures.
+"""Fit the course's recipe, re-created from its description: the baseline of the model.
 
 Source of the facts: the course "MLOps with Databricks" (marvelousmlops/marvel-characters).
 """
@@ -33,7 +33,7 @@ def fit_and_score(
     Args:
         train: Rows of `characters`; those that the recipe drops are dropped.
         test: Rows of `characters`; every one is scored.
-        whole: Where universes are counted: the whole file, as the recipe does it.
+        whole: Rows in which universes are counted: the whole file, as in the recipe.
 
     Returns:
         The probability of Alive, shape (test rows,).
@@ -58,7 +58,7 @@ def fit_and_score(
 
 
 def features(characters: pd.DataFrame, frequent: set[str]) -> pd.DataFrame:
-    """The recipe's ten features, categories as text."""
+    """Return the recipe's ten features, categories as text."""
     universe = characters["universe"].fillna("Unknown")
     origin = characters["origin"].fillna("").str.lower()
     return pd.DataFrame(

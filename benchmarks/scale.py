@@ -1,10 +1,10 @@
-"""More and more rows through `processing` and batch scoring: pandas beside Sail and Spark.
+"""Run `processing` and batch scoring on more and more rows: pandas, Sail and Spark.
 
 Each run is a process of its own on the same synthetic file and with the same champion, which is
 trained on few rows. Memory is that of the process with all its children (the JVM, the workers),
-where pages that they share count for each; seconds of the processors are theirs, too, and less
-noisy than the clock. A run that fails or needs more is lost, and said to be.
-Then the whole job on Sail beside the one on pandas, and what passes before the first node.
+as the proportional set size on Linux. Processor seconds include the children and are less noisy
+than wall time. A run that fails or exceeds a limit counts as failed.
+Then the whole job runs on Sail and on pandas, with the time before the first node.
 """
 
 import argparse
@@ -22,27 +22,28 @@ from pathlib import Path
 
 import machine
 import psutil
+from arguments import parse
 from main_job import HERE, RAW, make_project, make_raw
 from mlflow import MlflowClient
 
 ENGINES = {"pandas": "base", "sail": "lakehouse", "spark": "lakehouse"}
-MODELS = {"sail": "sail", "spark": "spark_catalog"}  # the catalog that the model's name begins with
+MODELS = {"sail": "sail", "spark": "spark_catalog"}  # the catalog in the model's name
 START = ("imports of Kedro and MLflow", "own imports and store", "start of the run")
 AIM_RATIO = 2.0
 AIM_COLD_SECONDS = 5.0
-GROWN = 1.1  # the time per row is noisy: more than this is growth
-EACH = 0.2  # seconds between two looks at the memory
+GROWN = 1.1  # ratio of times per row above which they grow; below it is noise
+INTERVAL = 0.2  # seconds between two readings of the memory
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a run took; `lost` says why there are no stages."""
+class Run:
+    """Figures of a run; `failure` is why there are no stages."""
 
     seconds: float
     cpu: float
     megabytes: float
     stages: dict[str, float]
-    lost: str = ""
+    failure: str = ""
 
     @property
     def work(self) -> float:
@@ -57,19 +58,15 @@ class Found:
 
 def main() -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
-    arguments.add_argument("--engines", nargs="*", choices=ENGINES, default=list(ENGINES))
-    arguments.add_argument("--megabytes", type=int, default=8000, help="more is lost")
-    arguments.add_argument("--minutes", type=float, default=15, help="longer is lost")
-    arguments.add_argument(
-        "--main", type=int, default=96_000, help="rows of the whole job; 0: none"
-    )
-    arguments.add_argument("--runs", type=int, default=3, help="of the whole job")
-    arguments.add_argument("--folder", type=Path, help="keeps the raw files for another time")
-    options = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--engines", nargs="*", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--megabytes", type=int, default=8000, help="limit of a run")
+    parser.add_argument("--minutes", type=float, default=15, help="limit of a run")
+    parser.add_argument("--main", type=int, default=96_000, help="rows of the whole job; 0: none")
+    parser.add_argument("--runs", type=int, default=3, help="runs of the whole job")
+    parser.add_argument("--folder", type=Path, help="keeps the raw files here")
+    options = parse(parser, rows=[1500], engines=["pandas", "sail"], main=1500, runs=1)
     print(machine.describe("pysail", "pyspark", "deltalake"), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -80,15 +77,15 @@ def main() -> None:
         if options.rows:
             growth(project, raws, options)
         if options.main:
-            beside_base(project, make_raw(raws, options.main), options)
+            compare_jobs(project, make_raw(raws, options.main), options)
 
 
 def growth(project: Path, raws: Path, options: argparse.Namespace) -> None:
-    """Each engine on more and more rows."""
+    """Run each engine on more and more rows."""
     print(
         "\nprocessing and serving: seconds without the start (of them serving), rows a second, "
         f"microseconds a row, processor seconds of the run, "
-        f"peak megabytes (more than {options.megabytes:,} is lost)"
+        f"peak megabytes (above {options.megabytes:,}: failed)"
     )
     last: dict[str, float] = {}
     for rows in options.rows:
@@ -96,8 +93,8 @@ def growth(project: Path, raws: Path, options: argparse.Namespace) -> None:
         for engine in options.engines:
             found = run(project, raw, engine, options, "processing", "serving")
             line = f"  {rows:>10,}  {engine:7}"
-            if found.lost:
-                print(f"{line} LOST after {found.seconds:,.0f} s: {found.lost}", flush=True)
+            if found.failure:
+                print(f"{line} FAILED after {found.seconds:,.0f} s: {found.failure}", flush=True)
                 continue
             each = 1e6 * found.work / rows
             line += (
@@ -106,21 +103,21 @@ def growth(project: Path, raws: Path, options: argparse.Namespace) -> None:
             )
             if engine in last:
                 line += f"   {each / last[engine]:.2f} times the time a row"
-                line += "  LOST: grows" if each > GROWN * last[engine] else ""
+                line += "  MISSED: grows" if each > GROWN * last[engine] else ""
             last[engine] = each
             print(line, flush=True)
 
 
-def beside_base(project: Path, raw: Path, options: argparse.Namespace) -> None:
-    """The whole job on Sail, in turns with the one on pandas."""
-    found: dict[str, list[Found]] = {"pandas": [], "sail": []}
+def compare_jobs(project: Path, raw: Path, options: argparse.Namespace) -> None:
+    """Run the whole job on pandas and on Sail, in turns."""
+    found: dict[str, list[Run]] = {"pandas": [], "sail": []}
     for _ in range(options.runs):
         for engine, runs in found.items():
             runs.append(run(project, raw, engine, options))
     print(f"\nthe whole job on {options.main:,} rows, median of {options.runs} runs, seconds")
     for engine, runs in found.items():
-        if lost := next((one.lost for one in runs if one.lost), ""):
-            print(f"  {engine:7}LOST: {lost}")
+        if failure := next((one.failure for one in runs if one.failure), ""):
+            print(f"  {engine:7}FAILED: {failure}")
             return
         print(f"  {engine:7}{statistics.median(one.seconds for one in runs):.1f} in all")
         for stage in runs[0].stages:
@@ -129,17 +126,17 @@ def beside_base(project: Path, raw: Path, options: argparse.Namespace) -> None:
         sail.seconds / base.seconds
         for base, sail in zip(found["pandas"], found["sail"], strict=True)
     )
-    verdict = "within" if ratio <= AIM_RATIO else "LOST: over"
-    print(f"Sail takes {ratio:.2f} times the time of pandas, {verdict} {AIM_RATIO}")
+    verdict = "met" if ratio <= AIM_RATIO else "MISSED"
+    print(f"Sail takes {ratio:.2f} times the time of pandas (aim at most {AIM_RATIO}): {verdict}")
     cold = statistics.median(
         sail.start - base.start for base, sail in zip(found["pandas"], found["sail"], strict=True)
     )
-    verdict = "within" if cold <= AIM_COLD_SECONDS else "LOST: over"
-    print(f"its first node starts {cold:.1f} s later, {verdict} {AIM_COLD_SECONDS}")
+    verdict = "met" if cold <= AIM_COLD_SECONDS else "MISSED"
+    print(f"its first node starts {cold:.1f} s later (aim at most {AIM_COLD_SECONDS} s): {verdict}")
 
 
 def make_champion(project: Path) -> None:
-    """Train a model, and register it under the names that it has in lakehouses."""
+    """Train a model and register it under its names in lakehouses."""
     subprocess.run(
         [sys.executable, str(HERE / "kedro_job.py"), str(project)],
         cwd=project,
@@ -154,10 +151,8 @@ def make_champion(project: Path) -> None:
         client.set_registered_model_alias(name, "champion", copied.version)
 
 
-def run(
-    project: Path, raw: Path, engine: str, options: argparse.Namespace, *pipelines: str
-) -> Found:
-    """Run pipelines in a process of its own; its tables are thrown away."""
+def run(project: Path, raw: Path, engine: str, options: argparse.Namespace, *pipelines: str) -> Run:
+    """Run pipelines in a process of its own and delete its tables."""
     (project / RAW).unlink(missing_ok=True)
     (project / RAW).symlink_to(raw.absolute())
     output = project / "output.txt"
@@ -174,24 +169,24 @@ def run(
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-        peak, cpu, lost = watch(process, options.megabytes, 60 * options.minutes)
+        peak, cpu, failure = watch(process, options.megabytes, 60 * options.minutes)
     seconds = time.perf_counter() - begin
     shutil.rmtree(project / "data" / "warehouse", ignore_errors=True)
-    said = output.read_text().splitlines()
-    if process.returncode and not lost:
-        lost = f"status {process.returncode}: {' '.join(said[-1:])[:300]}"
-    stages = {} if lost else json.loads(said[-1])["seconds"]
-    return Found(seconds, cpu, peak, stages, lost)
+    lines = output.read_text().splitlines()
+    if process.returncode and not failure:
+        failure = f"status {process.returncode}: {' '.join(lines[-1:])[:300]}"
+    stages = {} if failure else json.loads(lines[-1])["seconds"]
+    return Run(seconds, cpu, peak, stages, failure)
 
 
 def watch(
     process: "subprocess.Popen[bytes]", limit: float, seconds: float
 ) -> tuple[float, float, str]:
-    """Wait for a process; kill it with its children when they take too much.
+    """Wait for a process; kill it with its children when they exceed a limit.
 
     Returns:
-        The peak of their resident megabytes, their seconds of the processors, and why it was
-        killed.
+        The peak of their resident megabytes, their processor seconds, and why the process was
+        killed (empty if it was not).
     """
     peak, end = 0.0, time.monotonic() + seconds
     cpu: dict[int, float] = {}
@@ -211,12 +206,12 @@ def watch(
                     one.kill()
             process.wait()
             return peak, sum(cpu.values()), f"{seconds:,.0f} s" if late else f"{found:,.0f} MB"
-        time.sleep(EACH)
+        time.sleep(INTERVAL)
     return peak, sum(cpu.values()), ""
 
 
 def _own_megabytes(process: psutil.Process) -> float:
-    """Resident megabytes; of what several processes share (Spark forks its workers), a share."""
+    """Return resident megabytes; pages that processes share count once (Spark forks workers)."""
     if sys.platform == "linux":
         return float(process.memory_full_info().pss) / 1e6
     return float(process.memory_info().rss) / 1e6

@@ -1,4 +1,4 @@
-"""A stopwatch that also reads the peak memory of the process."""
+"""Measure the time and the peak memory of the stages of a process."""
 
 import json
 import resource
@@ -6,7 +6,7 @@ import time
 
 
 class Stages:
-    """Wall time by stage, and the peak resident memory when the stage ended."""
+    """Stopwatch for wall time by stage, and the peak resident memory at the end of each."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()

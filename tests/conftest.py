@@ -8,18 +8,37 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from hypothesis import settings
 from mlflow import MlflowClient
-from support.project import ROOT, Project
+from support.project import ROOT, Project, reset_store
 from support.running_server import Store, make_store
+from support.shared import make_once
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
-from marvel_kedro.characters.synthetic import SyntheticOptions, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.model.fit import FitOptions, fit
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 
+# `make test` tries few examples of each property; `make test-all` passes --hypothesis-profile=full.
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile(
+    "full", max_examples=200, deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
+settings.load_profile("quick")
+
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests on Apache Spark as slow."""
+    for item in items:
+        if item.get_closest_marker("spark"):
+            item.add_marker("slow")
 
 
 def _shared(name: str) -> Path:
@@ -44,7 +63,10 @@ def other_schema_path() -> Path:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files and an empty MLflow store, which takes seconds to make."""
-    folder = tmp_path_factory.mktemp("template")
+    return make_once(tmp_path_factory, "template", _make_template)
+
+
+def _make_template(folder: Path) -> None:
     for name in ("conf", "src"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "local")
@@ -55,47 +77,46 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder)
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(template: Path) -> Path:
+    """The file of an MLflow store without runs and models, to copy."""
+    return template / "mlflow.db"
 
 
 @pytest.fixture(autouse=True)
 def _no_store_of_another_test() -> Iterator[None]:
-    """MLflow keeps an address that was set, and leaves it in variables that the project heeds."""
-    _forget_store()
-    assert mlflow.active_run() is None, "a test before has left its run open"
+    """Reset MLflow's tracking and registry URI, also those in the environment."""
+    reset_store()
+    assert mlflow.active_run() is None, "an earlier test has left its run open"
     yield
-    # Fixtures of the next module are made before this one is asked again.
-    _forget_store()
-
-
-def _forget_store() -> None:
-    # Not by monkeypatch, which would bring back what the test before has left.
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        os.environ.pop(name, None)
-    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
+    # Fixtures of the next module are made before this one.
+    reset_store()
 
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Project:
-    """A project that nothing has run in."""
+    """A project in which nothing has run."""
     shutil.copytree(template, tmp_path / "project")
     return Project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
 def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a small champion."""
-    folder = tmp_path_factory.mktemp("trained") / "project"
-    shutil.copytree(template, folder)
-    few = {"max_trees": 20, "folds": 2}
-    Project(folder).run(synthetic={"rows": 1500}, training={"fit": few})
-    return folder
+    """A project with a small champion, to copy."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(template, folder)
+        fit = {"max_trees": 20, "folds": 2}
+        Project(folder).run(synthetic={"rows": 1500}, training={"fit": fit})
+
+    return make_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture
 def watched(trained: Path, tmp_path: Path) -> Project:
-    """A project with a champion that has answered nobody yet."""
+    """A project with a champion and without requests."""
     shutil.copytree(trained, tmp_path / "project")
     return Project(tmp_path / "project")
 
@@ -103,9 +124,12 @@ def watched(trained: Path, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3,000 synthetic rows."""
-    path = tmp_path_factory.mktemp("raw") / "raw.csv"
-    RawCSVDataset(filepath=str(path)).save(make_characters(SyntheticOptions(rows=3000, seed=7)))
-    return path
+
+    def make(folder: Path) -> None:
+        rows = make_characters(SyntheticOptions(rows=3000, seed=7))
+        RawCSVDataset(filepath=str(folder / "raw.csv")).save(rows)
+
+    return make_once(tmp_path_factory, "synthetic", make) / "raw.csv"
 
 
 @pytest.fixture(scope="session")
@@ -116,21 +140,33 @@ def characters(synthetic_path: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def model(characters: pd.DataFrame) -> CharacterModel:
-    """A model fitted to all of them."""
-    return fit(characters, FitOptions())
+def model(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> CharacterModel:
+    """A model fitted on all of them."""
+
+    def make(folder: Path) -> None:
+        fit(characters, FitOptions()).save(folder)
+
+    return CharacterModel.load(make_once(tmp_path_factory, "model", make))
 
 
 @pytest.fixture(scope="session")
-def registered(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two small versions in a registry that nobody changes."""
-    few = characters.head(600)
-    options = [FitOptions(max_trees=20, folds=2, learning_rate=rate) for rate in (0.05, 0.2)]
-    models = [fit(few, each) for each in options]
-    return make_store(tmp_path_factory.mktemp("registered"), models)
+def registered(
+    characters: pd.DataFrame, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Store:
+    """A registry with two small versions, to read."""
+
+    def make(folder: Path) -> None:
+        few = characters.head(600)
+        options = [FitOptions(max_trees=20, folds=2, learning_rate=rate) for rate in (0.05, 0.2)]
+        folder.mkdir()
+        shutil.copy(empty_store, folder)
+        make_store(folder, [fit(few, each) for each in options])
+
+    folder = make_once(tmp_path_factory, "registered", make)
+    return Store(folder, folder / "fetched")
 
 
 @pytest.fixture
 def store(registered: Store, tmp_path: Path) -> Store:
-    """The same registry, to change."""
+    """A copy of the registry, to change."""
     return registered.copy_to(tmp_path / "store")

@@ -13,16 +13,14 @@ from kedro.config import OmegaConfigLoader
 from pandas.testing import assert_frame_equal
 from support.project import Project
 
-from marvel_kedro.characters.synthetic import SyntheticOptions
+from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.evaluation import EvaluationOptions
-from marvel_kedro.model.fit import FitOptions
-from marvel_kedro.model.promotion import GateOptions
+from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions
 from marvel_kedro.project import parameters
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table.cleaning import RENAMED
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.cleaning import COLUMNS
+from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}
 TABLES = ("characters", "rejected_characters", "train_set", "test_set", "predictions")
@@ -51,7 +49,7 @@ def test_tables_add_up(done: Project) -> None:
     rows = {name: len(done.table(name)) for name in TABLES}
     assert rows["characters"] + rows["rejected_characters"] == 3000
     assert rows["train_set"] + rows["test_set"] == rows["characters"] == rows["predictions"]
-    assert list(done.table("characters").columns) == list(RENAMED.values())
+    assert list(done.table("characters").columns) == list(COLUMNS)
     assert done.report("data_quality")["rows_in"] == 3000
 
 

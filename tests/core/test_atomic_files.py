@@ -11,9 +11,9 @@ import pytest
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
-from marvel_kedro.core.atomic_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_atomically
 
-write_files_whole()
+write_files_atomically()
 
 
 def entries(folder: Path) -> list[str]:
@@ -59,9 +59,9 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """The size limit of a process stands for a full disk: the kernel refuses the write."""
     program = f"""
 import resource, signal, sys
-from marvel_kedro.core.atomic_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_atomically
 import fsspec
-write_files_whole()
+write_files_atomically()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "wb") as file:
@@ -79,8 +79,8 @@ with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "wb") as file:
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = f"""
 import os, signal, fsspec
-from marvel_kedro.core.atomic_files import write_files_whole
-write_files_whole()
+from marvel_kedro.core.atomic_files import write_files_atomically
+write_files_atomically()
 with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "w") as file:
     file.write("half"); file.flush()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 from support.inference_traffic import make_traffic
-from support.project import Project
-
-ENGINES = {
-    "sail": {"MARVEL_ENGINE": "sail"},
-    "spark": {"MARVEL_ENGINE": "spark"},
-}
+from support.project import Project, reset_store
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
@@ -21,7 +16,7 @@ def test_an_engine_changes_nothing(
     traffic = make_traffic(days=4, requests_a_day=100)
     window = ("--params", "ab_test.since=2026-01-02")
     traffic.write(project.path / "data")
-    outcome = project.kedro("run", "--pipelines", "ab_test", *window)
+    outcome = project.cli("--pipelines", "ab_test", *window)
     assert outcome.status == 0, outcome.output
 
     shutil.copytree(template, tmp_path / "lakehouse")
@@ -34,13 +29,14 @@ def test_an_engine_changes_nothing(
     ):
         partitions = ["request_date"] if name == "inference_payload" else None
         write_deltalake(str(warehouse / name), table, partition_by=partitions)
-    words = ("run", "--env", "lakehouse", "--pipelines", "ab_test", *window)
-    outcome = lakehouse.kedro(*words, **ENGINES[engine])
+    reset_store()
+    words = ("--env", "lakehouse", "--pipelines", "ab_test", *window)
+    outcome = lakehouse.on(engine, *words)
     assert outcome.status == 0, outcome.output
     assert lakehouse.report("ab_report") == project.report("ab_report")
     assert project.report("ab_report")["requests"] == 300
 
     shutil.rmtree(warehouse / "labels")
-    refused = lakehouse.kedro(*words, **ENGINES[engine])
+    refused = lakehouse.on(engine, *words)
     assert refused.status == 1
     assert "labels is not there. Bring a table" in " ".join(refused.output.split())

@@ -12,7 +12,7 @@ from support.project import Project
 SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
 WAREHOUSE = "data/warehouse/marvel_characters"
 MONITOR = (
-    *("run", "--pipelines", "monitoring", "--params"),
+    *("--pipelines", "monitoring", "--params"),
     "monitoring.now=2026-01-20T00:00:00+00:00",
 )
 
@@ -22,8 +22,8 @@ def traffic() -> Traffic:
     return make_traffic(days=3, requests_a_day=60)
 
 
-def ran(project: Project, *words: str, **environment: str) -> None:
-    outcome = project.kedro(*words, **environment)
+def ran(project: Project, *words: str, engine: str = "sail") -> None:
+    outcome = project.on(engine, *words)
     assert outcome.status == 0, outcome.output
 
 
@@ -34,7 +34,7 @@ def on_files(
     """How it is in the environment `base`."""
     project = Project(tmp_path_factory.mktemp("files") / "project")
     shutil.copytree(template, project.path)
-    ran(project, "run", "--params", SMALL)
+    ran(project, "--params", SMALL)
     traffic.write(project.path / "data")
     ran(project, *MONITOR)
     return state(project)
@@ -45,7 +45,7 @@ def test_an_engine_changes_nothing(
     engine: str, traffic: Traffic, on_files: dict[str, Any], project: Project
 ) -> None:
     sail = ("--env", "lakehouse")
-    ran(project, "run", *sail, "--params", SMALL)
+    ran(project, *sail, "--params", SMALL)
     if engine == "spark":  # whose catalog has another name
         model = "sail.marvel_characters.marvel_characters"
         project.client().copy_model_version(
@@ -54,8 +54,8 @@ def test_an_engine_changes_nothing(
     if engine == "sail":  # Spark takes minutes to do it twice
         some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
         some.write_tables(project.path / WAREHOUSE)
-        ran(project, *MONITOR, *sail, MARVEL_ENGINE=engine)
+        ran(project, *MONITOR, *sail, engine=engine)
         assert lakehouse_state(project) != on_files
     traffic.write_tables(project.path / WAREHOUSE)  # late requests and late labels
-    ran(project, *MONITOR, *sail, MARVEL_ENGINE=engine)
+    ran(project, *MONITOR, *sail, engine=engine)
     assert lakehouse_state(project) == on_files

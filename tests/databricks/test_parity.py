@@ -60,11 +60,18 @@ def ran(template: Path, raw: Path, folder: Path, *words: str, **environment: str
     shutil.copytree(template, folder)
     project = Project(folder)
     shutil.copy(raw, project.raw)
-    outcome = project.kedro(
-        "run", "--params", f"serving.scored_at={NOW}", *words, OMP_NUM_THREADS="1", **environment
-    )
-    assert outcome.status == 0, outcome.output
+    run(project, *words, **environment)
     return project
+
+
+def run(project: Project, *words: str, **environment: str) -> None:
+    """Run the main job: on Sail and on files in this process, on Spark in one of its own."""
+    words = ("--params", f"serving.scored_at={NOW}", *words)
+    if environment in ({}, ENGINES["sail"]):
+        outcome = project.cli(*words, **environment)
+    else:
+        outcome = project.kedro("run", *words, OMP_NUM_THREADS="1", **environment)
+    assert outcome.status == 0, outcome.output
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +124,7 @@ def test_an_engine_changes_nothing(
     assert run_of(project, model).data.metrics == metrics
 
     if engine == "sail":
-        again = project.kedro(
-            *("run", "--env", "lakehouse", "--params", f"serving.scored_at={NOW}"),
-            OMP_NUM_THREADS="1",
-            **settings,
-        )
-        assert again.status == 0, again.output
+        run(project, "--env", "lakehouse", **settings)
         for name in set(TABLES) - {"test_scores"}:  # which has a champion's by now
             assert_frame_equal(by_page(project.delta(name)), first[name], obj=name)
 

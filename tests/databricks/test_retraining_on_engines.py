@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from support.labelled_log import make_log, typed, write_log
 from support.project import Project
 
+from marvel_kedro import cli
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.tables import conform
 
@@ -23,8 +24,8 @@ NOW = ("--params", f"{SMALL},monitoring.now=2026-02-01T00:00:00+00:00")
 TABLES = ("newest_characters", "retraining_train_set", "retraining_test_set")
 
 
-def run(project: Project, *words: str, **environment: str) -> None:
-    outcome = project.kedro("run", *words, OMP_NUM_THREADS="1", **environment)
+def run(project: Project, *words: str, engine: str = "sail") -> None:
+    outcome = project.on(engine, *words)
     assert outcome.status == 0, outcome.output
 
 
@@ -70,23 +71,23 @@ def step(project: Project, log: list[dict[str, Any]]) -> Step:
     return Step(project.report("retrain"), project.report("promotion"), log)
 
 
-def made(project: Project, *env: str, **engine: str) -> None:
+def made(project: Project, *env: str, engine: str = "sail") -> None:
     """Made-up rows, and a model of them."""
     pipelines = ("--pipelines", "synthetic,processing,training")
-    run(project, *pipelines, "--params", f"{SMALL},synthetic.rows=4000", *env, **engine)
+    run(project, *pipelines, "--params", f"{SMALL},synthetic.rows=4000", *env, engine=engine)
 
 
-def retrained(project: Project, *env: str, **engine: str) -> None:
+def retrained(project: Project, *env: str, engine: str = "sail") -> None:
     """Alerts and a retraining on what has come in."""
     for pipeline in ("alerting", "retraining"):
-        run(project, "--pipelines", pipeline, *NOW, *env, **engine)
+        run(project, "--pipelines", pipeline, *NOW, *env, engine=engine)
 
 
-def gone_on(project: Project, *env: str, **engine: str) -> None:
+def gone_on(project: Project, *env: str, engine: str = "sail") -> None:
     """Alerts once more and a training, while the retrained version is the champion."""
     name = project.report("promotion")["model_name"]
     project.client().set_registered_model_alias(name, "champion", "2")
-    run(project, "--pipelines", "alerting,training", *NOW, *env, **engine)
+    run(project, "--pipelines", "alerting,training", *NOW, *env, engine=engine)
 
 
 class OnFiles(NamedTuple):
@@ -129,9 +130,9 @@ def test_it_is_a_retraining(on_files: OnFiles) -> None:
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
 def test_an_engine_changes_nothing(engine: str, on_files: OnFiles, project: Project) -> None:
     lakehouse = ("--env", "lakehouse")
-    made(project, *lakehouse, MARVEL_ENGINE=engine)
+    made(project, *lakehouse, engine=engine)
     write_log(on_files.incoming, project.path / WAREHOUSE / "inference_log")
-    retrained(project, *lakehouse, MARVEL_ENGINE=engine)
+    retrained(project, *lakehouse, engine=engine)
     for name, expected in on_files.tables.items():
         order: Any = {"by": "page_id", "ignore_index": True}
         found = project.delta(name)[expected.columns]
@@ -139,7 +140,7 @@ def test_an_engine_changes_nothing(engine: str, on_files: OnFiles, project: Proj
             found.sort_values(**order), expected.sort_values(**order), check_exact=True, obj=name
         )
     compare(step(project, managed(project, "retraining_log")), on_files.first)
-    gone_on(project, *lakehouse, MARVEL_ENGINE=engine)
+    gone_on(project, *lakehouse, engine=engine)
     compare(step(project, managed(project, "retraining_log")), on_files.then)
 
 
@@ -164,11 +165,12 @@ def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
     }
     folder = project.path / WAREHOUSE / "alerts"
     write_deltalake(str(folder), pa.Table.from_pylist([alert], tables.ALERTS))
-    done = project.kedro("alerts", "--env", "lakehouse", "ack", "aaa", "--by", "Eve")
+    words = ("--env", "lakehouse")
+    done = project.cli(*words, "ack", "aaa", "--by", "Eve", command=cli.alerts)
     assert done.status == 0, done.output
     (action,) = managed(project, "alert_actions")
     assert (action["alert_id"], action["by"]) == ("aaa111", "Eve")
-    listed = project.kedro("alerts", "--env", "lakehouse")
+    listed = project.cli(*words, command=cli.alerts)
     assert listed.status == 0, listed.output
     assert "acknowledged" in listed.output
     assert "1 alert" in listed.output

@@ -109,7 +109,7 @@ def sealed(files: Path) -> None:
 
 
 def raising(files: Path) -> None:
-    code = files / "artifacts" / "model" / "scoring.py"
+    code = files / "artifacts" / "model" / "predictor.py"
     code.write_text(code.read_text() + "\nraise RuntimeError('of another year')\n")
     sealed(files)
 
@@ -204,14 +204,14 @@ def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Sto
 
 
 def with_scikit_learn(files: Path) -> None:
-    code = files / "artifacts" / "model" / "scoring.py"
+    code = files / "artifacts" / "model" / "predictor.py"
     code.write_text(code.read_text() + "\nfrom sklearn.linear_model import LogisticRegression\n")
     sealed(files)
 
 
 def of_others(files: Path) -> None:
     """A model that this project has not made, of LightGBM's classes for scikit-learn."""
-    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "artifacts" / "model" / "predictor.py").unlink()
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]
     (files / "MLmodel").write_text(yaml.safe_dump(described))

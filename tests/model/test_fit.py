@@ -11,9 +11,11 @@ import pytest
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
-from marvel_kedro.model.fit import FitOptions, fit
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import CharacterModel, Encoder
+from marvel_kedro.model.fit import fit
+from marvel_kedro.model.options import FitOptions
+from marvel_kedro.model.portable import features
+from marvel_kedro.model.portable.features import Encoder
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 
 def test_the_order_of_rows_does_not_matter(model: CharacterModel, characters: pd.DataFrame) -> None:
@@ -28,7 +30,8 @@ def test_the_number_of_threads_does_not_matter(
     path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
     characters.to_parquet(path)
     code = (
-        "import sys, pandas as pd; from marvel_kedro.model.fit import FitOptions, fit; "
+        "import sys, pandas as pd; from marvel_kedro.model.fit import fit; "
+        "from marvel_kedro.model.options import FitOptions; "
         "print(fit(pd.read_parquet(sys.argv[1]), FitOptions()).digest)"
     )
     done = subprocess.run(
@@ -49,9 +52,9 @@ def test_a_text_column_without_a_feature_is_refused(
     characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The endpoint would take it, and its values would change nothing."""
-    columns = (*predictor.TEXT_COLUMNS, "eye_colour")
-    monkeypatch.setattr(predictor, "TEXT_COLUMNS", columns)
-    with pytest.raises(ProjectError, match=r"take eye_colour and not see it.*_functions"):
+    columns = (*features.TEXT_COLUMNS, "eye_colour")
+    monkeypatch.setattr(features, "TEXT_COLUMNS", columns)
+    with pytest.raises(ProjectError, match=r"take eye_colour and not use it.*text_features"):
         fit(characters.assign(eye_colour="blue"), FitOptions())
 
 
@@ -85,7 +88,7 @@ def test_the_trees_are_named_in_the_encoder(model: CharacterModel) -> None:
 
 
 def test_too_few_rows_are_refused(characters: pd.DataFrame) -> None:
-    with pytest.raises(ProjectError, match=r"10 rows.*min_rows asks for 100"):
+    with pytest.raises(ProjectError, match=r"10 rows.*min_rows requires 100"):
         fit(characters.head(10), FitOptions())
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.evaluation import EvaluationOptions, evaluate, slices, value_of
-from marvel_kedro.model.metrics import Cells
+from marvel_kedro.model.evaluation import evaluate, slices
+from marvel_kedro.model.metrics import ScorePairs, value_of
+from marvel_kedro.model.options import EvaluationOptions
 
 THRESHOLD, BINS = 0.5, 10
 
@@ -36,7 +37,6 @@ REFERENCES: dict[str, Callable[[Any, Any], float]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -50,30 +50,30 @@ REFERENCES: dict[str, Callable[[Any, Any], float]] = {
 def test_as_scikit_learn(rows: list[tuple[bool, float]]) -> None:
     alive = np.array([label for label, _ in rows])
     score = np.array([value for _, value in rows])
-    cells = Cells.of(alive, score)
+    pairs = ScorePairs.of(alive, score)
     for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
         expected = REFERENCES[name](alive, score)
-        assert value_of(function, cells) == pytest.approx(expected, abs=1e-9), name
+        assert value_of(function, pairs) == pytest.approx(expected, abs=1e-9), name
 
 
 def test_a_resample_is_as_if_its_rows_were_written_out() -> None:
     generator = np.random.default_rng(0)
     score = np.round(generator.random(200), 2)
     alive = generator.random(200) < score
-    cells = Cells.of(alive, score)
-    (counts,) = metrics.resamples(cells.rows, 5, generator)
+    pairs = ScorePairs.of(alive, score)
+    (counts,) = metrics.resamples(pairs.rows, 5, generator)
     for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
-        found = function(cells, counts)
+        found = function(pairs, counts)
         for number in range(5):
             rows = counts[number].astype(int)
-            expected = REFERENCES[name](np.repeat(cells.alive, rows), np.repeat(cells.score, rows))
+            expected = REFERENCES[name](np.repeat(pairs.alive, rows), np.repeat(pairs.score, rows))
             assert found[number] == pytest.approx(expected, abs=1e-9), name
 
 
 def test_one_class_has_no_roc_auc() -> None:
-    cells = Cells.of(np.array([True, True]), np.array([0.2, 0.9]))
-    assert np.isnan(value_of(metrics.roc_auc, cells))
-    assert value_of(metrics.pr_auc, cells) == pytest.approx(1.0)
+    pairs = ScorePairs.of(np.array([True, True]), np.array([0.2, 0.9]))
+    assert np.isnan(value_of(metrics.roc_auc, pairs))
+    assert value_of(metrics.pr_auc, pairs) == pytest.approx(1.0)
 
 
 def test_intervals_are_those_of_a_bootstrap_over_rows() -> None:

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.model.promotion import Contender, Decision, GateOptions, decide
+from marvel_kedro.model.options import GateOptions
+from marvel_kedro.model.promotion import Contender, Decision, decide
 
 ROWS = 4000
 _GENERATOR = np.random.default_rng(5)

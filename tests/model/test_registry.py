@@ -11,18 +11,20 @@ from mlflow import MlflowClient
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.serving.configuration import traffic_tag
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 NAME = "characters"
 
 
 @pytest.fixture
-def logged(model: CharacterModel, tmp_path: Path) -> LoggedModel:
+def logged(model: CharacterModel, empty_store: Path, tmp_path: Path) -> LoggedModel:
     """A model in a store of its own."""
+    shutil.copy(empty_store, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = mlflow.create_experiment("e", artifact_location=(tmp_path / "files").as_uri())
     with mlflow.start_run(experiment_id=experiment) as run:
@@ -45,7 +47,7 @@ def test_one_digest_is_one_version(logged: LoggedModel) -> None:
 
 
 def test_a_version_says_how_it_was_split(logged: LoggedModel) -> None:
-    registry.move_alias(NAME, "champion", register(logged, by="name", test_share=0.3))
+    move_alias(NAME, "champion", register(logged, by="name", test_share=0.3))
     champion = registry.find(NAME, "champion")
     assert champion
     assert champion.split == SplitOptions(by="name", test_share=0.3)
@@ -55,22 +57,22 @@ def test_a_version_says_how_it_was_split(logged: LoggedModel) -> None:
 def test_a_promotion_ends_the_challenge(logged: LoggedModel) -> None:
     for digest in "abc":
         register(logged, digest)
-    registry.move_alias(NAME, "champion", "1")
-    registry.move_alias(NAME, "challenger", "2")
+    move_alias(NAME, "champion", "1")
+    move_alias(NAME, "challenger", "2")
     assert aliases() == {"champion": "1", "challenger": "2"}
-    registry.move_alias(NAME, "champion", "3")
+    move_alias(NAME, "champion", "3")
     assert aliases() == {"champion": "3"}
 
 
 def test_a_promotion_ends_a_shift_of_traffic(logged: LoggedModel) -> None:
     """Else whoever is the next challenger would have the traffic of the one before."""
-    registry.move_alias(NAME, "champion", register(logged))
+    move_alias(NAME, "champion", register(logged))
     client = MlflowClient()
     client.set_registered_model_tag(NAME, traffic_tag("one"), '{"champion": 0, "challenger": 100}')
     client.set_registered_model_tag(NAME, "endpoint", "kept")
-    registry.move_alias(NAME, "champion", "1")
+    move_alias(NAME, "champion", "1")
     assert traffic_tag("one") in client.get_registered_model(NAME).tags
-    registry.move_alias(NAME, "challenger", "1")
+    move_alias(NAME, "challenger", "1")
     assert client.get_registered_model(NAME).tags == {"endpoint": "kept"}
 
 
@@ -81,7 +83,7 @@ def test_no_model_and_no_alias_are_none(logged: LoggedModel) -> None:
 
 
 def test_a_champion_whose_files_are_gone(logged: LoggedModel, tmp_path: Path) -> None:
-    registry.move_alias(NAME, "champion", register(logged))
+    move_alias(NAME, "champion", register(logged))
     shutil.rmtree(tmp_path / "files")
     with pytest.raises(ProjectError, match="its files cannot be loaded") as fault:
         registry.find(NAME, "champion")
@@ -94,14 +96,14 @@ def test_a_fault_without_words_is_named_by_its_type(
     def fail(_: str) -> None:
         raise ZeroDivisionError
 
-    registry.move_alias(NAME, "champion", register(logged))
+    move_alias(NAME, "champion", register(logged))
     monkeypatch.setattr(mlflow.pyfunc, "load_model", fail)
     with pytest.raises(ProjectError, match=r"cannot be loaded \(ZeroDivisionError\)"):
         registry.find(NAME, "champion")
 
 
 def test_records_of_any_form_are_scored(logged: LoggedModel, model: CharacterModel) -> None:
-    registry.move_alias(NAME, "champion", register(logged))
+    move_alias(NAME, "champion", register(logged))
     champion = registry.find(NAME, "champion")
     assert champion
     records = pd.DataFrame([{"height": 2, "page_id": "x"}, {}], dtype=object)

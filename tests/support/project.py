@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import mlflow
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -74,25 +75,40 @@ class Project:
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
-    def cli(self, *words: str, command: click.Command = cli.run) -> Outcome:
+    def cli(self, *words: str, command: click.Command = cli.run, **environment: str) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
         bootstrap_project(self.path)
-        folder = Path.cwd()
-        os.chdir(self.path)
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.path)
+            for name, value in environment.items():
+                patch.setenv(name, value)
             result = CliRunner().invoke(command, list(words), prog_name=f"kedro {command.name}")
-        finally:
-            os.chdir(folder)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Outcome(result.exit_code, result.output)
 
+    def on(self, engine: str, *words: str, **environment: str) -> Outcome:
+        """Run `kedro run` on Sail in this process, on Spark in one of its own (a JVM stays)."""
+        environment |= {"MARVEL_ENGINE": engine}
+        if engine == "sail":
+            return self.cli(*words, **environment)
+        return self.kedro("run", *words, **environment)
+
     def run(self, *pipelines: str, **parameters: Any) -> None:
-        """Run pipelines in this process; faults come out as exceptions."""
+        """Run pipelines in this process; errors are raised."""
         bootstrap_project(self.path)
         session: Any
         with KedroSession.create(self.path, runtime_params=parameters) as session:
             session.run(pipeline_names=list(pipelines) or None)
+
+
+def reset_store() -> None:
+    """Forget MLflow's tracking and registry URI, also those in the environment."""
+    # Not by monkeypatch, which would restore what an earlier test has left.
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # as kedro-mlflow does
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
 
 
 def missing(what: str) -> NoReturn:

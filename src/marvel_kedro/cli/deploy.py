@@ -63,7 +63,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
 
     from marvel_kedro.databricks import workspace  # noqa: PLC0415 - imports the SDK
     from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415 - likewise
-    from marvel_kedro.model import registry  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.serving.models.served_versions import served_versions  # noqa: PLC0415
 
     asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
@@ -73,7 +73,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
         )
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
-    versions = registry.served_versions(asked)
+    versions = served_versions(asked)
     goal = spec.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
     client = workspace.connect()
     if dry_run:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
 from marvel_kedro.serving.configuration import Description
 
@@ -50,7 +50,7 @@ class Configuration:
             ProjectError: A parameter is not right; it names the key.
         """
         sections = {name: self.raw.get(name) for name in Description.model_fields}
-        return checked(Description, sections, "Mend them in conf/*/serving/parameters.yml.")
+        return validate(Description, sections, "Mend them in conf/*/serving/parameters.yml.")
 
     def dataset(self, name: str) -> "AbstractDataset[Any, Any]":
         """Make one dataset of the catalog, without a session and without credentials.

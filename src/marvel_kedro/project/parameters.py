@@ -2,19 +2,20 @@
 
 from typing import Any
 
-from marvel_kedro.characters.synthetic import SyntheticOptions
+from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options, checked
+from marvel_kedro.core.options import Options, validate
+from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.ab_test.comparison import ABTestOptions
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import ExportingOptions, MonitoringOptions
-from marvel_kedro.monitoring.report.data import ReportingOptions
-from marvel_kedro.pipelines.retraining.nodes import RetrainingOptions
-from marvel_kedro.pipelines.serving.nodes import ServingOptions
-from marvel_kedro.pipelines.training.nodes import TrainingOptions
+from marvel_kedro.monitoring.options import (
+    ABTestOptions,
+    ExportingOptions,
+    MonitoringOptions,
+    ReportingOptions,
+)
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
-from marvel_kedro.table.cleaning import ProcessingOptions
+from marvel_kedro.table.options import ProcessingOptions
 
 REMEDY = "Mend them in conf/*/<pipeline>/parameters.yml or in --params."
 
@@ -47,7 +48,7 @@ def check(parameters: dict[str, Any]) -> Parameters:
     Raises:
         ProjectError: It names each key, what is wrong with it and where to mend it.
     """
-    found = checked(Parameters, parameters, REMEDY)
+    found = validate(Parameters, parameters, REMEDY)
     _check_rules(found.alerting, found.monitoring)
     return found
 

@@ -11,7 +11,7 @@ import orjson
 import yaml
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import checked
+from marvel_kedro.core.options import validate
 from marvel_kedro.serving import state_folder
 from marvel_kedro.serving.configuration import Description
 from marvel_kedro.serving.http.auth import Tokens
@@ -43,7 +43,7 @@ def read_description(path: Path) -> Description:
         read = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProjectError(f"{path} cannot be read: {error}") from error
-    return checked(Description, read, f"Mend them in {path}.")
+    return validate(Description, read, f"Mend them in {path}.")
 
 
 @click.command(context_settings={"max_content_width": 100})

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from marvel_kedro.core.options import Options
+from marvel_kedro.model.aliases import TRAFFIC_TAG
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 """What Databricks takes for endpoints and served entities."""
@@ -152,12 +153,7 @@ def check_traffic(traffic: dict[str, int], names: Sequence[str]) -> None:
 
 def traffic_tag(endpoint: str) -> str:
     """The tag of the registered model that shares the traffic out anew, while servers run."""
-    return f"endpoint.{endpoint}.traffic"
-
-
-def is_traffic_tag(tag: str) -> bool:
-    """Whether a tag is that of any endpoint."""
-    return tag.startswith("endpoint.") and tag.endswith(".traffic")
+    return TRAFFIC_TAG.format(endpoint)
 
 
 def effective_traffic(traffic: Mapping[str, int], available: Sequence[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, text
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, text
 
 logger = logging.getLogger(__name__)
 

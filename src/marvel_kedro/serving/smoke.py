@@ -9,6 +9,7 @@ from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import EXAMPLE
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.serving.http.auth import token_pairs
+from marvel_kedro.serving.models.served_versions import served_versions
 from marvel_kedro.serving.traffic_split import lines
 
 _SECONDS = 60.0
@@ -24,7 +25,7 @@ def check_versions(endpoint: EndpointOptions) -> list[str]:
     Raises:
         ProjectError: A version is not there or cannot be loaded.
     """
-    for name, version in registry.served_versions(endpoint).items():
+    for name, version in served_versions(endpoint).items():
         registry.load(endpoint.model, version, f"is the served entity '{name}'")
     return lines(endpoint)
 

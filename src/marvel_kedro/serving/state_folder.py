@@ -28,7 +28,7 @@ def own(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = file_lock.hold(folder / "server.lock")
+        lock = file_lock.acquire(folder / "server.lock")
     except OSError as error:
         raise ProjectError(f"{folder}: {error.strerror}. {_HINT}") from error
     if lock is None:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import NO_MODEL
 from marvel_kedro.serving.configuration import (
     EndpointOptions,
     ServerOptions,
@@ -21,6 +21,7 @@ from marvel_kedro.serving.configuration import (
     traffic_tag,
 )
 from marvel_kedro.serving.models.registry_watch import read_traffic
+from marvel_kedro.serving.models.served_versions import served_versions
 
 _SECONDS = 5.0
 
@@ -60,7 +61,7 @@ def _tag(endpoint: EndpointOptions) -> str | None:
     try:
         tags = MlflowClient().get_registered_model(endpoint.model).tags
     except MlflowException as error:
-        if error.error_code in registry.NO_MODEL:
+        if error.error_code in NO_MODEL:
             raise ProjectError(
                 f"There is no model '{endpoint.model}' in the registry. Train one: make run."
             ) from error
@@ -71,7 +72,7 @@ def _tag(endpoint: EndpointOptions) -> str | None:
 def lines(endpoint: EndpointOptions) -> list[str]:
     """A sentence a served entity: its version and its share."""
     shares = traffic(endpoint)
-    versions = registry.served_versions(endpoint)
+    versions = served_versions(endpoint)
     effective = effective_traffic(shares, list(versions))
     return [
         f"{entity.name}: version {versions[entity.name]} of {endpoint.model}, "
@@ -136,7 +137,7 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
     Raises:
         ProjectError: An entity that is to get traffic has no version that could answer.
     """
-    versions = registry.served_versions(endpoint)
+    versions = served_versions(endpoint)
     if nobody := [name for name, share in shares.items() if share and name not in versions]:
         raise ProjectError(
             f"{', '.join(nobody)}: no version that could answer; the alias points nowhere."

@@ -10,9 +10,10 @@ from support.workspace.server import ApiError, Reply, Request, Route, Workspace
 from marvel_kedro import cli
 from marvel_kedro.cli import job
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 MODEL = f"{SCHEMA}.marvel_characters"
 
@@ -163,9 +164,7 @@ def trained(project: Project, model: CharacterModel) -> Project:
     tags = registry.version_tags(
         registry.LoggedModel(uri, "", model.digest), "file", "0" * 16, SplitOptions()
     )
-    registry.move_alias(
-        "marvel_characters", "champion", registry.register("marvel_characters", uri, tags)
-    )
+    move_alias("marvel_characters", "champion", registry.register("marvel_characters", uri, tags))
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # whoever asks says where
     return project
 

@@ -22,9 +22,9 @@ from marvel_kedro.databricks.endpoint.deployment import deploy as deploy_wanted
 from marvel_kedro.databricks.endpoint.difference import differences
 from marvel_kedro.databricks.endpoint.shifting import served_traffic, shift
 from marvel_kedro.databricks.endpoint.spec import Wanted
-from marvel_kedro.model import registry
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.models.served_versions import served_versions
 
 NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
 CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")
@@ -72,7 +72,7 @@ def described(**changes: Any) -> EndpointOptions:
 
 def wanted(**changes: Any) -> Wanted:
     asked = described(**changes)
-    return Wanted.of(asked, registry.served_versions(asked), CATALOG, SCHEMA_NAME)
+    return Wanted.of(asked, served_versions(asked), CATALOG, SCHEMA_NAME)
 
 
 def deploy(client: WorkspaceClient, **changes: Any) -> list[str]:

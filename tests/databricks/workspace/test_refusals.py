@@ -12,11 +12,12 @@ from support.workspace.host import SCHEMA, Host
 from support.workspace.server import TOKEN, ApiError, Reply
 
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.project.error_messages import explain
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 NAME = f"{SCHEMA}.marvel_characters"
 FOREVER = 999
@@ -42,7 +43,7 @@ def logged(store: tuple[str, LoggedModel], host: Host) -> LoggedModel:
     """The logged model, which is version 1 and the champion in a workspace."""
     mlflow.set_tracking_uri(store[0])
     mlflow.set_registry_uri("databricks-uc")
-    registry.move_alias(NAME, "champion", register(store[1]))
+    move_alias(NAME, "champion", register(store[1]))
     return store[1]
 
 
@@ -66,7 +67,7 @@ def register_other(logged: LoggedModel) -> str:
 
 
 def promote(_: LoggedModel) -> str:
-    registry.move_alias(NAME, "champion", "1")
+    move_alias(NAME, "champion", "1")
     return "1"
 
 

@@ -18,10 +18,11 @@ from support.project import clean_environment
 from support.workspace.host import SCHEMA
 
 from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.table.split import SplitOptions
+from marvel_kedro.table.options import SplitOptions
 
 NAME = f"{SCHEMA}.marvel_characters"
 
@@ -97,7 +98,7 @@ def register(logged: LoggedModel, digest: str) -> str:
 
 
 def version(alias: str) -> str | None:
-    found = registry.version_with(NAME, alias)
+    found = find_version(NAME, alias=alias)
     return str(found.version) if found else None
 
 
@@ -106,14 +107,14 @@ def test_a_model_s_life(logged: LoggedModel, model: CharacterModel) -> None:
 
     assert register(logged, "first") == "1"
     assert registry.find(NAME, "champion") is None  # no alias
-    registry.move_alias(NAME, "champion", "1")
+    move_alias(NAME, "champion", "1")
     assert register(logged, "first") == "1"  # a rerun
     assert [register(logged, digest) for digest in ("second", "third")] == ["2", "3"]
     assert register(logged, "first") == "1"  # on the second page of a search, if pages are short
 
-    registry.move_alias(NAME, "challenger", "2")
+    move_alias(NAME, "challenger", "2")
     assert (version("champion"), version("challenger")) == ("1", "2")
-    registry.move_alias(NAME, "champion", "2")
+    move_alias(NAME, "champion", "2")
     assert (version("champion"), version("challenger")) == ("2", None)
 
     champion = registry.find(NAME, "champion")

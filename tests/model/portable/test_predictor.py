@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.portable import features, predictor
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 RECORD = {
     "name": "Vik Dellquist",
@@ -82,14 +83,11 @@ def test_what_is_no_measurement_is_missing(model: CharacterModel, height: Any) -
 
 def test_a_number_as_text_is_that_number() -> None:
     assert (
-        predictor.number("1.80")
-        == predictor.number(1.8)
-        == predictor.number(np.float64(1.8))
-        == 1.8
+        features.number("1.80") == features.number(1.8) == features.number(np.float64(1.8)) == 1.8
     )
-    assert predictor.number(" 2 ") == predictor.number(2) == 2.0
-    assert predictor.number(Decimal("1.8")) == 1.8
-    assert math.isnan(predictor.number(np.bool_(True)))
+    assert features.number(" 2 ") == features.number(2) == 2.0
+    assert features.number(Decimal("1.8")) == 1.8
+    assert math.isnan(features.number(np.bool_(True)))
 
 
 def test_case_and_white_space_do_not_matter(model: CharacterModel) -> None:
@@ -136,7 +134,6 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from([*RECORD, "other"]), ANYTHING), min_size=1, max_size=8)
 )
@@ -157,11 +154,11 @@ def test_records_without_any_field_have_an_answer_each(model: CharacterModel) ->
 
 def test_footnotes_are_found_in_linear_time() -> None:
     """Each of a million opening brackets used to be followed to the end of the text."""
-    assert predictor.origin_words("[" * 1_000_000) == set()
+    assert features.origin_words("[" * 1_000_000) == set()
 
 
 def test_origin_words_are_singular_and_without_footnotes() -> None:
-    assert predictor.origin_words("human mutants [ ab 12 ], gas") == {"human", "mutant", "gas"}
+    assert features.origin_words("human mutants [ ab 12 ], gas") == {"human", "mutant", "gas"}
 
 
 def test_saved_and_loaded_it_is_the_same_model(model: CharacterModel, tmp_path: Any) -> None:
@@ -172,5 +169,5 @@ def test_saved_and_loaded_it_is_the_same_model(model: CharacterModel, tmp_path: 
 
 def test_importances_name_every_feature(model: CharacterModel) -> None:
     importances = model.importances()
-    assert set(importances.index) == set(predictor.feature_names(model.encoder))
+    assert set(importances.index) == set(features.feature_names(model.encoder))
     assert importances.is_monotonic_decreasing

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -16,7 +17,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from marvel_kedro.model.packaging import conform, log_candidate
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 ELSEWHERE = """
@@ -48,11 +49,12 @@ print(json.dumps(scored["probability"].tolist()))
 assert not set(FORBIDDEN) & set(sys.modules), set(FORBIDDEN) & set(sys.modules)
 """
 
-SENT = [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+SENT = [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("models")  # another store may have been in use before
@@ -89,7 +91,7 @@ def test_the_signature_says_what_goes_in_and_out(model: CharacterModel) -> None:
     with mlflow.start_run():
         info = log_candidate(model, "m")
     inputs = info.signature.inputs
-    assert inputs.input_names() == [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+    assert inputs.input_names() == [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
     assert inputs.required_input_names() == []
     assert info.signature.outputs.input_names() == ["prediction", "probability"]
 
@@ -99,22 +101,27 @@ def test_two_versions_in_one_process_keep_their_own_code(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     """A version scores with the features that it was fitted with, whatever the project does now."""
-    old_code = model.code.replace("return block[codes]", "return np.zeros_like(block[codes])")
-    assert old_code != model.code
+    source = model.code["features.py"]
+    changed = source.replace("return block[codes]", "return np.zeros_like(block[codes])")
+    assert changed != source
+    old_code = dict(model.code) | {"features.py": changed}
     old = CharacterModel(model.booster_text, model.encoder, model.threshold, old_code)
     with mlflow.start_run():
         uris = log_candidate(model, "new").model_uri, log_candidate(old, "old").model_uri
     new_model, old_model = (mlflow.pyfunc.load_model(uri) for uri in uris)
-    sent = characters[list(predictor.TEXT_COLUMNS)].head(5)
+    sent = characters[list(features.TEXT_COLUMNS)].head(5)
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
     assert len(set(old_model.predict(sent)["probability"])) == 1
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
 
 
 @pytest.fixture(scope="module")
-def served(model: CharacterModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def served(
+    model: CharacterModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """The model as `mlflow.pyfunc` loads it."""
     folder = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_store, folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     experiment = mlflow.create_experiment("served", artifact_location=folder.as_uri())
     with mlflow.start_run(experiment_id=experiment):

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from support.examples import at_most
 from support.inference_traffic import FORMS, PAYLOAD_SCHEMA, START, answer, body, make_traffic
 
 from marvel_kedro.core.errors import ProjectError
@@ -173,7 +174,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(FORMS) | st.text(),
     json_values | st.lists(st.dictionaries(st.sampled_from(["page_id", "height"]), json_values)),
@@ -187,7 +187,7 @@ def test_any_json_body_is_parsed_or_rejected(form: str, value: Any, predictions:
     ) == {"r1"}
 
 
-@settings(max_examples=50, deadline=None)
+@at_most(50)
 @given(
     st.lists(st.tuples(st.text(), st.floats(0.01, 1e5), st.floats(0, 1)), min_size=1, max_size=5),
     st.sampled_from(FORMS),

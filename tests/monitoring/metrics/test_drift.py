@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -28,7 +28,6 @@ words = st.lists(st.sampled_from(["", "a", "b", "c", "d", "é", "z"]), min_size=
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value of one row each
-@settings(max_examples=150, deadline=None)
 @given(samples, samples)
 def test_ks_and_wasserstein_of_numbers_equal_scipy(these: list[float], those: list[float]) -> None:
     row = drift_row(these, those)
@@ -42,7 +41,6 @@ def test_ks_and_wasserstein_of_numbers_equal_scipy(these: list[float], those: li
     assert [row[name] for name in OF_CATEGORIES] == [None] * 4
 
 
-@settings(max_examples=150, deadline=None)
 @given(words, words)
 def test_statistics_of_categories_equal_scipy(these: list[str], those: list[str]) -> None:
     row = drift_row(these, those, "category")

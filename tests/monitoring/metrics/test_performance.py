@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 from support.samples import ALL, distribution, group, scored, window
@@ -51,7 +51,6 @@ def class_names(flags: list[Any]) -> list[str]:
     return ["Alive" if flag else "Dead" for flag in flags]
 
 
-@settings(max_examples=200, deadline=None)
 @given(some_records.filter(lambda rows: any(alive is not None for *_, alive in rows)))
 def test_metrics_equal_scikit_learn(records: list[Record]) -> None:
     row = performance_of(records)

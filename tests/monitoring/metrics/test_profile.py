@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import ALL, distribution, group, many, window
 
@@ -32,7 +32,6 @@ def profile_of(column: Distribution) -> dict[str, Any]:
     return row
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=40), st.integers(0, 3), st.integers(0, 3))
 def test_figures_of_numbers_equal_numpy(sample: list[float], nulls: int, nans: int) -> None:
     row = profile_of(distribution([*sample, *[None] * nulls, *[np.nan] * nans]))
@@ -58,7 +57,6 @@ def test_figures_of_numbers_equal_numpy(sample: list[float], nulls: int, nans: i
     assert [row[name] for name in (*LENGTHS, "frequent_items")] == [None] * 4
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4), min_size=1),
     st.integers(0, 3),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import drift_row
 
@@ -34,7 +34,6 @@ def naive_psi(these: list[float], those: list[float]) -> float:
     return total
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.integers(0, 12).map(float), min_size=1, max_size=40),
     st.lists(st.integers(0, 12).map(float), min_size=1, max_size=40),

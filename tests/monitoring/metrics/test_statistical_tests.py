@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from support.samples import drift_row
@@ -13,7 +13,6 @@ from support.samples import drift_row
 from marvel_kedro.monitoring.metrics.statistical_tests import chi_squared_pvalue, ks_pvalue
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=5),
     st.lists(st.sampled_from("abcd"), min_size=3, max_size=5),

@@ -14,7 +14,7 @@ from support.otlp_collector import collecting
 from support.project import Project
 
 from marvel_kedro.monitoring.tables import ALERTS
-from marvel_kedro.serving.telemetry.external_metrics import MetricsText
+from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
 NOW, LAST_DAY = "2026-01-20T00:00:00+00:00", pd.Timestamp("2026-01-03", tz="UTC")
 SERIES = tuple[str, frozenset[tuple[str, str]]]
@@ -84,7 +84,7 @@ def test_prometheus_text_has_the_values_of_the_tables(watched: Project) -> None:
 
 def test_server_accepts_the_prometheus_text(watched: Project) -> None:
     path = watched.path / "data/08_reporting/monitoring.prom"
-    assert MetricsText(path).read() == path.read_bytes()
+    assert ExternalMetrics(path).read() == path.read_bytes()
 
 
 def test_open_alerts_are_exported_and_every_sample_is_sent_to_the_collector(

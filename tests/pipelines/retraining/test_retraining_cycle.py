@@ -282,7 +282,7 @@ def test_one_that_dies_begins_a_cool_down_as_well(champion: Project) -> None:
     words = f"monitoring.now={NOW},training.fit.min_rows=100000"
     outcome = champion.cli("--pipelines", "retraining", "--params", words)
     assert outcome.status == 1
-    assert "training.fit.min_rows asks for" in " ".join(outcome.output.split())
+    assert "training.fit.min_rows requires" in " ".join(outcome.output.split())
     (row,) = log_of(champion)
     assert (row["outcome"], row["model_version"]) == ("started", None)
     assert str(champion.champion().version) == "1"

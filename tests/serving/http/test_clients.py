@@ -129,7 +129,7 @@ def test_mlflow_deployments_says_what_is_wrong() -> None:
     client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
     for endpoint, body, said in (
         ("other", {"inputs": [EXAMPLE]}, "there is no such endpoint"),
-        (ENDPOINT, {"inputs": [{"name": 1}]}, "has to be text or null"),
+        (ENDPOINT, {"inputs": [{"name": 1}]}, "must be text or null"),
     ):
         with pytest.raises((requests.HTTPError, MlflowException), match=said):
             client.predict(endpoint=endpoint, inputs=body)
@@ -166,7 +166,7 @@ def test_databricks_sdk_knows_the_errors(served: Server) -> None:
     endpoints = WorkspaceClient().serving_endpoints
     with pytest.raises(NotFound, match="there is no such endpoint; this server has marvel"):
         endpoints.query(name="other", dataframe_records=[EXAMPLE])
-    with pytest.raises(InvalidParameterValue, match="has to be text or null"):
+    with pytest.raises(InvalidParameterValue, match="must be text or null"):
         endpoints.query(name=ENDPOINT, dataframe_records=[{"name": 1}])
     with pytest.raises(NotFound):
         endpoints.get(ENDPOINT)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.in_process import JSON as JSON_HEADERS
 from support.in_process import InProcess, answer_of, deploy, started
 from support.running_server import RECORD, Store, describe
@@ -63,28 +64,28 @@ def test_an_answer(asked: InProcess, path: str) -> None:
 
 
 REFUSED = [
-    (b"", "BAD_REQUEST", "The body is no JSON"),
-    (b"{", "BAD_REQUEST", "The body is no JSON"),
-    (b"\xff\xfe", "BAD_REQUEST", "The body is no JSON"),
-    (b"[" * 100_000, "BAD_REQUEST", "The body is no JSON"),
-    (b"[]", "BAD_REQUEST", "The body has to be an object .*; got a list"),
+    (b"", "BAD_REQUEST", "The body is not JSON"),
+    (b"{", "BAD_REQUEST", "The body is not JSON"),
+    (b"\xff\xfe", "BAD_REQUEST", "The body is not JSON"),
+    (b"[" * 100_000, "BAD_REQUEST", "The body is not JSON"),
+    (b"[]", "BAD_REQUEST", "The body must be an object .*; got a list"),
     (b"NaN", "BAD_REQUEST", "got a number"),
     (b"{}", "BAD_REQUEST", "exactly one of .*; got nothing"),
     (b'{"inputs": [], "instances": []}', "BAD_REQUEST", "got instances and inputs"),
     (b'{"data": []}', "BAD_REQUEST", "got data"),
-    (b'{"inputs": [{}], "params": 1}', "BAD_REQUEST", "params has to be an object"),
+    (b'{"inputs": [{}], "params": 1}', "BAD_REQUEST", "params must be an object"),
     (
         b'{"inputs": [{}], "client_request_id": 1}',
         "BAD_REQUEST",
-        "client_request_id has to be text",
+        "client_request_id must be text",
     ),
-    (b'{"dataframe_records": {}}', "BAD_REQUEST", "dataframe_records has to be a list of records"),
-    (b'{"instances": [{}, 1]}', "BAD_REQUEST", "instances: record 1 has to be an object"),
+    (b'{"dataframe_records": {}}', "BAD_REQUEST", "dataframe_records must be a list of records"),
+    (b'{"instances": [{}, 1]}', "BAD_REQUEST", "instances: record 1 must be an object"),
     (b'{"dataframe_split": {"data": []}}', "BAD_REQUEST", "an object with columns and data"),
     (
         b'{"dataframe_split": {"columns": ["name"], "data": [["a"], []]}}',
         "BAD_REQUEST",
-        "row 1 of data has to be a list of 1 values",
+        "row 1 of data must be a list of 1 values",
     ),
     (
         b'{"dataframe_split": {"columns": [], "data": [], "colour": 1}}',
@@ -94,7 +95,7 @@ REFUSED = [
     (
         b'{"dataframe_split": {"columns": ["name", "name"], "data": []}}',
         "BAD_REQUEST",
-        "a column is named twice",
+        "columns holds a name twice",
     ),
     (
         b'{"inputs": {"name": ["a", "b"], "height": [1]}}',
@@ -105,17 +106,17 @@ REFUSED = [
     (
         b'{"inputs": [{"name": "a"}, {"name": 1}]}',
         "INVALID_PARAMETER_VALUE",
-        "Record 1: the field name has to be text or null; got a number",
+        "Record 1: the field name must be text or null; got a number",
     ),
     (
         b'{"inputs": [{"height": "tall"}]}',
         "INVALID_PARAMETER_VALUE",
-        "Record 0: the field height has to be a number or null; got text",
+        "Record 0: the field height must be a number or null; got text",
     ),
     (
         b'{"inputs": [{"height": true}]}',
         "INVALID_PARAMETER_VALUE",
-        "the field height has to be a number or null; got a Boolean",
+        "the field height must be a number or null; got a Boolean",
     ),
 ]
 
@@ -143,7 +144,7 @@ def test_a_message_is_short_whatever_was_sent(asked: InProcess) -> None:
     assert len(answer.body) < 5000
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@at_most(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_TEXT)
 def test_any_text_may_be_a_clients_name(asked: InProcess, name: str) -> None:
     answer = asked.post(BODY | {"client_request_id": name})
@@ -250,7 +251,7 @@ def test_a_page_that_fails_is_an_answer(asked: InProcess, monkeypatch: pytest.Mo
     def fail() -> None:
         raise OSError("the disk is away")
 
-    monkeypatch.setitem(asked.endpoint._pages._pages, "/version", fail)
+    monkeypatch.setattr(asked.endpoint._pages._entities, "why_not", fail)
     answer = asked.get("/version")
     status, code, message = answer.refusal
     assert (status, code) == (500, "INTERNAL_ERROR")
@@ -339,7 +340,7 @@ VALUES = st.sampled_from(
 HIDDEN_RECORDS = st.dictionaries(st.sampled_from(HIDDEN[:3]), VALUES, min_size=1)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HIDDEN_RECORDS, st.sampled_from(FORMS), st.none() | VALUES, st.integers(0, 200))
 def test_a_hidden_value_is_nowhere(
     hiding: InProcess, record: dict[str, Any], form: str, name: Any, end: int
@@ -383,7 +384,7 @@ def test_many_records_are_refused(limited: InProcess) -> None:
     assert limited.post({"inputs": [{"name": "A"}] * 3}).status == 200
     status, code, message = limited.post({"inputs": [{"name": "A"}] * 4}).refusal
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
-    assert "4 records are more than the 3" in message
+    assert "4 records are more than the limit of 3 a request" in message
 
 
 def test_many_requests_at_once_are_refused(limited: InProcess) -> None:
@@ -549,7 +550,7 @@ def test_a_late_batch_counts_until_its_thread_is_free(
             assert "More than 2 requests" in busy.refusal[2]
         _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 2)
         model.is_done.set()
-        _until(asked, lambda: asked.endpoint._capacity.left == 0)
+        _until(asked, lambda: asked.endpoint._concurrency.abandoned == 0)
         assert [asked.post(sent).status for sent in (body, BATCH, BODY)] == [200] * 3
         _until(asked, lambda: metrics.IN_PROGRESS._value.get() == 0)
 
@@ -773,7 +774,7 @@ def test_one_record_of_a_model_of_others_may_take_too_long(
     whole = files.resolve()
     files.unlink()
     shutil.copytree(whole, files)
-    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "artifacts" / "model" / "predictor.py").unlink()
     (files / "pyfunc.py").write_text(OF_OTHERS)
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]

@@ -19,7 +19,7 @@ from support.running_server import Server, Store, describe, running
 from marvel_kedro.serving.http.openapi import EXAMPLE
 
 VALID = json.dumps({"dataframe_records": [EXAMPLE]}).encode()
-KEPT = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+KEPT = settings(suppress_health_check=[HealthCheck.too_slow])
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 

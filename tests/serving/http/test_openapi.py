@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from support.examples import at_most
 from support.running_server import Server
 
 from marvel_kedro.serving.http.openapi import describe
@@ -45,7 +46,7 @@ def check(served: Server, operation: Any, mode: GenerationMode, examples: int) -
     with requests.Session() as session:
         session.trust_env = False
 
-        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+        @at_most(examples, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
         def send(case: Any) -> None:
             options = {"base_url": served.url, "session": session}

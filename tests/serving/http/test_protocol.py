@@ -9,16 +9,17 @@ from typing import Any
 
 import mlflow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+from support.examples import at_most
 from support.in_process import InProcess
 from support.running_server import Store, mlflow_files
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.serving.http import protocol
-from marvel_kedro.serving.http.errors import Refusal
+from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.http.protocol import FORMS, Kind
 
 SCHEMA: dict[str, Kind] = dict.fromkeys(TEXT_COLUMNS, "string")
@@ -76,9 +77,9 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
     try:
         request = protocol.read(json.dumps(value).encode())
         protocol.conform(request.records, SCHEMA)
-    except Refusal as refusal:
-        assert refusal.status == 400  # noqa: PT017
-        assert json.loads(protocol.refuse(refusal.code, refusal.message))["message"]  # noqa: PT017
+    except RequestError as error:
+        assert error.status == 400  # noqa: PT017
+        assert json.loads(error.body)["message"]  # noqa: PT017
     else:
         assert all(type(record) is dict for record in request.records)
 
@@ -87,8 +88,8 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
         assert isinstance(protocol.read(body).records, list)
-    except Refusal as refusal:
-        assert (refusal.status, refusal.code) == (400, "BAD_REQUEST")  # noqa: PT017
+    except RequestError as error:
+        assert (error.status, error.code) == (400, "BAD_REQUEST")  # noqa: PT017
 
 
 @given(same_fields())
@@ -113,8 +114,8 @@ def test_what_conforms_has_the_types_of_the_schema(records: list[dict[str, Any]]
     before = copy.deepcopy(records)
     try:
         found = protocol.conform(records, SCHEMA)
-    except Refusal as refusal:
-        assert refusal.code == "INVALID_PARAMETER_VALUE"  # noqa: PT017
+    except RequestError as error:
+        assert error.code == "INVALID_PARAMETER_VALUE"  # noqa: PT017
         return
     for was, record in zip(before, found, strict=True):
         assert list(record) == list(was)
@@ -138,7 +139,7 @@ def test_the_answer_has_every_bit(scored: list[tuple[str, float]]) -> None:
 
 def test_a_required_field_has_to_be_there() -> None:
     records: list[dict[str, Any]] = [{"name": "A", "height": 1.0}, {"name": "B", "height": None}]
-    with pytest.raises(Refusal, match="Record 1 lacks the field height"):
+    with pytest.raises(RequestError, match="Record 1 lacks the required field height"):
         protocol.conform(records, SCHEMA, ["height"])
     assert protocol.conform(records[:1], SCHEMA, ["height"]) == records[:1]
 
@@ -191,7 +192,7 @@ def ours(asked: InProcess, body: Any) -> list[tuple[str, float]] | None:
     return predictions(answer.json)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@at_most(50, suppress_health_check=[HealthCheck.too_slow])
 @given(same_fields(4))
 def test_mlflow_scores_the_same(
     asked: InProcess, reference: Reference, records: list[dict[str, Any]]

@@ -21,8 +21,9 @@ import pandas as pd
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import at_most
 from support.project import clean_environment
 from support.spooled import ENTRIES, entry, expected, mount, spool_in
 
@@ -95,7 +96,7 @@ def test_the_table_is_the_contract(server: Server) -> None:
     assert table.protocol().min_reader_version == 1, "any reader can"
 
 
-@settings(max_examples=15, deadline=None)
+@at_most(15)
 @given(st.lists(ENTRIES, min_size=1, max_size=10))
 def test_every_entry_arrives(entries: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +185,6 @@ DAMAGE = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(DAMAGE | st.none(), max_size=40))
 def test_damaged_lines_cost_no_other(lines: list[bytes | None]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ DAMAGES: list[Damage] = [
     of("MLmodel", lambda _: b""),
     of("MLmodel", lambda found: found[: len(found) // 2]),
     of(".seal.json", lambda _: b"[]"),
-    lambda folder: (folder / "artifacts" / "model" / "scoring.py").unlink(),
+    lambda folder: (folder / "artifacts" / "model" / "predictor.py").unlink(),
 ]
 WORDS = ["cut", "empty", "other", "no description", "half a description", "seal", "gone"]
 
@@ -159,7 +159,7 @@ def ending(files: Path) -> None:
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]
     (files / "MLmodel").write_text(yaml.safe_dump(described))
-    (files / "artifacts" / "model" / "scoring.py").write_text("import os\nos.abort()\n")
+    (files / "artifacts" / "model" / "predictor.py").write_text("import os\nos.abort()\n")
 
 
 def test_a_model_of_others_is_tried_at_the_first_start(asked: Store, tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from support.exported_metrics import NOW, every_family, parse_text
 from support.running_server import Store, describe, running, until
 
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.monitoring.export import Exported, Family, Sample
 from marvel_kedro.monitoring.prometheus_text import render
-from marvel_kedro.serving.telemetry.external_metrics import MetricsText
+from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
 TEXT = render(every_family())
 LINE = "marvel_monitoring_records 1\n"
 
 
 def write(path: Path, text: str | bytes) -> None:
-    with WholeFile(path, "wb") as file:
+    with AtomicFile(path, "wb") as file:
         file.write(text if isinstance(text, bytes) else text.encode())
 
 
@@ -59,7 +59,7 @@ def test_whatever_is_rendered_is_sound(
     text = render(Exported(NOW, (Sample(family, labels, value),)))
     path = tmp_path_factory.getbasetemp() / "any.prom"
     path.write_bytes(text.encode())
-    assert MetricsText(path).read() == text.encode()
+    assert ExternalMetrics(path).read() == text.encode()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_would_cost_prometheus_the_page_is_left_out(
 ) -> None:
     path = tmp_path / "monitoring.prom"
     write(path, text)
-    found = MetricsText(path)
+    found = ExternalMetrics(path)
     assert [found.read(), found.read()] == [b"", b""]
     (record,) = caplog.records
     assert fault in record.getMessage()
@@ -91,10 +91,10 @@ def test_what_would_cost_prometheus_the_page_is_left_out(
 
 
 def test_nothing_and_what_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert MetricsText(None).read() == b""
-    assert MetricsText(tmp_path / "none").read() == b""
+    assert ExternalMetrics(None).read() == b""
+    assert ExternalMetrics(tmp_path / "none").read() == b""
     assert not caplog.records
-    found = MetricsText(tmp_path)
+    found = ExternalMetrics(tmp_path)
     assert [found.read(), found.read()] == [b"", b""]
     assert len(caplog.records) == 1
 
@@ -103,7 +103,7 @@ def test_the_file_is_read_once(tmp_path: Path) -> None:
     """A scrape costs a look at the file, whatever is in it."""
     path = tmp_path / "monitoring.prom"
     write(path, LINE * 30_000)
-    found = MetricsText(path)
+    found = ExternalMetrics(path)
     assert len(found.read()) == 28 * 30_000
     stamp = path.stat()
     path.write_bytes(b"x" * stamp.st_size)

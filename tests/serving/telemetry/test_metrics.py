@@ -17,7 +17,7 @@ from marvel_kedro.serving.telemetry import metrics
 def samples(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     answer = server.ask("/metrics")
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == metrics.CONTENT_TYPE.decode()
+    assert answer.headers["content-type"] == metrics.CONTENT_TYPE
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(answer.text)

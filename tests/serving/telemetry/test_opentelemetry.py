@@ -15,11 +15,11 @@ from support.project import ROOT, clean_environment
 from support.running_server import RECORD, Server, Store, describe, running
 
 from marvel_kedro.serving.telemetry import opentelemetry
-from marvel_kedro.serving.telemetry.opentelemetry import Answered, Telemetry
+from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
-ANSWERED = Answered("/invocations", 200, 0.0, 0.1, "champion", "1", 1, "f" * 32)
+ANSWERED = AnsweredRequest("/invocations", 200, 0.0, 0.1, "champion", "1", 1, "f" * 32)
 
 
 def lines(server: Server) -> list[dict[str, Any]]:
@@ -106,9 +106,9 @@ def test_the_environment_turns_it_on(
     code = """
 import sys
 from marvel_kedro.serving.telemetry import opentelemetry as telemetry
-from marvel_kedro.serving.telemetry.opentelemetry import Answered, Telemetry
+from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 telemetry = Telemetry.from_environment("marvel")
-answered = Answered("/invocations", 200, 1.0, 0.1, "champion", "1", 1, "f" * 32)
+answered = AnsweredRequest("/invocations", 200, 1.0, 0.1, "champion", "1", 1, "f" * 32)
 print(telemetry.record(answered, sys.argv[1].encode()))
 telemetry.close()
 print("opentelemetry.sdk" in sys.modules, "opentelemetry" in sys.modules)

@@ -10,7 +10,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import TooManyRequests
 from databricks.sdk.service.serving import DataframeSplitInput
 
-from marvel_kedro.core import remote
+from marvel_kedro.core.errors import remote_failure
 from marvel_kedro.databricks import workspace
 from marvel_kedro.databricks.endpoint.errors import UnfitError, UntriedError, asking
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
@@ -79,7 +79,7 @@ def _answer(name: str, who: str, ask: Callable[[], object], end: float) -> objec
             # Where the SDK has tried for minutes, the cause is what its last try met.
             fault = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
             said = workspace.said(fault)
-            if remote.refusal(error) == "token":
+            if remote_failure(error) == "token":
                 with asking(name, "asked for a prediction"):
                     raise
             if not isinstance(fault, _OUT_OF_REACH):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
 
 REQUEST_COLUMNS = (
     "databricks_request_id",

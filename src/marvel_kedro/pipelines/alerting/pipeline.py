@@ -1,4 +1,4 @@
-"""Wiring of `alerting`: metrics become alerts, messages, and the decision `retrain`."""
+"""Wiring of the `alerting` pipeline: metrics to alerts, messages and the decision to retrain."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,7 @@ from marvel_kedro.pipelines.alerting import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `alerting`."""
+    """Create the `alerting` pipeline."""
     return Pipeline(
         [
             node(

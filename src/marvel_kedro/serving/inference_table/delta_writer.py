@@ -181,7 +181,7 @@ class TableWriter:
         if self._lock is not None:
             return
         self._spool.mkdir(parents=True, exist_ok=True)
-        self._lock = file_lock.hold(self._spool / "writer.lock")
+        self._lock = file_lock.acquire(self._spool / "writer.lock")
         if self._lock is None:
             raise RuntimeError(
                 f"Another server moves {self._spool} to its table. Give each server a folder "
@@ -437,7 +437,7 @@ def _alone(table: Path, *, seconds: float = 0.0) -> Iterator[bool]:
     """
     end = time.monotonic() + seconds
     path = table / "_server.lock"  # Delta leaves such names alone
-    while (lock := file_lock.hold(path)) is None and time.monotonic() < end:
+    while (lock := file_lock.acquire(path)) is None and time.monotonic() < end:
         time.sleep(_LOOK_SECONDS)
     try:
         yield lock is not None

@@ -2,18 +2,16 @@
 
 import hashlib
 import importlib
-import importlib.util
 import json
 import sys
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
 
+from marvel_kedro.model.portable.saved_code import import_saved_code
 from marvel_kedro.serving.http.protocol import Kind, Record
 
 Score = Callable[[list[Record]], list[tuple[str, float]]]
@@ -30,7 +28,7 @@ class ServedModel:
         score: From records to prediction and probability, one pair a record.
         schema: Kind by input field.
         required: Input fields that have to be there.
-        is_own: Whether its own `scoring.py` scores; how long another one takes nobody knows.
+        is_own: Whether its own `predictor.py` scores; how long another one takes nobody knows.
     """
 
     score: Score
@@ -132,13 +130,13 @@ def load(folder: Path) -> ServedModel:
         folder: The files of an MLflow model.
 
     Returns:
-        The model. One that this project has fitted is scored by its own `scoring.py`, without
+        The model. One that this project has fitted is scored by its own `predictor.py`, without
         MLflow and pandas between it and the records; any other one by `mlflow.pyfunc`.
     """
     import_lightgbm()
     inputs = json.loads(_description(folder)["signature"]["inputs"])
-    code = folder / _FILES / "scoring.py"
-    model: Any = _import(code).CharacterModel.load(folder / _FILES) if code.is_file() else None
+    code = import_saved_code(folder / _FILES)
+    model: Any = code.CharacterModel.load(folder / _FILES) if code else None
     is_own = hasattr(model, "score")
     score: Score = model.score if is_own else _through_mlflow(folder, inputs)
     loaded = ServedModel(
@@ -164,21 +162,6 @@ def _description(folder: Path) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise ValueError("its MLmodel is empty, or no mapping")  # noqa: TRY004 - of a file
     return described
-
-
-def _import(path: Path) -> ModuleType:
-    """Import a version's own code under a name of its own, as `model/portable/pyfunc.py` does."""
-    name = f"marvel_scoring_{uuid.uuid4().hex}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise ImportError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up while they are made
-    try:
-        specification.loader.exec_module(module)
-    finally:
-        del sys.modules[name]
-    return module
 
 
 def _through_mlflow(folder: Path, inputs: list[dict[str, Any]]) -> Score:

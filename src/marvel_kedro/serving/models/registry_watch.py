@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from marvel_kedro.model.aliases import NO_VERSION, find_version
 from marvel_kedro.serving.configuration import (
     Description,
     EndpointOptions,
@@ -25,8 +26,6 @@ from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 
 logger = logging.getLogger(__name__)
-
-_GONE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # of an alias
 
 
 class Registry:
@@ -110,18 +109,14 @@ class Registry:
     def _find(self, entity: ServedEntity, before: Deployed | None) -> Deployed | None:
         """The version of an entity, fetched; None if its alias points nowhere."""
         from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-        model, client = self._endpoint.model, MlflowClient()
+        model = self._endpoint.model
         if entity.alias is not None:
-            try:
-                version = client.get_model_version_by_alias(model, entity.alias)
-            except MlflowException as error:
-                if error.error_code in _GONE:
-                    return None
-                raise
+            version = find_version(model, alias=entity.alias)
+            if version is None:
+                return None
         else:
-            version = client.get_model_version(model, str(entity.version))
+            version = MlflowClient().get_model_version(model, str(entity.version))
         # A number may come again, in a registry that was made anew.
         folder = f"{version.version}-{version.creation_timestamp}"
         fetched = Deployed(
@@ -199,7 +194,7 @@ class Registry:
         try:
             model = MlflowClient().get_registered_model(self._endpoint.model)
         except MlflowException as error:
-            if error.error_code in _GONE:
+            if error.error_code in NO_VERSION:
                 return dict(self._endpoint.traffic)
             raise
         said = model.tags.get(traffic_tag(self._endpoint.name))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marvel_kedro.serving.configuration import Description, effective_traffic
 from marvel_kedro.serving.http.access_log import AccessLog, now
-from marvel_kedro.serving.http.errors import Refusal
+from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment, stamp
 from marvel_kedro.serving.models.loaded_model import ServedModel
@@ -64,11 +64,11 @@ class Entities:
         """Choose who answers a request.
 
         Raises:
-            Refusal: 503; nobody can.
+            RequestError: 503; nobody can.
         """
         name = self._router.choose(client_request_id)
         if name is None:
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "TEMPORARILY_UNAVAILABLE",
                 f"No model is loaded. {self.why_not()}".strip(),

@@ -1,0 +1,63 @@
+"""Aliases of a registered model: look up the version that has one, and move it.
+
+MLflow is imported inside the functions: servers need the name of the traffic tag at their start.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+NO_MODEL = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+NO_VERSION = (*NO_MODEL, "INVALID_PARAMETER_VALUE")  # which of them depends on the registry
+
+TRAFFIC_TAG = "endpoint.{}.traffic"
+"""The tag of a registered model that overrides an endpoint's traffic; `{}` is the endpoint."""
+
+
+def find_version(
+    name: str, *, alias: str | None = None, number: str | None = None
+) -> "ModelVersion | None":
+    """Look up a version of a registered model by its alias or by its number.
+
+    Args:
+        name: The registered model.
+        alias: The alias of the version.
+        number: The number of the version; used if there is no alias.
+
+    Returns:
+        The version, or None if the model has no such version.
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    client = MlflowClient()
+    try:
+        if alias is not None:
+            return client.get_model_version_by_alias(name, alias)
+        return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code in NO_VERSION:
+            return None
+        raise
+
+
+def move_alias(name: str, alias: str, version: str) -> None:
+    """Point an alias at a version.
+
+    - A new champion starts without a challenger: that alias is deleted.
+    - Traffic shares that were shifted for other versions no longer apply: their tags are deleted,
+      so that the endpoint's configured traffic applies again.
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+
+    client = MlflowClient()
+    model = client.get_registered_model(name)
+    if str(model.aliases.get(alias)) != version:
+        before, after = TRAFFIC_TAG.split("{}")
+        for tag in model.tags:
+            if tag.startswith(before) and tag.endswith(after):
+                client.delete_registered_model_tag(name, tag)
+    client.set_registered_model_alias(name, alias, version)
+    if alias == "champion" and "challenger" in model.aliases:
+        client.delete_registered_model_alias(name, "challenger")

@@ -1,0 +1,35 @@
+"""Parameters of processing, in a module that imports only pydantic."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from marvel_kedro.core.options import Options
+
+Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
+
+
+class SplitOptions(Options):
+    """Parameters of the split into `train_set` and `test_set`."""
+
+    by: Literal["page_id", "name"] = "page_id"
+    test_share: float = Field(0.2, gt=0, lt=1)
+
+
+class QualityOptions(Options):
+    """Parameters of the data-quality summary.
+
+    Attributes:
+        expected: Expected values by column; others are counted as new categories.
+        examples: Maximum number of new categories that are listed per column.
+    """
+
+    expected: dict[Category, list[str]] = Field(default_factory=dict)
+    examples: int = Field(20, ge=1)
+
+
+class ProcessingOptions(Options):
+    """The section `processing` of the parameters."""
+
+    split: SplitOptions = SplitOptions()
+    quality: QualityOptions = QualityOptions()

@@ -1,0 +1,15 @@
+"""Numbers of examples for properties of which each example is slow."""
+
+from typing import Any
+
+from hypothesis import settings
+
+
+def at_most(number: int, **options: Any) -> settings:
+    """Limit the examples of a property; the profile may ask for fewer (tests/conftest.py).
+
+    Args:
+        number: Examples at most.
+        options: Other settings of hypothesis.
+    """
+    return settings(max_examples=min(number, settings.default.max_examples), **options)
