@@ -6,6 +6,8 @@ model id column is `model_version`. Not verified on a workspace: the members `on
 tables are specific to this project.
 """
 
+from functools import partial
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,34 +23,34 @@ TABLE = ":table"
 MONITOR_VERSION = 0
 """Databricks counts how often a monitor was re-created; this project's monitor never is."""
 
+
+def _of_type(dtype: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, dtype) for name in names]
+
+
+_strings = partial(_of_type, pa.string())
+_doubles = partial(_of_type, pa.float64())
+_integers = partial(_of_type, pa.int64())
+
 _BY_CLASS = pa.map_(pa.string(), pa.float64())
-_AVERAGED = pa.struct(
-    [("one_vs_all", _BY_CLASS), ("macro", pa.float64()), ("weighted", pa.float64())]
-)
+_AVERAGED = pa.struct([("one_vs_all", _BY_CLASS), *_doubles("macro", "weighted")])
 _PARITY = pa.struct([("one_vs_all", _BY_CLASS)])
-_TEST = pa.struct([("statistic", pa.float64()), ("pvalue", pa.float64())])
+_TEST = pa.struct(_doubles("statistic", "pvalue"))
+_CELL = pa.struct([*_strings("prediction", "label"), *_integers("count")])
+_ITEM = pa.struct([*_strings("item"), *_integers("count")])
 
 PERFORMANCE_FIELDS = [
-    pa.field("accuracy_score", pa.float64()),
-    pa.field("log_loss", pa.float64()),
-    pa.field(
-        "confusion_matrix",
-        pa.list_(
-            pa.struct([("prediction", pa.string()), ("label", pa.string()), ("count", pa.int64())])
-        ),
-    ),
-    pa.field("precision", _AVERAGED),
-    pa.field("recall", _AVERAGED),
-    pa.field("f1_score", _AVERAGED),
-    pa.field("roc_auc_score", pa.struct([("one_vs_one", pa.struct([("weighted", pa.float64())]))])),
+    *_doubles("accuracy_score", "log_loss"),
+    pa.field("confusion_matrix", pa.list_(_CELL)),
+    *_of_type(_AVERAGED, "precision", "recall", "f1_score"),
+    pa.field("roc_auc_score", pa.struct([("one_vs_one", pa.struct(_doubles("weighted")))])),
 ]
 """Filled on `TABLE` rows with labels."""
 
-FAIRNESS_METRICS = (
-    *("predictive_parity", "predictive_equality"),
-    *("equal_opportunity", "statistical_parity"),
-)
-FAIRNESS_FIELDS = [pa.field(name, _PARITY) for name in FAIRNESS_METRICS]
+FAIRNESS_FIELDS = [
+    *_of_type(_PARITY, "predictive_parity", "predictive_equality"),
+    *_of_type(_PARITY, "equal_opportunity", "statistical_parity"),
+]
 """Filled on `TABLE` rows of Boolean slices."""
 
 PROFILE_METRICS = pa.schema(
@@ -57,31 +59,20 @@ PROFILE_METRICS = pa.schema(
         ("log_type", pa.string()),
         ("logging_table_commit_version", pa.int32()),
         ("monitor_version", pa.int64()),
-        ("granularity", pa.string()),
-        ("slice_key", pa.string()),
-        ("slice_value", pa.string()),
-        ("column_name", pa.string()),
+        *_strings("granularity", "slice_key", "slice_value", "column_name"),
         ("count", pa.int64()),
         ("data_type", pa.string()),
         ("num_nulls", pa.int64()),
         ("avg", pa.float64()),
         ("quantiles", pa.list_(pa.float64())),
-        ("min", pa.float64()),
-        ("max", pa.float64()),
-        ("stddev", pa.float64()),
-        ("num_zeros", pa.int64()),
-        ("num_nan", pa.int64()),
-        ("min_length", pa.float64()),
-        ("max_length", pa.float64()),
-        ("avg_length", pa.float64()),
+        *_doubles("min", "max", "stddev"),
+        *_integers("num_zeros", "num_nan"),
+        *_doubles("min_length", "max_length", "avg_length"),
         ("non_null_columns", pa.list_(pa.string())),
-        ("frequent_items", pa.list_(pa.struct([("item", pa.string()), ("count", pa.int64())]))),
+        ("frequent_items", pa.list_(_ITEM)),
         ("median", pa.float64()),
         ("distinct_count", pa.int64()),
-        ("percent_nan", pa.float64()),
-        ("percent_null", pa.float64()),
-        ("percent_zeros", pa.float64()),
-        ("percent_distinct", pa.float64()),
+        *_doubles("percent_nan", "percent_null", "percent_zeros", "percent_distinct"),
         ("model_version", pa.string()),
         *PERFORMANCE_FIELDS,
         *FAIRNESS_FIELDS,
@@ -93,25 +84,18 @@ DRIFT_METRICS = pa.schema(
         ("window", WINDOW),
         ("granularity", pa.string()),
         ("monitor_version", pa.int64()),
-        ("slice_key", pa.string()),
-        ("slice_value", pa.string()),
-        ("column_name", pa.string()),
-        ("data_type", pa.string()),
+        *_strings("slice_key", "slice_value", "column_name", "data_type"),
         ("window_cmp", WINDOW),
         ("drift_type", pa.string()),
         ("count_delta", pa.int64()),
         ("avg_delta", pa.float64()),
-        ("percent_null_delta", pa.float64()),
-        ("percent_zeros_delta", pa.float64()),
-        ("percent_distinct_delta", pa.float64()),
+        *_doubles("percent_null_delta", "percent_zeros_delta", "percent_distinct_delta"),
         ("non_null_columns_delta", pa.struct([("added", pa.int32()), ("missing", pa.int32())])),
         ("js_distance", pa.float64()),
         ("ks_test", _TEST),
-        ("wasserstein_distance", pa.float64()),
-        ("population_stability_index", pa.float64()),
+        *_doubles("wasserstein_distance", "population_stability_index"),
         ("chi_squared_test", _TEST),
-        ("tv_distance", pa.float64()),
-        ("l_infinity_distance", pa.float64()),
+        *_doubles("tv_distance", "l_infinity_distance"),
         ("model_version", pa.string()),
     ]
 )
@@ -119,20 +103,14 @@ DRIFT_METRICS = pa.schema(
 QUALITY_ESTIMATES = pa.schema(
     [
         ("window", WINDOW),
-        ("granularity", pa.string()),
-        ("slice_key", pa.string()),
-        ("slice_value", pa.string()),
-        ("model_version", pa.string()),
+        *_strings("granularity", "slice_key", "slice_value", "model_version"),
         ("metric", pa.string()),  # roc_auc, accuracy, log_loss
         ("estimate", pa.float64()),  # from calibrated probabilities, without labels
-        ("low", pa.float64()),  # confidence bounds by the sampling error of `records`
-        ("high", pa.float64()),
+        *_doubles("low", "high"),  # confidence bounds by the sampling error of `records`
         ("realised", pa.float64()),  # from the known labels; null without labels
         ("realised_error", pa.float64()),  # its standard error
-        ("baseline", pa.float64()),  # of the baseline, from its labels
-        ("baseline_error", pa.float64()),
-        ("records", pa.int64()),
-        ("labelled", pa.int64()),
+        *_doubles("baseline", "baseline_error"),  # of the baseline, from its labels
+        *_integers("records", "labelled"),
     ]
 )
 """One row per window, model version, slice and metric."""
@@ -149,11 +127,9 @@ HEALTH_METRICS = pa.schema(
         ("throttled", pa.int64()),  # 429
         ("failed", pa.int64()),  # 5xx, or no status
         ("unread", pa.int64()),  # status 200, but its records cannot be parsed
-        ("records", pa.int64()),
-        ("labelled", pa.int64()),
-        ("latency_p50_ms", pa.float64()),  # of status 200 with parsed records
-        ("latency_p95_ms", pa.float64()),
-        ("latency_p99_ms", pa.float64()),
+        *_integers("records", "labelled"),
+        # Of requests with status 200 and parsed records:
+        *_doubles("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
     ]
 )
 """One row per window and served entity."""
@@ -166,23 +142,16 @@ ALERTS = pa.schema(
         ("state", pa.string()),  # open, acknowledged, silenced, resolved
         ("since", TIME),  # start of the first consecutive window
         ("window", WINDOW),  # the newest consecutive window
-        ("granularity", pa.string()),
-        ("model_version", pa.string()),
-        ("slice_key", pa.string()),
-        ("slice_value", pa.string()),
-        ("column_name", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("threshold", pa.float64()),
+        *_strings("granularity", "model_version", "slice_key", "slice_value"),
+        *_strings("column_name", "metric"),
+        *_doubles("value", "threshold"),
         ("windows_in_a_row", pa.int64()),
         ("pvalue", pa.float64()),  # unadjusted
         ("adjusted_pvalue", pa.float64()),  # for multiple testing over the columns of the window
         ("message", pa.string()),
         ("first_seen", TIME),
         ("acknowledged_by", pa.string()),
-        ("acknowledged_at", TIME),
-        ("silenced_until", TIME),
-        ("notified_at", TIME),
+        *_of_type(TIME, "acknowledged_at", "silenced_until", "notified_at"),
     ]
 )
 """One row per alert: consecutive windows in which a rule fires for a model, slice and column.
@@ -228,10 +197,7 @@ WATERMARKS = pa.schema(
 )
 """One row per day of the inference table: the state of its processing."""
 
-_FIELDS = [
-    *((name, pa.string()) for name in TEXT_COLUMNS),
-    *((name, pa.float64()) for name in NUMBER_COLUMNS),
-]
+_FEATURES = [*_strings(*TEXT_COLUMNS), *_doubles(*NUMBER_COLUMNS)]
 _SERVED = [
     ("served_entity_id", pa.string()),
     ("served_entity_name", pa.string()),  # null: not in served_entities
@@ -245,9 +211,8 @@ INFERENCE_LOG = pa.schema(
         ("request_date", pa.date32()),
         ("request_time", TIME),
         *_SERVED,
-        ("client_request_id", pa.string()),
-        ("page_id", pa.string()),
-        *_FIELDS,
+        *_strings("client_request_id", "page_id"),
+        *_FEATURES,
         ("prediction", pa.string()),
         ("probability", pa.float64()),
         ("execution_duration_ms", pa.int64()),  # of the whole request
@@ -264,8 +229,7 @@ REJECTED_REQUESTS = pa.schema(
         ("request_time", TIME),
         *_SERVED,
         ("client_request_id", pa.string()),
-        ("status_code", pa.int64()),
-        ("execution_duration_ms", pa.int64()),
+        *_integers("status_code", "execution_duration_ms"),
         ("reason", pa.string()),
     ]
 )
@@ -273,9 +237,8 @@ REJECTED_REQUESTS = pa.schema(
 
 MONITORING_BASELINE = pa.schema(
     [
-        ("model_version", pa.string()),
-        ("page_id", pa.string()),
-        *_FIELDS,
+        *_strings("model_version", "page_id"),
+        *_FEATURES,
         ("prediction", pa.string()),
         ("probability", pa.float64()),
         ("alive", pa.string()),
@@ -285,9 +248,7 @@ MONITORING_BASELINE = pa.schema(
 
 SERVED_ENTITIES = pa.schema(
     [
-        ("served_entity_id", pa.string()),
-        ("served_entity_name", pa.string()),
-        ("entity_version", pa.string()),
+        *_strings("served_entity_id", "served_entity_name", "entity_version"),
         ("change_time", TIME),
     ]
 )

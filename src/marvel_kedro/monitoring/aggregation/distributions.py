@@ -5,7 +5,7 @@ distribution, in ascending order of its values, so a figure has the same bits wh
 distributions are computed with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -109,14 +109,14 @@ class Distributions:
     @classmethod
     def of_numbers(cls, distributions: Sequence[Distribution]) -> "Distributions":
         """Concatenate distributions of numbers or lengths."""
-        values = _concatenate([one.values for one in distributions], np.float64)
+        values = concatenate([one.values for one in distributions], np.float64)
         levels, code = np.unique(values, return_inverse=True)
         return cls._of(distributions, code.reshape(-1), levels)
 
     @classmethod
     def of_categories(cls, distributions: Sequence[Distribution]) -> "Distributions":
         """Concatenate distributions of categories, which ascend by code point as in Python."""
-        texts = _concatenate([one.values for one in distributions], np.object_)
+        texts = concatenate([one.values for one in distributions], np.object_)
         coded = pa.array(texts, pa.string()).dictionary_encode()
         order = pc.array_sort_indices(coded.dictionary)
         rank = np.empty(len(order), np.int64)
@@ -129,7 +129,7 @@ class Distributions:
         cls, distributions: Sequence[Distribution], code: Ints, levels: Floats | pa.StringArray
     ) -> "Distributions":
         rows = [one.rows for one in distributions]
-        return cls(RaggedIndex.of(rows), code, levels, _concatenate(rows, np.int64))
+        return cls(RaggedIndex.of(rows), code, levels, concatenate(rows, np.int64))
 
     @cached_property
     def totals(self) -> Ints:
@@ -342,5 +342,6 @@ def ratio(above: Numbers, below: Numbers) -> Floats:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
-def _concatenate(arrays: Sequence[npt.NDArray[Any]], kind: type) -> npt.NDArray[Any]:
-    return np.concatenate([np.empty(0, kind), *arrays]).astype(kind, copy=False)
+def concatenate(arrays: Iterable[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    """Join arrays of a type, possibly none."""
+    return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype, copy=False)

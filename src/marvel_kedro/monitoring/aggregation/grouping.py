@@ -160,17 +160,9 @@ class _EncodedCounts:
                 values, value = _encode(table["value"])
                 valid = np.array([text != NO_TEXT for text in values], bool)[value]
                 values = [text.removeprefix(TEXT_PREFIX) for text in values]
-        return cls(
-            units=units,
-            unit=unit,
-            segment=_number_segments(table, options, segments),
-            names=names,
-            name=name,
-            values=values,
-            value=value,
-            valid=valid,
-            rows=table["rows"].to_numpy(),
-        )
+        segment = _number_segments(table, options, segments)
+        rows = table["rows"].to_numpy()
+        return cls(units, unit, segment, names, name, values, value, valid, rows)
 
     def distribution(self, at: Ints, name: str, options: MonitoringOptions) -> Distribution:
         """Return the distribution of a column over the rows `at`."""

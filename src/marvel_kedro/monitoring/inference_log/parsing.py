@@ -14,6 +14,7 @@ import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
+from marvel_kedro.monitoring.tables import INFERENCE_LOG
 
 REQUEST_COLUMNS = (
     "databricks_request_id",
@@ -27,19 +28,10 @@ REQUEST_COLUMNS = (
 PAYLOAD_COLUMNS = (*REQUEST_COLUMNS, "request", "response", "logging_error_codes")
 """Columns read from the inference table."""
 
-RECORD_COLUMNS = (
-    "databricks_request_id",
-    "record_number",
-    "request_date",
-    "request_time",
-    "served_entity_id",
-    "client_request_id",
-    "page_id",
-    *TEXT_COLUMNS,
-    *NUMBER_COLUMNS,
-    "prediction",
-    "probability",
-    "execution_duration_ms",
+LABEL_COLUMNS = ("alive", "labelled_at")
+UNLABELLED_COLUMNS = tuple(name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS)
+RECORD_COLUMNS = tuple(
+    name for name in UNLABELLED_COLUMNS if name not in ("served_entity_name", "model_version")
 )
 REJECTED_COLUMNS = (*REQUEST_COLUMNS, "reason")
 

@@ -16,13 +16,12 @@ import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing
+from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS, UNLABELLED_COLUMNS
 from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS, SERVED_ENTITIES
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
 
-LABEL_COLUMNS = ("alive", "labelled_at")
-UNLABELLED_COLUMNS = tuple(name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS)
 PARSED = pa.unify_schemas(
     [pa.schema([INFERENCE_LOG.field(name) for name in UNLABELLED_COLUMNS]), REJECTED_REQUESTS]
 )

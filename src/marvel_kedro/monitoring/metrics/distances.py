@@ -1,7 +1,8 @@
 """Drift statistics of pairs of distributions.
 
 All are sums over the distinct values of the current distribution, plus closed forms of what only
-the reference has: the cost does not depend on the size of the reference.
+the reference has: the cost does not depend on the size of the reference. `current` and `reference`
+are the compared distributions by pair, all with rows, of shape (pairs,).
 """
 
 import numpy as np
@@ -18,16 +19,7 @@ Figures = dict[str, Floats]
 
 
 def compare_numbers(numbers: Distributions, current: Ints, reference: Ints) -> Figures:
-    """Compare distributions of numbers, pair by pair.
-
-    Args:
-        numbers: The distributions.
-        current: Distribution by pair, with rows, shape (pairs,).
-        reference: Distribution to compare with, with rows.
-
-    Returns:
-        Shape (pairs,) by name of the metric.
-    """
+    """Compute the metrics of numbers by name, each of shape (pairs,)."""
     index, element = numbers.elements_of(current)
     mine, theirs = current[index.parent], reference[index.parent]
     n_mine, n_theirs = numbers.totals[mine], numbers.totals[theirs]
@@ -92,16 +84,7 @@ def _transport(
 
 
 def compare_categories(categories: Distributions, current: Ints, reference: Ints) -> Figures:
-    """Compare distributions of categories, pair by pair.
-
-    Args:
-        categories: The distributions.
-        current: Distribution by pair, with rows, shape (pairs,).
-        reference: Distribution to compare with, with rows.
-
-    Returns:
-        Shape (pairs,) by name of the metric.
-    """
+    """Compute the metrics of categories by name, each of shape (pairs,)."""
     index, element = categories.elements_of(current)
     theirs = reference[index.parent]
     at = categories.lower_bound(theirs, categories.code[element])

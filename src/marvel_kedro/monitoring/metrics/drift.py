@@ -47,10 +47,6 @@ from marvel_kedro.monitoring.tables import (
 def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """Compare every window with the previous one and with the baseline.
 
-    Args:
-        groups: Groups by window and segment.
-        baseline: Reference groups by segment.
-
     Returns:
         `DRIFT_METRICS`, by window and segment: first against the segment's baseline, then against
         its previous window of the same granularity, where these exist. The row `TABLE` of a
@@ -72,14 +68,19 @@ def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     )
     records = np.array([one.records for one in counted], np.float64)
     records_delta = np.where(is_table, (records[this] - records[other])[pair], np.nan)
+    filled, filled_before = columns.filled[this], columns.filled[other]
+    non_null_delta = arrays.structs(
+        {
+            "added": pa.array((filled & ~filled_before).sum(axis=1), pa.int32()),
+            "missing": pa.array((filled_before & ~filled).sum(axis=1), pa.int32()),
+        }
+    )
     fields = {
         **_key_columns(keys, this, other, pair),
         "column_name": pa.array([TABLE, *columns.names], pa.string()).take(pa.array(column)),
         "data_type": arrays.take(columns.data_type, np.where(a == MISSING, b, a)),
         "monitor_version": pa.array(np.full(len(pair), MONITOR_VERSION)),
-        "non_null_columns_delta": arrays.take(
-            _non_null_delta(columns, this, other), np.where(is_table, pair, MISSING)
-        ),
+        "non_null_columns_delta": arrays.take(non_null_delta, np.where(is_table, pair, MISSING)),
         **_deltas(columns, a, b, records_delta),
         **_tests(columns, a, b),
     }
@@ -117,16 +118,6 @@ def _key_columns(
         "window_cmp": compared.take(pa.array(pair)),
         "drift_type": pa.array(drift_type, pa.string()).take(pa.array(pair)),
     }
-
-
-def _non_null_delta(columns: Columns, this: Ints, other: Ints) -> pa.Array:
-    ours, theirs = columns.filled[this], columns.filled[other]
-    return arrays.structs(
-        {
-            "added": pa.array((ours & ~theirs).sum(axis=1), pa.int32()),
-            "missing": pa.array((theirs & ~ours).sum(axis=1), pa.int32()),
-        }
-    )
 
 
 def _deltas(columns: Columns, a: Ints, b: Ints, records_delta: Floats) -> dict[str, pa.Array]:

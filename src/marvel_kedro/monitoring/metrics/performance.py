@@ -30,7 +30,12 @@ import pyarrow as pa
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.arrays import MISSING
-from marvel_kedro.monitoring.aggregation.distributions import Number, RaggedIndex, ratio
+from marvel_kedro.monitoring.aggregation.distributions import (
+    Number,
+    RaggedIndex,
+    concatenate,
+    ratio,
+)
 from marvel_kedro.monitoring.aggregation.value_counts import (
     Group,
     Ints,
@@ -47,39 +52,28 @@ Fields = dict[str, pa.Array]
 
 
 @dataclass(frozen=True)
-class ScoredRecords:
+class ScoredRecords(ScoreCounts):
     """Score counts of many groups, end to end, by ascending probability in each.
 
     Attributes:
         index: Elements by group.
-        probability: Probability of Alive, shape (elements,).
-        predicted: True if the prediction is Alive, shape (elements,).
-        labelled: True if the label is known, shape (elements,).
-        alive: True if the label is Alive, shape (elements,).
-        rows: Records by element, shape (elements,).
     """
 
     index: RaggedIndex
-    probability: Floats
-    predicted: Flags
-    labelled: Flags
-    alive: Flags
-    rows: Ints
 
     @classmethod
     def of(cls, scores: Sequence[ScoreCounts]) -> "ScoredRecords":
         """Concatenate the score counts of groups."""
         index = RaggedIndex.of([one.rows for one in scores])
-        probability = np.concatenate([np.empty(0), *(one.probability for one in scores)])
+        probability = concatenate((one.probability for one in scores), np.float64)
         flags = [
-            np.concatenate([np.empty(0, np.bool_), *(getattr(one, name) for one in scores)])
+            concatenate((getattr(one, name) for one in scores), np.bool_)
             for name in ("predicted", "labelled", "alive")
         ]
-        rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one in scores)])
+        rows = concatenate((one.rows for one in scores), np.int64)
         # Sums of floats depend on the order, which engines do not guarantee.
         order = np.lexsort((*flags, probability, index.parent))
-        predicted, labelled, alive = (flag[order] for flag in flags)
-        return cls(index, probability[order], predicted, labelled, alive, rows[order])
+        return cls(*(array[order] for array in (probability, *flags, rows)), index)
 
     @cached_property
     def records(self) -> Ints:

@@ -68,14 +68,18 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     keys = arrays.sorted_keys(groups)
     records = ScoredRecords.of([groups[key].scored for key in keys])
     segments = [segment for _, segment in keys]
-    estimate, error = _estimated(records, _chances(records, segments, baseline))
+    chance = _chances(records, segments, baseline)
+    estimate, error = _metrics_and_errors(
+        records, records.rows * chance, records.rows * (1 - chance)
+    )
     margin = special.ndtri((1 + confidence) / 2) * error
-    realised, realised_error = _realised(records)
+    realised, realised_error = _metrics_and_errors(records, *records.rows_by_label)
     index = {segment: number for number, segment in enumerate(baseline)}
     at = np.array([index.get(segment, arrays.MISSING) for segment in segments], np.int64)
+    reference = ScoredRecords.of([group.scored for group in baseline.values()])
     of_baseline, of_baseline_error = (
         np.vstack([found, np.full(len(METRICS), np.nan)])[at]  # MISSING is the last row
-        for found in _realised(ScoredRecords.of([group.scored for group in baseline.values()]))
+        for found in _metrics_and_errors(reference, *reference.rows_by_label)
     )
     by_group = {
         **arrays.key_columns(keys),
@@ -126,12 +130,8 @@ def fit_calibration(scores: ScoreCounts) -> Calibration | None:
     )
     separated = float(ScoredRecords.of([scores]).roc_auc[0]) > SEPARATED
     if not alive.any() or not dead.any() or separated or not _helps(score, alive, dead):
-        return _identity
+        return lambda probability: probability
     return _fit_isotonic(score, alive, dead)
-
-
-def _identity(probability: Floats) -> Floats:
-    return probability
 
 
 def _fit_isotonic(score: Floats, alive: Ints, dead: Ints) -> Calibration:
@@ -178,20 +178,16 @@ def _chances(records: ScoredRecords, segments: Sequence[Segment], baseline: Base
     return result
 
 
-def _estimated(records: ScoredRecords, chance: Floats) -> tuple[Floats, Floats]:
-    """Return expected metrics and their standard errors; each of shape (groups, metrics)."""
-    return _metrics_and_errors(records, records.rows * chance, records.rows * (1 - chance))
-
-
-def _realised(records: ScoredRecords) -> tuple[Floats, Floats]:
-    """Return metrics of the labelled records and their standard errors, in the same shape."""
-    return _metrics_and_errors(records, *records.rows_by_label)
-
-
 def _metrics_and_errors(
     records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
 ) -> tuple[Floats, Floats]:
-    """Compute metrics from the (expected) numbers of Alive and Dead by element."""
+    """Compute metrics and their standard errors, each of shape (groups, metrics).
+
+    Args:
+        records: The records.
+        alive: Number of Alive records by element, possibly an expectation.
+        dead: Number of Dead records by element.
+    """
     index = records.index
     number = index.sums(alive + dead)
     area, area_error = performance.roc_auc(records, alive, dead)

@@ -15,8 +15,6 @@ All figures are exact, computed from the counts; numbers are those rounded for c
   inference table.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,10 +39,6 @@ _MEDIAN = 50
 def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """Profile the columns and compute the performance of every window and of the baseline.
 
-    Args:
-        groups: Groups by window and segment.
-        baseline: Reference groups by segment.
-
     Returns:
         `PROFILE_METRICS`: first the baseline, then by window and segment. The row `TABLE` of a
         group precedes those of its columns. A column that a group lacks has no row.
@@ -65,9 +59,15 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     entry_of_row = entry[group, column - 1]  # -1 is the last column: MISSING, for a table row
     table_group = np.where(is_table, group, arrays.MISSING)
     records = np.array([one.records for one in counted], np.int64)[group]
-    by_group = _key_columns(keys)
+    log_type = pa.array([BASELINE if window is None else INPUT for window, _ in keys], pa.string())
+    by_group = {**arrays.key_columns(keys), "log_type": log_type}
     by_entry = _column_figures(columns)
-    on_table_rows = _non_null_columns(columns) | performance.performance_columns(keys, counted)
+    names = pa.array(columns.names, pa.string())
+    non_null = names.take(pa.array(np.nonzero(columns.filled)[1]))
+    on_table_rows = {
+        "non_null_columns": arrays.lists(non_null, columns.filled.sum(axis=1)),
+        **performance.performance_columns(keys, counted),
+    }
     fields = {
         "column_name": pa.array([TABLE, *columns.names], pa.string()).take(pa.array(column)),
         "monitor_version": pa.array(np.full(len(group), MONITOR_VERSION)),
@@ -83,11 +83,6 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
         ],
         schema=PROFILE_METRICS,
     )
-
-
-def _key_columns(keys: Sequence[tuple[Window | None, Segment]]) -> dict[str, pa.Array]:
-    log_type = pa.array([BASELINE if window is None else INPUT for window, _ in keys], pa.string())
-    return {**arrays.key_columns(keys), "log_type": log_type}
 
 
 def _column_figures(columns: Columns) -> dict[str, pa.Array]:
@@ -167,9 +162,3 @@ def _frequent_items(columns: Columns) -> pa.Array:
     )
     lengths = columns.by_entry(0, np.minimum(categories.index.lengths, FREQUENT_ITEMS))
     return arrays.lists(items, lengths.astype(np.int64), missing=~columns.is_category)
-
-
-def _non_null_columns(columns: Columns) -> dict[str, pa.Array]:
-    _, column = np.nonzero(columns.filled)
-    names = pa.array(columns.names, pa.string()).take(pa.array(column))
-    return {"non_null_columns": arrays.lists(names, columns.filled.sum(axis=1))}
