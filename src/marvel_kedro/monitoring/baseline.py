@@ -31,15 +31,7 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
     A version made by `retraining` scores the test rows of the newest retraining, because drift
     from the previous version's data is no drift for it. Rows that a version was trained on are left
     out. A version that the registry lacks, or whose files are missing, gets no baseline; a warning
-    names it.
-
-    Args:
-        versions: Versions without a baseline.
-        find_version: Loads a registered version.
-        test_set: Table of test rows.
-        retrained: Versions made by `retraining`.
-        retraining_test_set: Test rows of the newest retraining, None without one.
-        max_rows: Maximum number of rows to collect from the engine.
+    names it. At most `max_rows` rows are collected from the engine.
 
     Returns:
         `MONITORING_BASELINE` by version.

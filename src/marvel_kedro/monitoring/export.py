@@ -176,16 +176,7 @@ def export(  # noqa: PLR0913, PLR0917 - one per table
     options: ExportingOptions,
     now: datetime,
 ) -> Exported:
-    """Collect the samples of the newest windows.
-
-    Args:
-        health: `tables.HEALTH_METRICS`.
-        profile: `tables.PROFILE_METRICS`; baselines have no window.
-        drift: `tables.DRIFT_METRICS`.
-        estimates: `tables.QUALITY_ESTIMATES`.
-        alerts: `tables.ALERTS`.
-        options: Limits.
-        now: Windows that end later are incomplete.
+    """Collect the samples of the newest windows that end before `now`.
 
     Returns:
         At most one sample per family and labels, in the order of `FAMILIES`.

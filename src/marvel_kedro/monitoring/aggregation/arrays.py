@@ -11,6 +11,8 @@ from marvel_kedro.monitoring.tables import TIME, WINDOW
 
 MISSING = -1
 """Index of a missing element."""
+GroupKey = tuple[Window | None, Segment]
+"""Window (None for the baseline) and segment of a group."""
 
 
 def doubles(values: Floats) -> pa.Array:
@@ -48,7 +50,7 @@ def structs(fields: dict[str, pa.Array], missing: Flags | None = None) -> pa.Str
     return pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=mask)
 
 
-def key_columns(keys: Sequence[tuple[Window | None, Segment]]) -> dict[str, pa.Array]:
+def key_columns(keys: Sequence[GroupKey]) -> dict[str, pa.Array]:
     """Return the columns of windows (null for None) and segments."""
     windows = list(dict.fromkeys(window for window, _ in keys if window is not None))
     index = {window: number for number, window in enumerate(windows)}

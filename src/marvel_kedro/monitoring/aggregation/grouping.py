@@ -10,19 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from marvel_kedro.model.metrics import Flags
+from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.aggregation.arrays import MISSING, sorted_keys
-from marvel_kedro.monitoring.aggregation.counting import (
-    KEYS,
-    NO_NUMBER,
-    NO_SLICE,
-    NO_TEXT,
-    NOT_FINITE,
-    PROBABILITY_DECIMALS,
-    TEXT_PREFIX,
-    Counts,
-    can_evaluate,
-    count,
-)
 from marvel_kedro.monitoring.aggregation.value_counts import (
     Baseline,
     Distribution,
@@ -41,47 +30,34 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
-    """Count records by window and segment.
-
-    Args:
-        log: Rows of `inference_log`, a lazy frame of DuckDB or Spark.
-        options: Windows, slices and columns.
+    """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, by window and segment.
 
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
     """
-    return group_counts(count(log, options), options.granularities, options)
+    return group_counts(counting.count(log, options), options.granularities, options)
 
 
 def aggregate_baseline(baseline: AnyFrame, options: MonitoringOptions) -> Baseline:
-    """Count the baseline records by segment.
+    """Count the records of `monitoring_baseline`, a lazy frame of DuckDB or Spark, by segment.
 
     Columns and slices that only the log has, such as the served entity, are left out.
-
-    Args:
-        baseline: Rows of `monitoring_baseline`, a lazy frame of DuckDB or Spark.
-        options: Slices and columns.
     """
     frame = nw.from_native(baseline).with_columns(request_time=nw.lit(_EPOCH))
     names, table = frame.collect_schema().names(), frame.to_native()
     changes = {
         "granularities": ("1 day",),
         "columns": {name: kind for name, kind in options.columns.items() if name in names},
-        "slices": tuple(key for key in options.slices if can_evaluate(table, key)),
+        "slices": tuple(key for key in options.slices if counting.can_evaluate(table, key)),
     }
     groups = aggregate(table, options.model_copy(update=changes))
     return {segment: group for (_, segment), group in groups.items()}
 
 
 def group_counts(
-    counts: Counts, granularities: Sequence[Granularity], options: MonitoringOptions
+    counts: counting.Counts, granularities: Sequence[Granularity], options: MonitoringOptions
 ) -> Groups:
     """Add the counts of time units up to windows.
-
-    Args:
-        counts: Result of `count`.
-        granularities: Lengths of the windows.
-        options: Kinds and decimals of the columns.
 
     Returns:
         Groups by ascending window, then segment. Equal counts give equal arrays, in whatever order
@@ -155,11 +131,11 @@ class _EncodedCounts:
             names, name = _encode(table["column_name"])
             if pa.types.is_integer(table["value"].type):
                 value = _integers(table["value"])
-                valid = value != NO_NUMBER
+                valid = value != counting.NO_NUMBER
             else:
                 values, value = _encode(table["value"])
-                valid = np.array([text != NO_TEXT for text in values], bool)[value]
-                values = [text.removeprefix(TEXT_PREFIX) for text in values]
+                valid = np.array([text != counting.NO_TEXT for text in values], bool)[value]
+                values = [text.removeprefix(counting.TEXT_PREFIX) for text in values]
         segment = _number_segments(table, options, segments)
         rows = table["rows"].to_numpy()
         return cls(units, unit, segment, names, name, values, value, valid, rows)
@@ -172,7 +148,7 @@ class _EncodedCounts:
         if kind == "category":
             texts = np.array([self.values[code] for code in values], dtype=object)
             return Distribution(kind, texts, sums, nulls)
-        finite = values != NOT_FINITE
+        finite = values != counting.NOT_FINITE
         decimals = 0 if kind == "text" else options.decimals_of(name)
         nans = int(sums[~finite].sum())
         return Distribution(kind, values[finite] / 10.0**decimals, sums[finite], nulls, nans)
@@ -199,7 +175,7 @@ def _score_counts(
         yield (
             key,
             ScoreCounts(
-                probability=(codes >> 3) / 10.0**PROBABILITY_DECIMALS,
+                probability=(codes >> 3) / 10.0**counting.PROBABILITY_DECIMALS,
                 predicted=(codes & 1) > 0,
                 labelled=(codes & 2) > 0,
                 alive=(codes & 4) > 0,
@@ -236,9 +212,9 @@ def _number_segments(
     table: pa.Table, options: MonitoringOptions, segments: dict[Segment, int]
 ) -> Ints:
     """Return the number of each row's segment; new segments get the next numbers."""
-    keys = {NO_SLICE: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
+    keys = {counting.NO_SLICE: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
     (versions, version), (slices, place), (values, value) = (
-        _encode(table[name]) for name in KEYS[1:]
+        _encode(table[name]) for name in counting.KEYS[1:]
     )
     width, length = len(slices), len(values)
     codes, row = np.unique((version * width + place) * length + value, return_inverse=True)

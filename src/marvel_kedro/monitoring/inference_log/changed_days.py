@@ -29,15 +29,8 @@ def find_changed_days(  # noqa: PLR0913, PLR0917 - each of them can change
 ) -> ChangedDays:
     """Find the days to read and to relabel, and warn of requests and labels that do not count.
 
-    Args:
-        payload: The inference table.
-        served_entities: Table of served entities.
-        labels: `page_id`, `alive`, `labelled_at`.
-        log: The current `inference_log`.
-        rejected: The current `rejected_requests`.
-        health: `HEALTH_METRICS` of the last run.
-        known: `WATERMARKS` of the last run.
-        options: Their `recompute_from` is the first day to read again in any case.
+    `log`, `rejected`, `health` and `known` are `inference_log`, `rejected_requests`,
+    `health_metrics` and `watermarks` of the last run.
 
     Raises:
         ProjectError: The inference table lacks a column.

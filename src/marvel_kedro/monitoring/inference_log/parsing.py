@@ -5,7 +5,7 @@ holds the bodies of a request and its response, with any number of records.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,8 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, n
 from marvel_kedro.monitoring.tables import INFERENCE_LOG
 
 REQUEST_COLUMNS = (
-    "databricks_request_id",
-    "client_request_id",
-    "request_date",
-    "request_time",
-    "status_code",
-    "execution_duration_ms",
-    "served_entity_id",
+    *("databricks_request_id", "client_request_id", "request_date", "request_time"),
+    *("status_code", "execution_duration_ms", "served_entity_id"),
 )
 PAYLOAD_COLUMNS = (*REQUEST_COLUMNS, "request", "response", "logging_error_codes")
 """Columns read from the inference table."""
@@ -139,7 +134,8 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
     forms = [form for form in FORMS if form in request]
     if len(forms) != 1:
         raise _RejectedError(f"the request does not have exactly one of {', '.join(FORMS)}")
-    records = _READERS[forms[0]](request[forms[0]], forms[0])
+    reader = _parse_split if forms[0] == "dataframe_split" else _parse_rows
+    records = reader(request[forms[0]], forms[0])
     predictions = _parse_rows(response.get("predictions"), "predictions")
     if len(records) != len(predictions):
         raise _RejectedError(f"{len(records)} records and {len(predictions)} predictions")
@@ -184,14 +180,6 @@ def _parse_rows(value: Any, form: str) -> list[Record]:  # noqa: ANN401 - any JS
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise _RejectedError(f"{form} is not a list of records")
     return value
-
-
-_READERS: dict[str, Callable[[Any, str], list[Record]]] = {
-    "dataframe_records": _parse_rows,
-    "dataframe_split": _parse_split,
-    "instances": _parse_rows,
-    "inputs": _parse_rows,
-}
 
 
 def _is_prediction(prediction: Record) -> bool:

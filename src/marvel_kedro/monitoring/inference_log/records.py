@@ -70,12 +70,7 @@ def read_changed_days(
 ) -> Iterator[tuple[Replacement, Replacement]]:
     """Parse the requests of changed days and join the labels.
 
-    Args:
-        payload: The inference table.
-        served: Served entities by id.
-        labels: `page_id`, `alive`, `labelled_at`.
-        log: The current `inference_log`, the source of records that only get new labels.
-        days: The changed days.
+    Records that only get new labels are taken from `log`, the current `inference_log`.
 
     Yields:
         Replacements of days in `inference_log` and `rejected_requests`: all at once on Spark,
@@ -120,12 +115,7 @@ def _consuming_reader(table: pa.Table) -> pa.RecordBatchReader:
 
 
 def parse(payload: AnyFrame, days: list[date], served: ServedEntities) -> AnyFrame:
-    """Parse the requests of some days, without duplicates of a day.
-
-    Args:
-        payload: The inference table.
-        days: Days to parse.
-        served: Served entities by id.
+    """Parse the requests of some days of the inference table, without duplicates of a day.
 
     Returns:
         `PARSED`: a lazy Spark frame for a Spark frame, otherwise an Arrow table.
@@ -250,12 +240,7 @@ def _distinct(table: AnyFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def days_with_new_names(log: AnyFrame, served: ServedEntities) -> set[date]:
-    """Return the days with rows whose served entity has another name or version now.
-
-    Args:
-        log: Rows of `inference_log` or `rejected_requests`.
-        served: Served entities by id.
-    """
+    """Return the days with rows whose served entity has another name or version now."""
     columns = ["request_date", "served_entity_id", "served_entity_name", "model_version"]
     return {
         day

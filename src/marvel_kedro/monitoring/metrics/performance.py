@@ -29,20 +29,14 @@ import pyarrow as pa
 
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.arrays import MISSING
+from marvel_kedro.monitoring.aggregation.arrays import MISSING, GroupKey
 from marvel_kedro.monitoring.aggregation.distributions import (
     Number,
     RaggedIndex,
     concatenate,
     ratio,
 )
-from marvel_kedro.monitoring.aggregation.value_counts import (
-    Group,
-    Ints,
-    ScoreCounts,
-    Segment,
-    Window,
-)
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
 from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS
 
 CLASSES = ("Alive", "Dead")
@@ -173,18 +167,8 @@ def roc_auc(
     return area, np.sqrt(variance)
 
 
-def performance_columns(
-    keys: Sequence[tuple[Window | None, Segment]], groups: Sequence[Group]
-) -> Fields:
-    """Compute the performance and fairness fields.
-
-    Args:
-        keys: Window (None for the baseline) and segment of each group.
-        groups: The groups.
-
-    Returns:
-        One array by field name, with one element per group.
-    """
+def performance_columns(keys: Sequence[GroupKey], groups: Sequence[Group]) -> Fields:
+    """Compute the performance and fairness fields by name, with one element per group."""
     records = ScoredRecords.of([group.scored for group in groups])
     return _performance(records) | _fairness(records, _opposite_slices(keys))
 
@@ -267,17 +251,15 @@ def _by_class(scores: Floats, missing: Flags) -> pa.MapArray:
     )
 
 
-def _opposite_slices(keys: Sequence[tuple[Window | None, Segment]]) -> Ints:
+def _opposite_slices(keys: Sequence[GroupKey]) -> Ints:
     """Return the group with the other records of each Boolean slice, else `MISSING`."""
     index = {key: number for number, key in enumerate(keys)}
-    opposite = [
-        (window, replace(segment, slice_value=_OPPOSITE.get(segment.slice_value or "")))
-        for window, segment in keys
-    ]
     return np.array(
         [
-            index.get(key, MISSING) if key[1].slice_value is not None else MISSING
-            for key in opposite
+            index.get((window, replace(segment, slice_value=opposite)), MISSING)
+            if (opposite := _OPPOSITE.get(segment.slice_value or ""))
+            else MISSING
+            for window, segment in keys
         ],
         np.int64,
     )

@@ -23,7 +23,7 @@ do not include the baseline's sampling error, which calibration inherits. (Nanny
 wider: three standard errors of the reference data.)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +33,7 @@ from scipy import optimize, special
 from marvel_kedro.model.metrics import Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.distributions import Number, ratio
-from marvel_kedro.monitoring.aggregation.value_counts import (
-    Baseline,
-    Groups,
-    Ints,
-    ScoreCounts,
-    Segment,
-)
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints, ScoreCounts
 from marvel_kedro.monitoring.metrics import performance
 from marvel_kedro.monitoring.metrics.performance import ScoredRecords
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
@@ -67,15 +61,14 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     """
     keys = arrays.sorted_keys(groups)
     records = ScoredRecords.of([groups[key].scored for key in keys])
-    segments = [segment for _, segment in keys]
-    chance = _chances(records, segments, baseline)
+    index = {segment: number for number, segment in enumerate(baseline)}
+    at = np.array([index.get(segment, arrays.MISSING) for _, segment in keys], np.int64)
+    chance = _chances(records, at, baseline)
     estimate, error = _metrics_and_errors(
         records, records.rows * chance, records.rows * (1 - chance)
     )
     margin = special.ndtri((1 + confidence) / 2) * error
     realised, realised_error = _metrics_and_errors(records, *records.rows_by_label)
-    index = {segment: number for number, segment in enumerate(baseline)}
-    at = np.array([index.get(segment, arrays.MISSING) for segment in segments], np.int64)
     reference = ScoredRecords.of([group.scored for group in baseline.values()])
     of_baseline, of_baseline_error = (
         np.vstack([found, np.full(len(METRICS), np.nan)])[at]  # MISSING is the last row
@@ -163,16 +156,20 @@ def _draw_fold(rows: Ints, generator: np.random.Generator) -> Ints:
     return generator.multivariate_hypergeometric(rows, size, method="marginals")
 
 
-def _chances(records: ScoredRecords, segments: Sequence[Segment], baseline: Baseline) -> Floats:
-    """Return the calibrated probability by element; NaN for a segment without a calibration."""
+def _chances(records: ScoredRecords, numbers: Ints, baseline: Baseline) -> Floats:
+    """Return the calibrated probability by element; NaN without a calibration.
+
+    Args:
+        records: The records.
+        numbers: Position of each group's segment in the baseline, or `MISSING`.
+        baseline: Reference groups by segment.
+    """
     result = np.full(len(records.rows), np.nan)
-    numbers = {segment: number for number, segment in enumerate(dict.fromkeys(segments))}
-    by_group = np.array([numbers[segment] for segment in segments], np.int64)
-    by_element = by_group[records.index.parent]
+    by_element = numbers[records.index.parent]
     order = np.argsort(by_element, kind="stable")
-    ends = np.searchsorted(by_element[order], np.arange(len(numbers)), side="right")
-    for segment, elements in zip(numbers, np.split(order, ends), strict=False):
-        calibrate = fit_calibration(baseline[segment].scored) if segment in baseline else None
+    ends = np.searchsorted(by_element[order], np.arange(-1, len(baseline)), side="right")
+    for group, elements in zip(baseline.values(), np.split(order, ends)[1:], strict=False):
+        calibrate = fit_calibration(group.scored) if len(elements) else None
         if calibrate is not None:
             result[elements] = calibrate(records.probability[elements])
     return result

@@ -27,7 +27,7 @@ from marvel_kedro.monitoring.aggregation.distributions import (
     Numbers,
     ratio,
 )
-from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Segment, Window
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.metrics import performance
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, MONITOR_VERSION, PROFILE_METRICS, TABLE
 
@@ -43,7 +43,7 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
         `PROFILE_METRICS`: first the baseline, then by window and segment. The row `TABLE` of a
         group precedes those of its columns. A column that a group lacks has no row.
     """
-    keys: list[tuple[Window | None, Segment]] = [
+    keys: list[arrays.GroupKey] = [
         *((None, segment) for segment in sorted(baseline, key=lambda one: one.sort_key)),
         *arrays.sorted_keys(groups),
     ]

@@ -91,30 +91,26 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
     return Replacement("model_version", list(found), rows)
 
 
-def find_scope(  # noqa: PLR0913, PLR0917 - any of the tables can be lost
+def find_scope(
     days: ChangedDays,
     known_watermarks: pa.Table,
     inference_log: IntoFrame,
     monitoring_baseline: IntoFrame,
-    known_health: pa.Table,
-    known_profile: pa.Table,
-    known_drift: pa.Table,
-    known_estimates: pa.Table,
     options: MonitoringOptions,
+    *known_metrics: pa.Table,
 ) -> tuple[RunScope, pa.Table]:
     """Select the windows to measure.
 
     Returns:
         The scope, and watermarks that mark all days if all are recomputed.
     """
-    metrics = (known_health, known_profile, known_drift, known_estimates)
     scope = watermarks.find_scope(
         days,
         known_watermarks,
         records.versions_by_day(inference_log),
         records.versions(monitoring_baseline),
         options,
-        lost=len(known_watermarks) > 0 and not all(map(len, metrics)),
+        lost=len(known_watermarks) > 0 and not all(map(len, known_metrics)),
     )
     return scope, watermarks.mark_recompute(known_watermarks, scope)
 
