@@ -11,7 +11,8 @@ from deltalake import DeltaTable
 from kedro.config import OmegaConfigLoader
 from support.project import ROOT, clean_environment
 
-from marvel_kedro.databricks.tables import Contract, Feature, create_statement
+from marvel_kedro.databricks.contract import Contract
+from marvel_kedro.databricks.tables import Feature, create_statement
 from marvel_kedro.pipeline_registry import register_pipelines
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
 from marvel_kedro.table import contracts
@@ -122,7 +123,8 @@ import json, sys
 from pathlib import Path
 from pyspark.sql import SparkSession
 from marvel_kedro.databricks import session, tables
-from marvel_kedro.databricks.tables import Contract, Place
+from marvel_kedro.databricks.contract import Contract
+from marvel_kedro.databricks.tables import Place
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)

@@ -48,7 +48,7 @@ def test_no_file(tmp_path: Path) -> None:
         (b"", "is empty"),
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
-        (b'a,b\n1,2\n1,2,3,4\n"', "is no CSV file"),
+        (b'a,b\n1,2\n1,2,3,4\n"', "is not a CSV file"),
         (b"a,b\n1,2\n3,4\n5,6,7\n", "Expected 2 fields in line 4, saw 3"),
         (b"a,b\n1,2\n3,4,\n", "Expected 2 fields in line 3, saw 3"),
         (b"a,b\n1,2,9\n3,4\n", "more cells than columns: 1, the first is row 1 "),

@@ -75,8 +75,8 @@ def test_made_up_rows_never_overwrite_a_file_that_somebody_brought(
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "not of its making"),
-        (b"PageID\n1\n", "not of its making"),
+        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "is not synthetic"),
+        (b"PageID\n1\n", "is not synthetic"),
         (b"", "cannot be read"),
         (b"PageID,URL\n\xe9,x\n", "cannot be read"),
         (b'PageID,URL\n"', "cannot be read"),

@@ -78,7 +78,7 @@ def test_it_says_how_good_and_what_next_in_80_columns() -> None:
         "2 characters scored by version 3, 50% Alive",
         "data/08_reporting/model_card.html",
         "make viz",
-        "Made-up rows",
+        "Synthetic data",
     ):
         assert part in text, part
 

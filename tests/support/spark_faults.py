@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from marvel_kedro.databricks import session, tables
+from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.project.error_messages import explain
 from marvel_kedro.table.contracts import TestScores
 
-CONTRACT = tables.Contract("TestScores", TestScores)
+CONTRACT = Contract("TestScores", TestScores)
 
 
 def main() -> None:  # noqa: C901, PLR0915 - a list of faults

@@ -192,7 +192,7 @@ def test_a_monitor_that_was_being_made_is_gone_on_with(
     quality.polls = 5
     host.workspace.fail(faults.EXPIRED, "GET .*/refreshes/", after=1)
     said = fails(client, clock)
-    assert "could not be watched any longer; its refresh goes on without that" in said
+    assert "could not be watched any longer; its refresh continues without that" in said
     assert refreshed(client, clock) == METRICS
     assert len(sent(host, CHANGES)) == 1
 
@@ -233,7 +233,7 @@ def test_a_monitor_that_was_made_by_half(
 ) -> None:
     quality.half = True
     said = fails(client, clock)
-    assert "was refreshed, and names no tables of metrics" in said
+    assert "was refreshed, but names no tables of metrics" in said
     assert "monitoring.computed_by: project" in said
 
 
@@ -248,7 +248,7 @@ def test_somebody_elses_monitor_of_another_kind_is_left_alone(
     theirs_sent = theirs.as_dict()
     theirs_sent["data_profiling_config"]["snapshot"] = {}
     client.api_client.do("POST", "/api/data-quality/v1/monitors", body=theirs_sent)
-    assert "for no inference log. Delete it" in fails(client, clock)
+    assert "not for an inference log. Delete it" in fails(client, clock)
     assert len(sent(host, CHANGES)) == 1
 
 
@@ -287,13 +287,13 @@ def test_one_that_begins_in_between(host: Host, client: WorkspaceClient, clock: 
     refreshed(client, clock)
     conflict = ApiError(409, "RESOURCE_CONFLICT", "A refresh is under way.").reply
     host.workspace.fail(conflict, REFRESHES)
-    assert "Somebody else changes or refreshes it" in fails(client, clock)
+    assert "Another client changes or refreshes it" in fails(client, clock)
     assert refreshed(client, clock) == METRICS
 
 
 @pytest.mark.parametrize(
     ("endless", "said"),
-    [("pending", "A change of the managed"), ("polls", "begun by somebody else, is not over")],
+    [("pending", "A change of the managed"), ("polls", "started by another client, has not ended")],
 )
 def test_nothing_is_waited_for_without_end(
     quality: DataQuality, client: WorkspaceClient, clock: Clock, endless: str, said: str
@@ -302,7 +302,7 @@ def test_nothing_is_waited_for_without_end(
     started = clock.now
     told = fails(client, clock, options={"timeout_minutes": 30})
     assert said in told
-    assert "is not over after 30 minutes" in told
+    assert "has not ended after 30 minutes" in told
     assert 1800 <= clock.now - started < 1900
 
 
@@ -310,8 +310,8 @@ def test_a_refresh_without_end(quality: DataQuality, client: WorkspaceClient, cl
     refreshed(client, clock)
     quality.polls = 10**6
     told = fails(client, clock, options={"timeout_minutes": 0.5})
-    assert f"Refresh 3 of the managed monitor of '{LOG}' is not over after 0.5 minutes" in told
-    assert "It goes on in the workspace" in told
+    assert f"Refresh 3 of the managed monitor of '{LOG}' has not ended after 0.5 minutes" in told
+    assert "It continues in the workspace" in told
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_refresh_without_end(quality: DataQuality, client: WorkspaceClient, cl
         (faults.BROKEN, "busy, broken or out of reach"),
         (
             ApiError(400, "INVALID_PARAMETER_VALUE", "Not so.").reply,
-            "Mend monitoring.granularities",
+            "Fix monitoring.granularities",
         ),
     ],
     ids=["privilege", "expired", "revoked", "broken", "bad"],
@@ -374,7 +374,7 @@ def test_columns_that_the_table_has_not(host: Host, client: WorkspaceClient, clo
     host.catalog.find("tables", LOG)["columns"].pop(2)
     said = fails(client, clock)
     assert "['alive'] are not in" in said
-    assert "Mend monitoring.granularities" in said
+    assert "Fix monitoring.granularities" in said
 
 
 def test_windows_that_it_does_not_have(host: Host, client: WorkspaceClient, clock: Clock) -> None:
