@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,8 @@ from mlflow import MlflowClient
 from marvel_kedro import cli
 
 ROOT = Path(__file__).parents[2]
+_STORES_OF_RUNS: set[str] = set()
+"""Addresses that runs in this process have left in the environment."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,7 @@ class Project:
 
     def cli(self, *words: str, command: click.Command = cli.run, **environment: str) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
-        bootstrap_project(self.path)
-        with pytest.MonkeyPatch.context() as patch:
+        with self._here(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.path)
             for name, value in environment.items():
                 patch.setenv(name, value)
@@ -96,10 +98,30 @@ class Project:
 
     def run(self, *pipelines: str, **parameters: Any) -> None:
         """Run pipelines in this process; errors are raised."""
-        bootstrap_project(self.path)
         session: Any
-        with KedroSession.create(self.path, runtime_params=parameters) as session:
+        with (
+            self._here(),
+            KedroSession.create(self.path, runtime_params=parameters) as session,
+        ):
             session.run(pipeline_names=list(pipelines) or None)
+
+    @contextmanager
+    def _here(self) -> Iterator[None]:
+        """Prepare this process for a run, after runs of other projects.
+
+        kedro-mlflow leaves the address of a run's store in the environment, which the next run
+        reads.
+        """
+        found = os.environ.get("MLFLOW_TRACKING_URI")
+        if found in _STORES_OF_RUNS and str(self.path) not in found:
+            reset_store()
+            found = None
+        bootstrap_project(self.path)
+        try:
+            yield
+        finally:
+            if found is None and (left := os.environ.get("MLFLOW_TRACKING_URI")):
+                _STORES_OF_RUNS.add(left)
 
 
 def reset_store() -> None:

@@ -33,12 +33,11 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module")
 def reported(
-    template: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
+    trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, str]:
     """A project that was trained, asked and monitored, and what the terminal said at the end."""
     project = Project(tmp_path_factory.mktemp("reported") / "project")
-    shutil.copytree(template, project.path)
-    project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
+    shutil.copytree(trained, project.path)
     traffic.write(project.path / "data")
     outcome = project.cli(
         "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW},{ALWAYS}"
@@ -178,6 +177,7 @@ def test_it_says_what_the_ab_test_has_found(reported: tuple[Project, str], tmp_p
     assert project.report("ab_report")["verdict"] in page(project).text
 
 
+@pytest.mark.slow
 def test_kedro_viz_shows_tables_and_plots(reported: tuple[Project, str]) -> None:
     project, _ = reported
     outcome = project.kedro("viz", "build", "--include-previews")

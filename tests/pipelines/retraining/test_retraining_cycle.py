@@ -41,9 +41,7 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(template, folder)
     project = Project(folder)
-    outcome = project.kedro(
-        "run", "--pipelines", "synthetic,processing,training", "--params", SMALL
-    )
+    outcome = project.cli("--pipelines", "synthetic,processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     return project
 
@@ -92,7 +90,7 @@ def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environ
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
     params = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
     words = ("--pipelines", "retraining", "--params", params)
-    outcome = project.kedro("run", *words, **environment) if environment else project.cli(*words)
+    outcome = project.cli(*words, **environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 
@@ -145,7 +143,7 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Pr
     # On the test rows of before the drift, the model of before it would win.
     test = promoted.table("retraining_test_set")
 
-    outcome = promoted.kedro("run", "--pipelines", "training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert str(promoted.champion().version) == "2", outcome.output
     said = re.sub(r"[\s│]+", " ", outcome.output)
@@ -167,7 +165,7 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Pr
 
     # With a smaller test side, half of those rows are on the side that the candidate learns from.
     other = f"{SMALL},processing.split.test_share=0.1"
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", other)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", other)
     assert outcome.status == 0, outcome.output
     tested = set(promoted.table("test_scores")["page_id"])
     assert 0 < len(tested) < len(test)
@@ -177,7 +175,7 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Pr
     # A real file comes: what was made up does not bind it.
     text = promoted.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
     promoted.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert "WARNING" not in outcome.output
     assert promoted.report("promotion")["tested_on"] == "test_set"
