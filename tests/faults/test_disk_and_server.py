@@ -36,7 +36,10 @@ def used_kilobytes(disk: Path) -> int:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("free_kilobytes", [16, 300, 1200])
+@pytest.mark.parametrize(
+    "free_kilobytes",
+    [pytest.param(16, marks=pytest.mark.slow), 300, pytest.param(1200, marks=pytest.mark.slow)],
+)
 def test_a_full_disk(small_disk: Project, free_kilobytes: int) -> None:
     disk = small_disk.path.parent
     size = used_kilobytes(disk) + free_kilobytes

@@ -20,7 +20,8 @@ from marvel_kedro.table.frames import digest
 
 TABLES = ("characters", "rejected_characters", "train_set", "test_set")
 FEW_ROWS = 800
-SHARDS = 2  # as many as there are workers
+EVERY = [(shard, 2) for shard in range(2)]  # as many shards as there are workers
+SOME = (3, 10)  # the points 3, 13 and 23
 # The first run of MLflow's on a new store makes its tables by some 1,700 statements.
 KILLED_AT_A_STATEMENT = """
 import itertools, os, signal, sys
@@ -73,8 +74,12 @@ def check_champion(client: MlflowClient, project: Project) -> str:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("shard", range(SHARDS))
-def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> None:
+@pytest.mark.parametrize(
+    ("shard", "shards"), [SOME, *(pytest.param(*one, marks=pytest.mark.slow) for one in EVERY)]
+)
+def test_run_killed_at_any_point_leaves_all_as_before_or_after(
+    project: Project, tmp_path: Path, shard: int, shards: int
+) -> None:
     make_raw(project.raw, seed=1)
     make_raw(project.raw.with_name("next.csv"), seed=2)
     client = project.client()
@@ -82,7 +87,7 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
     before: dict[str, str] = {}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     champions = []
-    for said in at_kill_points(project, tmp_path / "log", str(shard), str(SHARDS)):
+    for said in at_kill_points(project, tmp_path / "log", str(shard), str(shards)):
         if "undisturbed" in said:
             before = digests(project)
             project.raw.with_name("next.csv").replace(project.raw)
@@ -96,7 +101,7 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
             champions.append(check_champion(client, project))
         else:
             assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
-    assert len(points) >= 28 // SHARDS  # of those that change the disk
+    assert len(points) >= 28 // shards  # of those that change the disk
     after = digests(project)
     assert before != after
     for name in TABLES:
@@ -115,7 +120,10 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("statement", [1, 600, 1600])
+@pytest.mark.parametrize(
+    "statement",
+    [pytest.param(1, marks=pytest.mark.slow), 600, pytest.param(1600, marks=pytest.mark.slow)],
+)
 def test_killed_while_the_store_is_made(
     project: Project, synthetic_path: Path, statement: int
 ) -> None:
@@ -139,7 +147,14 @@ def test_killed_while_the_store_is_made(
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("node", ["read_source", "fit_model", "write_model_card"])
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param("read_source", marks=pytest.mark.slow),
+        "fit_model",
+        pytest.param("write_model_card", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
     shutil.copy(synthetic_path, project.raw)
     process = start(project, subprocess.PIPE)

@@ -361,6 +361,7 @@ def test_databricks_connect_in_the_place_of_pyspark(lake: Project, tmp_path: Pat
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 def test_killed_at_many_points(lake: Project, tmp_path: Path) -> None:
     """A reader finds each table as it was or as it will be; the next run completes them."""
     make_raw(lake.raw.with_name("next.csv"), seed=2)

@@ -24,11 +24,17 @@ DAY = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 @pytest.mark.fault
-def test_killed_at_many_points(watched: Project, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shard", "shards"), [("5", "12"), pytest.param("0", "2", marks=pytest.mark.slow)]
+)
+def test_monitoring_killed_at_many_points_ends_as_if_it_had_not_been(
+    watched: Project, trained: Path, tmp_path: Path, shard: str, shards: str
+) -> None:
     first, then = make_traffic(days=3, requests_a_day=40), make_traffic(days=3, requests_a_day=50)
     first.write(watched.path / "data")
     points: list[str] = []
-    for said in at_kill_points(watched, tmp_path / "log", "0", "2", "base", "monitoring"):
+    words = (shard, shards, "base", "monitoring")
+    for said in at_kill_points(watched, tmp_path / "log", *words):
         if "undisturbed" in said:
             shutil.rmtree(watched.path / "data/07_model_output/inference_payload")
             shutil.rmtree(watched.path / "data/07_model_output/served_entities")
@@ -40,7 +46,7 @@ def test_killed_at_many_points(watched: Project, trained: Path, tmp_path: Path) 
                 assert len(metrics(watched, name)), said
         else:
             assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
-    assert len(points) > 10
+    assert len(points) > 20 // int(shards)
     said_of_1 = [line for line in (tmp_path / "log").read_text().splitlines() if "ersion 1" in line]
     assert not said_of_1, "its baseline could not be made"
     assert not list(watched.path.rglob("*.partial"))

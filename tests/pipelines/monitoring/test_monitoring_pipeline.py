@@ -68,7 +68,9 @@ def test_types_are_exact(watched: Project, traffic: Traffic) -> None:
         assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0)])
+@pytest.mark.parametrize(
+    "order", [pytest.param((0, 1, 2, 3), marks=pytest.mark.slow), (3, 1, 2, 0)], ids=str
+)
 def test_a_day_after_the_other_in_any_order(
     watched: Project, traffic: Traffic, at_once: dict[str, Any], order: Sequence[int]
 ) -> None:
