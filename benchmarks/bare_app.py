@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from marvel_kedro.model.portable.predictor import CharacterModel, feature_names
+from marvel_kedro.model.portable.features import feature_names
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -20,7 +20,8 @@ from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from marvel_kedro.characters.synthetic import SyntheticOptions, is_synthetic, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import is_synthetic, make_characters
 from marvel_kedro.model import baselines
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions

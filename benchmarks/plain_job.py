@@ -17,9 +17,11 @@ import pandas as pd  # noqa: E402
 
 from marvel_kedro.core import page  # noqa: E402
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
-from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions  # noqa: E402
+from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
-from marvel_kedro.table import cleaning as processing  # noqa: E402
+from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
+from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
+from marvel_kedro.table import cleaning  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
 from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
@@ -53,7 +55,7 @@ def main(raw: Path, folder: Path) -> None:
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
     rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = processing.select_usable(rows)
+    characters: pd.DataFrame = cleaning.select_usable(rows)
     rejected: pd.DataFrame = processing.select_rejected(rows)
     train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
@@ -88,34 +90,23 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     contender = promotion.Contender(by_model["candidate"])
     champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
     decision = promotion.decide(alive, contender, champion, slices, GateOptions())
-    figures = {
-        "roc": plots.draw_roc(table, measured),
-        "calibration": plots.draw_calibration(table, measured, options.calibration_bins),
-        "confusion": plots.draw_confusion(table, model.threshold),
-        "importance": plots.draw_importance(model.importances()),
-    }
+    figures = plots.draw_all(table, measured, model, options.calibration_bins)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
-    facts = model_card.Facts(
-        promotion=decision.record(
-            model_name="marvel_characters",
-            model_version="1",
-            previous_champion=None,
-            model_digest=model.digest,
-            run_id="",
-            tested_on="test_set",
-        ),
-        tables={
-            name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
-            for name, rows in (("train_set", train), ("test_set", test))
-        },
-        parameters=FitOptions().model_dump(),
-        threshold=model.threshold,
-        confidence=options.confidence,
-        trained_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M %Z}",
-        git_sha=None,
+    version, logged = Version("marvel_characters", "1"), LoggedModel("", "", model.digest)
+    record, _ = promotion.promote(decision, version, logged, None, "test_set")
+    tables = {
+        name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
+        for name, rows in (("train_set", train), ("test_set", test))
+    }
+    training = TrainingOptions(
+        trained_at=datetime.now(UTC),
+        origin={},
+        fit=FitOptions(),
+        evaluation=options,
+        gate=GateOptions(),
     )
-    markdown = model_card.render_markdown(facts, measured)
+    markdown = model_card.render_markdown(record, tables, measured, training)
     (folder / "model_card.md").write_text(markdown)
     (folder / "model_card.html").write_text(page.render(markdown, figures))
 

@@ -40,7 +40,7 @@ from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 HERE = Path(__file__).parent
@@ -423,7 +423,7 @@ def where_the_time_goes(model: Path, records: list[dict[str, Any]]) -> None:
             timeit.repeat(lambda: [function(value) for value in values], number=1, repeat=5)  # noqa: B023
         )
         print(f"  {1e6 * seconds / len(values):6.1f}  {name}")
-        tally.hand_on()
+        tally.publish()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from omegaconf.resolvers import oc
 
-from marvel_kedro.core.atomic_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_atomically
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
 from marvel_kedro.project import catalog_entries
@@ -39,4 +39,4 @@ CONFIG_LOADER_ARGS = {
     },
 }
 
-write_files_whole()
+write_files_atomically()

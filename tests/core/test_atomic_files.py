@@ -1,3 +1,5 @@
+"""Atomic writes through fsspec's local filesystem."""
+
 import json
 import os
 import signal
@@ -11,16 +13,16 @@ import pytest
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
-from marvel_kedro.core.atomic_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_atomically
 
-write_files_whole()
+write_files_atomically()
 
 
 def entries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_kedro_datasets_write_and_read_through_it(tmp_path: Path) -> None:
+def test_kedro_datasets_write_and_read_through_filesystem(tmp_path: Path) -> None:
     table = ParquetDataset(filepath=str(tmp_path / "deep" / "t.parquet"))
     table.save(pd.DataFrame({"a": [1]}))
     assert table.load()["a"].to_list() == [1]
@@ -31,22 +33,22 @@ def test_kedro_datasets_write_and_read_through_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "wb"])
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, mode: str) -> None:
+def test_failed_write_leaves_old_file(tmp_path: Path, mode: str) -> None:
     target = tmp_path / "t"
     target.write_text("old")
 
     def write() -> None:
         with fsspec.filesystem("file").open(str(target), mode) as file:
             file.write("half" if mode == "w" else b"half")
-            raise RuntimeError("no more")
+            raise RuntimeError("failed")
 
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(RuntimeError, match="failed"):
         write()
     assert target.read_text() == "old"
     assert entries(tmp_path) == ["t"]
 
 
-def test_a_dataset_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+def test_dataset_that_fails_half_way_leaves_old_file(tmp_path: Path) -> None:
     dataset = JSONDataset(filepath=str(tmp_path / "t.json"))
     dataset.save({"old": 1})
     with pytest.raises(Exception, match="not JSON serializable"):
@@ -55,13 +57,13 @@ def test_a_dataset_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> No
     assert entries(tmp_path) == ["t.json"]
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """The size limit of a process stands for a full disk: the kernel refuses the write."""
+def test_full_disk_leaves_old_file_and_no_partial_file(tmp_path: Path) -> None:
+    """The size limit of a process stands for a full disk: the kernel rejects the write."""
     program = f"""
 import resource, signal, sys
-from marvel_kedro.core.atomic_files import write_files_whole
+from marvel_kedro.core.atomic_files import write_files_atomically
 import fsspec
-write_files_whole()
+write_files_atomically()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "wb") as file:
@@ -76,11 +78,11 @@ with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "wb") as file:
     assert entries(tmp_path) == ["t"]
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_next_writer_removes_partial_file_of_killed_writer(tmp_path: Path) -> None:
     program = f"""
 import os, signal, fsspec
-from marvel_kedro.core.atomic_files import write_files_whole
-write_files_whole()
+from marvel_kedro.core.atomic_files import write_files_atomically
+write_files_atomically()
 with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "w") as file:
     file.write("half"); file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -95,7 +97,7 @@ with fsspec.filesystem("file").open({str(tmp_path / "t")!r}, "w") as file:
     assert (tmp_path / "t").read_text() == "new"
 
 
-def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
+def test_partial_file_of_running_writer_is_kept(tmp_path: Path) -> None:
     other = tmp_path / f".t.{os.getppid()}.partial"
     other.write_text("in the making")
     with fsspec.filesystem("file").open(str(tmp_path / "t"), "w") as file:
@@ -103,7 +105,7 @@ def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
     assert other.exists()
 
 
-def test_reading_and_appending_are_unchanged(tmp_path: Path) -> None:
+def test_reading_and_appending_work_as_in_fsspec(tmp_path: Path) -> None:
     files = fsspec.filesystem("file")
     for mode, text in (("w", "a"), ("a", "b")):
         with files.open(str(tmp_path / "t"), mode) as file:

@@ -1,4 +1,4 @@
-"""A lock is one process's alone, until it ends or lets go."""
+"""A lock belongs to one process until it is closed or the process ends."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ HOLD = """\
 import sys
 from pathlib import Path
 from marvel_kedro.core import file_lock
-print(file_lock.hold(Path(sys.argv[1])) is not None, flush=True)
+print(file_lock.acquire(Path(sys.argv[1])) is not None, flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_lock_is_free_when_its_process_ends(tmp_path: Path) -> None:
+def test_lock_is_free_after_its_process_ended(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
@@ -27,21 +27,21 @@ def test_a_lock_is_free_when_its_process_ends(tmp_path: Path) -> None:
     ) as other:  # fmt: skip
         assert other.stdout
         assert other.stdout.readline() == "True\n"
-        assert file_lock.hold(path) is None
+        assert file_lock.acquire(path) is None
         before = len(list(Path("/proc/self/fd").iterdir()))
-        assert file_lock.hold(path) is None
+        assert file_lock.acquire(path) is None
         assert len(list(Path("/proc/self/fd").iterdir())) == before
         other.kill()
         other.wait(10)
-    lock = file_lock.hold(path)
+    lock = file_lock.acquire(path)
     assert lock is not None
-    assert file_lock.hold(path) is None
+    assert file_lock.acquire(path) is None
     os.close(lock)
-    again = file_lock.hold(path)
+    again = file_lock.acquire(path)
     assert again is not None
     os.close(again)
 
 
-def test_a_lock_that_cannot_be_made_is_no_lock_of_another(tmp_path: Path) -> None:
+def test_lock_in_missing_folder_raises_instead_of_returning_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        file_lock.hold(tmp_path / "nowhere" / "lock")
+        file_lock.acquire(tmp_path / "nowhere" / "lock")

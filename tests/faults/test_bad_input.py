@@ -45,7 +45,7 @@ def test_no_file(project: Project) -> None:
         pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "is not UTF-8 text", id="picture"),
         pytest.param(b"just some words\nand more\n", "lacks the columns", id="prose"),
         pytest.param("PageID,Näme\n1,é\n".encode("latin-1"), "is not UTF-8 text", id="latin-1"),
-        pytest.param(b"PageID;Name;Universe\na;b;c\n", "parted by semicolons", id="semicolons"),
+        pytest.param(b"PageID;Name;Universe\na;b;c\n", "separated by semicolons", id="semicolons"),
     ],
 )
 def test_a_file_that_is_none(project: Project, content: bytes, words: str) -> None:
@@ -93,7 +93,7 @@ def test_a_project_that_was_moved(filled: Project) -> None:
     """MLflow notes where artefacts are; a stranger to the new place must be told."""
     filled.run()
     moved = Project(filled.path.rename(filled.path.with_name("elsewhere")))
-    says(moved.kedro("run"), "its files cannot be loaded", "bring it back")
+    says(moved.kedro("run"), "its files cannot be loaded", "restore it")
     shutil.rmtree(filled.path, ignore_errors=True)  # MLflow makes the old folder again
     moved.path.rename(filled.path)
     filled.run()
@@ -225,7 +225,7 @@ def test_a_folder_in_the_place_of_the_raw_file(project: Project) -> None:
 
 def test_a_damaged_store(filled: Project) -> None:
     (filled.path / "mlflow.db").write_bytes(b"no database" * 100)
-    says(filled.cli(), "is damaged or no SQLite database", "move it away")
+    says(filled.cli(), "is damaged or not an SQLite database", "move it away")
 
 
 def test_a_damaged_table(filled: Project) -> None:

@@ -43,7 +43,7 @@ def test_requests_are_answered_beside_idle_connections(
         opened = asyncio.run(_open_and_ask(server, number))
         assert opened == number
         print(f"{number:,} connections at once")
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 async def _open_and_ask(server: Server, number: int) -> int:
@@ -144,7 +144,7 @@ def test_slow_clients(tmp_path: Path, store: Store) -> None:
             thread.join()
         until(lambda: server.metric("marvel_requests_total", code="504") == 1)
         until(lambda: server.metric("marvel_requests_in_progress") == 0, 5)
-        assert "Traceback" not in server.said + server.logged
+        assert "Traceback" not in server.stderr + server.stdout
 
 
 def test_clients_that_go_away(tmp_path: Path, store: Store) -> None:
@@ -165,8 +165,8 @@ def test_clients_that_go_away(tmp_path: Path, store: Store) -> None:
         until(lambda: server.metric("marvel_requests_in_progress") == 0, 10)
         assert server.invoke().status_code == 200
     assert len(server.rows()) == 7
-    assert "Traceback" not in server.said
-    assert '"level":"error"' not in server.logged + server.said
+    assert "Traceback" not in server.stderr
+    assert '"level":"error"' not in server.stdout + server.stderr
 
 
 def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store) -> None:
@@ -196,7 +196,7 @@ def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store
         assert found == [200]
         assert server.invoke().status_code == 200
         until(lambda: server.metric("marvel_requests_total", code="429") >= 1, 5)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_large_bodies_that_come_at_once(tmp_path: Path, store: Store) -> None:
@@ -223,4 +223,4 @@ def test_large_bodies_that_come_at_once(tmp_path: Path, store: Store) -> None:
         for _ in range(3):
             answered = server.ask("/invocations", "POST", data=body, headers=JSON)
             assert answered.status_code == 200
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr

@@ -71,7 +71,7 @@ def test_a_full_disk(disk: Path, tmp_path: Path, store: Store) -> None:
     assert len(rows) + dropped == len(answered)
     assert 0 < dropped <= 60
     assert set(answered[:20] + answered[-20:]) <= rows
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def test_a_table_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
@@ -107,8 +107,8 @@ def test_a_table_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
             until(lambda: server.serves() == {"champion": "2"}, 20)
             for _ in range(3):
                 answered.append(server.invoke().headers["x-request-id"])
-            until(lambda: "another process holds" in server.said)
+            until(lambda: "another process holds" in server.stderr)
             until(lambda: server.metric("marvel_inference_log_failing") == 1)
         until(lambda: server.metric("marvel_inference_log_failing") == 0, 20)
     server.check_rows(answered)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr

@@ -33,7 +33,7 @@ def has_lost(server: Server, worker: int) -> bool:
 
 
 def listens(server: Server) -> bool:
-    return " at http://" in server.said
+    return " at http://" in server.stderr
 
 
 def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
@@ -69,14 +69,14 @@ def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
     with running(description, store.uri) as server:
         more = [server.invoke().headers["x-request-id"] for _ in range(3)]
     server.check_rows([answer.request_id for answer in load.answers] + more)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def test_a_killed_parent(tmp_path: Path, store: Store) -> None:
     # Nothing reaches the table before the parent dies.
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=60))
     server = start(description, store.uri)
-    until(lambda: " at http://" in server.said)
+    until(lambda: " at http://" in server.stderr)
     until(lambda: ready(server))
     workers, port = server.workers, server.port
     with Load(server, clients=2) as load:
@@ -84,7 +84,7 @@ def test_a_killed_parent(tmp_path: Path, store: Store) -> None:
         server.process.kill()
         server.wait()
         until(lambda: not any(map(psutil.pid_exists, workers)), 15)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
@@ -110,8 +110,8 @@ def test_a_stop_under_load(tmp_path: Path, store: Store) -> None:
         assert {answer.status for answer in load.answers} == {200}
         assert max(answer.time for answer in load.answers) > asked
     server.check_rows([answer.request_id for answer in load.answers])
-    assert "Traceback" not in server.said
-    assert "ERROR" not in server.said.upper()
+    assert "Traceback" not in server.stderr
+    assert "ERROR" not in server.stderr.upper()
 
 
 def test_a_stop_while_a_worker_hangs(tmp_path: Path, store: Store) -> None:
@@ -120,7 +120,7 @@ def test_a_stop_while_a_worker_hangs(tmp_path: Path, store: Store) -> None:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         os.kill(server.workers[0], signal.SIGSTOP)
         assert server.stop(seconds=15) == 0
-        assert "did not end by itself" in server.said
+        assert "did not end by itself" in server.stderr
     server.check_rows(answered)
 
 
@@ -133,9 +133,9 @@ def test_a_stop_while_it_starts(tmp_path: Path, store: Store) -> None:
         began = time.monotonic()
         status = server.stop(seconds=10)
         # Before the handler is there, the signal's own effect.
-        assert status in (0, -signal.SIGTERM), server.said
+        assert status in (0, -signal.SIGTERM), server.stderr
         assert time.monotonic() - began < 8
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_a_server_is_ready_when_all_workers_are(tmp_path: Path, store: Store) -> None:
@@ -165,7 +165,7 @@ def test_a_server_is_ready_when_all_workers_are(tmp_path: Path, store: Store) ->
             assert ready(server)
             time.sleep(0.1)
         until(lambda: server.metric("marvel_workers_ready") == 2, 10)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_a_parent_that_hangs_is_behind(tmp_path: Path, store: Store) -> None:
@@ -190,4 +190,4 @@ def test_an_interrupt_from_the_terminal(tmp_path: Path, store: Store) -> None:
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.wait(10) == 0
     server.check_rows(answered)
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr

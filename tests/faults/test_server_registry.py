@@ -20,9 +20,9 @@ import yaml
 from support.project import clean_environment
 from support.running_server import MODEL, Load, Server, Store, describe, running, until
 
-from marvel_kedro.serving import traffic_split
-from marvel_kedro.serving.configuration import traffic_tag
+from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.models import loaded_model
+from marvel_kedro.serving.traffic_split import traffic_tag
 
 pytestmark = pytest.mark.fault
 
@@ -73,13 +73,13 @@ def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
             until(lambda: server.metric("marvel_deployment_faults") == 0)
             assert server.version()["faults"] == ""
         until(lambda: server.metric("marvel_deployment_faults") >= 1)
-        until(lambda: "Version 1 goes on" in server.version()["faults"])
+        until(lambda: "Version 1 stays in service" in server.version()["faults"])
         assert server.invoke().status_code == 200
         assert server.ask("/health").status_code == 200
     with running(description, address) as server:
         assert server.serves() == {"champion": "1"}
         assert server.invoke().status_code == 200
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def cut(name: str) -> Callable[[Path], None]:
@@ -109,7 +109,7 @@ def sealed(files: Path) -> None:
 
 
 def raising(files: Path) -> None:
-    code = files / "artifacts" / "model" / "scoring.py"
+    code = files / "artifacts" / "model" / "predictor.py"
     code.write_text(code.read_text() + "\nraise RuntimeError('of another year')\n")
     sealed(files)
 
@@ -139,7 +139,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
             until(partial(says, server, f"version {version}"), 20)
             said = server.version()["faults"]
             assert why in said
-            assert "Version 1 goes on" in said
+            assert "Version 1 stays in service" in said
             assert str(tmp_path) not in said
             assert server.serves() == {"champion": "1"}
             assert server.invoke().status_code == 200
@@ -154,7 +154,7 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
         until(lambda: server.serves() == {"champion": "2"}, 20)
         until(lambda: server.version()["faults"] == "")
         until(lambda: server.metric("marvel_deployment_faults") == 0)
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize(("change", "why"), [
@@ -176,7 +176,7 @@ def test_a_broken_version_at_the_first_start(
         store.point("champion", "2")
         until(lambda: server.ask("/health").status_code == 200, 20)
         assert server.serves() == {"champion": "2"}
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["registry", "no registry"])
@@ -204,14 +204,14 @@ def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Sto
 
 
 def with_scikit_learn(files: Path) -> None:
-    code = files / "artifacts" / "model" / "scoring.py"
+    code = files / "artifacts" / "model" / "predictor.py"
     code.write_text(code.read_text() + "\nfrom sklearn.linear_model import LogisticRegression\n")
     sealed(files)
 
 
 def of_others(files: Path) -> None:
     """A model that this project has not made, of LightGBM's classes for scikit-learn."""
-    (files / "artifacts" / "model" / "scoring.py").unlink()
+    (files / "artifacts" / "model" / "predictor.py").unlink()
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]
     (files / "MLmodel").write_text(yaml.safe_dump(described))
@@ -261,7 +261,7 @@ def test_models_that_need_scikit_learn(tmp_path: Path, store: Store) -> None:
                 assert (tall["prediction"], small["prediction"]) == ("Alive", "Dead")
             else:
                 assert server.invoke().json() == first
-        assert "Traceback" not in server.said
+        assert "Traceback" not in server.stderr
 
 
 def test_aliases_and_traffic_that_move_under_load(
@@ -290,12 +290,12 @@ def test_aliases_and_traffic_that_move_under_load(
             # The challenger gets a share.
             store.point("challenger", "1")
             until(lambda: server.serves() == {"champion": "2", "challenger": "1"}, 20)
-            assert traffic_split.shift(options, {"champion": 70, "challenger": 30})
+            assert traffic_shift.shift(options, {"champion": 70, "challenger": 30})
             until(lambda: server.version()["traffic"]["challenger"] == 30, 20)
             time.sleep(1)
             at_30 = shares(load, 2)
             assert 0.2 < share(at_30) < 0.4
-            assert traffic_split.shift(options, {"champion": 40, "challenger": 60})
+            assert traffic_shift.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["traffic"]["challenger"] == 60, 20)
             time.sleep(1)
             at_60 = shares(load, 2)
@@ -309,7 +309,7 @@ def test_aliases_and_traffic_that_move_under_load(
                 until(lambda: "no traffic" in server.version()["faults"], 20)
                 assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
             until(lambda: server.metric("marvel_deployment_faults") == 1, 10)
-            assert traffic_split.shift(options, {"champion": 40, "challenger": 60})
+            assert traffic_shift.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["faults"] == "", 20)
             # Nobody is the champion.
             store.client().delete_registered_model_alias(MODEL, "champion")
@@ -322,7 +322,7 @@ def test_aliases_and_traffic_that_move_under_load(
     rows = server.rows()
     rows = rows[rows["databricks_request_id"].isin([answer.request_id for answer in load.answers])]
     assert rows["served_entity_id"].nunique() == 3
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.stderr
 
 
 def shares(load: Load, seconds: float) -> dict[tuple[str, str], int]:

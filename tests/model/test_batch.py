@@ -1,4 +1,4 @@
-"""Batches on a worker, as an engine hands them out."""
+"""Batches on a Spark worker."""
 
 import pandas as pd
 import pyarrow as pa
@@ -7,7 +7,7 @@ import pytest
 from marvel_kedro.model import batch
 
 
-def test_small_batches_are_joined_and_no_row_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_batches_are_joined_without_losing_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "BATCH_ROWS", 5)
     small = [pd.DataFrame({"page_id": [f"{n}", f"{n}b"]}) for n in range(4)]
     joined = list(batch.larger(small))
@@ -16,16 +16,16 @@ def test_small_batches_are_joined_and_no_row_is_lost(monkeypatch: pytest.MonkeyP
     assert not list(batch.larger([]))
 
 
-def test_text_of_joined_batches_leaves_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sail takes an Arrow array, and no chunked one."""
+def test_text_of_joined_batches_is_not_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sail accepts an Arrow array, but not a chunked one."""
 
-    class Answers:
+    class ConstantModel:
         metadata = type("Metadata", (), {"get_input_schema": staticmethod(lambda: None)})
 
         def predict(self, records: pd.DataFrame) -> pd.DataFrame:
             return pd.DataFrame({"prediction": "Alive", "probability": 0.5}, index=records.index)
 
-    monkeypatch.setitem(batch._LOADED, "digest", Answers())
+    monkeypatch.setitem(batch._LOADED, "digest", ConstantModel())
     monkeypatch.setattr(batch, "conform", lambda records, _: records)
     pieces = [pd.DataFrame({"page_id": pd.Series([name], dtype="str")}) for name in "ab"]
     (records,) = batch.larger(pieces)

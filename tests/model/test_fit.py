@@ -1,4 +1,4 @@
-"""Fitting depends on rows and options alone."""
+"""Fitting depends only on rows and options."""
 
 import os
 import subprocess
@@ -13,17 +13,20 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import CharacterModel, Encoder
+from marvel_kedro.model.portable import features
+from marvel_kedro.model.portable.features import Encoder
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 
-def test_the_order_of_rows_does_not_matter(model: CharacterModel, characters: pd.DataFrame) -> None:
+def test_order_of_rows_has_no_effect_on_model(
+    model: CharacterModel, characters: pd.DataFrame
+) -> None:
     shuffled = characters.sample(frac=1, random_state=3)
     assert fit(shuffled, FitOptions()).digest == model.digest
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_number_of_threads_does_not_matter(
+def test_number_of_threads_has_no_effect_on_model(
     model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
 ) -> None:
     path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
@@ -43,21 +46,21 @@ def test_the_number_of_threads_does_not_matter(
     assert done.stdout.strip() == model.digest
 
 
-def test_another_seed_is_another_model(model: CharacterModel, characters: pd.DataFrame) -> None:
+def test_other_seed_gives_other_model(model: CharacterModel, characters: pd.DataFrame) -> None:
     assert fit(characters, FitOptions(seed=1)).digest != model.digest
 
 
-def test_a_text_column_without_a_feature_is_refused(
+def test_text_column_without_feature_is_rejected(
     characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The endpoint would take it, and its values would change nothing."""
-    columns = (*predictor.TEXT_COLUMNS, "eye_colour")
-    monkeypatch.setattr(predictor, "TEXT_COLUMNS", columns)
-    with pytest.raises(ProjectError, match=r"take eye_colour and not see it.*_functions"):
+    """The endpoint would accept the column, and its values would have no effect."""
+    columns = (*features.TEXT_COLUMNS, "eye_colour")
+    monkeypatch.setattr(features, "TEXT_COLUMNS", columns)
+    with pytest.raises(ProjectError, match=r"take eye_colour and not use it.*text_features"):
         fit(characters.assign(eye_colour="blue"), FitOptions())
 
 
-def test_smoothed_rates_by_hand() -> None:
+def test_smoothed_rates_equal_manual_calculation() -> None:
     universe = pd.Series(["a", "a", "a", "b"])
     alive = np.array([True, True, False, False])
     rates = fitting._universes(universe, alive, FitOptions(universe_smoothing=2.0))
@@ -67,36 +70,36 @@ def test_smoothed_rates_by_hand() -> None:
     assert rates["b"][1] == pytest.approx(1 / 3)
 
 
-def test_a_row_does_not_see_its_own_label_or_its_namesakes(characters: pd.DataFrame) -> None:
+def test_rate_of_row_excludes_labels_of_same_name(characters: pd.DataFrame) -> None:
     rows = characters.head(400).reset_index(drop=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     options = FitOptions()
     before = fitting._rates_out_of_fold(rows, alive, options)
     for row in (0, 57, 311):
         namesakes = (rows["name"] == rows["name"][row]).to_numpy()
-        turned = np.where(namesakes, ~alive, alive)
-        after = fitting._rates_out_of_fold(rows, turned, options)
+        flipped = np.where(namesakes, ~alive, alive)
+        after = fitting._rates_out_of_fold(rows, flipped, options)
         assert after[row] == before[row]
     assert (fitting._rates_out_of_fold(rows, ~alive, options) != before).any()
 
 
-def test_the_trees_are_named_in_the_encoder(model: CharacterModel) -> None:
+def test_encoder_has_share_and_universes(model: CharacterModel) -> None:
     assert isinstance(model.encoder, Encoder)
     assert model.encoder.alive_share == pytest.approx(0.77, abs=0.04)
     assert "earth-616" in model.encoder.universes
 
 
-def test_too_few_rows_are_refused(characters: pd.DataFrame) -> None:
-    with pytest.raises(ProjectError, match=r"10 rows.*min_rows asks for 100"):
+def test_too_few_rows_are_rejected(characters: pd.DataFrame) -> None:
+    with pytest.raises(ProjectError, match=r"10 rows.*min_rows requires 100"):
         fit(characters.head(10), FitOptions())
 
 
-def test_progress_counts_the_trees_of_the_trial_and_of_the_model(characters: pd.DataFrame) -> None:
+def test_progress_counts_trees_of_trial_and_model(characters: pd.DataFrame) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
 
-    def progress(what: str) -> Callable[[int, int], None]:
-        seen[what] = []
-        return lambda done, total: seen[what].append((done, total))
+    def progress(work: str) -> Callable[[int, int], None]:
+        seen[work] = []
+        return lambda done, total: seen[work].append((done, total))
 
     fit(characters, FitOptions(max_trees=30, patience=5), progress)
     trial, model = seen.values()

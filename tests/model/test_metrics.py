@@ -1,4 +1,4 @@
-"""Metrics as arithmetic on counts, against scikit-learn on the rows."""
+"""Metrics from counts, compared with scikit-learn on the rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.evaluation import evaluate, slices, value_of
-from marvel_kedro.model.metrics import Cells
+from marvel_kedro.model.evaluation import evaluate, slices
+from marvel_kedro.model.metrics import ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
 
 THRESHOLD, BINS = 0.5, 10
@@ -47,36 +47,36 @@ REFERENCES: dict[str, Callable[[Any, Any], float]] = {
         max_size=60,
     ).filter(lambda rows: len({alive for alive, _ in rows}) == 2)
 )
-def test_as_scikit_learn(rows: list[tuple[bool, float]]) -> None:
+def test_metrics_equal_scikit_learn(rows: list[tuple[bool, float]]) -> None:
     alive = np.array([label for label, _ in rows])
     score = np.array([value for _, value in rows])
-    cells = Cells.of(alive, score)
+    pairs = ScorePairs.of(alive, score)
     for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
         expected = REFERENCES[name](alive, score)
-        assert value_of(function, cells) == pytest.approx(expected, abs=1e-9), name
+        assert value_of(function, pairs) == pytest.approx(expected, abs=1e-9), name
 
 
-def test_a_resample_is_as_if_its_rows_were_written_out() -> None:
+def test_metrics_of_resample_equal_those_of_its_rows() -> None:
     generator = np.random.default_rng(0)
     score = np.round(generator.random(200), 2)
     alive = generator.random(200) < score
-    cells = Cells.of(alive, score)
-    (counts,) = metrics.resamples(cells.rows, 5, generator)
+    pairs = ScorePairs.of(alive, score)
+    (counts,) = metrics.resamples(pairs.rows, 5, generator)
     for name, function in metrics.all_metrics(THRESHOLD, BINS).items():
-        found = function(cells, counts)
+        found = function(pairs, counts)
         for number in range(5):
             rows = counts[number].astype(int)
-            expected = REFERENCES[name](np.repeat(cells.alive, rows), np.repeat(cells.score, rows))
+            expected = REFERENCES[name](np.repeat(pairs.alive, rows), np.repeat(pairs.score, rows))
             assert found[number] == pytest.approx(expected, abs=1e-9), name
 
 
-def test_one_class_has_no_roc_auc() -> None:
-    cells = Cells.of(np.array([True, True]), np.array([0.2, 0.9]))
-    assert np.isnan(value_of(metrics.roc_auc, cells))
-    assert value_of(metrics.pr_auc, cells) == pytest.approx(1.0)
+def test_roc_auc_of_one_class_is_nan() -> None:
+    pairs = ScorePairs.of(np.array([True, True]), np.array([0.2, 0.9]))
+    assert np.isnan(value_of(metrics.roc_auc, pairs))
+    assert value_of(metrics.pr_auc, pairs) == pytest.approx(1.0)
 
 
-def test_intervals_are_those_of_a_bootstrap_over_rows() -> None:
+def test_intervals_equal_bootstrap_over_rows() -> None:
     """Independent reference: draw rows with replacement and let scikit-learn measure."""
     generator = np.random.default_rng(1)
     score = generator.random(400)
@@ -115,14 +115,14 @@ def slices_of(rows: int) -> Any:
     )
 
 
-def test_slices_cover_unusual_values() -> None:
+def test_unusual_values_have_a_slice() -> None:
     table = slices_of(4)
     assert table["identity"].tolist() == ["Public", "Unknown"] * 2
     assert table["gender"].tolist() == ["Male", "Other"] * 2
     assert table["earth_616"].tolist() == ["yes", "no"] * 2
 
 
-def test_every_slice_is_measured_on_its_rows() -> None:
+def test_slice_is_measured_on_its_rows() -> None:
     generator = np.random.default_rng(2)
     score, alive = generator.random(100), generator.random(100) < 0.5
     table = evaluate(alive, {"m": score}, slices_of(100), EvaluationOptions(), THRESHOLD)
@@ -136,7 +136,7 @@ def test_every_slice_is_measured_on_its_rows() -> None:
     assert (defined["value"] <= defined["high"]).all()
 
 
-def test_rows_that_a_model_was_trained_on_are_left_out_of_its_figures() -> None:
+def test_rows_a_model_was_trained_on_are_excluded_from_its_metrics() -> None:
     generator = np.random.default_rng(3)
     score, alive = generator.random(100), generator.random(100) < 0.5
     seen = np.arange(100) % 3 == 0
@@ -155,10 +155,10 @@ def test_rows_that_a_model_was_trained_on_are_left_out_of_its_figures() -> None:
 
 
 @pytest.mark.parametrize(("shift", "least"), [(0.0, 0.5), (0.06, 0.85)])
-def test_intervals_of_calibration_errors_hold_the_truth(shift: float, least: float) -> None:
-    """Simulated: probabilities that are right, where 0 is a bound and hard, and that are not."""
+def test_calibration_intervals_cover_true_error(shift: float, least: float) -> None:
+    """Simulated: calibrated probabilities, whose error 0 is a bound, and shifted ones."""
     generator = np.random.default_rng(4)
-    held = []
+    covered = []
     for _ in range(40):
         truth = generator.beta(4, 2, 600).clip(0.1, 0.9)
         score, alive = truth - shift, generator.random(600) < truth
@@ -170,12 +170,12 @@ def test_intervals_of_calibration_errors_hold_the_truth(shift: float, least: flo
             THRESHOLD,
         )
         row = table[table["slice_key"].isna() & (table["metric"] == "ece")].iloc[0]
-        held.append(row["low"] <= shift + 1e-12 and shift <= row["high"])
-    assert np.mean(held) >= least
+        covered.append(row["low"] <= shift + 1e-12 and shift <= row["high"])
+    assert np.mean(covered) >= least
 
 
-def test_rows_that_hang_together_are_drawn_together() -> None:
-    """Five copies of a row know no more than one: the interval has to be that of single rows."""
+def test_clusters_are_drawn_whole() -> None:
+    """Five copies of a row have the information of one: the interval is that of single rows."""
     generator = np.random.default_rng(6)
     score = generator.random(300)
     alive = generator.random(300) < score

@@ -1,7 +1,7 @@
-"""What anybody would expect of the model, whatever its inside (Ribeiro et al., 2020).
+"""Behavioural tests of the model (Ribeiro et al., 2020), fitted to synthetic rows.
 
-Invariance (what must not matter), direction (what must matter, and which way) and minimum
-functionality (plain cases), on the model fitted to the synthetic rows.
+Invariance (changes without effect), direction (changes with a known effect) and minimum
+functionality (simple cases).
 """
 
 import pandas as pd
@@ -15,33 +15,37 @@ from marvel_kedro.model.portable.predictor import CharacterModel
     [
         {"url": "elsewhere"},
         {"page_id": "Another_Page"},
-        {"creators": "Somebody"},
-        {"name": "Somebody Else"},
+        {"creators": "Another Creator"},
+        {"name": "Another Name"},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_invariance_to_what_says_nothing_of_a_fate(
+def test_invariance_to_columns_without_feature(
     model: CharacterModel, characters: pd.DataFrame, change: dict[str, str]
 ) -> None:
     assert model.predict(characters.assign(**change)).equals(model.predict(characters))
 
 
-def test_invariance_to_spelling(model: CharacterModel, characters: pd.DataFrame) -> None:
+def test_invariance_to_case_space_and_footnotes(
+    model: CharacterModel, characters: pd.DataFrame
+) -> None:
     spelt = characters.assign(
         origin=characters["origin"] + " [ 7 ]",
         identity=characters["identity"].str.upper(),
         gender=" " + characters["gender"],
     )
     scored, expected = model.probabilities(spelt), model.probabilities(characters)
-    # The length of `origin` is a feature, so a footnote mark may move a score a little.
+    # The length of `origin` is a feature, so a footnote mark changes a score slightly.
     assert abs(scored - expected).mean() < 0.02
     assert model.predict(spelt.assign(origin=characters["origin"])).equals(
         model.predict(characters)
     )
 
 
-def test_direction_of_the_universe(model: CharacterModel, characters: pd.DataFrame) -> None:
-    """In the rows it learnt from, few die in temporary universes and more on Earth-616."""
+def test_direction_temporary_universes_score_above_earth_616(
+    model: CharacterModel, characters: pd.DataFrame
+) -> None:
+    """In the training rows, the share of Alive is lower on Earth-616."""
     alive = characters["alive"] == "Alive"
     here = characters["universe"] == "Earth-616"
     assert alive[here].mean() < alive[~here].mean()
@@ -50,14 +54,14 @@ def test_direction_of_the_universe(model: CharacterModel, characters: pd.DataFra
     assert (temporary > on_616).mean() > 0.9
 
 
-def test_minimum_functionality(model: CharacterModel) -> None:
-    """A record with nothing in it gets about the share of Alive, and a prediction of Alive."""
+def test_minimum_functionality_empty_record_scores_near_base_rate(model: CharacterModel) -> None:
+    """An empty record scores near the share of Alive and is predicted Alive."""
     nothing = model.predict(pd.DataFrame([{}]))
     assert nothing["prediction"].tolist() == ["Alive"]
     assert nothing["probability"].between(0.5, 0.95).all()
 
 
-def test_probabilities_are_calibrated_on_what_it_learnt(
+def test_mean_probability_equals_share_of_alive_on_training_rows(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     mean = model.probabilities(characters).mean()

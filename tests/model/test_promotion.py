@@ -1,4 +1,4 @@
-"""When a candidate is promoted."""
+"""The gate: when a candidate is promoted."""
 
 import numpy as np
 import pandas as pd
@@ -24,37 +24,37 @@ def gate(candidate: Contender, champion: Contender | None, **options: float) -> 
     return decide(ALIVE, candidate, champion, SLICES, OPTIONS.model_copy(update=options))
 
 
-def test_the_floor_alone_decides_without_a_champion() -> None:
+def test_only_absolute_checks_decide_without_champion() -> None:
     assert gate(Contender(GOOD), None).promoted
-    refused = gate(Contender(CHANCE), None)
-    assert not refused.promoted
-    assert not refused.floor_passed
-    assert "roc_auc" in refused.reason
+    rejected = gate(Contender(CHANCE), None)
+    assert not rejected.promoted
+    assert not rejected.floor_passed
+    assert "roc_auc" in rejected.reason
 
 
-def test_a_better_candidate_is_promoted_and_a_worse_one_is_not() -> None:
+def test_better_candidate_is_promoted_and_worse_one_is_not() -> None:
     assert gate(Contender(GOOD), Contender(WORSE)).promoted
-    refused = gate(Contender(WORSE), Contender(GOOD))
-    assert not refused.promoted
-    assert refused.floor_passed
-    assert "log_loss_gain" in refused.reason
+    rejected = gate(Contender(WORSE), Contender(GOOD))
+    assert not rejected.promoted
+    assert rejected.floor_passed
+    assert "log_loss_gain" in rejected.reason
 
 
 @pytest.mark.parametrize("min_gain", [0.0, -1.0])
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
-def test_a_tie_never_promotes(min_gain: float, metric: str) -> None:
+def test_gate_keeps_champion_on_tie(min_gain: float, metric: str) -> None:
     options = GateOptions(min_gain=min_gain, gain_metric=metric)
     tie = decide(ALIVE, Contender(GOOD), Contender(GOOD), SLICES, options)
     assert not tie.promoted
     assert "a tie with the champion" in tie.reason
 
 
-def test_a_gain_that_may_be_chance_does_not_promote() -> None:
+def test_gate_keeps_champion_if_gain_may_be_chance() -> None:
     hardly = np.where(np.arange(ROWS) % 50 == 0, WORSE, GOOD)
     assert not gate(Contender(hardly), Contender(hardly * 0.999 + 0.0005)).promoted
 
 
-def test_the_bound_is_that_of_paired_differences() -> None:
+def test_gain_bound_equals_t_bound_of_paired_differences() -> None:
     """Independent reference: the t bound of the paired differences in log loss, row by row."""
 
     def losses(p: Floats) -> Floats:
@@ -66,35 +66,35 @@ def test_the_bound_is_that_of_paired_differences() -> None:
     assert checks.loc["log_loss_gain", "value"] == pytest.approx(bound, rel=0.05)
 
 
-def test_one_bad_slice_stops_a_better_candidate() -> None:
+def test_gate_keeps_champion_if_one_slice_loses() -> None:
     spoilt = np.where((SLICES["gender"] == "Female").to_numpy(), 1 - GOOD, GOOD)
     champion = np.where((SLICES["gender"] == "Female").to_numpy(), GOOD, 1 - GOOD)
-    refused = gate(Contender(spoilt), Contender(champion), min_roc_auc=0.0, max_ece=1.0)
-    assert not refused.promoted
-    assert "gender = Female" in refused.reason
+    rejected = gate(Contender(spoilt), Contender(champion), min_roc_auc=0.0, max_ece=1.0)
+    assert not rejected.promoted
+    assert "gender = Female" in rejected.reason
 
 
-def test_small_slices_have_no_say() -> None:
+def test_slices_with_few_rows_are_ignored() -> None:
     decision = gate(Contender(GOOD), Contender(WORSE), min_slice_rows=ROWS)
     assert decision.promoted
     assert "no slice has enough rows" in decision.checks["detail"].to_list()
 
 
-def test_made_up_rows_never_displace_real_ones() -> None:
-    made_up, real = Contender(GOOD, "synthetic"), Contender(WORSE, "file")
-    refused = gate(made_up, real)
-    assert not refused.promoted
-    assert "synthetic" in refused.reason
+def test_synthetic_candidate_never_replaces_real_champion() -> None:
+    synthetic, real = Contender(GOOD, "synthetic"), Contender(WORSE, "file")
+    rejected = gate(synthetic, real)
+    assert not rejected.promoted
+    assert "synthetic" in rejected.reason
     assert gate(Contender(WORSE, "file"), Contender(GOOD, "synthetic")).promoted
 
 
-def test_the_same_seed_gives_the_same_decision() -> None:
+def test_same_seed_gives_same_checks() -> None:
     one, two = (gate(Contender(GOOD), Contender(WORSE)).checks for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_rows_that_the_champion_was_trained_on_do_not_count() -> None:
-    """It answers perfectly where it has seen the answer, and at random where it has not."""
+def test_rows_that_champion_was_trained_on_are_excluded() -> None:
+    """The champion is perfect on its training rows and random on the others."""
     seen = np.arange(ROWS) < ROWS // 2
     cheat = np.where(seen, np.where(ALIVE, 0.999, 0.001), 0.5)
     assert not gate(Contender(GOOD), Contender(cheat)).promoted
@@ -104,7 +104,7 @@ def test_rows_that_the_champion_was_trained_on_do_not_count() -> None:
     assert rows.tolist() == [ROWS - seen.sum()]
 
 
-def test_too_few_rows_that_the_champion_has_not_seen_promote_nobody() -> None:
+def test_gate_keeps_champion_if_too_few_rows_are_unseen() -> None:
     unseen = np.arange(ROWS) < OPTIONS.min_slice_rows - 1
     decision = gate(Contender(GOOD), Contender(np.where(unseen, WORSE, np.nan)))
     assert not decision.promoted
@@ -120,13 +120,13 @@ def test_too_few_rows_that_the_champion_has_not_seen_promote_nobody() -> None:
         (Contender(GOOD, "synthetic"), Contender(WORSE, "file"), False),
     ],
 )
-def test_who_is_worth_a_comparison_in_use(
+def test_candidate_challenges_only_above_floor_and_on_same_data(
     candidate: Contender, champion: Contender, challenges: bool
 ) -> None:
     assert gate(candidate, champion).challenges is challenges
 
 
-def test_a_resample_of_one_class_does_not_spoil_the_bound() -> None:
+def test_bound_ignores_resamples_of_one_class() -> None:
     few = np.r_[0:6, np.flatnonzero(~ALIVE)[:2]]
     decision = decide(
         ALIVE[few],

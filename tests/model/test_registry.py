@@ -1,4 +1,4 @@
-"""Versions and aliases in a real registry."""
+"""Versions and aliases in a local MLflow registry."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.serving.configuration import traffic_tag
+from marvel_kedro.serving.traffic_split import traffic_tag
 from marvel_kedro.table.options import SplitOptions
 
 NAME = "characters"
@@ -23,7 +23,7 @@ NAME = "characters"
 
 @pytest.fixture
 def logged(model: CharacterModel, empty_store: Path, tmp_path: Path) -> LoggedModel:
-    """A model in a store of its own."""
+    """Log a model in a store of its own."""
     shutil.copy(empty_store, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = mlflow.create_experiment("e", artifact_location=(tmp_path / "files").as_uri())
@@ -42,11 +42,11 @@ def aliases() -> dict[str, str]:
     return {alias: str(version) for alias, version in model.aliases.items()}
 
 
-def test_one_digest_is_one_version(logged: LoggedModel) -> None:
+def test_equal_digest_registers_one_version(logged: LoggedModel) -> None:
     assert [register(logged), register(logged, "other"), register(logged)] == ["1", "2", "1"]
 
 
-def test_a_version_says_how_it_was_split(logged: LoggedModel) -> None:
+def test_version_has_split_and_data_source(logged: LoggedModel) -> None:
     move_alias(NAME, "champion", register(logged, by="name", test_share=0.3))
     champion = registry.find(NAME, "champion")
     assert champion
@@ -54,7 +54,7 @@ def test_a_version_says_how_it_was_split(logged: LoggedModel) -> None:
     assert champion.data_source == "file"
 
 
-def test_a_promotion_ends_the_challenge(logged: LoggedModel) -> None:
+def test_promotion_deletes_challenger_alias(logged: LoggedModel) -> None:
     for digest in "abc":
         register(logged, digest)
     move_alias(NAME, "champion", "1")
@@ -64,8 +64,8 @@ def test_a_promotion_ends_the_challenge(logged: LoggedModel) -> None:
     assert aliases() == {"champion": "3"}
 
 
-def test_a_promotion_ends_a_shift_of_traffic(logged: LoggedModel) -> None:
-    """Else whoever is the next challenger would have the traffic of the one before."""
+def test_moved_alias_deletes_traffic_tags_and_no_others(logged: LoggedModel) -> None:
+    """The next challenger must not inherit the traffic of the previous one."""
     move_alias(NAME, "champion", register(logged))
     client = MlflowClient()
     client.set_registered_model_tag(NAME, traffic_tag("one"), '{"champion": 0, "challenger": 100}')
@@ -76,13 +76,15 @@ def test_a_promotion_ends_a_shift_of_traffic(logged: LoggedModel) -> None:
     assert client.get_registered_model(NAME).tags == {"endpoint": "kept"}
 
 
-def test_no_model_and_no_alias_are_none(logged: LoggedModel) -> None:
+def test_find_returns_none_without_model_or_alias(logged: LoggedModel) -> None:
     assert registry.find(NAME, "champion") is None
     register(logged)
     assert registry.find(NAME, "champion") is None
 
 
-def test_a_champion_whose_files_are_gone(logged: LoggedModel, tmp_path: Path) -> None:
+def test_error_for_champion_with_deleted_files_names_remedy(
+    logged: LoggedModel, tmp_path: Path
+) -> None:
     move_alias(NAME, "champion", register(logged))
     shutil.rmtree(tmp_path / "files")
     with pytest.raises(ProjectError, match="its files cannot be loaded") as fault:
@@ -90,7 +92,7 @@ def test_a_champion_whose_files_are_gone(logged: LoggedModel, tmp_path: Path) ->
     assert "make clean" in str(fault.value)
 
 
-def test_a_fault_without_words_is_named_by_its_type(
+def test_error_without_text_is_named_by_its_type(
     logged: LoggedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: str) -> None:
@@ -102,7 +104,7 @@ def test_a_fault_without_words_is_named_by_its_type(
         registry.find(NAME, "champion")
 
 
-def test_records_of_any_form_are_scored(logged: LoggedModel, model: CharacterModel) -> None:
+def test_champion_scores_records_of_any_type(logged: LoggedModel, model: CharacterModel) -> None:
     move_alias(NAME, "champion", register(logged))
     champion = registry.find(NAME, "champion")
     assert champion

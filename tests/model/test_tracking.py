@@ -1,3 +1,5 @@
+"""The MLflow store and the tags of runs."""
+
 import errno
 import os
 import socket
@@ -18,7 +20,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import tracking
 
 
-def test_the_store_is_the_projects_own_unless_the_variable_says_otherwise(
+def test_store_is_mlflow_db_unless_variable_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -32,7 +34,7 @@ def test_the_store_is_the_projects_own_unless_the_variable_says_otherwise(
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers every request with the status of the server."""
+    """Answer every request with the status of the server."""
 
     def do_GET(self) -> None:
         assert isinstance(self.server, Server)
@@ -62,7 +64,7 @@ def server() -> Iterator[Server]:
             thread.join()
 
 
-def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+def test_error_for_unreachable_server_hides_password() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -73,18 +75,18 @@ def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://localhost:abc", "http://no-such-host.invalid", "http://"])
-def test_an_address_that_is_none(uri: str) -> None:
+def test_invalid_address_is_reported_as_unreachable(uri: str) -> None:
     with pytest.raises(ProjectError, match="cannot be reached"):
         tracking.check_reachable(uri)
 
 
-def test_a_server_that_has_failed(server: Server) -> None:
+def test_server_with_5xx_status_is_reported(server: Server) -> None:
     server.status = 503
     with pytest.raises(ProjectError, match=r"cannot be reached \(status 503\)"):
         tracking.check_reachable(f"http://127.0.0.1:{server.server_port}")
 
 
-def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_hangs_is_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "CONNECT_SECONDS", 0.2)
     server.delay = 1.0
     with pytest.raises(ProjectError, match=r"cannot be reached \(ReadTimeout\)"):
@@ -92,13 +94,13 @@ def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("status", [200, 401, 404])
-def test_a_server_that_answers_and_a_database_pass(server: Server, status: int) -> None:
+def test_answering_server_and_database_pass(server: Server, status: int) -> None:
     server.status = status
     tracking.check_reachable(f"http://127.0.0.1:{server.server_port}")
     tracking.check_reachable("sqlite:///mlflow.db")
 
 
-def test_a_store_is_made_once_and_left_alone(tmp_path: Path) -> None:
+def test_existing_store_is_kept(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/folder/mlflow.db"
     tracking.make_store(uri)
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mlflow.db"]
@@ -108,36 +110,45 @@ def test_a_store_is_made_once_and_left_alone(tmp_path: Path) -> None:
     assert client.get_experiment_by_name("mine")
 
 
-@pytest.mark.parametrize("made_meanwhile", [False, True])
-def test_a_store_where_there_are_no_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made_meanwhile: bool
+@pytest.mark.parametrize("created_meanwhile", [False, True])
+def test_store_is_created_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, created_meanwhile: bool
 ) -> None:
     target = tmp_path / "mlflow.db"
 
     def link(*_: Path) -> None:
-        if made_meanwhile:
+        if created_meanwhile:
             target.write_text("another process's")
         raise OSError(errno.EPERM, "not permitted")
 
     monkeypatch.setattr(os, "link", link)
     tracking.make_store(f"sqlite:///{target}")
     assert list(tmp_path.iterdir()) == [target]
-    if made_meanwhile:
+    if created_meanwhile:
         assert target.read_text() == "another process's"
     else:
         assert MlflowClient(f"sqlite:///{target}").search_experiments()
 
 
-def test_without_git_there_are_no_git_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_git_tags_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert tracking.origin_tags(tmp_path) == {}
 
 
-def test_git_tags_name_commit_and_branch(tmp_path: Path) -> None:
+def test_git_tags_are_commit_and_branch_of_checkout(tmp_path: Path) -> None:
     assert tracking.origin_tags(tmp_path) == {}
 
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@x", *words]
+    def git(*arguments: str) -> str:
+        command = [
+            "git",
+            "-C",
+            str(tmp_path),
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e@x",
+            *arguments,
+        ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "--initial-branch", "trunk")
@@ -148,19 +159,19 @@ def test_git_tags_name_commit_and_branch(tmp_path: Path) -> None:
     }
 
 
-def test_only_runs_whose_process_is_gone_are_closed(tmp_path: Path) -> None:
+def test_only_runs_of_ended_processes_are_closed(tmp_path: Path) -> None:
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.create_experiment("e", artifact_location=tmp_path.as_uri())
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     host = socket.gethostname()
     runs = {
         name: client.create_run(experiment, tags=tags).info.run_id
         for name, tags in {
             "mine": tracking.process_tags(),
-            "killed": {"process.host": host, "process.id": str(gone.pid)},
-            "elsewhere": {"process.host": "another-host", "process.id": str(gone.pid)},
-            "its number is another's now": tracking.process_tags() | {"process.started": "1.00"},
+            "killed": {"process.host": host, "process.id": str(ended.pid)},
+            "elsewhere": {"process.host": "another-host", "process.id": str(ended.pid)},
+            "its process id is reused": tracking.process_tags() | {"process.started": "1.00"},
         }.items()
     }
     tracking.close_killed_runs(client, experiment)
@@ -169,5 +180,5 @@ def test_only_runs_whose_process_is_gone_are_closed(tmp_path: Path) -> None:
         "mine": "RUNNING",
         "killed": "KILLED",
         "elsewhere": "RUNNING",
-        "its number is another's now": "KILLED",
+        "its process id is reused": "KILLED",
     }

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS
+from marvel_kedro.characters.synthetic import CharacterWorld
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 from marvel_kedro.monitoring.tables import INFERENCE_LOG
 from marvel_kedro.simulation import traffic_plan
 
@@ -36,12 +37,12 @@ def make_log(
             "start": date(2026, 1, 1),
             "drift": {"scenario": scenario, "magnitude": magnitude},
             "drift_from_day": 1,
-            "world": world,
+            "world_seed": world,
         }
     )
     generator, numbers = np.random.default_rng(0), count()
     rows: list[dict[str, Any]] = []
-    for day in traffic_plan.days(options):
+    for day in traffic_plan.days(options, CharacterWorld()):
         labels = day.labels.set_index("page_id")
         for request in day.requests:
             body = json.loads(request.body)

@@ -1,1 +1,1 @@
-"""Errors, option sections, atomic files and progress lines: used by every other package."""
+"""Errors, option sections, atomic files, locks, progress and retry: used by every package."""

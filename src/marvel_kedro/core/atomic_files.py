@@ -1,8 +1,8 @@
-"""Local files appear whole or not at all.
+"""Atomic writes: a local file is complete or unchanged.
 
 Every local Kedro dataset writes through fsspec's `file` filesystem. The one registered here writes
-beside the target and renames when the file is closed without an error, so that a crash, a full
-disk or `kill -9` in the middle of a write leaves the old file as it was.
+to a file beside the target and renames it when it is closed without an error. A crash, a full disk
+or `kill -9` during a write leaves the old file unchanged.
 """
 
 import glob
@@ -20,37 +20,37 @@ from fsspec.implementations.local import LocalFileSystem
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
 
-def partial_of(target: Path) -> Path:
-    """Where this process writes `target` until it is whole."""
+def partial_path(target: Path) -> Path:
+    """Return the path that this process writes to until `target` is complete."""
     return target.with_name(f".{target.name}.{os.getpid()}.partial")
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove what writers of `target` left behind when they were killed."""
-    # SQLite keeps a journal beside a database that it writes: `.partial-journal`.
+def remove_partial_files(target: Path) -> None:
+    """Remove the partial files of killed writers of `target`."""
+    # SQLite has a journal beside a database that it writes: `.partial-journal`.
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial*"):
         writer = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
         if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             leftover.unlink(missing_ok=True)
 
 
-class WholeFile:
-    """A file open for writing that takes its name only when closed without an error."""
+class AtomicFile:
+    """A file open for writing that replaces its target when it is closed without an error."""
 
     def __init__(self, target: Path, mode: str, **text_options: Any) -> None:  # noqa: ANN401
-        target = target.resolve()  # of a link, the file that it stands for
+        target = target.resolve()  # a link is kept, its target replaced
         target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target)
+        remove_partial_files(target)
         if "b" not in mode:
             text_options.setdefault("encoding", "utf-8")
         self._target = target
-        self._partial = partial_of(target)
+        self._partial = partial_path(target)
         self._stream: IO[Any] = self._partial.open(mode, **text_options)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the stream
         return getattr(self._stream, name)
 
-    def __iter__(self) -> Iterator[Any]:  # pandas takes only iterables for files
+    def __iter__(self) -> Iterator[Any]:  # pandas accepts only iterable files
         return iter(self._stream)
 
     def __enter__(self) -> Self:
@@ -63,7 +63,7 @@ class WholeFile:
             self.close()
 
     def close(self) -> None:
-        """Give the file its name; if that fails, nothing of it stays."""
+        """Replace the target; on failure remove the partial file."""
         if self._stream.closed:
             return
         try:
@@ -76,24 +76,24 @@ class WholeFile:
             raise
 
     def discard(self) -> None:
-        """Drop what was written; the target stays as it was."""
-        with suppress(OSError):  # closing flushes, which a full disk refuses again
+        """Remove the partial file; the target is unchanged."""
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
             self._stream.close()
         self._partial.unlink(missing_ok=True)
 
 
-class WholeFileSystem(LocalFileSystem):  # type: ignore[misc]
-    """fsspec's local filesystem, in which a written file appears whole."""
+class AtomicFileSystem(LocalFileSystem):  # type: ignore[misc]
+    """fsspec's local filesystem with atomic writes."""
 
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Open a file; modes other than plain writing are fsspec's own."""
+        """Open a file; fsspec handles all modes but plain writing."""
         if mode.strip("bt") != "w" or kwargs.get("compression"):
             return super().open(path, mode, *args, **kwargs)
         text = {key: kwargs[key] for key in _TEXT_OPTIONS if key in kwargs}
-        return WholeFile(Path(self._strip_protocol(path)), mode, **text)
+        return AtomicFile(Path(self._strip_protocol(path)), mode, **text)
 
 
-def write_files_whole() -> None:
-    """Make `WholeFileSystem` what the `file` protocol means in this process."""
-    fsspec.register_implementation("file", WholeFileSystem, clobber=True)
-    fsspec.register_implementation("local", WholeFileSystem, clobber=True)
+def write_files_atomically() -> None:
+    """Register `AtomicFileSystem` for the protocols `file` and `local` in this process."""
+    fsspec.register_implementation("file", AtomicFileSystem, clobber=True)
+    fsspec.register_implementation("local", AtomicFileSystem, clobber=True)

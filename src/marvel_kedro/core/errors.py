@@ -1,7 +1,8 @@
-"""Faults that the user can mend: one message, no traceback."""
+"""Errors: what users can fix, secrets that no message shows, failures of remote servers."""
 
 import os
 import re
+from typing import Literal
 
 import click
 
@@ -16,22 +17,60 @@ _SECRETS = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
 )
-_SHORTEST = 4  # shorter ones are in every other word, and no secrets
-# Of profiles and log-ins, which no variable holds: a workspace's, and JSON web tokens.
+_MIN_SECRET_LENGTH = 4  # shorter values are no secrets and occur in ordinary words
+# Tokens of profiles and log-ins, which are in no variable: a workspace's, and JSON web tokens.
 _TOKENS = re.compile(r"\b(?:dapi|dose)[0-9a-f][\w-]{6,}|\beyJ[\w-]{8,}(?:\.[\w-]+)*")
+
+RemoteFailure = Literal["token", "privilege", "busy"]
+
+_REMOTE_LIBRARIES = {"mlflow", "databricks", "requests"}
+# Clients pass an answer on only as text, for example MLflow's download of files.
+_ANSWERS: dict[RemoteFailure, re.Pattern[str]] = {
+    "token": re.compile(
+        r"access token|unauthenticated|unauthorized|credential|error code 401", re.IGNORECASE
+    ),
+    "privilege": re.compile(
+        r"permission_denied|forbidden|user does not have|error code 403", re.IGNORECASE
+    ),
+    "busy": re.compile(
+        r"timed out|timeout|too many|request_limit_exceeded|resource_exhausted|internal_error"
+        r"|internal (server )?error|temporarily_unavailable|service unavailable|connection"
+        r"|error code (429|5\d\d)",
+        re.IGNORECASE,
+    ),
+}
 
 
 class ProjectError(click.ClickException):
-    """Bad input or a fault outside the code.
+    """An error that the user can fix: bad input or a fault outside the code.
 
-    The message says what is wrong, naming the file, the column or the key, and what to do.
-    Every kedro command shows it without a traceback.
+    The message names the file, the column or the key, and the remedy. Every kedro command shows it
+    without a traceback.
     """
 
 
 def without_password(text: str) -> str:
-    """Leave user names and passwords out of the addresses in a text, and tokens out of the rest."""
+    """Remove user names and passwords from the addresses in a text, and mask tokens."""
     for secret in filter(None, map(os.environ.get, _SECRETS)):
-        if len(secret) >= _SHORTEST:
+        if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, "***")
     return re.sub(r"(?<=://)[^/@\s]+@", "", _TOKENS.sub("***", text))
+
+
+def remote_failure(error: BaseException) -> RemoteFailure | None:
+    """Classify the error of a client of an MLflow server or a Databricks workspace.
+
+    Args:
+        error: The error that the client raised.
+
+    Returns:
+        `token`: the server rejected the token. `privilege`: the user lacks one. `busy`: the server
+        is busy, broken or unreachable. None: the server processed the request, or the error is not
+        one of a client.
+    """
+    library = type(error).__module__.partition(".")[0]
+    # databricks-sdk gives up with a TimeoutError.
+    if library not in _REMOTE_LIBRARIES and not isinstance(error, TimeoutError):
+        return None
+    text = str(error)
+    return next((kind for kind, answer in _ANSWERS.items() if answer.search(text)), None)

@@ -1,18 +1,19 @@
-"""Locks on files: of one process, for as long as it lives or until it lets go."""
+"""Exclusive locks on files, held until they are closed or the process ends."""
 
 import fcntl
 import os
 from pathlib import Path
 
 
-def hold(path: Path) -> int | None:
-    """Lock a file, which is made if it is not there.
+def acquire(path: Path) -> int | None:
+    """Lock a file; create it if it does not exist.
 
     Returns:
-        What holds the lock until it is closed; None if another process has it.
+        The file descriptor that holds the lock until it is closed, or None if another process has
+        the lock.
 
     Raises:
-        OSError: The file cannot be made or locked.
+        OSError: The file cannot be created or locked.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

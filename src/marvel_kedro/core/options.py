@@ -1,4 +1,4 @@
-"""The base of every parameter section."""
+"""The base class of parameter sections and their validation."""
 
 from typing import Any, TypeVar
 
@@ -8,7 +8,7 @@ from marvel_kedro.core.errors import ProjectError
 
 
 class Options(BaseModel):
-    """A section of the parameters: unknown keys are refused, values do not change."""
+    """A section of the parameters: immutable, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,19 +16,16 @@ class Options(BaseModel):
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-def checked(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:  # noqa: ANN401
-    """Refuse unknown keys and values of the wrong kind.
+def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:  # noqa: ANN401
+    """Validate values that were read from a file.
 
     Args:
-        options: What the values are to be.
-        values: Whatever was read.
-        remedy: Where to mend them.
-
-    Returns:
-        The options, every value of its own type.
+        options: The class of the section.
+        values: The values.
+        remedy: A sentence for the message: where to correct them.
 
     Raises:
-        ProjectError: It names each key, what is wrong with it and the remedy.
+        ProjectError: A key is unknown or a value is invalid; the message names each key.
     """
     try:
         return options.model_validate(values)
@@ -37,4 +34,4 @@ def checked(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions: 
             f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
             for fault in error.errors()
         )
-        raise ProjectError(f"Parameters are not right:\n{faults}\n{remedy}") from error
+        raise ProjectError(f"Invalid parameters:\n{faults}\n{remedy}") from error

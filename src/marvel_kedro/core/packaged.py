@@ -1,4 +1,4 @@
-"""What came with the wheel."""
+"""Locate the files that are packaged with the wheel."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import marvel_kedro
 
 
 def conf_source() -> Path:
-    """The configuration that came with the wheel, or that of the checkout."""
+    """Return the configuration folder of the wheel, or that of the checkout."""
     package = Path(marvel_kedro.__file__).parent
     packaged = package / "conf"
     return packaged if packaged.is_dir() else package.parents[1] / "conf"

@@ -1,4 +1,4 @@
-"""Progress of long work: a line every two seconds, so that short work stays quiet."""
+"""Log the progress of long work: one line every two seconds, none for short work."""
 
 import logging
 import time
@@ -11,14 +11,14 @@ Item = TypeVar("Item")
 SECONDS = 2.0
 
 
-def report(what: str) -> Callable[[int, int], None]:
-    """Make a function that logs how far the work is, at most every two seconds.
+def progress_logger(work: str) -> Callable[[int, int], None]:
+    """Make a function that logs progress at most every two seconds.
 
     Args:
-        what: What the work is, with the unit that is counted.
+        work: A description of the work with the unit that is counted.
 
     Returns:
-        A function of what is done and the total.
+        A function of the number done and the total.
     """
     last = time.monotonic()
 
@@ -26,21 +26,21 @@ def report(what: str) -> Callable[[int, int], None]:
         nonlocal last
         if time.monotonic() - last >= SECONDS:
             last = time.monotonic()
-            logger.info("          %s: %s of %s", what, f"{done:,}", f"{total:,}")
+            logger.info("          %s: %s of %s", work, f"{done:,}", f"{total:,}")
 
     return log
 
 
-def track(items: Iterable[Item], total: int, what: str, each: int = 1) -> Iterator[Item]:
-    """Pass items on and report how far they are.
+def track(items: Iterable[Item], total: int, work: str, each: int = 1) -> Iterator[Item]:
+    """Yield items and log the progress.
 
     Args:
-        items: What is worked through.
-        total: How many units there are.
-        what: What the units are called.
-        each: How many units an item has.
+        items: The items.
+        total: The number of units.
+        work: A description of the work with the unit.
+        each: The number of units per item.
     """
-    log = report(what)
+    log = progress_logger(work)
     for number, item in enumerate(items, 1):
         yield item
         log(min(number * each, total), total)

@@ -8,8 +8,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.project import error_messages
 
 FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
@@ -55,7 +54,7 @@ def asking(thing: str, what: str, remedies: Mapping[type[DatabricksError], str])
 
 
 def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> str:
-    refusal = remote.refusal(error)
+    refusal = remote_failure(error)
     if not (isinstance(error, PermissionDenied) and refusal == "token"):  # as one that is revoked
         for kind, remedy in remedies.items():
             if isinstance(error, kind):

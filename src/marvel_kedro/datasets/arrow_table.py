@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring import tables
 
@@ -65,7 +65,7 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
     def save(self, data: pa.Table) -> None:
         """Write the table; readers see the old one or the new one, whole."""
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        with WholeFile(self._filepath, "wb") as file:
+        with AtomicFile(self._filepath, "wb") as file:
             pq.write_table(data.select(self._schema.names).cast(self._schema), file)
 
     def preview(self, nrows: int = 10) -> TablePreview:

@@ -13,7 +13,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.core.atomic_files import WholeFile
+from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table.frames import lazily, rows_by
 
@@ -51,7 +51,7 @@ class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
                     f"{self._filepath} could not be made in {folder}: {error}. Free some space "
                     "there, or set TMPDIR to another folder, and run the same command again."
                 ) from error
-            with made.open("rb") as source, WholeFile(self._filepath, "wb") as target:
+            with made.open("rb") as source, AtomicFile(self._filepath, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
 
     def load(self) -> pd.DataFrame:

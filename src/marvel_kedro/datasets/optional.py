@@ -1,39 +1,45 @@
-"""A dataset that need not be there."""
+"""Datasets that may be missing: one that need not exist yet, and one that an environment lacks."""
 
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset
+
+from marvel_kedro.datasets.read_only import ReadOnlyDataset
 
 
-class OptionalDataset(AbstractDataset[Any, Any]):
-    """Another dataset to be read, or None as long as it does not exist."""
+class OptionalDataset(ReadOnlyDataset[Any]):
+    """Load another dataset, or None while it does not exist."""
+
+    READ_ONLY = "the pipeline that writes the dataset has a catalog entry of its own"
 
     def __init__(self, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        """Say which dataset it is.
+        """Wrap a dataset.
 
         Args:
-            dataset: Its entry in the catalog.
-            metadata: Of Kedro's plugins.
+            dataset: The catalog entry of the dataset.
+            metadata: Metadata for Kedro's plugins.
         """
-        # The catalog itself looks after validators; whoever writes the dataset has one.
+        super().__init__(metadata)
+        # Kedro's catalog runs validators, and only for entries of its own; the entry that writes
+        # the dataset has one.
         entry = {key: value for key, value in dataset.items() if key != "validator"}
         self._dataset: AbstractDataset[Any, Any] = AbstractDataset.from_config("dataset", entry)
-        self.metadata = metadata
 
-    def load(self) -> Any:  # noqa: ANN401 - whatever it is
-        """Read it, if it is there."""
+    def load(self) -> Any:  # noqa: ANN401 - whatever the dataset holds
+        """Load the dataset if it exists."""
         return self._dataset.load() if self._dataset.exists() else None
-
-    def save(self, data: Any) -> None:  # noqa: ANN401, ARG002
-        """Refuse: whoever makes it has an entry of its own.
-
-        Raises:
-            DatasetError: Always.
-        """
-        raise DatasetError("An optional dataset is only read.")
-
-    def _exists(self) -> bool:
-        return True
 
     def _describe(self) -> dict[str, Any]:
         return {"dataset": self._dataset}
+
+
+class NothingDataset(ReadOnlyDataset[None]):
+    """Load None: the environment has no such dataset, and the node reports it if it needs one."""
+
+    READ_ONLY = "this environment has no such dataset"
+
+    def load(self) -> None:
+        """Return None."""
+
+    def _describe(self) -> dict[str, Any]:
+        return {}

@@ -9,7 +9,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from marvel_kedro.monitoring.export import Exported
-from marvel_kedro.serving.telemetry.opentelemetry import is_wanted
+from marvel_kedro.serving.telemetry.opentelemetry import is_enabled
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class OtlpMetricsDataset(AbstractDataset[Exported, None]):
 
     def save(self, data: Exported) -> None:
         """Send the samples, if the environment asks for it."""
-        if not is_wanted("metrics", os.environ):
+        if not is_enabled("metrics", os.environ):
             return
         if not _is_installed():
             logger.warning(

@@ -1,4 +1,4 @@
-"""What a candidate must be seen beside: models that anybody would try first."""
+"""Baselines to compare a candidate with: the share of Alive and a logistic regression."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,23 +9,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 
-CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
-MEASUREMENTS = list(NUMBER_COLUMNS)
+_CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
+_NUMBERS = list(NUMBER_COLUMNS)
 _MIN_ROWS = 20
 
 
 def always_alive(train: pd.DataFrame) -> float:
-    """The share of Alive, as the probability of every character."""
+    """Return the share of Alive, the constant probability of this baseline."""
     return float((train["alive"] == "Alive").mean())
 
 
 def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Probabilities of Alive by a plain logistic regression.
+    """Compute probabilities of Alive by a logistic regression.
 
-    Categories are one-hot (rare ones together), `teams` is filled in or not, measurements are
-    scaled, with the mean and a flag for missing ones.
+    - Categories are one-hot encoded, rare ones together.
+    - `teams` is a flag: filled in or not.
+    - Numbers are scaled; missing ones get the mean and a flag.
 
     Args:
         train: The training rows, with `alive`.
@@ -34,24 +35,21 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[
     Returns:
         Shape (test rows,).
     """
+    one_hot = OneHotEncoder(min_frequency=_MIN_ROWS, handle_unknown="infrequent_if_exist")
+    imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
     encoder = make_column_transformer(
-        (OneHotEncoder(min_frequency=_MIN_ROWS, handle_unknown="infrequent_if_exist"), CATEGORIES),
+        (one_hot, _CATEGORIES),
         ("passthrough", ["has_teams"]),
-        (
-            make_pipeline(
-                SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()
-            ),
-            MEASUREMENTS,
-        ),
+        (make_pipeline(imputer, StandardScaler()), _NUMBERS),
     )
     model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
-    model.fit(_plain(train), train["alive"] == "Alive")
-    probabilities: npt.NDArray[np.float64] = model.predict_proba(_plain(test))[:, 1]
+    model.fit(_inputs(train), train["alive"] == "Alive")
+    probabilities: npt.NDArray[np.float64] = model.predict_proba(_inputs(test))[:, 1]
     return probabilities
 
 
-def _plain(characters: pd.DataFrame) -> pd.DataFrame:
-    texts = characters[CATEGORIES].fillna("").astype(object)
+def _inputs(characters: pd.DataFrame) -> pd.DataFrame:
+    texts = characters[_CATEGORIES].fillna("").astype(object)
     return texts.assign(
-        **{name: characters[name] for name in MEASUREMENTS}, has_teams=characters["teams"].notna()
+        **{name: characters[name] for name in _NUMBERS}, has_teams=characters["teams"].notna()
     )

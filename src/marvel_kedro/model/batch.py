@@ -1,4 +1,4 @@
-"""Scoring a table where it is: in this process, or on the workers of Spark."""
+"""Score a table where it is: in this process or on the workers of Spark."""
 
 import hashlib
 import io
@@ -31,12 +31,13 @@ def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:
     """Score every row of a table.
 
     Args:
-        table: `page_id` and the columns of the model's input; others do not matter.
-        model: Who scores.
-        scored_at: The time to write down.
+        table: `page_id` and the columns of the model's input; other columns are ignored.
+        model: The model.
+        scored_at: The value of the column `scored_at`.
 
     Returns:
-        `COLUMNS`, one row a row: a lazy Spark frame for one, a pandas frame for any other.
+        `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
+        frame for any other.
     """
     if lazily(table).implementation.is_spark_like():
         return _on_workers(table, model, scored_at)
@@ -54,7 +55,7 @@ def _on_workers(
     model: RegisteredModel,
     scored_at: datetime,
 ) -> "DataFrame":
-    """Send the model with the query; no worker has to reach a registry or a file of the driver."""
+    """Send the model with the query: workers need neither a registry nor files of the driver."""
     from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 
     inputs = [name for name in model.input_columns if name in table.columns]
@@ -71,7 +72,7 @@ def _on_workers(
 
 
 def pack(folder: Path) -> bytes:
-    """A folder as one archive, the same for the same files."""
+    """Pack a folder into one archive; equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
         for path in sorted(folder.rglob("*")):
@@ -85,7 +86,7 @@ def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.Dat
     digest = hashlib.sha256(packed).hexdigest()
 
     def score_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # The worker's own module: what is pickled with this function would be made anew each time.
+        # The worker's own module keeps its loaded models; a pickled copy would load them each time.
         from marvel_kedro.model import batch  # noqa: PLC0415, PLW0406
 
         for records in batch.larger(batches):
@@ -95,7 +96,7 @@ def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.Dat
 
 
 def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Join batches: engines hand out some thousand rows, and each call of a model costs."""
+    """Join the small batches of an engine, because each call of the model has a fixed cost."""
     waiting: list[pd.DataFrame] = []
     for records in batches:
         waiting.append(records)
@@ -107,12 +108,12 @@ def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 
 def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataFrame:
-    """Score the records of one batch on a worker, which loads each model once."""
+    """Score one batch on a worker, which loads each model once."""
     if digest not in _LOADED:
         with tempfile.TemporaryDirectory() as folder:
             zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
             _LOADED[digest] = mlflow.pyfunc.load_model(folder)
     model = _LOADED[digest]
     inputs = conform(records, model.metadata.get_input_schema())
-    # As objects: text of several batches is in chunks, which engines refuse.
+    # As objects: joined text columns are chunked, which engines reject.
     return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]

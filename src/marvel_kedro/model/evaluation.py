@@ -1,16 +1,21 @@
-"""How good models are: every metric with an interval, overall and by slice."""
+"""Evaluate models: each performance metric with its interval, on all rows and by slice."""
 
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.model.metrics import Flags, Floats, Integers, Metric, ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
 
-Clusters = npt.NDArray[np.int64]
+MODELS = {
+    "candidate": "candidate",
+    "champion": "champion",
+    "logistic_regression": "logistic regression",
+    "always_alive": "always Alive",
+}
+"""The models of a training with their titles in reports."""
 
 SLICES = ("identity", "gender", "earth_616")
 GRID_STEPS = 1000
@@ -18,14 +23,14 @@ COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low"
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:
-    """The groups that a record belongs to.
+    """Assign each record to its slices.
 
     Args:
         records: Raw records with `identity`, `gender` and `universe`.
 
     Returns:
         `identity` (Public, Secret or Unknown), `gender` (Male, Female, Other or Unknown) and
-        `earth_616` (yes or no), under the index of the records.
+        `earth_616` (yes or no), with the index of the records.
     """
     identity = records["identity"].fillna("Unknown")
     gender = records["gender"].fillna("Unknown")
@@ -40,112 +45,98 @@ def slices(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None, Flags]]:
-    """All rows, then every value of every slice: its key, its value and its rows."""
+    """Yield all rows, then each value of each slice: its key, its value and its rows."""
     yield None, None, np.ones(len(slice_columns), dtype=bool)
     for key in slice_columns:
         for value in sorted(slice_columns[key].unique()):
             yield str(key), str(value), (slice_columns[key] == value).to_numpy()
 
 
-def evaluate(  # noqa: PLR0913 - the last one is for those who need it
-    alive: npt.NDArray[np.bool_],
+def evaluate(  # noqa: PLR0913 - `cluster` is optional
+    alive: Flags,
     scores: dict[str, Floats],
     slice_columns: pd.DataFrame,
     options: EvaluationOptions,
     threshold: float,
     *,
-    cluster: Clusters | None = None,
+    cluster: Integers | None = None,
 ) -> pd.DataFrame:
-    """Measure models on the same rows.
+    """Measure models on the same rows; the order of the rows does not matter.
 
     Args:
         alive: The labels, shape (rows,).
-        scores: Probabilities of Alive by model, each of shape (rows,); NaN where the model was
-            trained on the row, which is left out of its figures.
-        slice_columns: What `slices` returns for the rows.
-        options: How.
-        threshold: From which probability on the prediction is Alive.
-        cluster: By row what it has in common with others that it depends on: intervals come from
+        scores: Probabilities of Alive by model, each of shape (rows,). NaN excludes a row from the
+            metrics of a model: it was trained on it.
+        slice_columns: The result of `slices` for the rows.
+        options: Resamples, confidence and bins.
+        threshold: Probability at or above which the prediction is Alive.
+        cluster: The cluster of each row; rows of one depend on each other, so intervals come from
             drawing whole clusters. None: rows are independent.
 
     Returns:
-        One row a model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
-        rows), `rows`, `metric`, `value`, and the percentile bootstrap interval `low` to `high`,
-        for `ece` symmetric. A metric that is not defined (ROC AUC of one class) is null.
-        The order of the rows does not matter.
+        One row per model, slice and metric: `model`, `slice_key` and `slice_value` (null for all
+        rows), `rows`, `metric`, `value`, and the percentile bootstrap interval from `low` to
+        `high`, which is symmetric for `ece`. An undefined metric (ROC AUC of one class) is null.
     """
     functions = metrics.all_metrics(threshold, options.calibration_bins)
     tail = (1 - options.confidence) / 2
     found = []
     for key, value, inside in groups(slice_columns):
         for model, score in scores.items():
-            fair = inside & ~np.isnan(score)
-            if not fair.any():
+            unseen = inside & ~np.isnan(score)
+            if not unseen.any():
                 continue
-            cells = Cells.of(alive[fair], np.asarray(score[fair], dtype=np.float64))
+            labels, probability = alive[unseen], np.asarray(score[unseen], dtype=np.float64)
+            pairs = ScorePairs.of(labels, probability)
             if cluster is None:
-                shifts = _shifts(cells.on_grid(GRID_STEPS), functions, options)
+                drawn_from, drawn = _resample_rows(pairs, options)
             else:
-                shifts = _clustered_shifts(
-                    alive[fair], score[fair], cluster[fair], functions, options
+                drawn_from, drawn = _resample_clusters(
+                    labels, probability, cluster[unseen], options
                 )
+            shifts = _shifts(drawn_from, drawn, functions)
             for name, function in functions.items():
-                figure = value_of(function, cells)
+                figure = value_of(function, pairs)
                 bounds = _interval(name, figure, *_quantiles(shifts[name], tail))
-                found.append((model, key, value, int(fair.sum()), name, figure, *bounds))
+                found.append((model, key, value, int(unseen.sum()), name, figure, *bounds))
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 
 
-def value_of(function: metrics.Metric, cells: Cells) -> float:
-    """A metric on the rows as they are."""
-    return float(function(cells, cells.rows[None, :].astype(np.float64))[0])
+def _resample_rows(
+    pairs: ScorePairs, options: EvaluationOptions
+) -> tuple[ScorePairs, Iterator[Floats]]:
+    pairs, generator = pairs.on_grid(GRID_STEPS), np.random.default_rng(options.seed)
+    return pairs, metrics.resamples(pairs.rows, options.resamples, generator)
+
+
+def _resample_clusters(
+    alive: Flags, score: Floats, cluster: Integers, options: EvaluationOptions
+) -> tuple[ScorePairs, Iterator[Floats]]:
+    if len(score) > 2 * GRID_STEPS:
+        score = metrics.centres(score, GRID_STEPS)
+    pairs, member = ScorePairs.with_members(alive, score)
+    number = np.unique(cluster, return_inverse=True)[1]
+    generator = np.random.default_rng(options.seed)
+    return pairs, metrics.cluster_resamples(member, number, options.resamples, generator)
 
 
 def _shifts(
-    cells: Cells, functions: dict[str, metrics.Metric], options: EvaluationOptions
+    pairs: ScorePairs, drawn: Iterator[Floats], functions: dict[str, Metric]
 ) -> dict[str, Floats]:
-    """By metric how far it moves in each resample."""
-    generator = np.random.default_rng(options.seed)
-    drawn = metrics.resamples(cells.rows, options.resamples, generator)
-    return _moves(cells, drawn, functions)
-
-
-def _clustered_shifts(
-    alive: Flags,
-    score: Floats,
-    cluster: Clusters,
-    functions: dict[str, metrics.Metric],
-    options: EvaluationOptions,
-) -> dict[str, Floats]:
-    """The same where whole clusters are drawn."""
-    if len(score) > 2 * GRID_STEPS:
-        score = metrics.centres(score, GRID_STEPS)
-    cells, member = Cells.with_members(alive, score)
-    number = np.unique(cluster, return_inverse=True)[1]
-    generator = np.random.default_rng(options.seed)
-    drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
-    return _moves(cells, drawn, functions)
-
-
-def _moves(
-    cells: Cells, drawn: Iterator[Floats], functions: dict[str, metrics.Metric]
-) -> dict[str, Floats]:
-    draws: dict[str, list[Floats]] = {name: [] for name in functions}
-    for counts in drawn:
-        for name, function in functions.items():
-            draws[name].append(function(cells, counts))
+    """Compute by metric its shift in each resample."""
+    draws = [[metric(pairs, counts) for metric in functions.values()] for counts in drawn]
     return {
-        name: np.concatenate(draws[name]) - value_of(function, cells)
-        for name, function in functions.items()
+        name: np.concatenate(values) - value_of(functions[name], pairs)
+        for name, values in zip(functions, zip(*draws, strict=True), strict=True)
     }
 
 
 def _interval(metric: str, figure: float, low: float, high: float) -> tuple[float, float]:
-    """The bounds of a figure from those of its shifts.
+    """Compute the bounds of a figure from the quantiles of its shifts.
 
-    Resampling adds to a calibration error, a sum of absolute gaps, what sampling has added once
-    already, so that its percentiles may all lie above the truth and above the figure. Its lower
-    bound is therefore as far below as its upper one is above, and 0 at the least.
+    A calibration error is a sum of absolute gaps. Resampling adds to it what sampling has already
+    added once, so that all percentiles may lie above the true value and the figure. Its lower bound
+    is therefore as far below the figure as the upper one is above, and at least 0.
     """
     if metric != "ece":
         return figure + low, figure + high
@@ -159,3 +150,13 @@ def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def candidate_metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+    """Return the candidate's metrics on all rows: `metric`, `metric_low` and `metric_high`."""
+    overall = evaluation.query("model == 'candidate' and slice_key.isna()")
+    return {
+        f"{metric}{suffix}": float(figures[column])
+        for metric, figures in overall.set_index("metric").iterrows()
+        for suffix, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }

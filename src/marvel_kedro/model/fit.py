@@ -1,8 +1,7 @@
-"""Fitting a model to the training rows."""
+"""Fit a model to the training rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -12,15 +11,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.metrics import Flags
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import CharacterModel, Encoder, encode, feature_names
+from marvel_kedro.model.portable.features import (
+    UNIVERSE_RATE,
+    Encoder,
+    columns_without_feature,
+    encode,
+    feature_names,
+    origin_words,
+    team_names,
+    text,
+)
+from marvel_kedro.model.portable.predictor import CharacterModel, read_code
 
 _FEW_ROWS = 20_000
 
-Flags = npt.NDArray[np.bool_]
 Progress = Callable[[str], Callable[[int, int], None]]
-"""Takes what is counted, and gives what is called with the number done and the total."""
+"""Takes a description of the work; returns a function of the number done and the total."""
 
 
 def fit(
@@ -30,56 +38,54 @@ def fit(
 
     Args:
         train: The training rows: `page_id`, `alive` and the input columns of the model.
-        options: How.
-        progress: Told of the trees, first those of the trial, then those of the model.
+        options: The hyperparameters.
+        progress: Receives the number of trees, first of the trial, then of the model.
 
     Returns:
-        The model. It depends on the rows and the options alone: neither on the order of the rows
+        The model. It depends only on the rows and the options: neither on the order of the rows
         nor on the number of threads.
 
     Raises:
         ProjectError: There are too few rows, all are of one class, or a column has no feature.
     """
     _check(train, options)
-    # Sums of floats and LightGBM's bagging see the order of rows; nobody else may.
+    # Sums of floats and LightGBM's bagging depend on the order of rows; the model must not.
     rows = train.sort_values("page_id", ignore_index=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     encoder = learn_encoder(rows, alive, options)
-    if forgotten := predictor.columns_without_feature(encoder):
+    if missing := columns_without_feature(encoder):
         raise ProjectError(
-            f"The model would take {', '.join(forgotten)} and not see it: give each of "
-            "TEXT_COLUMNS in model/portable/predictor.py its names in `_feature_names` "
-            "and its function in `_functions`, or name it in UNREAD."
+            f"The model would take {', '.join(missing)} and not use it: give each of TEXT_COLUMNS "
+            "in model/portable/features.py names and a function in `text_features`, or add it to "
+            "UNUSED_COLUMNS."
         )
     features = encode(rows, encoder)
-    # A row must not see its own label in the rate of its universe.
-    rate = feature_names(encoder).index(predictor.RATE)
+    # The rate of a row's universe must not contain the row's own label.
+    rate = feature_names(encoder).index(UNIVERSE_RATE)
     features[:, rate] = _rates_out_of_fold(rows, alive, options)
     trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
     booster = lightgbm.train(
         _parameters(options, len(alive)),
         lightgbm.Dataset(features, alive, feature_name=_safe_names(encoder)),
         trees,
-        callbacks=_told(progress, "trees"),
+        callbacks=_callbacks(progress, "trees"),
     )
     return CharacterModel(
         booster_text=booster.model_to_string(),
         encoder=encoder,
         threshold=options.threshold,
-        code=Path(predictor.__file__).read_text(encoding="utf-8"),
+        code=read_code(),
     )
 
 
 def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Encoder:
-    """Learn vocabularies and the share of Alive by universe."""
+    """Learn the vocabularies and the share of Alive by universe."""
     return Encoder(
         alive_share=float(alive.mean()),
         universes=_universes(_texts(rows["universe"]), alive, options),
-        origin_words=_frequent(
-            rows["origin"], predictor.origin_words, options.origin_words, options
-        ),
+        origin_words=_frequent(rows["origin"], origin_words, options.origin_words, options),
         teams=_frequent(
-            rows["teams"], lambda value: set(predictor.team_names(value)), options.teams, options
+            rows["teams"], lambda value: set(team_names(value)), options.teams, options
         ),
     )
 
@@ -88,12 +94,12 @@ def _check(train: pd.DataFrame, options: FitOptions) -> None:
     classes = sorted(train["alive"].unique())
     if len(train) < options.min_rows:
         raise ProjectError(
-            f"train_set has {len(train)} rows, and training.fit.min_rows asks for "
+            f"train_set has {len(train)} rows; training.fit.min_rows requires "
             f"{options.min_rows}. Bring more rows in data/01_raw, or lower it."
         )
     if classes != ["Alive", "Dead"]:
         raise ProjectError(
-            f"train_set has the class {classes} only, and a model needs Alive and Dead. "
+            f"train_set has only the class {classes}; a model requires Alive and Dead. "
             "Look at the column Alive of the raw file."
         )
 
@@ -101,7 +107,7 @@ def _check(train: pd.DataFrame, options: FitOptions) -> None:
 def _universes(
     universe: "pd.Series[Any]", alive: Flags, options: FitOptions
 ) -> dict[str, tuple[float, float]]:
-    """By universe its rows and its share of Alive, drawn towards the share of all rows."""
+    """Compute by universe its rows and its share of Alive, smoothed towards that of all rows."""
     groups = pd.DataFrame({"key": universe, "alive": alive}).groupby("key")
     counts = groups["alive"].agg(["count", "sum"])
     share = alive.mean()
@@ -117,9 +123,9 @@ def _universes(
 def _rates_out_of_fold(
     rows: pd.DataFrame, alive: Flags, options: FitOptions
 ) -> npt.NDArray[np.float32]:
-    """The rate of each row's universe, learnt from the rows of the other folds.
+    """Compute the rate of each row's universe from the rows of the other folds.
 
-    Variants of one character share a fold, for they share their fate.
+    Variants of one character share a fold, because their labels depend on each other.
     """
     fold = _bucket(rows["name"]) % options.folds
     rates = np.empty(len(rows), dtype=np.float32)
@@ -136,29 +142,29 @@ def _rates_out_of_fold(
 
 
 def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """What `scoring.text` makes of a column, each distinct value once."""
+    """Apply `features.text` to a column, once per distinct value."""
     codes, distinct = pd.factorize(values)
-    texts = np.array([predictor.text(value) for value in [*distinct, None]], dtype=object)
+    texts = np.array([text(value) for value in [*distinct, None]], dtype=object)
     return pd.Series(texts[codes])
 
 
 def _bucket(names: "pd.Series[Any]") -> npt.NDArray[np.int64]:
-    return np.array([crc32(text.encode()) for text in _texts(names)], dtype=np.int64)
+    return np.array([crc32(name.encode()) for name in _texts(names)], dtype=np.int64)
 
 
 def _frequent(
     values: "pd.Series[Any]",
-    parts: Callable[[str], Iterable[str]],
-    most: int,
+    split: Callable[[str], Iterable[str]],
+    limit: int,
     options: FitOptions,
 ) -> tuple[str, ...]:
-    """The most frequent parts of a text column, ties in alphabetical order."""
+    """Return the most frequent parts of a text column, ties in alphabetical order."""
     counts: Counter[str] = Counter()
     for value, rows in values.value_counts().items():
-        for part in parts(predictor.text(value)):
+        for part in split(text(value)):
             counts[part] += rows
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(part for part, rows in ranked[:most] if rows >= options.min_word_rows)
+    return tuple(part for part, rows in ranked[:limit] if rows >= options.min_word_rows)
 
 
 def _find_trees(
@@ -168,7 +174,7 @@ def _find_trees(
     options: FitOptions,
     progress: Progress | None,
 ) -> int:
-    """The number of trees with the least log loss on the rows that are set aside."""
+    """Find the number of trees with the least log loss on the held-out rows."""
     if held_out.all() or not held_out.any() or len(set(alive[~held_out])) == 1:
         return options.min_trees
     rest = lightgbm.Dataset(features[~held_out], alive[~held_out])
@@ -179,7 +185,7 @@ def _find_trees(
         valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
         callbacks=[
             lightgbm.early_stopping(options.patience, verbose=False),
-            *_told(progress, "trees of the trial, which ends early"),
+            *_callbacks(progress, "trees of the trial, which stops early"),
         ],
     )
     return max(trial.best_iteration, options.min_trees)
@@ -198,21 +204,21 @@ def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
         "seed": options.seed,
         "deterministic": True,
         "force_row_wise": True,
-        # On few rows threads gain nothing, and wait for each other where the machine is busy.
+        # On few rows threads gain nothing, and wait for each other on a busy machine.
         "num_threads": 1 if rows < _FEW_ROWS else 0,
         "verbose": -1,
     }
 
 
 def _safe_names(encoder: Encoder) -> list[str]:
-    """LightGBM's text format takes no JSON characters in names; the encoder holds the true ones."""
+    """Number the features: LightGBM's text format rejects JSON characters in names."""
     return [f"f{number}" for number in range(len(feature_names(encoder)))]
 
 
-def _told(
-    progress: Progress | None, what: str
+def _callbacks(
+    progress: Progress | None, work: str
 ) -> list[Callable[[lightgbm.callback.CallbackEnv], None]]:
     if progress is None:
         return []
-    log = progress(what)
+    log = progress(work)
     return [lambda state: log(state.iteration + 1, state.end_iteration)]

@@ -1,9 +1,9 @@
-"""Metrics of a binary classifier as arithmetic on counts.
+"""Performance metrics of a binary classifier, computed from counts.
 
-Rows with the same score and the same label are one cell, and a metric is a function of the counts
-of the cells. A bootstrap resample of the rows is then one multinomial draw over the cells, which
-is the same distribution as drawing rows with replacement, and every metric is computed for
-many resamples at once. Labels are true for Alive; a score is the probability of Alive.
+Rows with the same score and label are one pair, and a metric is a function of the rows per pair. A
+bootstrap resample is then one multinomial draw over the pairs, which has the distribution of
+drawing rows with replacement, and each metric is computed for many resamples at once. Labels are
+true for Alive; a score is the probability of Alive.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,34 +14,34 @@ import numpy.typing as npt
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
-# scikit-learn clips at the machine's epsilon as well.
-_EPSILON = float(np.finfo(np.float64).eps)
+_EPSILON = float(np.finfo(np.float64).eps)  # scikit-learn clips there, too
 _DRAWS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Distinct (score, label) pairs in ascending order of the score, and how many rows each has.
+class ScorePairs:
+    """Distinct (score, label) pairs in ascending order of the score, with the rows of each.
 
     Attributes:
-        score: Shape (cells,).
-        alive: Shape (cells,).
-        rows: Shape (cells,).
+        score: Shape (pairs,).
+        alive: Shape (pairs,).
+        rows: Shape (pairs,).
     """
 
     score: Floats
     alive: Flags
-    rows: npt.NDArray[np.int64]
+    rows: Integers
 
     @classmethod
-    def of(cls, alive: Flags, score: Floats) -> "Cells":
-        """Group rows to cells."""
+    def of(cls, alive: Flags, score: Floats) -> "ScorePairs":
+        """Count the rows of each pair."""
         return cls.with_members(alive, score)[0]
 
     @classmethod
-    def with_members(cls, alive: Flags, score: Floats) -> "tuple[Cells, npt.NDArray[np.int64]]":
-        """Group rows to cells, and say which cell each row is in."""
+    def with_members(cls, alive: Flags, score: Floats) -> "tuple[ScorePairs, Integers]":
+        """Count the rows of each pair; also return the pair of each row."""
         pairs, member, rows = np.unique(
             np.column_stack([score, alive.astype(np.float64)]),
             axis=0,
@@ -50,103 +50,110 @@ class Cells:
         )
         return cls(pairs[:, 0], pairs[:, 1] > 0, rows.astype(np.int64)), member.reshape(-1)
 
-    def on_grid(self, steps: int) -> "Cells":
-        """Group scores to the centres of equal steps from 0 to 1, if that makes the cells fewer.
+    def on_grid(self, steps: int) -> "ScorePairs":
+        """Round scores to the centres of equal steps from 0 to 1, if that reduces the pairs.
 
-        Resampling tens of thousands of cells would take most of a run, and neighbouring scores
-        add nothing to the width of an interval.
+        Resampling tens of thousands of pairs would take most of a run, and the difference between
+        neighbouring scores does not change the width of an interval.
         """
         if len(self.rows) <= 2 * steps:
             return self
         centre = centres(self.score, steps)
-        return Cells.of(np.repeat(self.alive, self.rows), np.repeat(centre, self.rows))
+        return ScorePairs.of(np.repeat(self.alive, self.rows), np.repeat(centre, self.rows))
 
 
 def centres(score: Floats, steps: int) -> Floats:
-    """The centre of the step from 0 to 1 that each score is in."""
+    """Round each score to the centre of its step, of equal steps from 0 to 1."""
     return (np.minimum((score * steps).astype(int), steps - 1) + 0.5) / steps
 
 
-Metric = Callable[[Cells, Floats], Floats]
-"""A metric takes cells and counts of shape (resamples, cells) and gives (resamples,)."""
+Metric = Callable[[ScorePairs, Floats], Floats]
+"""A function of pairs and counts of shape (resamples, pairs) that returns shape (resamples,)."""
 
 
-def roc_auc(cells: Cells, counts: Floats) -> Floats:
-    """Area under the ROC curve: the chance that an Alive row scores above a Dead one, ties half.
+def value_of(metric: Metric, pairs: ScorePairs) -> float:
+    """Compute a metric of the rows themselves, without resampling."""
+    return float(metric(pairs, pairs.rows[None, :].astype(np.float64))[0])
 
-    NaN where a resample has one class only.
+
+def roc_auc(pairs: ScorePairs, counts: Floats) -> Floats:
+    """Compute the area under the ROC curve; NaN where a resample has only one class.
+
+    It is the probability that an Alive row scores above a Dead one, where ties count half.
     """
-    dead, alive = _by_score(cells, counts)
+    dead, alive = _by_score(pairs, counts)
     below = np.cumsum(dead, axis=1) - dead
-    pairs = dead.sum(axis=1) * alive.sum(axis=1)
-    return _ratio(np.sum(alive * (below + dead / 2), axis=1), pairs)
+    comparisons = dead.sum(axis=1) * alive.sum(axis=1)
+    return _ratio(np.sum(alive * (below + dead / 2), axis=1), comparisons)
 
 
-def pr_auc(cells: Cells, counts: Floats) -> Floats:
-    """Average precision: precision at each threshold, weighted by the recall that it adds.
+def pr_auc(pairs: ScorePairs, counts: Floats) -> Floats:
+    """Compute the average precision; NaN where a resample has no Alive row.
 
-    As `sklearn.metrics.average_precision_score`. NaN where a resample has no Alive row.
+    As `sklearn.metrics.average_precision_score`: the precision at each threshold, weighted by the
+    recall that it adds.
     """
-    dead, alive = (side[:, ::-1] for side in _by_score(cells, counts))
+    dead, alive = (side[:, ::-1] for side in _by_score(pairs, counts))
     found, taken = np.cumsum(alive, axis=1), np.cumsum(alive + dead, axis=1)
     precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
     return _ratio(np.sum(precision * alive, axis=1), alive.sum(axis=1))
 
 
-def log_loss(cells: Cells, counts: Floats) -> Floats:
-    """Mean negative log likelihood in nats."""
-    return _ratio(counts @ losses(cells.alive, cells.score), counts.sum(axis=1))
+def log_loss(pairs: ScorePairs, counts: Floats) -> Floats:
+    """Compute the mean negative log likelihood in nats."""
+    return _ratio(counts @ losses(pairs.alive, pairs.score), counts.sum(axis=1))
 
 
 def losses(alive: Flags, score: Floats) -> Floats:
-    """The negative log likelihood of each label, in nats."""
+    """Compute the negative log likelihood of each label, in nats."""
     likely = np.clip(score, _EPSILON, 1 - _EPSILON)
     return -np.log(np.where(alive, likely, 1 - likely))
 
 
-def brier(cells: Cells, counts: Floats) -> Floats:
-    """Mean squared difference of probability and outcome (Brier, 1950)."""
-    return _ratio(counts @ (cells.score - cells.alive) ** 2, counts.sum(axis=1))
+def brier(pairs: ScorePairs, counts: Floats) -> Floats:
+    """Compute the mean squared difference of probability and outcome (Brier, 1950)."""
+    return _ratio(counts @ (pairs.score - pairs.alive) ** 2, counts.sum(axis=1))
 
 
 def ece(bins: int) -> Metric:
-    """Expected calibration error over bins of equal width (Naeini et al., 2015).
+    """Return the expected calibration error over bins of equal width (Naeini et al., 2015).
 
-    The mean over rows of the distance, in the row's bin, of mean probability and share of Alive.
+    It is the mean over rows of the distance, in the row's bin, between the mean probability and the
+    share of Alive.
     """
 
-    def metric(cells: Cells, counts: Floats) -> Floats:
-        member = np.minimum((cells.score * bins).astype(int), bins - 1)
+    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
+        member = np.minimum((pairs.score * bins).astype(int), bins - 1)
         one_hot = np.eye(bins)[member]
-        gaps = counts @ (one_hot * (cells.score - cells.alive)[:, None])
+        gaps = counts @ (one_hot * (pairs.score - pairs.alive)[:, None])
         return _ratio(np.abs(gaps).sum(axis=1), counts.sum(axis=1))
 
     return metric
 
 
 def accuracy(threshold: float) -> Metric:
-    """Share of right predictions, Alive being predicted from the threshold on."""
+    """Return the share of correct predictions; a score at or above the threshold is Alive."""
 
-    def metric(cells: Cells, counts: Floats) -> Floats:
-        right = (cells.score >= threshold) == cells.alive
-        return _ratio(counts @ right.astype(np.float64), counts.sum(axis=1))
+    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
+        correct = (pairs.score >= threshold) == pairs.alive
+        return _ratio(counts @ correct.astype(np.float64), counts.sum(axis=1))
 
     return metric
 
 
 def f1(threshold: float) -> Metric:
-    """Harmonic mean of precision and recall of Alive; NaN where no row is Alive or predicted so."""
+    """Return the F1 score of Alive; NaN where no row is Alive or predicted to be."""
 
-    def metric(cells: Cells, counts: Floats) -> Floats:
-        said = cells.score >= threshold
-        hits = counts @ (said & cells.alive).astype(np.float64)
-        return _ratio(2 * hits, counts @ (said.astype(np.float64) + cells.alive))
+    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
+        predicted = pairs.score >= threshold
+        hits = counts @ (predicted & pairs.alive).astype(np.float64)
+        return _ratio(2 * hits, counts @ (predicted.astype(np.float64) + pairs.alive))
 
     return metric
 
 
 def all_metrics(threshold: float, bins: int) -> dict[str, Metric]:
-    """Every metric by name."""
+    """Return every metric by name."""
     return {
         "roc_auc": roc_auc,
         "pr_auc": pr_auc,
@@ -158,18 +165,16 @@ def all_metrics(threshold: float, bins: int) -> dict[str, Metric]:
     }
 
 
-def resamples(
-    rows: npt.NDArray[np.int64], number: int, generator: np.random.Generator
-) -> Iterator[Floats]:
-    """Draw bootstrap resamples of the rows in cells.
+def resamples(rows: Integers, number: int, generator: np.random.Generator) -> Iterator[Floats]:
+    """Draw bootstrap resamples of rows.
 
     Args:
-        rows: Rows by cell.
-        number: How many resamples.
+        rows: The rows of each pair.
+        number: The number of resamples.
         generator: The source of randomness.
 
     Yields:
-        Counts of shape (some resamples, cells); each row of them adds up to the rows there are.
+        Counts of shape (some resamples, pairs); each resample has as many rows as there are.
     """
     total = int(rows.sum())
     at_once = max(1, _DRAWS_AT_ONCE // len(rows))
@@ -179,37 +184,34 @@ def resamples(
 
 
 def cluster_resamples(
-    member: npt.NDArray[np.int64],
-    cluster: npt.NDArray[np.int64],
-    number: int,
-    generator: np.random.Generator,
+    member: Integers, cluster: Integers, number: int, generator: np.random.Generator
 ) -> Iterator[Floats]:
-    """Draw bootstrap resamples of whole clusters of rows, since rows of one depend on each other.
+    """Draw bootstrap resamples of whole clusters of rows that depend on each other.
 
     Args:
-        member: By row its cell, from 0 on without gaps.
-        cluster: By row its cluster, likewise.
-        number: How many resamples.
+        member: The pair of each row, numbered from 0 without gaps.
+        cluster: The cluster of each row, numbered from 0 without gaps.
+        number: The number of resamples.
         generator: The source of randomness.
 
     Yields:
-        Counts of shape (some resamples, cells).
+        Counts of shape (some resamples, pairs).
     """
     clusters = int(cluster.max()) + 1
-    by_cell = np.argsort(member, kind="stable")
-    starts = np.searchsorted(member[by_cell], np.arange(int(member.max()) + 1))
+    by_pair = np.argsort(member, kind="stable")
+    starts = np.searchsorted(member[by_pair], np.arange(int(member.max()) + 1))
     at_once = max(1, _DRAWS_AT_ONCE // len(member))
     even = np.full(clusters, 1 / clusters)
     for start in range(0, number, at_once):
         draws = generator.multinomial(clusters, even, size=min(at_once, number - start))
-        rows = draws[:, cluster[by_cell]].astype(np.float64)
+        rows = draws[:, cluster[by_pair]].astype(np.float64)
         yield np.add.reduceat(rows, starts, axis=1)
 
 
-def _by_score(cells: Cells, counts: Floats) -> tuple[Floats, Floats]:
-    """Counts of Dead and of Alive rows by distinct score, ascending."""
-    starts = np.flatnonzero(np.r_[True, np.diff(cells.score) > 0])
-    alive = np.add.reduceat(counts * cells.alive, starts, axis=1)
+def _by_score(pairs: ScorePairs, counts: Floats) -> tuple[Floats, Floats]:
+    """Count Dead and Alive rows by distinct score, ascending."""
+    starts = np.flatnonzero(np.r_[True, np.diff(pairs.score) > 0])
+    alive = np.add.reduceat(counts * pairs.alive, starts, axis=1)
     return np.add.reduceat(counts, starts, axis=1) - alive, alive
 
 

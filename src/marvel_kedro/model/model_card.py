@@ -1,6 +1,5 @@
-"""The model card in Markdown."""
+"""Write the model card in Markdown."""
 
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -9,7 +8,8 @@ import pandas as pd
 
 from marvel_kedro import __version__
 from marvel_kedro.core.page import cell
-from marvel_kedro.model.plots import NAMES
+from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.options import TrainingOptions
 
 METRICS = {
     "roc_auc": "ROC AUC",
@@ -24,67 +24,65 @@ SLICE_METRICS = ("roc_auc", "log_loss", "ece")
 PLOTS = {
     "roc": "ROC curves of the candidate and the baselines",
     "calibration": "Share of Alive by predicted probability",
-    "confusion": "Predictions against labels",
-    "importance": "The features that matter most",
+    "confusion": "Predictions and labels",
+    "importance": "The features with the largest gain",
 }
 SOFTWARE = ("lightgbm", "mlflow", "pandas", "numpy")
 
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("marvel_kedro.model", "."),
-    autoescape=False,  # noqa: S701 - Markdown; what makes a page of it escapes
+    autoescape=False,  # noqa: S701 - Markdown; core.page escapes it
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the card states besides the figures."""
+def render_markdown(
+    promotion: dict[str, Any],
+    tables: dict[str, dict[str, Any]],
+    evaluation: pd.DataFrame,
+    options: TrainingOptions,
+) -> str:
+    """Write the card; the plots are files beside it.
 
-    promotion: dict[str, Any]
-    tables: dict[str, dict[str, Any]]
-    parameters: dict[str, Any]
-    threshold: float
-    confidence: float
-    trained_at: str
-    git_sha: str | None
-
-
-def render_markdown(facts: Facts, evaluation: pd.DataFrame) -> str:
-    """Write the card in Markdown, with the plots as files beside it."""
-    promotion = facts.promotion
+    Args:
+        promotion: The record of the decision.
+        tables: `digest` and `rows` of `train_set` and `test_set`.
+        evaluation: The result of `evaluation.evaluate`.
+        options: The parameters of the training.
+    """
     overall = evaluation[evaluation["slice_key"].isna()]
-    models = [name for name in NAMES if name in set(overall["model"])]
+    models = [name for name in MODELS if name in set(overall["model"])]
     return _templates.get_template("model_card.md.j2").render(
         **{key: value for key, value in promotion.items() if key != "checks"},
         checks=[_check(check) for check in promotion["checks"]],
         verdict=_verdict(promotion),
         version=promotion["model_version"],
-        trained_at=facts.trained_at,
-        git_sha=facts.git_sha,
+        trained_at=f"{options.trained_at:%Y-%m-%d %H:%M %Z}",
+        git_sha=options.origin.get("git_sha"),
         software=", ".join(
             [f"marvel_kedro {__version__}", *(f"{name} {version(name)}" for name in SOFTWARE)]
         ),
-        tables=facts.tables,
+        tables=tables,
         test_rows=int(overall["rows"].max()),
-        confidence=f"{facts.confidence:.0%}",
-        models=[{"title": NAMES[name]} for name in models],
-        metrics=[
-            {"title": title, "cells": [_figure(overall, model, metric) for model in models]}
+        confidence=f"{options.evaluation.confidence:.0%}",
+        models=[MODELS[name] for name in models],
+        metrics={
+            title: [_figure(overall, model, metric) for model in models]
             for metric, title in METRICS.items()
-        ],
+        },
         slice_metrics=[METRICS[metric] for metric in SLICE_METRICS],
         slices=_slices(evaluation),
-        plots=[{"text": text, "file": f"{name}.png"} for name, text in PLOTS.items()],
-        threshold=facts.threshold,
-        parameters={name: cell(value) for name, value in facts.parameters.items()},
+        plots=PLOTS,
+        threshold=options.fit.threshold,
+        parameters={name: cell(value) for name, value in options.fit.model_dump().items()},
     )
 
 
 def _verdict(promotion: dict[str, Any]) -> str:
     version = promotion["model_version"]
     if version and version == promotion["previous_champion"]:
-        return f"**Champion already.** Version {version} is this very model; nothing moved."
+        return f"**Champion already.** Version {version} is the same model; no alias moved."
     if promotion["promoted"]:
         return f"**Champion.** Version {version} was promoted."
     return "**Not promoted.**"
@@ -95,7 +93,7 @@ def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:
     value, low, high = found[["value", "low", "high"]].iloc[0]
     if pd.isna(value):
         return "–"  # noqa: RUF001
-    # One row, or one score for all, has no spread to show.
+    # One row, or one score for all rows, has no spread.
     return f"{value:.3f}" if low == high else f"{value:.3f} ({low:.3f}–{high:.3f})"  # noqa: RUF001
 
 

@@ -1,4 +1,4 @@
-"""The parameters of training, retraining and batch scoring: options only, quick to import."""
+"""The parameters of training, retraining and batch scoring; quick to import."""
 
 from typing import Annotated, Literal
 
@@ -8,10 +8,10 @@ from marvel_kedro.core.options import Options
 
 
 class FitOptions(Options):
-    """How a model is fitted.
+    """The section `training.fit` of the parameters.
 
-    The defaults suit 1,600 rows as well as 80,000: the number of trees is found on a part of the
-    training rows that is set aside, and the model is then fitted again on all of them.
+    The defaults suit 1,600 rows as well as 80,000: the number of trees is found on a held-out part
+    of the training rows, then the model is fitted to all of them.
     """
 
     seed: int = Field(42, ge=0, lt=2**31)
@@ -34,7 +34,7 @@ class FitOptions(Options):
 
 
 class EvaluationOptions(Options):
-    """How models are measured."""
+    """The section `training.evaluation` of the parameters."""
 
     seed: int = Field(42, ge=0)
     resamples: int = Field(500, ge=20)
@@ -43,7 +43,7 @@ class EvaluationOptions(Options):
 
 
 class GateOptions(Options):
-    """The thresholds: what a candidate must reach, and by how much it must beat the champion."""
+    """The section `training.gate`: the thresholds that a candidate must pass to be promoted."""
 
     seed: int = Field(42, ge=0)
     min_roc_auc: float = Field(0.55, ge=0, le=1)
@@ -79,16 +79,14 @@ class RetrainingOptions(Options):
     """The section `retraining` of the parameters.
 
     Attributes:
-        days: Labelled records count that were asked for at most so long before the newest one;
-            null: all.
-        newest_shares: Of the rows, those that are newly labelled make up at least so much: rows of
-            the past are left out until they do. 0 keeps all of the past. Of several shares the one
-            is taken whose model does best on newly labelled rows of the train side that are set
-            aside: how much the past still says depends on what has changed.
-        test_on: Which rows of the test side the gate looks at: those that are newly labelled, which
-            are like what the model will be asked, or those of the past as well.
-        release: What becomes of a model that passes the gate: it is promoted, or only gets the
-            alias `challenger`, for an A/B test that decides.
+        days: Use labelled records requested within this many days of the newest one; null: all.
+        newest_shares: Minimum shares of newly labelled rows to try; past rows are dropped to reach
+            one, and 0 keeps them all. The share is used whose model has the least log loss on
+            held-out, newly labelled rows of the train side.
+        test_on: The rows of the test side that the gate uses: `newest` are the newly labelled ones,
+            which resemble future requests; `all` adds those of the past.
+        release: The alias of a model that passes the gate: `promote` makes it champion,
+            `challenger` starts an A/B test.
     """
 
     days: float | None = Field(None, gt=0)

@@ -1,4 +1,4 @@
-"""A fitted model as an MLflow model, with all that it needs elsewhere."""
+"""Log a fitted model as an MLflow model that loads without this project."""
 
 import tempfile
 from importlib.metadata import version
@@ -11,12 +11,8 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 
-from marvel_kedro.model.portable.predictor import (
-    NUMBER_COLUMNS,
-    TEXT_COLUMNS,
-    CharacterModel,
-    number,
-)
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
@@ -48,17 +44,17 @@ EXAMPLE = pd.DataFrame(
 
 
 def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.DataFrame:
-    """Give records of any types the types that MLflow takes for them.
+    """Convert records of any types to the types of the signature.
 
-    MLflow refuses a column of another type than the signature's, and makes text of the nulls that
-    pyarrow holds. What a value means is the same as in `scoring.py`.
+    MLflow rejects a column of another type than the signature's, and turns the nulls of pyarrow
+    columns into text. `portable/features.py` describes the values of a field.
 
     Args:
-        records: Raw records, in any types; columns that the schema lacks are left out.
+        records: Raw records; columns that the schema lacks are dropped.
         schema: The input columns.
 
     Returns:
-        As many rows, with every column of the schema: text, or null, as objects; numbers as floats.
+        The same rows with every column of the schema: text or null as objects, numbers as floats.
     """
     columns = {}
     for column in schema.inputs:
@@ -77,14 +73,14 @@ def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.Data
 def log_candidate(model: CharacterModel, name: str) -> ModelInfo:
     """Log a model in the active MLflow run.
 
-    Every input column is optional, since the model has an answer for an absent one.
+    Every input column is optional: the model scores records without it.
 
     Args:
         model: The model.
-        name: What MLflow calls it.
+        name: The name of the model in MLflow.
 
     Returns:
-        Where the model is, and its id.
+        The URI and the id of the logged model.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"

@@ -1,38 +1,57 @@
-"""Plots of a candidate on the test set. Figures have no state outside themselves."""
+"""Draw the plots of a candidate on the test rows, without global state."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
-# Okabe and Ito's colours: told apart with every kind of colour vision.
+from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.metrics import Floats
+from marvel_kedro.model.portable.predictor import CharacterModel
+
+# Okabe and Ito's colours, which are distinct with every kind of colour vision.
 COLOURS = {
     "candidate": "#0072B2",
     "champion": "#009E73",
     "logistic_regression": "#E69F00",
     "always_alive": "#999999",
 }
-NAMES = {
-    "candidate": "candidate",
-    "champion": "champion",
-    "logistic_regression": "logistic regression",
-    "always_alive": "always Alive",
-}
 INK = "#333333"
-_Z_95 = 1.96
-_MOST_FEATURES = 20
+_MAX_FEATURES = 20
+
+
+def draw_all(
+    test_scores: pd.DataFrame, evaluation: pd.DataFrame, candidate: CharacterModel, bins: int
+) -> dict[str, Figure]:
+    """Draw the plots of the model card.
+
+    Args:
+        test_scores: The result of `evaluation_rows.score`.
+        evaluation: The result of `evaluation.evaluate`.
+        candidate: The candidate.
+        bins: The number of bins of the calibration plot.
+
+    Returns:
+        The figures `roc`, `calibration`, `confusion` and `importance`, in this order.
+    """
+    return {
+        "roc": draw_roc(test_scores, evaluation),
+        "calibration": draw_calibration(test_scores, evaluation, bins),
+        "confusion": draw_confusion(test_scores, candidate.threshold),
+        "importance": draw_importance(candidate.importances()),
+    }
 
 
 def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
-    """ROC curves of the candidate, the champion and the baselines."""
+    """Draw the ROC curves of the candidate, the champion and the baselines."""
+    from sklearn.metrics import roc_curve  # noqa: PLC0415 - monitoring's plots need no scikit-learn
+
     figure, axes = _figure("False positive rate", "True positive rate")
     areas = _overall(evaluation, "roc_auc")
     for name, area in areas.items():
-        rows = test_scores.dropna(subset=[name])  # a champion of another split skips its own rows
-        wrong, right, _ = roc_curve(rows["alive"], rows[name])
-        axes.plot(wrong, right, color=COLOURS[name], label=f"{NAMES[name]}  {area:.3f}", lw=2)
+        rows = test_scores.dropna(subset=[name])  # without those a champion was trained on
+        false, true, _ = roc_curve(rows["alive"], rows[name])
+        axes.plot(false, true, color=COLOURS[name], label=f"{MODELS[name]}  {area:.3f}", lw=2)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
     title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
@@ -40,14 +59,17 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
 
 
 def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: int) -> Figure:
-    """Share of Alive by predicted probability, with 95 % Wilson intervals, over a histogram."""
+    """Draw the share of Alive by predicted probability, with 95 % Wilson intervals."""
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     member = np.minimum((test_scores["candidate"] * bins).astype(int), bins - 1)
     groups = test_scores.groupby(member).agg(
-        mean=("candidate", "mean"), share=("alive", "mean"), rows=("alive", "size")
+        mean=("candidate", "mean"),
+        share=("alive", "mean"),
+        hits=("alive", "sum"),
+        rows=("alive", "size"),
     )
-    low, high = _wilson(groups["share"].to_numpy(), groups["rows"].to_numpy())
+    low, high = _wilson(groups["hits"], groups["rows"])
     above.plot([0, 1], [0, 1], color=COLOURS["always_alive"], ls="--", label="perfect")
     above.errorbar(
         groups["mean"],
@@ -71,13 +93,13 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
 
 
 def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
-    """Predictions against labels: rows, and the share of each label."""
+    """Draw the confusion matrix: rows, and their share of each label."""
     figure = Figure(figsize=(5.4, 4.6), layout="constrained")
     axes = figure.subplots()
-    said = np.where(test_scores["candidate"] >= threshold, "Alive", "Dead")
+    predicted = np.where(test_scores["candidate"] >= threshold, "Alive", "Dead")
     truth = np.where(test_scores["alive"], "Alive", "Dead")
     labels = ["Alive", "Dead"]
-    counts = np.array([[np.sum((truth == t) & (said == s)) for s in labels] for t in labels])
+    counts = np.array([[np.sum((truth == t) & (predicted == p)) for p in labels] for t in labels])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), rows in np.ndenumerate(counts):
@@ -90,14 +112,14 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     rows = max(counts.sum(), 1)
-    right, base = np.trace(counts) / rows, counts[0].sum() / rows
-    title(axes, f"{right:.1%} are right; of “all Alive”, {base:.1%} would be")
+    correct, base = np.trace(counts) / rows, counts[0].sum() / rows
+    title(axes, f"{correct:.1%} are right; of “all Alive”, {base:.1%} would be")
     return figure
 
 
 def draw_importance(importances: "pd.Series[float]") -> Figure:
-    """The features that the trees gain most from."""
-    top = importances.head(_MOST_FEATURES)[::-1]
+    """Draw the features with the largest gain."""
+    top = importances.head(_MAX_FEATURES)[::-1]
     shares = top / max(importances.sum(), 1e-12)
     figure = Figure(figsize=(7.2, 5.6), layout="constrained")
     axes = figure.subplots()
@@ -119,30 +141,26 @@ def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 
 def plain(axes: Axes) -> None:
-    """Take away what is only in the way."""
+    """Remove the upper and right spine and draw a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
 
 
 def title(axes: Axes, finding: str) -> None:
-    """Say above the plot what it shows."""
+    """Set the title to the finding of the plot."""
     axes.set_title(finding, loc="left", color=INK, fontsize=12, fontweight="bold")
 
 
 def _overall(evaluation: pd.DataFrame, metric: str) -> dict[str, float]:
-    """By model a metric on all rows."""
+    """Return a metric on all rows by model."""
     rows = evaluation[evaluation["slice_key"].isna() & (evaluation["metric"] == metric)]
     return dict(zip(rows["model"], rows["value"], strict=True))
 
 
-def _wilson(
-    share: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    squared = _Z_95**2
-    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = (
-        _Z_95 / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
-    )
-    return centre - half, centre + half
+def _wilson(hits: "pd.Series[int]", rows: "pd.Series[int]") -> Floats:
+    """Compute the 95 % intervals of shares (Wilson, 1927), shape (2, shares)."""
+    from scipy.stats import binomtest  # noqa: PLC0415 - monitoring's plots need no SciPy
+
+    tests = (binomtest(int(k), int(n)) for k, n in zip(hits, rows, strict=True))
+    return np.transpose([test.proportion_ci(method="wilson")[:2] for test in tests])

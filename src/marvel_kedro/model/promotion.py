@@ -1,29 +1,29 @@
-"""Whether a candidate replaces the champion."""
+"""Decide whether a candidate replaces the champion, and which alias its version gets."""
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.evaluation import groups, value_of
-from marvel_kedro.model.metrics import Cells, Flags, Floats
+from marvel_kedro.model.evaluation import groups
+from marvel_kedro.model.metrics import Flags, Floats, Metric, ScorePairs, value_of
 from marvel_kedro.model.options import GateOptions
+from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source, Version
 
-Source = Literal["file", "synthetic"]
 _SOURCE = "data_source"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model as the gate sees it.
+    """A model in the comparison.
 
     Attributes:
-        probabilities: Its probabilities of Alive on the test rows, shape (rows,); NaN where it was
-            trained on the row.
-        source: What it was trained on.
+        probabilities: Its probabilities of Alive on the test rows, shape (rows,); NaN for rows that
+            it was trained on.
+        source: The kind of data it was trained on.
     """
 
     probabilities: Floats
@@ -32,15 +32,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate says.
+    """The result of the gate.
 
     Attributes:
         promoted: Whether the candidate becomes champion.
-        source: What the candidate was trained on.
+        source: The kind of data the candidate was trained on.
         floor_passed: Whether it passed the checks that need no champion.
-        challenges: Whether it is worth a comparison in use, though it is not promoted.
+        challenges: Whether it may be compared with the champion in an A/B test.
         reason: The decision in a sentence.
-        checks: One row a check: `check`, `value`, `threshold`, `passed`, `detail`.
+        checks: One row per check: `check`, `value`, `threshold`, `passed`, `detail`.
     """
 
     promoted: bool
@@ -49,39 +49,6 @@ class Decision:
     challenges: bool
     reason: str
     checks: pd.DataFrame
-
-    def record(  # noqa: PLR0913 - its fields
-        self,
-        *,
-        model_name: str,
-        model_version: str | None,
-        previous_champion: str | None,
-        model_digest: str,
-        run_id: str,
-        tested_on: str,
-    ) -> dict[str, Any]:
-        """Return the record of the decision, from which the model card and the summary are made.
-
-        Args:
-            model_name: The registered model.
-            model_version: The candidate's version; None if it was not registered.
-            previous_champion: The version of the champion before; None if there was none.
-            model_digest: The candidate's digest.
-            run_id: The MLflow run that logged the candidate.
-            tested_on: The table with the test rows.
-        """
-        return {
-            "promoted": self.promoted,
-            "reason": self.reason,
-            "model_name": model_name,
-            "model_version": model_version,
-            "previous_champion": previous_champion,
-            "model_digest": model_digest,
-            "run_id": run_id,
-            "data_source": self.source,
-            "tested_on": tested_on,
-            "checks": json.loads(self.checks.to_json(orient="records")),
-        }
 
 
 @dataclass(frozen=True)
@@ -100,24 +67,26 @@ def decide(
     slice_columns: pd.DataFrame,
     options: GateOptions,
 ) -> Decision:
-    """Hold a candidate against the thresholds and against the champion on the same rows.
+    """Compare a candidate with the thresholds and with the champion on the same rows.
 
-    Without a champion the absolute checks alone decide; so they do if the candidate was trained on
-    a real file and the champion on synthetic data. The other way round the candidate
-    is never promoted. A tie does not promote. Rows that the champion was trained on, by another
-    split, do not count in the comparison.
+    - Without a champion only the absolute checks decide.
+    - A model trained on real data replaces a synthetic-data champion without having to beat it; the
+      reverse never happens.
+    - A tie does not promote.
+    - Rows that the champion was trained on, by another split, are excluded from the comparison.
 
     Args:
         alive: The labels, shape (rows,).
-        candidate: The model that wants to be promoted.
-        champion: The one that is, or None.
-        slice_columns: What `evaluation.slices` returns for the rows.
+        candidate: The candidate.
+        champion: The champion, or None.
+        slice_columns: The result of `evaluation.slices` for the rows.
         options: The thresholds.
     """
     floor = _floor(alive, candidate.probabilities, options)
     comparison: list[_Check] = []
     if champion and candidate.source == "synthetic" and champion.source == "file":
-        comparison = [_source_check()]
+        detail = "a model of synthetic data never replaces one of a real file"
+        comparison = [_Check(_SOURCE, np.nan, np.nan, passed=False, detail=detail)]
     elif champion and candidate.source == champion.source:
         comparison = _compare(alive, candidate, champion, slice_columns, options)
     checks = floor + comparison
@@ -134,10 +103,10 @@ def decide(
 
 
 def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check]:
-    cells = Cells.of(alive, candidate)
-    roc_auc = value_of(metrics.roc_auc, cells)
-    log_loss = value_of(metrics.log_loss, cells)
-    ece = value_of(metrics.ece(options.calibration_bins), cells)
+    pairs = ScorePairs.of(alive, candidate)
+    roc_auc = value_of(metrics.roc_auc, pairs)
+    log_loss = value_of(metrics.log_loss, pairs)
+    ece = value_of(metrics.ece(options.calibration_bins), pairs)
     return [  # NaN passes no comparison
         _Check("roc_auc", roc_auc, options.min_roc_auc, roc_auc >= options.min_roc_auc, "at least"),
         _Check(
@@ -147,16 +116,6 @@ def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check
     ]
 
 
-def _source_check() -> _Check:
-    return _Check(
-        _SOURCE,
-        np.nan,
-        np.nan,
-        passed=False,
-        detail="a model of synthetic data never replaces one of a real file",
-    )
-
-
 def _compare(
     alive: Flags,
     candidate: Contender,
@@ -164,27 +123,27 @@ def _compare(
     slice_columns: pd.DataFrame,
     options: GateOptions,
 ) -> list[_Check]:
-    """The checks on the rows that neither was trained on."""
-    fair = ~np.isnan(champion.probabilities)
+    """Check the candidate against the champion on the rows that neither was trained on."""
+    unseen = ~np.isnan(champion.probabilities)
     enough = _Check(
         "comparable_rows",
-        float(fair.sum()),
+        float(unseen.sum()),
         options.min_slice_rows,
-        passed=bool(fair.all() or fair.sum() >= options.min_slice_rows),
+        passed=bool(unseen.all() or unseen.sum() >= options.min_slice_rows),
         detail="test rows that the champion was not trained on; at least",
     )
     if not enough.passed:
         return [enough]
-    both = candidate.probabilities[fair], champion.probabilities[fair]
+    both = candidate.probabilities[unseen], champion.probabilities[unseen]
     return [
-        _gain(alive[fair], *both, options),
-        _worst_slice(alive[fair], *both, slice_columns[fair], options),
-        *([] if fair.all() else [enough]),
+        _gain(alive[unseen], *both, options),
+        _worst_slice(alive[unseen], *both, slice_columns[unseen], options),
+        *([] if unseen.all() else [enough]),
     ]
 
 
 def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOptions) -> _Check:
-    """The lower bound of the gain over the champion, both measured on the same resamples."""
+    """Check the lower bound of the gain over the champion, both measured on the same resamples."""
     triples, rows = np.unique(
         np.column_stack([candidate, champion, alive.astype(np.float64)]), axis=0, return_counts=True
     )
@@ -197,24 +156,21 @@ def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOption
             for counts in metrics.resamples(rows, options.resamples, generator)
         ]
     )
+    name = f"{options.gain_metric}_gain"
     if not np.nan_to_num(gains).any():
         tie = f"no gain in {options.gain_metric}, a tie with the champion"
-        return _Check(f"{options.gain_metric}_gain", 0.0, np.nan, passed=False, detail=tie)
-    # A resample of few rows may have one class only, in which no area under the curve is defined.
+        return _Check(name, 0.0, np.nan, passed=False, detail=tie)
+    # A resample of few rows may have only one class, where ROC AUC is undefined.
     bound = float(np.nanquantile(gains, 1 - options.gain_confidence))
-    return _Check(
-        f"{options.gain_metric}_gain",
-        bound,
-        options.min_gain,
-        bound > options.min_gain,
-        f"lower bound, {options.gain_confidence:.0%} one-sided; more than",
-    )
+    detail = f"lower bound, {options.gain_confidence:.0%} one-sided; more than"
+    return _Check(name, bound, options.min_gain, bound > options.min_gain, detail)
 
 
-def _measure(function: metrics.Metric, triples: Floats, model: int, counts: Floats) -> Floats:
+def _measure(function: Metric, triples: Floats, model: int, counts: Floats) -> Floats:
     order = np.argsort(triples[:, model], kind="stable")
-    cells = Cells(triples[order, model], triples[order, 2] > 0, np.ones(len(order), dtype=np.int64))
-    return function(cells, counts[:, order])
+    rows = np.ones(len(order), dtype=np.int64)
+    pairs = ScorePairs(triples[order, model], triples[order, 2] > 0, rows)
+    return function(pairs, counts[:, order])
 
 
 def _worst_slice(
@@ -224,19 +180,19 @@ def _worst_slice(
     slice_columns: pd.DataFrame,
     options: GateOptions,
 ) -> _Check:
-    """The slice whose log loss rises most."""
+    """Check the slice whose log loss rises most."""
     worst, where = -np.inf, "no slice has enough rows"
     for key, value, inside in groups(slice_columns):
         if key is None or inside.sum() < options.min_slice_rows:
             continue
-        rise = value_of(metrics.log_loss, Cells.of(alive[inside], candidate[inside])) - value_of(
-            metrics.log_loss, Cells.of(alive[inside], champion[inside])
+        after, before = (
+            value_of(metrics.log_loss, ScorePairs.of(alive[inside], scores[inside]))
+            for scores in (candidate, champion)
         )
-        if rise > worst:
-            worst, where = rise, f"{key} = {value}; at most"
-    return _Check(
-        "worst_slice", worst, options.max_slice_loss, worst <= options.max_slice_loss, where
-    )
+        if after - before > worst:
+            worst, where = after - before, f"{key} = {value}; at most"
+    limit = options.max_slice_loss
+    return _Check("worst_slice", worst, limit, worst <= limit, where)
 
 
 def _reason(failed: list[_Check], comparison: list[_Check], *, had_champion: bool) -> str:
@@ -253,3 +209,60 @@ def _reason(failed: list[_Check], comparison: list[_Check], *, had_champion: boo
     if had_champion:
         return "The champion was trained on synthetic data; the absolute checks passed"
     return "There was no champion; the absolute checks passed"
+
+
+def promote(
+    decision: Decision,
+    candidate_version: Version,
+    logged_candidate: LoggedModel,
+    champion: RegisteredModel | None,
+    tested_on: str,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Choose the alias of the candidate's version.
+
+    The record is saved before the aliases: a run killed in between is repeated to set them.
+
+    Args:
+        decision: The result of the gate.
+        candidate_version: The version of the candidate, new or found by its digest.
+        logged_candidate: The candidate.
+        champion: The champion that it was compared with, if any.
+        tested_on: The table with the test rows.
+
+    Returns:
+        The record of the decision, and versions by alias: `champion` if the candidate is promoted,
+        `challenger` if it passed the absolute checks without beating the champion. A version older
+        than the champion, which a training on the same rows finds, does not challenge: it would end
+        the A/B test of another version.
+    """
+    version, previous = candidate_version.version, champion.version if champion else None
+    aliases: dict[str, str] = {}
+    if version and version != previous:
+        if decision.promoted:
+            aliases = {"champion": version}
+        elif decision.challenges and int(version) > int(previous or 0):
+            aliases = {"challenger": version}
+    record = {
+        "promoted": decision.promoted,
+        "reason": decision.reason,
+        "model_name": candidate_version.name,
+        "model_version": version,
+        "previous_champion": previous,
+        "model_digest": logged_candidate.digest,
+        "run_id": logged_candidate.run_id,
+        "data_source": decision.source,
+        "tested_on": tested_on,
+        "checks": json.loads(decision.checks.to_json(orient="records")),
+    }
+    return record, aliases
+
+
+def release_as_challenger(
+    record: dict[str, Any], aliases: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Release a promoted candidate as challenger, for an A/B test: `retraining.release`."""
+    if "champion" not in aliases:
+        return record, aliases
+    reason = f"{record['reason']}; released as challenger (retraining.release), for an A/B test"
+    changed = {"promoted": False, "reason": reason}
+    return record | changed, {"challenger": aliases["champion"]}

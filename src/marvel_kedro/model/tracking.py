@@ -1,7 +1,6 @@
-"""Where runs are tracked, and what every run is tagged with."""
+"""Choose and check the MLflow store, and tag every run."""
 
 import os
-import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import requests
 
-from marvel_kedro.core.atomic_files import partial_of, remove_leftovers
+from marvel_kedro.core.atomic_files import partial_path, remove_partial_files
 from marvel_kedro.core.errors import ProjectError, without_password
 
 if TYPE_CHECKING:
@@ -23,9 +22,12 @@ _SQLITE_START = b"SQLite format 3\0"
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow tracking store, and the model registry unless it is the same store.
+    """An MLflow tracking store.
 
-    The server chooses where artefacts go unless the store is local.
+    Attributes:
+        uri: The address of the store.
+        artifacts: The folder of artefacts; None if the server chooses it.
+        registry: The model registry; None if it is the same store.
     """
 
     uri: str
@@ -34,10 +36,10 @@ class Store:
 
 
 def find_store(project_path: Path) -> Store:
-    """MLFLOW_TRACKING_URI if it is set, else the database in the project's root.
+    """Find the store: MLFLOW_TRACKING_URI if it is set, else mlflow.db in the project.
 
-    Models are registered at MLFLOW_REGISTRY_URI if it is set, else in the same place; in Unity
-    Catalog if that is a workspace.
+    Models are registered at MLFLOW_REGISTRY_URI if it is set. Otherwise the registry is the same
+    store, or Unity Catalog if the store is a workspace.
     """
     registry = os.environ.get("MLFLOW_REGISTRY_URI") or None
     uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -51,14 +53,14 @@ def find_store(project_path: Path) -> Store:
 
 
 def make_store(uri: str) -> None:
-    """Make an SQLite store whole, or not at all.
+    """Create an SQLite store atomically.
 
-    MLflow makes its tables one by one in seconds, and cannot go on where a kill ended that. So they
-    are made in a file beside it, which takes the name when it is done; another process that did
-    the same meanwhile is heeded.
+    MLflow creates its tables one by one in seconds, and cannot continue after a kill. They are
+    therefore created in a file beside the store, which is renamed at the end. If another process
+    has created the store meanwhile, that one is kept.
 
     Raises:
-        ProjectError: The store cannot be made or used; MLflow itself would try for minutes.
+        ProjectError: The store cannot be created or used; MLflow itself would retry for minutes.
     """
     if not uri.startswith("sqlite:///"):
         return
@@ -72,16 +74,16 @@ def make_store(uri: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(target.parent, os.W_OK):
         raise ProjectError(
-            f"The MLflow store {target} cannot be made: {target.parent} is read-only."
+            f"The MLflow store {target} cannot be created: {target.parent} is read-only."
         )
-    remove_leftovers(target)
-    partial = partial_of(target)
+    remove_partial_files(target)
+    partial = partial_path(target)
     try:
         MlflowClient(f"sqlite:///{partial.as_posix()}").search_experiments(max_results=1)
         try:
             os.link(partial, target)
-        except OSError:  # the name is taken, or the file system has no hard links
-            if not os.path.lexists(target):  # a rename would overwrite it
+        except OSError:  # the target exists, or the file system has no hard links
+            if not os.path.lexists(target):  # a rename would overwrite the target
                 partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -89,23 +91,25 @@ def make_store(uri: str) -> None:
 
 def _check_database(path: Path) -> None:
     if not path.is_file() or not os.access(path, os.R_OK):
-        raise ProjectError(f"The MLflow store {path} is no file that can be read. Mend its rights.")
+        raise ProjectError(
+            f"The MLflow store {path} is not a readable file. Correct its permissions."
+        )
     with path.open("rb") as file:
         start = file.read(len(_SQLITE_START))
     if start not in {b"", _SQLITE_START}:
         raise ProjectError(
-            f"The MLflow store {path} is damaged or no SQLite database. Bring back a copy, or move "
-            "it away to begin anew."
+            f"The MLflow store {path} is damaged or not an SQLite database. Restore a copy, or "
+            "move it away to start with a new one."
         )
 
 
 def check_reachable(uri: str) -> None:
     """Fail within seconds if a tracking server does not answer; MLflow itself retries for minutes.
 
-    Whether the server lets the user in is for its answers to MLflow to say.
+    Authentication is not checked: MLflow's own requests report it.
 
     Raises:
-        ProjectError: Nothing answers at the address, or a server that has failed.
+        ProjectError: No server answers at the address, or it answers with a 5xx status.
     """
     if not uri.startswith(("http://", "https://")):
         return
@@ -123,7 +127,7 @@ def check_reachable(uri: str) -> None:
     )
 
 
-_TOLD = {
+_JOB_VARIABLES = {
     "git_sha": "MARVEL_GIT_SHA",
     "git_branch": "MARVEL_GIT_BRANCH",
     "job_id": "MARVEL_JOB_ID",
@@ -133,34 +137,28 @@ _TOLD = {
 
 
 def origin_tags(project_path: Path) -> dict[str, str]:
-    """What made a run or a model: commit and branch, and the job if one has said so.
+    """Return the tags of the origin of a run or a model: commit, branch and job.
 
-    What a job says goes before what the checkout says, for a wheel has none.
+    Variables that a job sets override the checkout, because a wheel has no checkout.
     """
-    told = {tag: os.environ[name] for tag, name in _TOLD.items() if os.environ.get(name)}
-    return told if "git_sha" in told else _git_tags(project_path) | told
+    tags = {tag: os.environ[name] for tag, name in _JOB_VARIABLES.items() if os.environ.get(name)}
+    return tags if "git_sha" in tags else _git_tags(project_path) | tags
 
 
 def _git_tags(project_path: Path) -> dict[str, str]:
-    """The commit and the branch of the checkout; nothing outside one or without git."""
-    tags: dict[str, str] = {}
-    if shutil.which("git") is None:
-        return tags
-    for tag, question in (("git_sha", ["HEAD"]), ("git_branch", ["--abbrev-ref", "HEAD"])):
-        answer = subprocess.run(  # noqa: S603 - fixed words
-            ["git", "rev-parse", *question],  # noqa: S607 - whichever git the user has
-            cwd=project_path,
-            capture_output=True,
-            text=True,
-            check=False,
+    """Return commit and branch of the checkout; empty outside a checkout or without git."""
+    command = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - a constant, with the user's git
+            command, cwd=project_path, capture_output=True, text=True, check=True
         )
-        if answer.returncode == 0:
-            tags[tag] = answer.stdout.strip()
-    return tags
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return dict(zip(("git_sha", "git_branch"), answer.stdout.split(), strict=True))
 
 
 def process_tags() -> dict[str, str]:
-    """Which process runs this, so that a later one can see that it was killed."""
+    """Return tags that identify this process, so that a later one detects that it was killed."""
     return {
         "process.host": socket.gethostname(),
         "process.id": str(os.getpid()),
@@ -169,18 +167,18 @@ def process_tags() -> dict[str, str]:
 
 
 def close_killed_runs(client: "MlflowClient", experiment_id: str) -> None:
-    """Mark as killed the runs of this machine whose process is gone (`kill -9`, a power cut)."""
+    """Mark runs of this machine as killed if their process has ended (`kill -9`, a power cut)."""
     running = client.search_runs(
         [experiment_id],
         f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'",
     )
     for run in running:
-        if not _lives(run.data.tags):
+        if not _is_alive(run.data.tags):
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _lives(tags: dict[str, str]) -> bool:
-    """Whether the process is there, and is not another one that got its number."""
+def _is_alive(tags: dict[str, str]) -> bool:
+    """Check whether the process of the tags runs; another process may have its id by now."""
     try:
         started = psutil.Process(int(tags["process.id"])).create_time()
     except psutil.NoSuchProcess:
@@ -189,5 +187,5 @@ def _lives(tags: dict[str, str]) -> bool:
 
 
 def plain(parameters: Any) -> Any:  # noqa: ANN401
-    """Parameters as dictionaries, the form that kedro-mlflow logs one by one."""
+    """Convert parameters to dictionaries, which kedro-mlflow logs key by key."""
     return parameters.model_dump(mode="json") if hasattr(parameters, "model_dump") else parameters

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.monitoring.alerting.evaluation import ACKNOWLEDGED, OPEN, SILENCED
+from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, OPEN, SILENCED
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES
 from marvel_kedro.monitoring.options import ExportingOptions
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME

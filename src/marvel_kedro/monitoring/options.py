@@ -91,41 +91,42 @@ class MonitoringOptions(Options):
 
 
 class Split(Options):
-    """What the traffic was meant to be from a moment on: percentages by served entity."""
+    """The configured traffic split from a time on: percentages by served entity."""
 
     since: AwareDatetime
     traffic: dict[str, Annotated[float, Field(ge=0)]]
 
     @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
+    def _has_traffic(self) -> Self:
         if not sum(self.traffic.values()):
-            raise ValueError("the traffic goes nowhere: give percentages by served entity")
+            raise ValueError("the traffic split is empty: give percentages by served entity")
         return self
 
 
 class ExpectedGain(Options):
-    """The size of difference that is looked for, by metric."""
+    """The effect size that the test is tuned to detect, by metric."""
 
     log_loss: float = Field(0.03, gt=0)
     accuracy: float = Field(0.03, gt=0)
 
 
 class ABTestOptions(Options):
-    """How entities are compared.
+    """Settings of the A/B test analysis.
 
     Attributes:
-        champion: Name of the served entity that the others are held against.
-        since: First day (UTC) of the requests that count; None is the first there is.
-        until: The last one.
-        max_requests: More in the inference table do not leave the engine.
-        alpha: Chance of a false verdict, over all challengers and days together.
-        expected_gain: It decides how early a difference of which size is found, not how often none
-            is taken for one.
-        min_clusters: With fewer labelled clients or requests of either entity nothing is decided.
-        split: What the traffic was meant to be; without it the shares are not checked.
-        seed: Of the bootstrap of each entity's own figures.
-        resamples: Of the same.
-        confidence: Of the same.
+        champion: Name of the served entity that the others are compared with.
+        since: First day (UTC) of the requests to analyse; None is the first there is.
+        until: Last day.
+        max_requests: Fail if the inference table has more rows to load from the engine.
+        alpha: Probability of a false verdict, over all challengers and days together.
+        expected_gain: Sets how early a difference of a given size is detected. It does not change
+            the probability of a false verdict.
+        min_clusters: Labelled clients (or requests without a client) that each entity needs before
+            there is a verdict.
+        split: The configured traffic split; without it the shares are not checked.
+        seed: Of the bootstrap of each entity's metrics.
+        resamples: Of the bootstrap.
+        confidence: Of the bootstrap intervals.
         calibration_bins: Of the calibration error.
     """
 
@@ -156,17 +157,17 @@ class ExportingOptions(Options):
 
 
 class ReportingOptions(Options):
-    """How much the report shows.
+    """Limits of the report.
 
     Attributes:
-        granularity: Windows of which length; null is the first that monitoring measures.
-        max_windows: The newest so many are shown.
-        max_versions: Model versions, those with the most records first.
-        max_columns: Columns of a version, those that drift most first.
-        max_items: Categories of a column that are drawn.
+        granularity: Length of the windows; null is the first granularity of monitoring.
+        max_windows: Number of newest windows.
+        max_versions: Number of model versions, those with the most records first.
+        max_columns: Columns of a version, those with the most drift first.
+        max_items: Categories of a column.
         max_slices: Slices of a version, those with the most records first.
-        max_alerts: Alerts, those that are open first.
-        chance: A drift whose p-value is at least this is drawn as one that may be chance.
+        max_alerts: Number of alerts, open ones first.
+        chance: Drift with a p-value of at least this is shown as possibly due to chance.
     """
 
     granularity: Granularity | None = None

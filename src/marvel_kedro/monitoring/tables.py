@@ -9,7 +9,7 @@ measures. The other tables are this project's own.
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 
 TIME = pa.timestamp("us", "UTC")
 WINDOW = pa.struct([("start", TIME), ("end", TIME)])

@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from marvel_kedro.core import remote
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, RemoteFailure, remote_failure, without_password
 from marvel_kedro.databricks import error_messages
 
 _DISK = {
@@ -33,7 +32,7 @@ _STORE_REMEDY = (
     "who you are, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN."
 )
-WORKSPACE_REMEDIES: dict[remote.Refusal | None, str] = {
+WORKSPACE_REMEDIES: dict[RemoteFailure | None, str] = {
     "token": "The token has expired or is not of this workspace. Make a new one in its settings "
     "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
     "databricks auth login.",
@@ -93,7 +92,7 @@ def _from_store(fault: BaseException) -> str | None:
         for symptom, remedy in _SQLITE.items():
             if symptom in text.lower():
                 return f"{remedy} {_AGAIN}"
-    refusal = remote.refusal(fault)
+    refusal = remote_failure(fault)
     by_mlflow = isinstance(fault, MlflowException)
     by_sdk = type(fault).__module__.startswith("databricks.sdk.")
     if by_sdk or ((refusal or by_mlflow) and _asks_workspace(text)):

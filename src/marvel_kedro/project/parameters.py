@@ -4,7 +4,7 @@ from typing import Any
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.core.options import Options, checked
+from marvel_kedro.core.options import Options, validate
 from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
@@ -48,7 +48,7 @@ def check(parameters: dict[str, Any]) -> Parameters:
     Raises:
         ProjectError: It names each key, what is wrong with it and where to mend it.
     """
-    found = checked(Parameters, parameters, REMEDY)
+    found = validate(Parameters, parameters, REMEDY)
     _check_rules(found.alerting, found.monitoring)
     return found
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from marvel_kedro.model.plots import NAMES
+from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.table.frames import lazily
 
 _MOST_ALERTS = 5
@@ -94,11 +94,11 @@ def _models(evaluation: pd.DataFrame) -> Table:
     table.add_column("", no_wrap=True)
     for heading in METRICS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for model in (name for name in NAMES if (name, "ece") in overall.index):
+    for model in (name for name in MODELS if (name, "ece") in overall.index):
         figures = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
         rows = figures.itertuples(index=False)
         cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
-        table.add_row(NAMES[model], *cells)
+        table.add_row(MODELS[model], *cells)
     return table
 
 

@@ -1,4 +1,4 @@
-"""Raw records in, probabilities out: one answer for every field, whoever else is in the batch."""
+"""Scores of raw records: any field value, alone or in a batch."""
 
 import math
 from decimal import Decimal
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from marvel_kedro.model.portable import predictor
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, CharacterModel
+from marvel_kedro.model.portable import features, predictor
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.predictor import CharacterModel
 
 RECORD = {
     "name": "Vik Dellquist",
@@ -31,7 +32,7 @@ def probability(model: CharacterModel, record: dict[str, Any]) -> float:
     return float(model.probabilities(pd.DataFrame([record], dtype=object))[0])
 
 
-def test_a_record_alone_scores_as_in_a_batch(
+def test_record_scores_the_same_alone_and_in_batch(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     batch = model.predict(characters)
@@ -40,14 +41,14 @@ def test_a_record_alone_scores_as_in_a_batch(
         assert_frame_equal(alone, batch.iloc[[row]], check_exact=True)
 
 
-def test_the_order_of_rows_and_columns_does_not_matter(
+def test_order_of_rows_and_columns_has_no_effect(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     shuffled = characters.sample(frac=1, random_state=0)[sorted(characters.columns, reverse=True)]
     assert_frame_equal(model.predict(shuffled).sort_index(), model.predict(characters))
 
 
-def test_chunks_do_not_show(
+def test_chunk_size_has_no_effect(
     model: CharacterModel, characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.predict(characters)
@@ -55,7 +56,7 @@ def test_chunks_do_not_show(
     assert_frame_equal(model.predict(characters), whole, check_exact=True)
 
 
-def test_no_rows_no_answers(model: CharacterModel) -> None:
+def test_empty_frame_has_empty_result(model: CharacterModel) -> None:
     scored = model.predict(pd.DataFrame({"name": []}))
     assert scored.empty
     assert list(scored.columns) == ["prediction", "probability"]
@@ -67,7 +68,7 @@ def test_no_rows_no_answers(model: CharacterModel) -> None:
     [None, math.nan, "", "  ", pd.NA, pd.NaT, Decimal("NaN"), [], {}, b"x", np.array([1])],
     ids=repr,
 )
-def test_every_kind_of_missing_is_as_absent(
+def test_missing_value_scores_as_absent_field(
     model: CharacterModel, column: str, missing: Any
 ) -> None:
     absent = {name: value for name, value in RECORD.items() if name != column}
@@ -75,36 +76,33 @@ def test_every_kind_of_missing_is_as_absent(
 
 
 @pytest.mark.parametrize("height", [0, -1, -1.0, "-1", math.inf, "inf", "1,80", "tall", True, 1e9])
-def test_what_is_no_measurement_is_missing(model: CharacterModel, height: Any) -> None:
+def test_invalid_number_scores_as_absent_field(model: CharacterModel, height: Any) -> None:
     absent = {name: value for name, value in RECORD.items() if name != "height"}
     assert probability(model, RECORD | {"height": height}) == probability(model, absent)
 
 
-def test_a_number_as_text_is_that_number() -> None:
+def test_number_as_text_equals_number() -> None:
     assert (
-        predictor.number("1.80")
-        == predictor.number(1.8)
-        == predictor.number(np.float64(1.8))
-        == 1.8
+        features.number("1.80") == features.number(1.8) == features.number(np.float64(1.8)) == 1.8
     )
-    assert predictor.number(" 2 ") == predictor.number(2) == 2.0
-    assert predictor.number(Decimal("1.8")) == 1.8
-    assert math.isnan(predictor.number(np.bool_(True)))
+    assert features.number(" 2 ") == features.number(2) == 2.0
+    assert features.number(Decimal("1.8")) == 1.8
+    assert math.isnan(features.number(np.bool_(True)))
 
 
-def test_case_and_white_space_do_not_matter(model: CharacterModel) -> None:
+def test_case_and_white_space_have_no_effect(model: CharacterModel) -> None:
     shouted = {k: f"  {v.upper()} " if isinstance(v, str) else v for k, v in RECORD.items()}
     assert probability(model, shouted) == probability(model, RECORD)
 
 
-def test_unseen_categories_are_one_kind(model: CharacterModel) -> None:
+def test_unseen_categories_score_alike(model: CharacterModel) -> None:
     one = probability(model, RECORD | {"gender": "Q", "identity": "W", "marital_status": "E"})
     two = probability(model, RECORD | {"gender": "R", "identity": "T", "marital_status": "Y"})
     assert one == two
 
 
-def test_numbers_and_booleans_stand_for_their_text_in_any_company(model: CharacterModel) -> None:
-    """1, 1.0 and True are equal in Python and must not become each other's text."""
+def test_equal_numbers_and_booleans_keep_their_own_text_in_batch(model: CharacterModel) -> None:
+    """1, 1.0 and True are equal in Python, but their texts differ."""
     values = [1, 1.0, True, "1", "1.0", "True"]
     batch = model.probabilities(pd.DataFrame([RECORD | {"universe": value} for value in values]))
     alone = [probability(model, RECORD | {"universe": value}) for value in values]
@@ -113,7 +111,7 @@ def test_numbers_and_booleans_stand_for_their_text_in_any_company(model: Charact
 
 @pytest.fixture(scope="session")
 def model_box(model: CharacterModel) -> list[CharacterModel]:
-    """A model whose fields hypothesis does not print."""
+    """Wrap a model so that hypothesis does not print its fields."""
 
     class Box(list[CharacterModel]):
         def __repr__(self) -> str:
@@ -125,7 +123,7 @@ def model_box(model: CharacterModel) -> list[CharacterModel]:
 ANYTHING = st.one_of(
     st.none(),
     st.text(),
-    st.text(st.characters(exclude_categories=())),  # lone surrogates, too
+    st.text(st.characters(exclude_categories=())),  # including lone surrogates
     st.integers(-(2**53), 2**53),
     st.floats(),
     st.decimals(),
@@ -139,7 +137,7 @@ ANYTHING = st.one_of(
 @given(
     st.lists(st.dictionaries(st.sampled_from([*RECORD, "other"]), ANYTHING), min_size=1, max_size=8)
 )
-def test_any_record_has_an_answer_and_the_same_one_alone(
+def test_any_record_is_scored_and_equally_alone(
     model_box: list[CharacterModel], records: list[dict[str, Any]]
 ) -> None:
     (model,) = model_box
@@ -149,21 +147,21 @@ def test_any_record_has_an_answer_and_the_same_one_alone(
         assert probability(model, record) == expected
 
 
-def test_records_without_any_field_have_an_answer_each(model: CharacterModel) -> None:
+def test_records_without_fields_are_scored(model: CharacterModel) -> None:
     scored = model.predict(pd.DataFrame([{}, {}]))
     assert scored["probability"].tolist() == [probability(model, {"name": None})] * 2
 
 
-def test_footnotes_are_found_in_linear_time() -> None:
-    """Each of a million opening brackets used to be followed to the end of the text."""
-    assert predictor.origin_words("[" * 1_000_000) == set()
+def test_footnotes_are_removed_in_linear_time() -> None:
+    """A pattern that follows each opening bracket to the end would take hours here."""
+    assert features.origin_words("[" * 1_000_000) == set()
 
 
 def test_origin_words_are_singular_and_without_footnotes() -> None:
-    assert predictor.origin_words("human mutants [ ab 12 ], gas") == {"human", "mutant", "gas"}
+    assert features.origin_words("human mutants [ ab 12 ], gas") == {"human", "mutant", "gas"}
 
 
-def test_saved_and_loaded_it_is_the_same_model(model: CharacterModel, tmp_path: Any) -> None:
+def test_saved_model_loads_equal(model: CharacterModel, tmp_path: Any) -> None:
     model.save(tmp_path)
     assert CharacterModel.load(tmp_path) == model
     assert CharacterModel.load(tmp_path).digest == model.digest
@@ -171,5 +169,5 @@ def test_saved_and_loaded_it_is_the_same_model(model: CharacterModel, tmp_path: 
 
 def test_importances_name_every_feature(model: CharacterModel) -> None:
     importances = model.importances()
-    assert set(importances.index) == set(predictor.feature_names(model.encoder))
+    assert set(importances.index) == set(features.feature_names(model.encoder))
     assert importances.is_monotonic_decreasing

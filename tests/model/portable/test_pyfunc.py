@@ -1,4 +1,4 @@
-"""The logged model elsewhere: another process, another folder, no Kedro, nothing unpickled."""
+"""The logged model in MLflow, also in a process without Kedro and this project."""
 
 import json
 import math
@@ -17,7 +17,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from marvel_kedro.model.packaging import conform, log_candidate
-from marvel_kedro.model.portable import predictor
+from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 ELSEWHERE = """
@@ -29,7 +29,7 @@ real_import = builtins.__import__
 
 def guarded(name, *rest, **more):
     if name.split(".")[0] in FORBIDDEN:
-        raise ImportError(f"{name} is not here")
+        raise ImportError(f"{name} is forbidden")
     return real_import(name, *rest, **more)
 
 builtins.__import__ = guarded
@@ -49,7 +49,7 @@ print(json.dumps(scored["probability"].tolist()))
 assert not set(FORBIDDEN) & set(sys.modules), set(FORBIDDEN) & set(sys.modules)
 """
 
-SENT = [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+SENT = [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copy(empty_store, tmp_path)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_experiment("models")  # another store may have been in use before
+    mlflow.set_experiment("models")  # an earlier test may have used another store
 
 
 @pytest.mark.usefixtures("store")
-def test_it_scores_elsewhere_to_the_last_bit(
+def test_model_scores_equally_without_project_and_unpickles_nothing(
     model: CharacterModel, characters: pd.DataFrame, tmp_path: Path
 ) -> None:
     with mlflow.start_run():
@@ -87,27 +87,29 @@ def test_it_scores_elsewhere_to_the_last_bit(
 
 
 @pytest.mark.usefixtures("store")
-def test_the_signature_says_what_goes_in_and_out(model: CharacterModel) -> None:
+def test_signature_has_optional_inputs_and_both_outputs(model: CharacterModel) -> None:
     with mlflow.start_run():
         info = log_candidate(model, "m")
     inputs = info.signature.inputs
-    assert inputs.input_names() == [*predictor.TEXT_COLUMNS, *predictor.NUMBER_COLUMNS]
+    assert inputs.input_names() == [*features.TEXT_COLUMNS, *features.NUMBER_COLUMNS]
     assert inputs.required_input_names() == []
     assert info.signature.outputs.input_names() == ["prediction", "probability"]
 
 
 @pytest.mark.usefixtures("store")
-def test_two_versions_in_one_process_keep_their_own_code(
+def test_two_versions_in_one_process_use_their_own_code(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
-    """A version scores with the features that it was fitted with, whatever the project does now."""
-    old_code = model.code.replace("return block[codes]", "return np.zeros_like(block[codes])")
-    assert old_code != model.code
+    """A version scores with the features that it was fitted with, not with the project's."""
+    source = model.code["features.py"]
+    changed = source.replace("return block[codes]", "return np.zeros_like(block[codes])")
+    assert changed != source
+    old_code = dict(model.code) | {"features.py": changed}
     old = CharacterModel(model.booster_text, model.encoder, model.threshold, old_code)
     with mlflow.start_run():
         uris = log_candidate(model, "new").model_uri, log_candidate(old, "old").model_uri
     new_model, old_model = (mlflow.pyfunc.load_model(uri) for uri in uris)
-    sent = characters[list(predictor.TEXT_COLUMNS)].head(5)
+    sent = characters[list(features.TEXT_COLUMNS)].head(5)
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
     assert len(set(old_model.predict(sent)["probability"])) == 1
     assert new_model.predict(sent)["probability"].tolist() == model.probabilities(sent).tolist()
@@ -117,7 +119,7 @@ def test_two_versions_in_one_process_keep_their_own_code(
 def served(
     model: CharacterModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
-    """The model as `mlflow.pyfunc` loads it."""
+    """Load the model by `mlflow.pyfunc`."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(empty_store, folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
@@ -126,7 +128,7 @@ def served(
         return mlflow.pyfunc.load_model(log_candidate(model, "m").model_uri)
 
 
-def test_a_record_alone_scores_as_in_a_batch(served: Any, characters: pd.DataFrame) -> None:
+def test_record_scores_the_same_alone_and_in_batch(served: Any, characters: pd.DataFrame) -> None:
     batch = served.predict(characters)
     records = characters[SENT].astype(object).where(characters[SENT].notna(), None)
     for row in range(0, len(characters), 53):
@@ -136,8 +138,8 @@ def test_a_record_alone_scores_as_in_a_batch(served: Any, characters: pd.DataFra
 
 
 @pytest.mark.parametrize("rows", [[{}], [{}, {}], [{"other": 1}]])
-def test_records_without_a_known_field_are_refused(served: Any, rows: list[Any]) -> None:
-    """MLflow hands on neither their fields nor their number; no answer must not look like one."""
+def test_records_without_known_field_are_rejected(served: Any, rows: list[Any]) -> None:
+    """MLflow passes on neither their fields nor their number; the result must be an error."""
     with pytest.raises(MlflowException, match="at least one of name, universe"):
         served.predict(rows)
 
@@ -152,10 +154,10 @@ def test_records_without_a_known_field_are_refused(served: Any, rows: list[Any])
         ({"origin": math.nan}, "origin"),
     ],
 )
-def test_the_signature_refuses_other_types_by_name(
+def test_signature_error_names_column_and_conform_converts_it(
     served: Any, model: CharacterModel, record: dict[str, Any], column: str
 ) -> None:
-    """What MLflow refuses, a caller may still bring into form, with the answer of the model."""
+    """Records that MLflow rejects are scored once `conform` has converted them."""
     with pytest.raises(MlflowException, match=column):
         served.predict([record])
     frame = pd.DataFrame([record])
@@ -164,7 +166,7 @@ def test_the_signature_refuses_other_types_by_name(
     ]
 
 
-def test_nulls_that_pyarrow_holds_are_missing(
+def test_nulls_of_pyarrow_columns_are_missing(
     served: Any, model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     expected = model.predict(characters)["probability"].tolist()
@@ -174,7 +176,7 @@ def test_nulls_that_pyarrow_holds_are_missing(
     assert served.predict(conform(held))["probability"].tolist() == expected
 
 
-def test_any_frame_can_be_brought_into_form(
+def test_conform_converts_unusual_frames(
     served: Any, model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     odd = pd.DataFrame(

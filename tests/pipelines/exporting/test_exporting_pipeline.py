@@ -14,7 +14,7 @@ from support.otlp_collector import collecting
 from support.project import Project
 
 from marvel_kedro.monitoring.tables import ALERTS
-from marvel_kedro.serving.telemetry.external_metrics import MetricsText
+from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
 NOW, LAST_DAY = "2026-01-20T00:00:00+00:00", pd.Timestamp("2026-01-03", tz="UTC")
 SERIES = tuple[str, frozenset[tuple[str, str]]]
@@ -84,7 +84,7 @@ def test_the_text_says_what_the_tables_say(watched: Project) -> None:
 
 def test_the_server_would_show_it(watched: Project) -> None:
     path = watched.path / "data/08_reporting/monitoring.prom"
-    assert MetricsText(path).read() == path.read_bytes()
+    assert ExternalMetrics(path).read() == path.read_bytes()
 
 
 def test_alerts_and_a_collector(watched: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`kedro run --pipelines retraining`: from labelled records to a promoted model, or a clear no."""
+"""`kedro run --pipelines retraining`: from labelled records to a promoted or rejected model."""
 
 import json
 import re
@@ -28,7 +28,7 @@ SMALL = "synthetic.rows=4000,training.evaluation.resamples=20,training.gate.resa
 
 
 class Retrained(NamedTuple):
-    """A project after a retraining, the records that it took, and its task values."""
+    """A project after a retraining, the labelled records, and the task values."""
 
     project: Project
     records: pd.DataFrame
@@ -37,7 +37,7 @@ class Retrained(NamedTuple):
 
 @pytest.fixture(scope="module")
 def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with a champion of 4,000 made-up characters."""
+    """A project with a champion trained on 4,000 synthetic characters."""
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(template, folder)
     project = Project(folder)
@@ -48,7 +48,7 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture
 def champion(trained: Project, tmp_path: Path) -> Project:
-    """The same, to change."""
+    """A copy of it to change."""
     shutil.copytree(trained.path, tmp_path / "project")
     return Project(tmp_path / "project")
 
@@ -63,19 +63,19 @@ def retrained(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Ret
         "alert_id": "a",
         "rule": "realised_roc_auc",
         "state": "open",
-        "message": "it has lost",
+        "message": "ROC AUC fell",
     }
     alerts = pa.Table.from_pylist([alert], tables.ALERTS)
     pq.write_table(alerts, project.path / REPORTS / "alerts.parquet")
     records = make_log(records=4000, scenario="concept")
-    said = retrain(project, records, MARVEL_TASK_VALUES=str(folder / "values.json"))
-    assert str(project.champion().version) == "2", said
+    output = retrain(project, records, MARVEL_TASK_VALUES=str(folder / "values.json"))
+    assert str(project.champion().version) == "2", output
     return Retrained(project, records, json.loads((folder / "values.json").read_text()))
 
 
 @pytest.fixture
 def promoted(retrained: Retrained, tmp_path: Path) -> Project:
-    """The same, to change."""
+    """A copy of it to change."""
     shutil.copytree(retrained.project.path, tmp_path / "promoted")
     return Project(tmp_path / "promoted")
 
@@ -96,25 +96,25 @@ def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environ
 
 
 def baseline(project: Project) -> dict[str, set[str]]:
-    """Pages of the baseline by version."""
+    """Return the pages of the baseline by version."""
     folder = project.path / "data" / "07_model_output" / "monitoring_baseline"
     pages = DeltaTable(folder).to_pandas().groupby("model_version")["page_id"]
     return {str(version): set(of) for version, of in pages}
 
 
-def test_after_a_drift_a_better_model_is_promoted(
+def test_better_model_is_promoted_after_drift(
     retrained: Retrained, promoted: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert retrained.task_values == {"promoted": "true", "model_version": "2"}
     (row,) = log_of(promoted)
     assert row["outcome"] == "promoted"
     assert row["model_version"] == "2"
-    assert row["reasons"] == ["realised_roc_auc: it has lost"]
+    assert row["reasons"] == ["realised_roc_auc: ROC AUC fell"]
     assert row["labelled_records"] == row["labelled_in_all"] == 4000
     assert row["retrained_at"].isoformat() == NOW
     assert row["detail"].startswith("Better than the champion")
 
-    # The gate is honest: what is tested on was never trained on, by either model.
+    # Neither model was trained on the test rows.
     train = promoted.table("retraining_train_set")
     test = promoted.table("retraining_test_set")
     assert set(train["page_id"]).isdisjoint(test["page_id"])
@@ -123,10 +123,10 @@ def test_after_a_drift_a_better_model_is_promoted(
     assert set(train["page_id"]).isdisjoint(promoted.table("test_set")["page_id"])
     promotion = promoted.report("promotion")
     assert (promotion["previous_champion"], promotion["tested_on"]) == ("1", "retraining_test_set")
-    # The tables of the past are as they were; a training by hand still is what it was.
+    # The tables of processing are unchanged.
     assert len(promoted.table("train_set")) + len(promoted.table("test_set")) == 4000
 
-    # What it will be asked is held against what it was tested on, not against the past.
+    # The baseline of the new version is its own test set, not the old one.
     (promoted.path / REPORTS / "alerts.parquet").unlink()
     make_traffic(days=1, requests_a_day=40).write(promoted.path / "data")
     with monkeypatch.context() as patch:
@@ -139,31 +139,31 @@ def test_after_a_drift_a_better_model_is_promoted(
     assert baseline(promoted) == {"1": past, "2": set(test["page_id"])}
 
 
-def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Project) -> None:
-    # On the test rows of before the drift, the model of before it would win.
+def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> None:
+    # On the test rows from before the drift, the older model would win.
     test = promoted.table("retraining_test_set")
 
     outcome = promoted.cli("--pipelines", "training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert str(promoted.champion().version) == "2", outcome.output
-    said = re.sub(r"[\s│]+", " ", outcome.output)
+    output = re.sub(r"[\s│]+", " ", outcome.output)
     assert (
         "the champion, version 2, comes from a retraining: both are measured on the "
         f"{len(test):,} rows of retraining_test_set"
-    ) in said
-    assert "not promoted" in said
+    ) in output
+    assert "not promoted" in output
     promotion = promoted.report("promotion")
     assert promotion["tested_on"] == "retraining_test_set"
     assert promotion["previous_champion"] == "2"
     assert promotion["reason"].startswith("Failed: ")
-    # Version 1 is no challenger, which would end the A/B test of another.
+    # Version 1 does not become challenger: it would end the A/B test of another version.
     assert "challenger" not in promoted.client().get_registered_model(MODEL).aliases
     card = (promoted.path / REPORTS / "model_card.md").read_text()
     assert f"On the {len(test):,} rows of the test set (the table `retraining_test_set`)" in card
     assert f"| test_set | {len(test):,} | `{digest(test)}` |" in card
     assert set(promoted.table("test_scores")["page_id"]) == set(test["page_id"])
 
-    # With a smaller test side, half of those rows are on the side that the candidate learns from.
+    # With a smaller test side, half of those rows are on the train side.
     other = f"{SMALL},processing.split.test_share=0.1"
     outcome = promoted.cli("--pipelines", "processing,training", "--params", other)
     assert outcome.status == 0, outcome.output
@@ -172,7 +172,7 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Pr
     assert tested.isdisjoint(promoted.table("train_set")["page_id"])
     assert str(promoted.champion().version) == "2"
 
-    # A real file comes: what was made up does not bind it.
+    # A real file arrives: the synthetic-data champion does not bind it.
     text = promoted.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
     promoted.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
     outcome = promoted.cli("--pipelines", "processing,training", "--params", SMALL)
@@ -182,8 +182,8 @@ def test_a_training_by_schedule_leaves_the_champion_of_a_retraining(promoted: Pr
     assert str(promoted.champion().version) == "3", outcome.output
 
 
-def test_a_champion_of_a_training_is_challenged_on_the_test_set(champion: Project) -> None:
-    # A retraining that the gate has refused leaves a test set as well.
+def test_champion_of_training_is_compared_on_test_set(champion: Project) -> None:
+    # A retraining that the gate rejected leaves a test set, too.
     few = make_log(records=400, scenario="none")
     few["alive"] = few["alive"].sample(frac=1, random_state=5).to_numpy()
     retrain(champion, few)
@@ -193,7 +193,7 @@ def test_a_champion_of_a_training_is_challenged_on_the_test_set(champion: Projec
     assert (promotion["tested_on"], promotion["model_version"]) == ("test_set", "1")
 
 
-def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
+def test_alerting_and_retraining_work_in_one_run(champion: Project) -> None:
     records = make_log(records=2000, scenario="none")
     write_log(records, champion.path / "data" / "07_model_output" / "inference_log")
     champion.run("alerting", "retraining", monitoring={"now": NOW})
@@ -202,13 +202,13 @@ def test_alerting_and_retraining_in_one_run(champion: Project) -> None:
     assert champion.report("retrain")["cooldown_until"] == "2026-02-08T00:00:00+00:00"
 
 
-def test_an_old_version_that_drifts_on_is_no_reason(champion: Project) -> None:
+def test_drift_of_older_version_is_no_reason_to_retrain(champion: Project) -> None:
     def alert(version: str) -> dict[str, str]:
         return {
             "alert_id": version,
             "rule": "input_drift",
             "state": "open",
-            "message": f"it drifts under {version}",
+            "message": f"drift of version {version}",
             "model_version": version,
         }
 
@@ -219,24 +219,24 @@ def test_an_old_version_that_drifts_on_is_no_reason(champion: Project) -> None:
     for version in ("7", "1"):
         pq.write_table(pa.Table.from_pylist([alert(version)], tables.ALERTS), path)
         champion.cli("--pipelines", "retraining", "--nodes", began)
-    old, reigning = log_of(champion)
-    assert old["reasons"][:2] == [
+    older, current = log_of(champion)
+    assert older["reasons"][:2] == [
         "started by hand",
         "alerts about version 7, which is not the champion (version 1)",
     ]
-    assert reigning["reasons"][:2] == ["started by hand", "input_drift: it drifts under 1"]
+    assert current["reasons"][:2] == ["started by hand", "input_drift: drift of version 1"]
 
 
-def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: Project) -> None:
+def test_random_labels_are_refused_and_start_cool_down(champion: Project) -> None:
     records = make_log(records=2000, scenario="none")
     shuffled = records["alive"].sample(frac=1, random_state=5).to_numpy()
-    said = retrain(champion, records.assign(alive=shuffled))
+    output = retrain(champion, records.assign(alive=shuffled))
     assert str(champion.champion().version) == "1"
     (row,) = log_of(champion)
     assert (row["outcome"], row["model_version"]) == ("refused", None)
     assert row["reasons"][0] == "started by hand"
     assert row["detail"].startswith("Failed: roc_auc")
-    assert "not promoted" in re.sub(r"[\s│]+", " ", said)
+    assert "not promoted" in re.sub(r"[\s│]+", " ", output)
     champion.run("alerting", monitoring={"now": "2026-02-03T00:00:00+00:00"})
     decision = champion.report("retrain")
     assert decision["cooldown_until"] == "2026-02-08T00:00:00+00:00"
@@ -244,7 +244,7 @@ def test_labels_that_say_nothing_are_a_clear_no_and_begin_a_cool_down(champion: 
     assert not decision["retrain"]
 
 
-def test_what_was_known_before_makes_the_same_model(champion: Project) -> None:
+def test_known_labels_give_same_version(champion: Project) -> None:
     times = pd.Timestamp("2026-01-05", tz="UTC")
     known = champion.table("characters").assign(request_time=times, labelled_at=times)
     retrain(champion, typed(known))
@@ -254,9 +254,7 @@ def test_what_was_known_before_makes_the_same_model(champion: Project) -> None:
     assert (row["outcome"], row["model_version"]) == ("refused", "1")
 
 
-def test_as_a_challenger_it_leaves_the_champion_where_it_is(
-    champion: Project, tmp_path: Path
-) -> None:
+def test_release_as_challenger_keeps_champion(champion: Project, tmp_path: Path) -> None:
     values = tmp_path / "values.json"
     retrain(
         champion,
@@ -274,37 +272,39 @@ def test_as_a_challenger_it_leaves_the_champion_where_it_is(
     assert "released as challenger" in row["detail"]
 
 
-def test_one_that_dies_begins_a_cool_down_as_well(champion: Project) -> None:
+def test_failed_retraining_is_logged_as_started(champion: Project) -> None:
     few = make_log(records=40, scenario="none")
     write_log(few, champion.path / "data" / "07_model_output" / "inference_log")
-    words = f"monitoring.now={NOW},training.fit.min_rows=100000"
-    outcome = champion.cli("--pipelines", "retraining", "--params", words)
+    params = f"monitoring.now={NOW},training.fit.min_rows=100000"
+    outcome = champion.cli("--pipelines", "retraining", "--params", params)
     assert outcome.status == 1
-    assert "training.fit.min_rows asks for" in " ".join(outcome.output.split())
+    assert "training.fit.min_rows requires" in " ".join(outcome.output.split())
     (row,) = log_of(champion)
     assert (row["outcome"], row["model_version"]) == ("started", None)
     assert str(champion.champion().version) == "1"
 
 
-def test_without_an_inference_log_it_says_who_makes_it(champion: Project) -> None:
+def test_error_for_missing_inference_log_names_its_pipeline(champion: Project) -> None:
     outcome = champion.cli("--pipelines", "retraining")
     assert outcome.status == 1
-    said = " ".join(outcome.output.split())
-    assert "inference_log is not there" in said
-    assert "kedro run --pipelines monitoring" in said
+    output = " ".join(outcome.output.split())
+    assert "inference_log is not there" in output
+    assert "kedro run --pipelines monitoring" in output
 
 
-def test_without_labels_it_says_so(champion: Project) -> None:
+def test_error_for_missing_labels(champion: Project) -> None:
     records = make_log(records=20, scenario="none").assign(alive=None)
     folder = champion.path / "data" / "07_model_output" / "inference_log"
     write_log(records.astype({"alive": "str"}), folder)
     outcome = champion.cli("--pipelines", "retraining")
     assert outcome.status == 1
-    said = " ".join(outcome.output.split())
-    assert "inference_log has no labelled record to train on" in said
+    output = " ".join(outcome.output.split())
+    assert "inference_log has no labelled record to train on" in output
 
 
-def test_again_on_the_same_rows_is_the_same_model(retrained: Retrained, promoted: Project) -> None:
+def test_retraining_on_same_rows_finds_same_version(
+    retrained: Retrained, promoted: Project
+) -> None:
     first = promoted.table("retraining_train_set")
     retrain(promoted, retrained.records.sample(frac=1, random_state=1))
     second = promoted.table("retraining_train_set")

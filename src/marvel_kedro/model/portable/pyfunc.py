@@ -1,10 +1,9 @@
-"""The MLflow face of a model, logged as code: loading it unpickles nothing.
+"""Score with `mlflow.pyfunc`: logged as code, so that loading a model unpickles nothing.
 
-The model's folder holds the `scoring.py` that it was fitted with. That copy is imported under a
-name of its own, so that two versions in one process, each with its own features, do not mix.
+This file is copied into the MLflow model and imports nothing of the project.
 """
 
-import importlib.util
+import importlib
 import sys
 import uuid
 from pathlib import Path
@@ -19,12 +18,12 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class CharacterPyfunc(PythonModel):
-    """Raw records in; `prediction` and `probability` out."""
+    """The MLflow model: takes raw records, returns `prediction` and `probability`."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the model from its folder."""
+        """Load the model with the code in its own folder."""
         folder = Path(context.artifacts["model"])
-        self._model = _import_code(folder / "scoring.py").CharacterModel.load(folder)
+        self._model = _import_saved_code(folder).CharacterModel.load(folder)
 
     def predict(
         self,
@@ -32,11 +31,11 @@ class CharacterPyfunc(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's signature
     ) -> pd.DataFrame:
-        """Score raw records; see `scoring.py` for what a field may hold.
+        """Score raw records; `features.py` describes the values of a field.
 
         Raises:
-            MlflowException: No record has a field of the signature. MLflow hands such records on as
-                a frame without columns and without rows, so that nobody can tell how many they are.
+            MlflowException: No record has a field of the signature. MLflow passes such records on
+                as a frame without columns and rows, so their number is unknown.
         """
         if not len(model_input.columns):
             raise MlflowException(
@@ -48,18 +47,17 @@ class CharacterPyfunc(PythonModel):
         return scored
 
 
-def _import_code(path: Path) -> ModuleType:
-    name = f"marvel_scoring_{uuid.uuid4().hex}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise ImportError(f"The model's code {path} cannot be imported.")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up while they are made
+def _import_saved_code(folder: Path) -> ModuleType:
+    """Import `predictor.py` and `features.py` of a folder as a package with a unique name."""
+    package = ModuleType(f"marvel_model_{uuid.uuid4().hex}")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
     try:
-        specification.loader.exec_module(module)
+        return importlib.import_module(f"{package.__name__}.predictor")
     finally:
-        del sys.modules[name]
-    return module
+        sys.path_importer_cache.pop(str(folder), None)
+        for name in [name for name in list(sys.modules) if name.startswith(package.__name__)]:
+            del sys.modules[name]
 
 
 set_model(CharacterPyfunc())

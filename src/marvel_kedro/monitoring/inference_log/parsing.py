@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
 
 REQUEST_COLUMNS = (
     "databricks_request_id",
@@ -234,7 +234,7 @@ def _table(rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]]) -> pd.D
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON
-    """Text as it was sent; what else stands for text becomes it as in `scoring.py`."""
+    """Text as it was sent; what else stands for text becomes it as in `features.py`."""
     if value is None:
         return None
     if not isinstance(value, str):

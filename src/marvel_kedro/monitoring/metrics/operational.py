@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import narwhals as nw
@@ -9,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from marvel_kedro.monitoring.ab_test.comparison import SERVER_FAULT, TOO_MANY
 from marvel_kedro.monitoring.aggregation.windows import Granularity, unit_of, window_at
 from marvel_kedro.monitoring.inference_log.parsing import ANSWERED
 from marvel_kedro.monitoring.tables import HEALTH_METRICS, TIME
@@ -146,8 +146,8 @@ def health_metrics(
 
 def _measured(some: pd.DataFrame) -> dict[str, Any]:
     status, rows = some["status_code"].to_numpy(np.float64), some["rows"]
-    answered, throttled = status == ANSWERED, status == TOO_MANY
-    failed = ~(status < SERVER_FAULT)  # no status is a fault, too
+    answered, throttled = status == ANSWERED, status == HTTPStatus.TOO_MANY_REQUESTS
+    failed = ~(status < HTTPStatus.INTERNAL_SERVER_ERROR)  # no status is a fault, too
     read = some[answered & ~some["unread"].to_numpy(bool)]
     return {
         "requests": int(rows.sum()),

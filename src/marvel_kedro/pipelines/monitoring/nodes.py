@@ -11,7 +11,7 @@ import pyarrow as pa
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.predictor import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
 from marvel_kedro.monitoring.aggregation import counting, watermarks
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
@@ -204,7 +204,7 @@ def _versions(table: IntoFrame) -> set[str]:
 
 
 def _baseline_of(model: RegisteredModel, test: pd.DataFrame) -> pa.Table:
-    new = test[model.is_new(test)].reset_index(drop=True)
+    new = test[model.is_unseen(test)].reset_index(drop=True)
     scored = model.predict(new)
     rows = new[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].assign(
         model_version=model.version,

@@ -1,14 +1,15 @@
-"""Wiring of `retraining`: the newest labels, then the pipeline `training` with another release."""
+"""Wire the pipeline `retraining`: the newest labels, then `training` with another release."""
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.model import retraining_rows
 from marvel_kedro.pipelines.alerting.nodes import count_labelled
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.training import pipeline as training
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `retraining`."""
+    """Create the pipeline `retraining`."""
     return Pipeline([_rows(), _training(), _release()], tags="retraining")
 
 
@@ -46,7 +47,7 @@ def _rows() -> Pipeline:
                 name="select_newest",
             ),
             node(
-                nodes.choose_share,
+                retraining_rows.choose_share,
                 [
                     "newest_characters",
                     "characters",
@@ -58,7 +59,7 @@ def _rows() -> Pipeline:
                 name="choose_share",
             ),
             node(
-                nodes.split_rows,
+                retraining_rows.split_rows,
                 [
                     "newest_characters",
                     "characters",
@@ -74,7 +75,7 @@ def _rows() -> Pipeline:
 
 
 def _training() -> Pipeline:
-    """The pipeline `training` on other rows; which ones, and which alias, is said here."""
+    """Reuse the pipeline `training` on other rows, without its choice of test rows and alias."""
     own = training.create_pipeline()
     return Pipeline(
         [each for each in own.nodes if each.name not in {"choose_test_rows", "promote"}],

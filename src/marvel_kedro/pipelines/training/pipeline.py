@@ -1,12 +1,14 @@
-"""Wiring of `training`: candidate, evaluation, gate, registry."""
+"""Wire the pipeline `training`: candidate, evaluation, promotion, registry."""
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.model.evaluation import candidate_metrics
+from marvel_kedro.model.promotion import promote
 from marvel_kedro.pipelines.training import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `training`."""
+    """Create the pipeline `training`."""
     return Pipeline(
         [
             node(
@@ -45,7 +47,7 @@ def create_pipeline() -> Pipeline:
                 "evaluation",
                 name="evaluate_models",
             ),
-            node(nodes.pick_test_metrics, "evaluation", "test_metrics", name="pick_test_metrics"),
+            node(candidate_metrics, "evaluation", "test_metrics", name="pick_test_metrics"),
             node(
                 nodes.decide_promotion,
                 ["test_scores", "reigning_champion", "run_tables", "params:training"],
@@ -59,7 +61,7 @@ def create_pipeline() -> Pipeline:
                 name="describe_version",
             ),
             node(
-                nodes.promote,
+                promote,
                 [
                     "decision",
                     "candidate_version",

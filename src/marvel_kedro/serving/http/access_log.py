@@ -1,4 +1,4 @@
-"""One JSON line a request, to standard output."""
+"""Access log: one JSON line a request, on standard output."""
 
 import asyncio
 import os
@@ -7,35 +7,35 @@ from typing import Any
 
 import orjson
 
-_MOST = 64 * 1024  # bytes that wait
-_SECONDS = 0.1  # that they wait
+_MAX_BUFFERED_BYTES = 64 * 1024
+_MAX_DELAY_SECONDS = 0.1
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class AccessLog:
-    """Collects lines for a moment: a system call for each would cost as much as the model does."""
+    """A buffered log: a system call for each line would cost as much as the model does."""
 
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
-        self._waiting: list[bytes] = []
+        self._lines: list[bytes] = []
         self._size = 0
 
     def line(self, **fields: Any) -> None:  # noqa: ANN401 - JSON
-        """Write a line down: at the latest a tenth of a second from now."""
+        """Add a line, which is written after at most a tenth of a second."""
         try:
             line = orjson.dumps(fields, option=_OPTIONS)
-        except TypeError:  # a lone surrogate in what a client sent, which UTF-8 does not have
-            line = orjson.dumps({k: _valid(value) for k, value in fields.items()}, option=_OPTIONS)
-        if not self._waiting:
-            asyncio.get_running_loop().call_later(_SECONDS, self.flush)
-        self._waiting.append(line)
+        except TypeError:  # a lone surrogate in a client's text, which UTF-8 cannot encode
+            line = orjson.dumps({k: _encodable(v) for k, v in fields.items()}, option=_OPTIONS)
+        if not self._lines:
+            asyncio.get_running_loop().call_later(_MAX_DELAY_SECONDS, self.flush)
+        self._lines.append(line)
         self._size += len(line)
-        if self._size > _MOST:
+        if self._size > _MAX_BUFFERED_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits; whoever reads the lines may have gone."""
-        lines, self._waiting, self._size = b"".join(self._waiting), [], 0
+        """Write the buffered lines; a closed standard output is ignored."""
+        lines, self._lines, self._size = b"".join(self._lines), [], 0
         try:
             while lines:
                 lines = lines[os.write(self._descriptor, lines) :]
@@ -43,15 +43,15 @@ class AccessLog:
             return
 
 
-def _valid(value: Any) -> Any:  # noqa: ANN401 - JSON
+def _encodable(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def moment(seconds: float) -> datetime:
-    """A time in UTC, from seconds since 1970."""
+def utc(seconds: float) -> datetime:
+    """Return a time in UTC from seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def now() -> datetime:
-    """The time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The endpoint as an ASGI application: `invoke` is the hot path, everything else is in `pages`."""
+"""The endpoint as an ASGI application: `_invoke` is the hot path, `pages` has everything else."""
 
 import asyncio
 import logging
@@ -7,39 +7,39 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
+
 from marvel_kedro.serving import lookup
-from marvel_kedro.serving.configuration import Description
-from marvel_kedro.serving.http import auth, protocol
-from marvel_kedro.serving.http.access_log import AccessLog, moment
-from marvel_kedro.serving.http.auth import ClientGoneError, Tokens
-from marvel_kedro.serving.http.concurrency import Capacity
-from marvel_kedro.serving.http.errors import Refusal, invalid_value, own_fault
+from marvel_kedro.serving.configuration import ServingConfiguration
+from marvel_kedro.serving.http import limits, protocol
+from marvel_kedro.serving.http.access_log import AccessLog, utc
+from marvel_kedro.serving.http.auth import Tokens
+from marvel_kedro.serving.http.concurrency import ConcurrencyLimit
+from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
+from marvel_kedro.serving.http.limits import ClientDisconnectedError
 from marvel_kedro.serving.http.pages import Pages
-from marvel_kedro.serving.inference_table.spool import REDACTED, Entry, Spool
+from marvel_kedro.serving.inference_table.redaction import REDACTED
+from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metrics
-from marvel_kedro.serving.telemetry.opentelemetry import Answered, Telemetry
+from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-INLINE_BYTES = auth.SMALL_BYTES
+INLINE_BYTES = limits.SMALL_BODY_BYTES
 INLINE_RECORDS = 32
-"""Up to so much is answered at once; more in a thread, for which others wait in turns only.
+"""Larger bodies and batches are processed in a thread, so that other requests do not wait.
 
-So is every record of a model that others have made: it may take its time, and who counts the time
-of requests must not wait for it.
+Models that this project has not made always score in a thread: a slow one must not delay the
+deadlines of other requests.
 """
 
 _TICK_SECONDS = 0.2
@@ -51,9 +51,11 @@ _SIMULATED_TIME = b"x-simulated-time"
 
 @dataclass(slots=True)
 class Invocation:
-    """What becomes known of a request while it is answered.
+    """State of a request.
 
-    `written_answer` is there if the answer quotes what is not written down.
+    Attributes:
+        redacted_response: The response for the inference table if it differs from `response`.
+        reserved_bytes: See `ConcurrencyLimit`.
     """
 
     id: str
@@ -61,8 +63,8 @@ class Invocation:
     started: float
     headers: dict[bytes, bytes]
     body: bytes = b""
-    answer: bytes = b""
-    written_answer: bytes | None = None
+    response: bytes = b""
+    redacted_response: bytes | None = None
     status: int = 200
     requester: str | None = None
     client_request_id: str | None = None
@@ -70,61 +72,54 @@ class Invocation:
     records: int = 0
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     simulated_time: int | None = None
-    held: int = 0
+    reserved_bytes: int = 0
 
 
 class Endpoint:
     """The application of one worker process."""
 
-    def __init__(self, description: Description, tokens: Tokens, log: AccessLog) -> None:
-        self._options = description.endpoint
-        self._limits = description.endpoint.limits
-        self._server = description.server
+    def __init__(self, configuration: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
+        self._limits = configuration.endpoint.limits
+        self._server = configuration.server
         self._tokens = tokens
         self._log = log
-        self._redact = frozenset(description.endpoint.inference_table.redact)
-        self._lookup = Lookup(description.server.characters)
-        self._spool = self._open_spool() if description.endpoint.inference_table.enabled else None
-        self._entities = Entities(description, log)
-        self._pages = Pages(description, self._entities, tokens, log)
-        self._telemetry = Telemetry.from_environment(description.endpoint.name)
-        self._capacity = Capacity(self._limits, self._server.threads)
+        table, name = configuration.endpoint.inference_table, configuration.endpoint.name
+        self._redact = frozenset(table.redact)
+        self._lookup = Lookup(configuration.server.characters)
+        spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
+        self._spool = spool(on_drop=_count_dropped) if table.enabled else None
+        self._entities = Entities(configuration, log)
+        self._pages = Pages(configuration, self._entities, tokens, log)
+        self._telemetry = Telemetry.from_environment(name)
+        self._concurrency = ConcurrencyLimit(self._limits, self._server.threads)
         self._tally = metrics.Tally()
-        self._running: dict[asyncio.Task[Any], float] = {}
-        self._late: set[asyncio.Task[Any]] = set()
-        name = description.endpoint.name
+        self._deadlines: dict[asyncio.Task[Any], float] = {}
+        self._overdue: set[asyncio.Task[Any]] = set()
         self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
 
-    def _open_spool(self) -> Spool:
-        return Spool(
-            self._server.folder / SPOOL,
-            self._options.inference_table,
-            self._server.spool_bytes,
-            on_drop=lambda reason, requests: metrics.DROPPED.labels(reason).inc(requests),
-        )
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer what ASGI hands on."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI scope."""
         if scope["type"] == "http" and scope["path"] in self._paths:
             await self._invoke(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         else:
             await self._pages(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        # Before anybody is let in: a worker that takes the place of another refuses nobody.
+        # Before startup is complete: a worker that replaces another one rejects no request.
         await self._entities.look()
-        parent = multiprocessing.parent_process()  # os.getppid() may be another one by now
+        parent = multiprocessing.parent_process()  # os.getppid() may have changed by now
         tasks = [
             asyncio.create_task(self._entities.follow()),
-            asyncio.create_task(_each(_TICK_SECONDS, self._tick)),
+            asyncio.create_task(_repeat(_TICK_SECONDS, self._tick)),
         ]
         if parent and parent.pid:
-            tasks.append(asyncio.create_task(_each(_PARENT_SECONDS, _stop_without, parent.pid)))
+            tasks.append(asyncio.create_task(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid)))
         if self._spool:
-            tasks.append(asyncio.create_task(_each(self._server.flush_seconds, self._spool.rotate)))
+            rotate = _repeat(self._server.flush_seconds, self._spool.rotate)
+            tasks.append(asyncio.create_task(rotate))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
@@ -137,112 +132,114 @@ class Endpoint:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _tick(self) -> None:
-        """End what takes too long, and hand on what was counted."""
+        """Cancel overdue requests and publish the counts."""
         now = time.perf_counter()
-        for task, deadline in self._running.items():
-            if now > deadline and task not in self._late:
-                self._late.add(task)
+        for task, deadline in self._deadlines.items():
+            if now > deadline and task not in self._overdue:
+                self._overdue.add(task)
                 task.cancel()
-        metrics.IN_PROGRESS.set(len(self._running) + self._capacity.left)
-        self._tally.hand_on()
+        metrics.IN_PROGRESS.set(len(self._deadlines) + self._concurrency.abandoned)
+        self._tally.publish()
 
-    async def _invoke(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         call = Invocation(os.urandom(16).hex(), time.time(), started, dict(scope["headers"]))
         task = asyncio.current_task()
         assert task is not None
-        self._running[task] = started + self._limits.seconds
+        self._deadlines[task] = started + self._limits.seconds
         try:
-            await self._answer(call, scope["method"], receive, task)
+            await self._respond(call, scope["method"], receive, task)
             seconds = time.perf_counter() - started
-            self._write_down(call, seconds)
-        except ClientGoneError:
+            self._write_entry(call, seconds)
+        except ClientDisconnectedError:
             metrics.GONE.inc()
             return
         finally:
-            del self._running[task]
-            self._late.discard(task)
-            call.body = b""  # the client may take its time for the answer
-            if call.held:
-                self._capacity.let_go(call)
+            del self._deadlines[task]
+            self._overdue.discard(task)
+            call.body = b""  # the client may read its answer slowly
+            if call.reserved_bytes:
+                self._concurrency.release(call)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
-    async def _answer(
+    async def _respond(
         self, call: Invocation, method: str, receive: Receive, task: asyncio.Task[Any]
     ) -> None:
-        """Fill in the answer, or why there is none."""
+        """Fill in the response or the error."""
         try:
             self._check(call, method)
             await self._score(call, receive)
-        except Refusal as refusal:
-            self._refuse(call, refusal)
+        except RequestError as error:
+            self._reject(call, error)
         except asyncio.CancelledError:
-            if task not in self._late:
+            if task not in self._overdue:
                 raise
             task.uncancel()
-            self._refuse(call, self._late_refusal())
-        except ClientGoneError:
+            took = f"The request took longer than {self._limits.seconds:g} seconds."
+            message = f"{took} Send fewer records at once."
+            late = RequestError(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", message)
+            self._reject(call, late)
+        except ClientDisconnectedError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+        except Exception as error:  # noqa: BLE001 - the client always gets an answer
             self._log.line(
-                time=moment(call.time), level="error", request_id=call.id, fault=self._said(error)
+                time=utc(call.time), level="error", request_id=call.id, fault=self._cause(error)
             )
-            self._refuse(call, own_fault(call.id))
+            self._reject(call, internal_error(call.id))
 
-    def _refuse(self, call: Invocation, refusal: Refusal) -> None:
-        call.status, call.extra_headers = refusal.status, refusal.headers
-        call.answer = protocol.refuse(refusal.code, refusal.message)
-        if refusal.unquoted and refusal.unquoted[0] in self._redact:
-            call.written_answer = protocol.refuse(refusal.code, refusal.unquoted[1])
+    def _reject(self, call: Invocation, error: RequestError) -> None:
+        call.status, call.extra_headers = error.status, error.headers
+        call.response = error.body
+        call.redacted_response = error.redacted_body(self._redact)
 
-    def _said(self, error: Exception) -> str:
-        """A fault, for the log: errors of a model's code like to quote what they were given."""
+    def _cause(self, error: Exception) -> str:
+        """Describe an error for the log; errors of a model's code often quote their input."""
         if not self._redact:
             return repr(error)[:1000]
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{type(error).__name__} at {where.filename}:{where.lineno}"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
 
     def _check(self, call: Invocation, method: str) -> None:
-        """Refuse what needs no look at the body."""
+        """Check everything that does not need the body."""
         if method != "POST":
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.METHOD_NOT_ALLOWED,
                 "BAD_REQUEST",
                 f"Send POST, not {method}; /docs shows how.",
                 ((b"allow", b"POST"),),
             )
         call.requester = self._tokens.requester(call.headers.get(b"authorization"))
-        self._capacity.check(len(self._running))
+        self._concurrency.check(len(self._deadlines))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
-        auth.check_content_type(call.headers.get(b"content-type"))
+        limits.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
-        call.body = await auth.read_body(
+        call.body = await limits.read_body(
             receive,
             call.headers.get(b"content-length"),
             self._limits.body_bytes,
-            partial(self._capacity.hold, call),
+            partial(self._concurrency.reserve, call),
         )
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
         else:
-            request = await self._capacity.in_thread(call, protocol.read, call.body)
+            request = await self._concurrency.in_thread(call, protocol.read, call.body)
         call.client_request_id, call.records = request.client_request_id, len(request.records)
         if call.records > self._limits.records:
             raise invalid_value(
-                f"{call.records:,} records are more than the {self._limits.records:,} that are "
-                "taken at once. Send them in several requests."
+                f"{call.records:,} records are more than the limit of {self._limits.records:,} "
+                "a request. Send them in several requests."
             )
         served = call.served = self._entities.choose(request.client_request_id)
         if call.records <= INLINE_RECORDS and served.loaded.is_own:
             scored = self._complete_and_score(served, request.records)
         else:
-            scored = await self._capacity.in_thread(
+            scored = await self._concurrency.in_thread(
                 call, self._complete_and_score, served, request.records
             )
-        call.answer = protocol.answer(scored)
+        call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
 
     def _complete_and_score(
@@ -255,19 +252,11 @@ class Endpoint:
         model = served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
 
-    def _late_refusal(self) -> Refusal:
-        return Refusal(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "DEADLINE_EXCEEDED",
-            f"The request took longer than {self._limits.seconds:g} seconds. "
-            "Send fewer records at once.",
-        )
-
-    def _write_down(self, call: Invocation, seconds: float) -> None:
-        """Before the answer is sent: what was answered is in the table, whatever happens next."""
+    def _write_entry(self, call: Invocation, seconds: float) -> None:
+        """Write the inference table's entry before the answer is sent: no answer lacks its row."""
         if self._spool is None:
             return
-        served, simulated = call.served, call.simulated_time
+        served, simulated, redacted = call.served, call.simulated_time, call.redacted_response
         self._spool.write(
             Entry(
                 databricks_request_id=call.id,
@@ -276,7 +265,7 @@ class Endpoint:
                 status_code=call.status,
                 execution_duration_ms=round(seconds * 1000),
                 request=call.body or None,
-                response=call.answer if call.written_answer is None else call.written_answer,
+                response=call.response if redacted is None else redacted,
                 served_entity_id=served.id if served else None,
                 requester=call.requester,
             )
@@ -285,51 +274,56 @@ class Endpoint:
     async def _send(self, call: Invocation, send: Send) -> None:
         headers = [
             _JSON,
-            (b"content-length", str(len(call.answer)).encode()),
+            (b"content-length", str(len(call.response)).encode()),
             (b"x-request-id", call.id.encode()),
             *call.extra_headers,
         ]
         if call.served:
             headers.append((b"served-model-name", call.served.name.encode()))
         await send({"type": "http.response.start", "status": call.status, "headers": headers})
-        await send({"type": "http.response.body", "body": call.answer})
+        await send({"type": "http.response.body", "body": call.response})
 
     def _report(self, call: Invocation, path: str, seconds: float) -> None:
+        """Count, trace and log an answered request."""
         entity, version = (call.served.name, call.served.version) if call.served else ("", "")
         self._tally.request(entity, version, call.status, seconds)
-        answered = Answered(
+        answered = AnsweredRequest(
             path, call.status, call.time, seconds, entity, version, call.records, call.id
         )
-        name = call.client_request_id
-        if name is not None and "client_request_id" in self._redact:
-            name = REDACTED
-        traceparent = call.headers.get(b"traceparent")
+        client_request_id = call.client_request_id
+        if client_request_id is not None and "client_request_id" in self._redact:
+            client_request_id = REDACTED
         self._log.line(
-            time=moment(call.time),
+            time=utc(call.time),
             level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=call.id,
-            trace_id=self._telemetry.record(answered, traceparent),
+            trace_id=self._telemetry.record(answered, call.headers.get(b"traceparent")),
             path=path,
             status=call.status,
             duration_ms=round(seconds * 1000, 3),
             records=call.records,
             served_entity=entity or None,
             model_version=version or None,
-            client_request_id=name,
+            client_request_id=client_request_id,
             requester=call.requester,
         )
 
 
-async def _each(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
+def _count_dropped(reason: str, requests: int) -> None:
+    metrics.DROPPED.labels(reason).inc(requests)
+
+
+async def _repeat(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
+    """Call a function every so often until the task is cancelled."""
     while True:
         await asyncio.sleep(seconds)
         try:
             function(*arguments)
-        except Exception:  # a disk that is full must not end what counts and rotates
-            logger.exception("A task of the worker failed; it goes on.")
+        except Exception:  # a full disk must not stop counting and rotating
+            logger.exception("A periodic task of the worker failed; it is repeated.")
 
 
-def _stop_without(parent: int) -> None:
-    """End this worker when its parent has gone, which it would outlive with the address taken."""
+def _stop_orphan(parent: int) -> None:
+    """Stop this worker if its parent has died: it would keep the address occupied."""
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,113 +1,99 @@
-"""How much a worker takes upon itself at once."""
+"""Limits on what one worker does at a time: requests, bytes of large bodies, threads."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from marvel_kedro.serving.configuration import Limits
-from marvel_kedro.serving.http.errors import Refusal
+from marvel_kedro.serving.http.errors import RequestError
 
 
-class Holder(Protocol):
-    """A request.
+class BodyHolder(Protocol):
+    """A request, with the bytes that are reserved for its body."""
 
-    Attributes:
-        held: Bytes of its body, if that is a large one.
-    """
-
-    held: int
+    reserved_bytes: int
 
 
-@dataclass(slots=True)
-class _Left:
-    """What a request has left behind."""
-
-    held: int
-
-
-class Capacity:
-    """What is held by the requests of a worker, and whether there is room for more.
+class ConcurrencyLimit:
+    """The concurrency limits of a worker; above them requests get a 429 with Retry-After.
 
     Attributes:
-        left: Requests that were answered, since they were late, while a thread goes on with them.
+        abandoned: Requests that were answered with 504 while their thread still runs.
     """
 
     def __init__(self, limits: Limits, threads: int) -> None:
-        """Args are the limits of the endpoint, and how many threads there are for batches."""
-        self.left = 0
+        """Take the endpoint's limits and the number of threads for batches."""
+        self.abandoned = 0
         self._limits = limits
-        self._held = 0
+        self._reserved = 0
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
-        # The pool's own queue keeps what nobody waits for any more, bodies included.
+        # The executor's own queue would keep cancelled requests, bodies included.
         self._free_threads = asyncio.Semaphore(threads)
 
     def check(self, requests: int) -> None:
-        """Whether so many requests at once, with those that are left, are not too many.
+        """Check the number of concurrent requests, abandoned ones included.
 
         Raises:
-            Refusal: 429.
+            RequestError: 429.
         """
-        if requests + self.left > self._limits.concurrency:
-            raise self._busy(f"More than {self._limits.concurrency} requests at once.")
+        if requests + self.abandoned > self._limits.concurrency:
+            raise self._too_many(f"More than {self._limits.concurrency} requests at once.")
 
-    async def in_thread(self, holder: Holder, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
-        """Call a function in a thread, as soon as one is free.
+    async def in_thread(self, holder: BodyHolder, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+        """Call a function in a thread as soon as one is free.
 
-        A thread cannot be ended. If its request is, it keeps its place among those at once, and
-        what it holds, until the function is done.
+        A thread cannot be cancelled. If the request is cancelled, it counts as a concurrent
+        request, and its bytes stay reserved, until the function returns.
         """
         await self._free_threads.acquire()
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, function, *arguments)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
         work.add_done_callback(lambda _: self._free_threads.release())
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             if not work.done():
-                self._leave(holder, work)
+                self._abandon(holder, work)
             raise
 
-    def _leave(self, holder: Holder, work: asyncio.Future[Any]) -> None:
-        kept = _Left(holder.held)
-        holder.held = 0
-        self.left += 1
+    def _abandon(self, holder: BodyHolder, work: asyncio.Future[Any]) -> None:
+        reserved, holder.reserved_bytes = holder.reserved_bytes, 0
+        self.abandoned += 1
 
         def done(_: object) -> None:
-            self.left -= 1
-            self.let_go(kept)
+            self.abandoned -= 1
+            self._reserved -= reserved
 
         work.add_done_callback(done)
 
-    def hold(self, holder: Holder, length: int) -> None:
-        """Count the bytes of a large body, before they are there as far as their number is said.
+    def reserve(self, holder: BodyHolder, length: int) -> None:
+        """Reserve the bytes of a large body, before they arrive if their number is known.
 
         Args:
-            holder: Its request.
-            length: Bytes of the body; of one that comes in chunks those up to now.
+            holder: The request.
+            length: Bytes of its body; of a body in chunks the bytes so far.
 
         Raises:
-            Refusal: 429; nothing more is held then.
+            RequestError: 429; no further bytes are reserved then.
         """
-        more = max(0, length - holder.held)
-        if self._held + more > self._limits.held_bytes:
-            raise self._busy(
+        more = max(0, length - holder.reserved_bytes)
+        if self._reserved + more > self._limits.held_bytes:
+            raise self._too_many(
                 f"Large bodies have more than {self._limits.held_bytes:,} bytes at once."
             )
-        self._held += more
-        holder.held += more
+        self._reserved += more
+        holder.reserved_bytes += more
 
-    def let_go(self, holder: Holder) -> None:
-        """Give back what a request has held, however it has ended."""
-        self._held -= holder.held
-        holder.held = 0
+    def release(self, holder: BodyHolder) -> None:
+        """Release the bytes of a request that has ended."""
+        self._reserved -= holder.reserved_bytes
+        holder.reserved_bytes = 0
 
-    def _busy(self, message: str) -> Refusal:
-        return Refusal(
+    def _too_many(self, message: str) -> RequestError:
+        return RequestError(
             HTTPStatus.TOO_MANY_REQUESTS,
             "REQUEST_LIMIT_EXCEEDED",
-            f"{message} Come again later.",
+            f"{message} Retry later.",
             ((b"retry-after", str(self._limits.retry_after).encode()),),
         )

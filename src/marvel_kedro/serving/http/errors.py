@@ -1,50 +1,68 @@
-"""Answers to requests that are refused, as MLflow and Databricks word them."""
+"""Error answers in the format of MLflow and Databricks."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 
+import orjson
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
-    """A request is refused.
+_MAX_MESSAGE_CHARACTERS = 2000  # a message may quote what the client sent
+
+
+@dataclass(eq=False)
+class RequestError(Exception):
+    """A rejected request.
 
     Attributes:
-        status: The status of HTTP.
+        status: HTTP status of the answer.
         code: `error_code` of the answer.
-        message: What is wrong with the request and what to do.
-        headers: Headers of the answer.
-        unquoted: If the message quotes values of a field, that field's name and the message
-            without them, for where they are not written down.
+        message: The cause and its remedy.
+        headers: Additional headers of the answer.
+        redacted: For a message that quotes values of a field: the name of the field, and the
+            message without the values for the inference table.
     """
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
-        unquoted: tuple[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers
-        self.unquoted = unquoted
+    status: int
+    code: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    redacted: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def body(self) -> bytes:
+        """The body of the answer."""
+        return _body(self.code, self.message)
+
+    def redacted_body(self, fields: frozenset[str]) -> bytes | None:
+        """Return the body without values of redacted fields; None if the body has none."""
+        if self.redacted is None or self.redacted[0] not in fields:
+            return None
+        return _body(self.code, self.redacted[1])
 
 
-def bad_request(message: str) -> Refusal:
-    """The body is not what the contract asks for."""
-    return Refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", message)
+def _body(code: str, message: str) -> bytes:
+    # Text from JSON may hold lone surrogates, which UTF-8 cannot encode.
+    encodable = message[:_MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+    return orjson.dumps({"error_code": code, "message": encodable})
 
 
-def invalid_value(message: str, unquoted: tuple[str, str] | None = None) -> Refusal:
-    """The body is, but a value in it is not."""
-    return Refusal(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER_VALUE", message, unquoted=unquoted)
+def bad_request(message: str) -> RequestError:
+    """Build the 400 for a body that violates the contract."""
+    return RequestError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", message)
 
 
-def own_fault(request_id: str) -> Refusal:
-    """Nobody but the server is to blame; the answer says where more is said."""
-    return Refusal(
+def invalid_value(message: str, redacted: tuple[str, str] | None = None) -> RequestError:
+    """Build the 400 for a body with an invalid value."""
+    code = "INVALID_PARAMETER_VALUE"
+    return RequestError(HTTPStatus.BAD_REQUEST, code, message, redacted=redacted)
+
+
+def internal_error(request_id: str) -> RequestError:
+    """Build the 500 for an error of the server; its message refers to the log."""
+    return RequestError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "INTERNAL_ERROR",
-        f"The server is at fault; its log says more of the request {request_id}.",
+        f"Internal server error. The server's log has the cause under request_id {request_id}.",
     )

@@ -1,9 +1,14 @@
-"""The description of the API, by OpenAPI 3.0, with an example that works as it is."""
+"""Description of the API in OpenAPI 3.0, with examples that work unchanged."""
 
+from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from marvel_kedro.serving.http.protocol import MOST_OF_AN_ID, Kind
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from marvel_kedro.serving.http.protocol import FORMS, MAX_ID_CHARACTERS, Kind
 
 EXAMPLE: dict[str, Any] = {
     "name": "Example Character",
@@ -16,19 +21,86 @@ EXAMPLE: dict[str, Any] = {
     "height": 1.78,
     "weight": 61.2,
 }
-_FORM_TEXT = (
-    "Send exactly one of `dataframe_records`, `dataframe_split`, `instances` and `inputs`. "
-    "Every field of a record may be null or left out, but not all of all records."
-)
-_REFUSALS = {
-    "400": "The body, or a value in it, is not what is asked for",
+_ERRORS = {
+    "400": "The body or a value in it is invalid",
     "413": "The body is too long",
     "415": "The body is not JSON",
-    "429": "Too many requests at once; the header Retry-After says when to come again",
-    "500": "The server is at fault; its log says more under the id of the request",
+    "429": "Too many concurrent requests; the header Retry-After has the seconds to wait",
+    "500": "Internal server error; the server's log has the cause under the id of the request",
     "503": "No model is loaded yet",
-    "504": "It took too long",
+    "504": "The request took too long",
 }
+
+
+class Schema(BaseModel, defer_build=True):
+    """Base of the models that describe bodies; `protocol` parses them."""
+
+
+class Record(Schema):
+    """A record, whose fields are those of the served model."""
+
+
+class DataframeSplit(Schema, extra="forbid"):
+    """Column names and rows."""
+
+    columns: list[str]
+    data: list[list[Any]]
+    index: list[Any] = []
+
+
+def _require_one_form(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [form]} for form in FORMS]
+    del schema["required"]
+
+
+class Invocation(Schema):
+    """Records in exactly one of four forms."""
+
+    model_config = ConfigDict(json_schema_extra=_require_one_form)
+
+    dataframe_split: DataframeSplit
+    dataframe_records: list[Record]
+    instances: list[Record]
+    inputs: list[Record] | dict[str, Any]
+    params: dict[str, Any] | None = Field(None, description="The model has none")
+    client_request_id: str | None = Field(
+        None,
+        max_length=MAX_ID_CHARACTERS,
+        description="Requests with the same id go to the same served entity",
+    )
+
+
+class Prediction(Schema):
+    """The prediction for one record."""
+
+    prediction: Literal["Alive", "Dead"]
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class Predictions(Schema):
+    """One prediction for each record, in their order."""
+
+    predictions: list[Prediction]
+
+
+class Error(Schema):
+    """A rejected request."""
+
+    error_code: str
+    message: str
+
+
+class _OpenAPISchema(GenerateJsonSchema):
+    """JSON schemas of OpenAPI 3.0, which has `nullable` instead of the type null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"]) | {"nullable": True}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's method
+        return False
 
 
 def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> dict[str, Any]:
@@ -36,22 +108,18 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
 
     Args:
         endpoint: Name of the endpoint.
-        schema: Kind by input field of the model that is served.
-        with_tokens: Whether callers need a token.
+        schema: Kind by input field of the served model; empty if no model is loaded.
+        with_tokens: Whether requests need a token.
 
     Returns:
         An OpenAPI document.
     """
-    fields = {name: _field(kind) for name, kind in schema.items()} or {
-        name: _field("string" if isinstance(value, str) else "double")
-        for name, value in EXAMPLE.items()
-    }
-    fields["page_id"] = _field("string") | {
-        "description": "What the record lacks is taken from the table of characters"
-    }
-    example = _example(schema)
-    invocation = _invocation(example, with_tokens=with_tokens)
-    document: dict[str, Any] = {
+    values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
+    example = {name: EXAMPLE.get(name, value) for name, value in values.items()} or EXAMPLE
+    security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
+    schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
+    invocation = _invocation(example, with_tokens=with_tokens) | security
+    return {
         "openapi": "3.0.3",
         "info": {
             "title": endpoint,
@@ -64,146 +132,88 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
             f"/serving-endpoints/{endpoint}/invocations": {
                 "post": invocation | {"operationId": "invoke_by_name"}
             },
-            "/health": {"get": _page("Whether a model is loaded", "health", ("200", "503"))},
-            "/ping": {"get": _page("Whether the server is there", "ping", ("200",))},
-            "/version": {
-                "get": _page("What is served", "version", ("200",)) | _secured(with_tokens)
-            },
+            "/health": {"get": _page("health", "Readiness: a model is loaded", "200", "503")},
+            "/ping": {"get": _page("ping", "Liveness of the server", "200")},
+            "/version": {"get": _page("version", "Served versions", "200") | security},
             "/metrics": {
-                "get": _page("Metrics for Prometheus", "metrics", ("200",), "text/plain")
-                | _secured(with_tokens)
+                "get": _page("metrics", "Metrics for Prometheus", "200", media_type="text/plain")
+                | security
             },
         },
         "components": {
-            "schemas": {
-                "Record": {"type": "object", "properties": fields, "example": example},
-                "Invocation": _body(list(fields), example),
-                "Predictions": _PREDICTIONS,
-                "Refusal": _REFUSAL,
-            }
+            "schemas": _schemas(tuple(schema.items()), tuple(example.items())),
+            **(schemes if with_tokens else {}),
         },
     }
-    if with_tokens:
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return document
-
-
-def _example(schema: dict[str, Kind]) -> dict[str, Any]:
-    """A record that the model takes, whatever its columns are."""
-    made_up = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
-    return {name: EXAMPLE.get(name, value) for name, value in made_up.items()} or EXAMPLE
-
-
-def _field(kind: Kind) -> dict[str, Any]:
-    return {"type": "string" if kind == "string" else "number", "nullable": True}
-
-
-def _secured(with_tokens: bool) -> dict[str, Any]:
-    return {"security": [{"token": []}]} if with_tokens else {}
 
 
 def _page(
-    summary: str, name: str, statuses: tuple[str, ...], kind: str = "application/json"
+    name: str, summary: str, *statuses: str, media_type: str = "application/json"
 ) -> dict[str, Any]:
-    content = {kind: {"schema": {"type": "string" if kind == "text/plain" else "object"}}}
+    schema = {"type": "string" if media_type == "text/plain" else "object"}
+    response = {"description": summary, "content": {media_type: {"schema": schema}}}
     return {
         "summary": summary,
         "tags": ["Server"],
         "operationId": name,
-        "responses": {status: {"description": summary, "content": content} for status in statuses},
+        "responses": dict.fromkeys(statuses, response),
     }
 
 
 def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]:
-    def answer(schema: str, description: str) -> dict[str, Any]:
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-        return {"description": description, "content": content}
+    def content(model: type[Schema], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+        return {"content": {"application/json": {"schema": schema, **more}}}
 
-    refusals = _REFUSALS | ({"401": "The token is missing or wrong"} if with_tokens else {})
+    errors = _ERRORS | ({"401": "The token is missing or wrong"} if with_tokens else {})
+    split = {"columns": list(example), "data": [list(example.values())]}
     examples = {
         "records": {"dataframe_records": [example]},
-        "split": {
-            "dataframe_split": {"columns": list(example), "data": [list(example.values())]},
-        },
+        "split": {"dataframe_split": split},
         "sticky": {"client_request_id": "reader-7", "instances": [example]},
         "columns": {"inputs": {name: [value] for name, value in example.items()}},
     }
+    named = {name: {"value": value} for name, value in examples.items()}
     return {
         "summary": "Score records",
         "tags": ["Invocations"],
-        "description": _FORM_TEXT,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/Invocation"},
-                    "examples": {name: {"value": value} for name, value in examples.items()},
-                }
-            },
-        },
+        "description": (
+            "Send exactly one of `dataframe_records`, `dataframe_split`, `instances` and `inputs`. "
+            "Every field of a record may be null or left out, but not all fields of all records."
+        ),
+        "requestBody": {"required": True, **content(Invocation, examples=named)},
         "responses": {
-            "200": answer("Predictions", "One prediction a record, in their order"),
-            **{status: answer("Refusal", text) for status, text in sorted(refusals.items())},
-        },
-    } | _secured(with_tokens)
-
-
-def _body(fields: list[str], example: dict[str, Any]) -> dict[str, Any]:
-    record = {"$ref": "#/components/schemas/Record"}
-    column = {"type": "array", "items": {}}
-    rows = {"type": "array", "items": record}
-    forms: dict[str, Any] = {
-        "dataframe_records": rows,
-        "dataframe_split": {
-            "type": "object",
-            "required": ["columns", "data"],
-            "additionalProperties": False,
-            "properties": {
-                "columns": {"type": "array", "items": {"type": "string", "enum": fields}},
-                "data": {"type": "array", "items": column},
-                "index": {"type": "array", "items": {}},
-            },
-        },
-        "instances": rows,
-        "inputs": {"anyOf": [rows, {"type": "object"}]},
-    }
-    others = {
-        "params": {"type": "object", "nullable": True, "description": "The model has none"},
-        "client_request_id": {
-            "type": "string",
-            "maxLength": MOST_OF_AN_ID,
-            "nullable": True,
-            "description": "The same one always comes to the same served entity",
+            "200": {"description": Predictions.__doc__, **content(Predictions)},
+            **{code: {"description": text, **content(Error)} for code, text in errors.items()},
         },
     }
-    return {
-        "type": "object",
-        "properties": forms | others,
-        "oneOf": [{"required": [form]} for form in forms],
-        # Swagger UI makes a body of its own, with all four forms, where the schema has no example.
-        "example": {"dataframe_records": [example]},
+
+
+@lru_cache(maxsize=1)  # requests for the description do not delay others
+def _schemas(
+    schema: tuple[tuple[str, Kind], ...], example: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    kinds = {name: str if kind == "string" else float for name, kind in schema} or {
+        name: type(value) for name, value in example
     }
-
-
-_PREDICTIONS = {
-    "type": "object",
-    "required": ["predictions"],
-    "properties": {
-        "predictions": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["prediction", "probability"],
-                "properties": {
-                    "prediction": {"type": "string", "enum": ["Alive", "Dead"]},
-                    "probability": {"type": "number", "minimum": 0, "maximum": 1},
-                },
-            },
-        }
-    },
-}
-_REFUSAL = {
-    "type": "object",
-    "required": ["error_code", "message"],
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-}
+    completed = "Fields that the record lacks are taken from the table of characters"
+    # By alias: a column may have a name that pydantic refuses.
+    fields: dict[str, Any] = {
+        f"field_{number}": (kind | None, Field(None, alias=name))
+        for number, (name, kind) in enumerate(kinds.items())
+    }
+    fields["page_id"] = (str | None, Field(None, description=completed))
+    record = create_model("Record", __doc__=Record.__doc__, **fields)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in (Invocation, Predictions, Error)],
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_OpenAPISchema,
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    schemas["Record"] = record.model_json_schema(schema_generator=_OpenAPISchema)
+    schemas["Record"]["example"] = dict(example)
+    columns = schemas["DataframeSplit"]["properties"]["columns"]
+    columns["items"]["enum"] = list(schemas["Record"]["properties"])
+    # Without an example Swagger UI builds a body with all four forms.
+    schemas["Invocation"]["example"] = {"dataframe_records": [dict(example)]}
+    return schemas

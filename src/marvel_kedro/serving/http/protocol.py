@@ -1,21 +1,20 @@
-"""Bodies of requests and answers: the contract that MLflow and Databricks share.
+"""Request and response bodies: the contract that MLflow and Databricks share.
 
 Source: MLflow's scoring server and Databricks' "Query serving endpoints for custom models".
 
-What both take is scored the same. This is where MLflow's scoring server takes something else:
+Bodies that both accept are scored the same. MLflow's scoring server differs in these points:
 
-- Numbers, Booleans, lists and objects in a text field, and Booleans in a number field, are scored
-  there, mostly as missing; here they are refused, and the message names record and field.
-- Rows of `data` that are shorter than others, no lists, or under names that are no text are filled
-  up there, and refused here. `index` numbers rows there, and a wrong one is refused or makes rows;
-  here it does not matter.
-- Records of `instances` with different fields: there values slide into other records' places.
-- No records: here the answer has no predictions; there they are refused, but for those that have
-  columns.
-- `client_request_id` beside `instances` and `inputs` is taken, as on Databricks. It has to be text,
-  and `params` an object, which MLflow does not look at.
-- A whole number of more than 300 digits is refused there, and is missing here, like 1e400.
-- CSV and Parquet are not taken: 415.
+- Numbers, Booleans, lists and objects in a text field, and Booleans in a number field: MLflow
+  scores them, mostly as missing; here they are rejected, and the message names record and field.
+- Rows of `data` that are shorter than others or no lists, and column names that are not text:
+  MLflow pads them; here they are rejected. `index` numbers the rows in MLflow, which rejects a
+  wrong one or adds rows; here it is ignored.
+- Records of `instances` with different fields: MLflow moves values into other records.
+- No records: MLflow rejects them unless they have columns; here the answer has no predictions.
+- `client_request_id` beside `instances` and `inputs` is accepted, as on Databricks. It must be text
+  and `params` an object; MLflow does not check either.
+- A whole number of more than 300 digits: MLflow rejects it; here it is missing, like 1e400.
+- CSV and Parquet: 415 here.
 """
 
 import json
@@ -26,15 +25,14 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from marvel_kedro.serving.http.errors import bad_request, invalid_value
+from marvel_kedro.serving.http.errors import RequestError, bad_request, invalid_value
 
-_MOST_DIGITS = 300
-_LONGEST = 2000  # characters of a message, which may quote what was sent
+_MAX_DIGITS = 300
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
-MOST_OF_AN_ID = 256
-"""Characters of a `client_request_id`, which goes into the log and the table as it is."""
+MAX_ID_CHARACTERS = 256
+"""Limit of a `client_request_id`, which the log and the inference table hold unchanged."""
 
 Record = dict[str, Any]
 
@@ -42,11 +40,11 @@ Kind = Literal["string", "double"]
 
 
 class Request(NamedTuple):
-    """A body, read.
+    """A parsed body.
 
     Attributes:
-        records: Fields by name, one dictionary a record.
-        client_request_id: What the client calls the request.
+        records: One dictionary of fields by name for each record.
+        client_request_id: The client's name for the request.
     """
 
     records: list[Record]
@@ -54,84 +52,84 @@ class Request(NamedTuple):
 
 
 def read(body: bytes) -> Request:
-    """Read the body of an invocation.
+    """Parse the body of an invocation.
 
     Raises:
-        Refusal: 400; the message says which part of the body is wrong.
+        RequestError: 400; the message names the invalid part.
     """
-    fields = _json(body)
+    fields = _parse_json(body)
     forms = [form for form in FORMS if form in fields]
     if len(forms) != 1:
         got = " and ".join(forms) or ", ".join(list(fields)[:10]) or "nothing"
         raise bad_request(f"Send exactly one of {', '.join(FORMS)}; got {got}.")
     params = fields.get("params")
     if params is not None and not isinstance(params, dict):
-        raise bad_request("params has to be an object.")
-    name = fields.get("client_request_id")
-    if name is not None and not isinstance(name, str):
-        raise bad_request("client_request_id has to be text.")
-    if name is not None and len(name) > MOST_OF_AN_ID:
-        raise bad_request(f"client_request_id has more than {MOST_OF_AN_ID} characters.")
+        raise bad_request("params must be an object.")
+    request_id = fields.get("client_request_id")
+    if request_id is not None and not isinstance(request_id, str):
+        raise bad_request("client_request_id must be text.")
+    if request_id is not None and len(request_id) > MAX_ID_CHARACTERS:
+        raise bad_request(f"client_request_id has more than {MAX_ID_CHARACTERS} characters.")
     form = forms[0]
-    return Request(_READERS[form](form, fields[form]), name)
+    return Request(_READERS[form](form, fields[form]), request_id)
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def _parse_json(body: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         try:  # the NaN that Python's own json writes, and whole numbers of any length
             fields = json.loads(body, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
-            said = str(error) or type(error).__name__
-            raise bad_request(f"The body is no JSON: {said}") from None
+            cause = str(error) or type(error).__name__
+            raise bad_request(f"The body is not JSON: {cause}") from None
     if not isinstance(fields, dict):
         raise bad_request(
-            f"The body has to be an object with one of {', '.join(FORMS)}; got {_kind_of(fields)}."
+            f"The body must be an object with one of {', '.join(FORMS)}; got {_type_name(fields)}."
         )
     return fields
 
 
 def _whole_number(digits: str) -> float:
-    """What a float cannot hold is infinite: as an integer nobody could compute with it."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+    """Convert digits; a number beyond a float's range is infinite, as arithmetic needs floats."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 def _records(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
     if not isinstance(value, list):
-        raise bad_request(f"{form} has to be a list of records; got {_kind_of(value)}.")
+        raise bad_request(f"{form} must be a list of records; got {_type_name(value)}.")
     for row, record in enumerate(value):
         if type(record) is not dict:
             raise bad_request(
-                f"{form}: record {row} has to be an object of fields by name; "
-                f"got {_kind_of(record)}."
+                f"{form}: record {row} must be an object of fields by name; "
+                f"got {_type_name(record)}."
             )
     return value
 
 
 def _split(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
     if not isinstance(value, dict) or not value.keys() >= {"columns", "data"}:
-        raise bad_request(f"{form} has to be an object with columns and data.")
+        raise bad_request(f"{form} must be an object with columns and data.")
     if unknown := sorted(value.keys() - {"columns", "data", "index"}):
         raise bad_request(f"{form} has columns, data and index, not {', '.join(unknown[:10])}.")
     columns, data = value["columns"], value["data"]
     if not isinstance(columns, list) or not all(type(column) is str for column in columns):
-        raise bad_request(f"{form}: columns has to be a list of names.")
+        raise bad_request(f"{form}: columns must be a list of names.")
     if len(set(columns)) < len(columns):
-        raise bad_request(f"{form}: a column is named twice.")
+        raise bad_request(f"{form}: columns holds a name twice.")
     if not isinstance(data, list):
-        raise bad_request(f"{form}: data has to be a list of rows; got {_kind_of(data)}.")
+        raise bad_request(f"{form}: data must be a list of rows; got {_type_name(data)}.")
     for row, values in enumerate(data):
         if type(values) is not list or len(values) != len(columns):
             raise bad_request(
-                f"{form}: row {row} of data has to be a list of {len(columns)} values, "
+                f"{form}: row {row} of data must be a list of {len(columns)} values, "
                 "one for each of columns."
             )
     return [dict(zip(columns, values, strict=True)) for values in data]
 
 
 def _tensors(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
-    """TensorFlow's forms: a list of records, or an object of columns."""
+    """Read one of TensorFlow's forms: a list of records, or an object of columns."""
     if not isinstance(value, dict):
         return _records(form, value)
     columns = {
@@ -141,7 +139,7 @@ def _tensors(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
     if len(set(lengths.values())) > 1:
         few, many = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
         raise bad_request(
-            f"{form}: all columns need as many values; {few} has {lengths[few]}, "
+            f"{form}: all columns need the same number of values; {few} has {lengths[few]}, "
             f"{many} has {lengths[many]}."
         )
     rows = zip(*columns.values(), strict=True)
@@ -159,21 +157,18 @@ _READERS: dict[str, Callable[[str, Any], list[Record]]] = {
 def conform(
     records: list[Record], schema: Mapping[str, Kind], required: Sequence[str] = ()
 ) -> list[Record]:
-    """Hold records against the signature of a model.
+    """Validate records against a model's signature, and convert numbers that are text.
 
-    Text is text, a number is a number or the text of one, and anything may be null. MLflow's server
-    refuses the same of a number; of text it refuses nothing: see above.
+    A text field takes text, a number field a number or its text, and every field null. MLflow's
+    server validates number fields the same way and text fields not at all, see above.
 
     Args:
-        records: The records; fields that the schema lacks do not matter.
+        records: Records, changed in place; fields outside the schema are ignored.
         schema: Kind by field.
-        required: Fields that every record has to have.
-
-    Returns:
-        The records, with numbers where there was the text of one.
+        required: Fields that every record must have.
 
     Raises:
-        Refusal: 400; the message names the record and the field.
+        RequestError: 400; the message names the record and the field.
     """
     if not records:
         return records
@@ -203,7 +198,7 @@ def _check_required(records: list[Record], required: Sequence[str]) -> None:
     for row, record in enumerate(records):
         for name in required:
             if record.get(name) is None:
-                raise invalid_value(f"Record {row} lacks the field {name}, which has to be there.")
+                raise invalid_value(f"Record {row} lacks the required field {name}.")
 
 
 def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSON
@@ -215,21 +210,23 @@ def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSO
     raise _wrong_type(row, name, "a number", value)
 
 
-def _wrong_type(row: int, name: str, wanted: str, value: Any) -> Exception:  # noqa: ANN401
+def _wrong_type(row: int, name: str, expected: str, value: Any) -> RequestError:  # noqa: ANN401
     return invalid_value(
-        f"Record {row}: the field {name} has to be {wanted} or null; got {_kind_of(value)}."
+        f"Record {row}: the field {name} must be {expected} or null; got {_type_name(value)}."
     )
 
 
-_KINDS = {dict: "an object", list: "a list", str: "text", bool: "a Boolean", type(None): "null"}
+_TYPE_NAMES = {
+    dict: "an object", list: "a list", str: "text", bool: "a Boolean", type(None): "null",
+}  # fmt: skip
 
 
-def _kind_of(value: Any) -> str:  # noqa: ANN401 - any JSON
-    return _KINDS.get(type(value), "a number")
+def _type_name(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return _TYPE_NAMES.get(type(value), "a number")
 
 
 def answer(predictions: list[tuple[str, float]]) -> bytes:
-    """The body of an answer."""
+    """Encode the body of an answer."""
     return orjson.dumps(
         {
             "predictions": [
@@ -241,32 +238,25 @@ def answer(predictions: list[tuple[str, float]]) -> bytes:
 
 
 def simulated_time(value: bytes) -> int:
-    """When a request is said to be made, in microseconds since 1970.
+    """Parse the header x-simulated-time into microseconds since 1970.
 
     Raises:
-        Refusal: 400; it is no time as RFC 3339 writes it, or before 1970.
+        RequestError: 400; the value is not a time of RFC 3339, or before 1970.
     """
-    said = value.decode("latin-1")
+    text = value.decode("latin-1")
     try:
-        at = datetime.fromisoformat(said.upper()).astimezone(UTC) if _RFC_3339(said) else None
+        time = datetime.fromisoformat(text.upper()).astimezone(UTC) if _RFC_3339(text) else None
     except (ValueError, OverflowError):
-        at = None
-    if at is None or at < _EPOCH:
+        time = None
+    if time is None or time < _EPOCH:
         raise bad_request(
-            "The header x-simulated-time has to be a time of 1970 or later with its offset, as in "
-            f"2026-01-31T23:59:59.5Z; got {said[:100]}."
+            "The header x-simulated-time must be a time of 1970 or later with its offset, as in "
+            f"2026-01-31T23:59:59.5Z; got {text[:100]}."
         )
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 ).fullmatch
-
-
-def refuse(code: str, message: str) -> bytes:
-    """The body of a refusal."""
-    # Text from JSON may hold lone surrogates, which UTF-8 cannot say.
-    clean = message[:_LONGEST].encode("utf-8", "replace").decode()
-    return orjson.dumps({"error_code": code, "message": clean})

@@ -1,26 +1,22 @@
-"""The parent of the workers: it keeps them alive, asks the registry and fills the table."""
+"""The parent process: it keeps workers alive, watches the registry, fills the inference table."""
 
 import logging
 import os
 import resource
-import signal
 import socket
 import threading
-import time
 from datetime import UTC, datetime
 from functools import partial
 
 from uvicorn import Config
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
-from marvel_kedro.serving.processes.worker import Protocol, create_app
+from marvel_kedro.serving.processes.uvicorn_internals import HttpProtocol, WorkerSupervisor
+from marvel_kedro.serving.processes.worker import create_app
 from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metric_files, metrics
 
@@ -28,114 +24,58 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 4096
 _KEEP_ALIVE_SECONDS = 75
-_HEALTHCHECK_SECONDS = 30  # a worker that has no time for it is not dead
-_LEEWAY_SECONDS = 2.0  # for what a worker does after its last answer
-_THREAD_SECONDS = 30.0
-_ASKING_SECONDS = 1.0  # what is being fetched will be fetched at the next start
+_WRITER_STOP_SECONDS = 30.0
+_WATCH_STOP_SECONDS = 1.0  # the next start repeats a fetch that was cut off
 
 
-class Supervisor(Multiprocess):
-    """uvicorn's supervisor, which no worker keeps waiting, and which tells the metrics who died."""
+class _Supervisor(WorkerSupervisor):
+    """The supervisor, with metrics of the workers."""
 
-    def __init__(self, config: Config, sockets: list[socket.socket], grace: float) -> None:
-        """What uvicorn's takes, and how long workers may take to end."""
-        super().__init__(config, sockets)
-        self.cannot_start = False
-        self._grace = grace
-        self._told_to_stop = 0
-        self._asked: dict[int, float] = {}  # since when a worker owes an answer
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._stop)
+    def worker_ended(self, pid: int) -> None:
+        metric_files.release(pid)
 
-    def _stop(self, *_: object) -> None:
-        self._told_to_stop += 1
-        self.should_exit.set()
+    def worker_replaced(self) -> None:
+        metrics.RESTARTS.inc()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that died, or hang."""
-        for index, process in enumerate(self.processes):
-            if self.should_exit.is_set():
-                return
-            if process.process.is_alive() and self._answers(process):
-                continue
-            process.kill()
-            process.join()
-            pid = int(process.pid or 0)
-            self._asked.pop(pid, None)
-            metric_files.give_back(pid)
-            if process.exitcode == STARTUP_FAILURE:
-                self.cannot_start = True
-                self.should_exit.set()
-                return
-            logger.warning(
-                "The worker %s died (exit status %s) and was replaced.", pid, process.exitcode
-            )
-            metrics.RESTARTS.inc()
-            self.processes[index] = Process(self.config, self.sockets)
-            self.processes[index].start()
+        super().keep_subprocess_alive()
         metrics.WORKERS.set(len(self.processes))
-
-    def _answers(self, process: Process) -> bool:
-        """Whether a worker has answered in time; uvicorn's own question waits for the answer."""
-        pid, now = int(process.pid or 0), time.monotonic()
-        try:
-            if pid not in self._asked:
-                process.parent_conn.send(b"ping")
-                self._asked[pid] = now
-            elif process.parent_conn.poll():
-                process.parent_conn.recv()
-                del self._asked[pid]
-        except (OSError, EOFError):
-            return False
-        return now - self._asked.get(pid, now) < _HEALTHCHECK_SECONDS
-
-    def terminate_all(self) -> None:
-        """Tell the workers to end."""
-        for sock in self.sockets:
-            sock.close()  # else whoever comes now is let in, and waits for nobody
-        super().terminate_all()
-
-    def join_all(self) -> None:
-        """Wait for the workers; a second signal and those that hang end it."""
-        end = time.monotonic() + self._grace + _LEEWAY_SECONDS
-        for process in self.processes:
-            while process.process.is_alive():
-                if time.monotonic() > end or self._told_to_stop > 1:
-                    logger.warning("The worker %s did not end by itself.", process.pid)
-                    process.process.kill()
-                process.process.join(0.1)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind the address that all workers share.
 
     Raises:
-        ProjectError: It is taken, or not this machine's.
+        ProjectError: The address is in use, or not one of this machine.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((host, port))
+        sock.bind((host, port))
     except (OSError, OverflowError) as error:
-        found.close()
+        sock.close()
         raise ProjectError(
-            f"Cannot listen on {host}:{port} ({error}). Stop what does, or say another address: "
-            "kedro serve --host .. --port .."
+            f"Cannot listen on {host}:{port} ({error}). Stop the program that uses it, or choose "
+            "another address: kedro serve --host .. --port .."
         ) from error
-    found.set_inheritable(True)
-    return found
+    sock.set_inheritable(True)
+    return sock
 
 
-def serve(description: Description, sock: socket.socket) -> None:
-    """Serve until a signal says stop; then finish what has begun, and fill the table."""
-    _allow_many_connections()
-    server = description.server
+def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
+    """Serve until a stop signal; then finish requests in progress and fill the inference table.
+
+    Raises:
+        ProjectError: A worker cannot start.
+    """
+    _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
+    server = configuration.server
     config = Config(
-        partial(create_app, description),
+        partial(create_app, configuration),
         factory=True,
         workers=server.workers,
-        http=Protocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -147,38 +87,39 @@ def serve(description: Description, sock: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, round(server.grace_seconds)),
     )
     stop = threading.Event()
-    supervisor = Supervisor(config, [sock], server.grace_seconds)
-    writer = _Writer(description, stop) if description.endpoint.inference_table.enabled else None
-    moving = threading.Thread(target=writer.run, daemon=True) if writer else None
-    asking = threading.Thread(target=_watch, args=(description, stop, writer), daemon=True)
-    for thread in filter(None, (moving, asking)):
+    supervisor = _Supervisor(config, [sock], server.grace_seconds)
+    writer = (
+        _Writer(configuration, stop) if configuration.endpoint.inference_table.enabled else None
+    )
+    writing = threading.Thread(target=writer.run, daemon=True) if writer else None
+    watching = threading.Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
+    for thread in filter(None, (writing, watching)):
         thread.start()
     try:
         supervisor.run()
     finally:
         stop.set()
         sock.close()
-        if writer and moving:
-            moving.join(_THREAD_SECONDS)
-            if not moving.is_alive():
+        if writer and writing:
+            writing.join(_WRITER_STOP_SECONDS)
+            if not writing.is_alive():
                 writer.close()
-        asking.join(_ASKING_SECONDS)
+        watching.join(_WATCH_STOP_SECONDS)
     if supervisor.cannot_start:
-        raise ProjectError("A worker cannot start; the lines above say why.")
-    if asking.is_alive() or (moving and moving.is_alive()):
-        # Of a registry or a disk that does not answer; Python would wait for MLflow's threads.
-        logger.warning("Something is waited for no longer; nothing is lost by it.")
+        raise ProjectError("A worker cannot start; the lines above have the cause.")
+    if watching.is_alive() or (writing and writing.is_alive()):
+        # A registry or disk that does not respond; Python would wait for MLflow's threads.
+        logger.warning("The server stops without waiting for its threads; no data is lost.")
         logging.shutdown()
         os._exit(0)
 
 
 class _Writer:
-    """The thread that moves the spool to the table."""
+    """The thread that moves entries from the spool to the inference table."""
 
-    def __init__(self, description: Description, stop: threading.Event) -> None:
-        server = description.server
+    def __init__(self, configuration: ServingConfiguration, stop: threading.Event) -> None:
+        server = configuration.server
         self._seconds = server.flush_seconds
-        self._endpoint = description.endpoint.name
         self._stop = stop
         self._table = TableWriter(
             server.inference_table, server.folder / SPOOL, compact_files=server.compact_files
@@ -189,12 +130,11 @@ class _Writer:
             self._flush()
 
     def close(self) -> None:
-        """After the last worker has gone."""
+        """Write the last entries after all workers have ended."""
         self._flush(now=True)
         self._table.close()
 
-    def note(self, deployment: Deployment) -> None:
-        """Remember who is served."""
+    def write_served(self, deployment: Deployment) -> None:
         self._table.note_served(deployment.served_rows(datetime.now(UTC)))
 
     def _flush(self, *, now: bool = False) -> None:
@@ -203,28 +143,23 @@ class _Writer:
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
-def _watch(description: Description, stop: threading.Event, writer: _Writer | None) -> None:
-    """Publish what is to be served; what of it workers have loaded they count themselves."""
-    server = description.server
-    before: set[tuple[str, str, str]] = set()
+def _watch(
+    configuration: ServingConfiguration, stop: threading.Event, writer: _Writer | None
+) -> None:
+    """Publish the versions to serve; workers report the versions that they have loaded."""
+    server = configuration.server
+    published: set[tuple[str, str, str]] = set()
 
-    def seen(deployment: Deployment) -> None:
-        now = {(one.name, one.model, one.version) for one in deployment.entities}
+    def publish(deployment: Deployment) -> None:
+        nonlocal published
         metrics.DEPLOYMENT_FAULTS.set(len(deployment.faults))
-        if writer is not None and now != before:
-            writer.note(deployment)
-        before.clear()
-        before.update(now)
+        versions = {(one.name, one.model, one.version) for one in deployment.entities}
+        if writer is not None and versions != published:
+            writer.write_served(deployment)
+        published = versions
 
-    if not server.ask_registry:
-        baked = Deployment.read(server.models)
-        if baked is not None:
-            seen(baked)
-        return
-    asked = registry_watch.Registry(description, server.models)
-    registry_watch.watch(asked, server.poll_seconds, stop, seen)
-
-
-def _allow_many_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if server.ask_registry:
+        registry = registry_watch.Registry(configuration, server.models)
+        registry_watch.watch(registry, server.poll_seconds, stop, publish)
+    elif (included := Deployment.read(server.models)) is not None:
+        publish(included)

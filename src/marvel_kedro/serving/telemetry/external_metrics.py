@@ -1,4 +1,4 @@
-"""Metrics that monitoring has written to a file, for the page of the server's own."""
+"""Metrics that monitoring writes to a file, for the server's page of metrics."""
 
 import logging
 import re
@@ -7,8 +7,10 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_MOST_BYTES = 1024**2  # some five thousand samples
+_MAX_BYTES = 1024**2  # some five thousand samples
 
+# prometheus_client's parser is no substitute: it takes 20 times as long, during which the worker
+# answers no request, and accepts what Prometheus or the page refuses (escapes, times, other names).
 _NAME = rb"marvel_monitoring_\w+"
 _LABEL = rb'[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*"'
 _VALUE = rb"(?:NaN|[-+]?(?:Inf|\d+(?:\.\d+)?(?:e[-+]?\d+)?))"
@@ -17,28 +19,28 @@ _LINE = re.compile(
 )
 
 
-class MetricsText:
-    """The text of a file as long as it is the same file; whoever writes it replaces it.
+class ExternalMetrics:
+    """The text of a file, read again when the file is replaced.
 
-    A line that Prometheus cannot read, or that has a name of the server's own, would cost it the
-    whole page: then the file is left out, and the log says so.
+    A line that Prometheus cannot parse, or with the name of one of the server's metrics, would make
+    the whole page invalid. A file with such a line is left out, with a warning.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Args: the file; None is none."""
+        """Take the file; None disables it."""
         self._path = path
         self._stamp: Any = None
         self._text = b""
 
     def read(self) -> bytes:
-        """The text; empty if there is no file, or it is not sound."""
+        """Return the text; empty if there is no file or it is invalid."""
         if self._path is None:
             return b""
         try:
-            found = self._path.stat()
-            stamp = found.st_ino, found.st_mtime_ns, found.st_size
+            status = self._path.stat()
+            stamp = status.st_ino, status.st_mtime_ns, status.st_size
             if stamp != self._stamp:
-                self._text = self._sound(found.st_size)
+                self._text = self._read_valid(self._path, status.st_size)
                 self._stamp = stamp
         except FileNotFoundError:
             self._stamp, self._text = None, b""
@@ -48,21 +50,20 @@ class MetricsText:
             self._stamp, self._text = str(error), b""
         return self._text
 
-    def _sound(self, size: int) -> bytes:
-        assert self._path is not None
-        text = self._path.read_bytes() if size <= _MOST_BYTES else b""
-        fault = f"it has {size:,} bytes" if size > _MOST_BYTES else _fault(text)
-        if fault is None:
+    def _read_valid(self, path: Path, size: int) -> bytes:
+        text = path.read_bytes() if size <= _MAX_BYTES else b""
+        problem = f"it has {size:,} bytes" if size > _MAX_BYTES else _problem(text)
+        if problem is None:
             return text
         logger.warning(
-            "%s is left out of /metrics: %s. kedro run --pipelines exporting makes it anew.",
-            self._path,
-            fault,
+            "%s is left out of /metrics: %s. kedro run --pipelines exporting writes it again.",
+            path,
+            problem,
         )
         return b""
 
 
-def _fault(text: bytes) -> str | None:
+def _problem(text: bytes) -> str | None:
     if text and not text.endswith(b"\n"):
         return "its last line has no end"
     for number, line in enumerate(text.split(b"\n")[:-1], 1):

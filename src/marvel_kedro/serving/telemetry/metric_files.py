@@ -1,10 +1,10 @@
-"""The files that processes count in, with their place on the disk taken beforehand.
+"""Preallocated files in which the processes of a server count.
 
-`prometheus_client` maps files with holes into memory. Where a disk is full, a count that falls into
-a hole ends its process by SIGBUS. So there is a set of files without holes for each worker and one
-to spare; the set of a worker that died is the next one to spare, its counts included.
+`prometheus_client` maps sparse files into memory: on a full disk, a count in a hole of the file
+kills the process by SIGBUS. So each worker has a set of files without holes, and there is a spare
+set. The set of a worker that died becomes a spare one, counts included.
 
-Nothing here imports `prometheus_client`, which opens files as soon as something counts.
+This module does not import `prometheus_client`, which opens files at the first count.
 """
 
 import os
@@ -14,68 +14,65 @@ from pathlib import Path
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that `prometheus_client` reads."""
 
-_LIVE = ("gauge_livesum", "gauge_livemax")  # say nothing once their process has ended
+_LIVE = ("gauge_livesum", "gauge_livemax")  # valid only while their process lives
 _KINDS = ("counter", "histogram", "gauge_mostrecent", *_LIVE)
 _BYTES = 256 * 1024  # some seventy versions of a model
 _SPARE = "spare"
 
 
 def prepare(folder: Path, spares: int) -> None:
-    """Make sets for this process and others, and let all count in this folder.
+    """Create a set for this process and spare ones, and set the environment variable.
 
     Raises:
-        OSError: There is no room.
+        OSError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
     for owner in (str(os.getpid()), *(f"{_SPARE}{number}" for number in range(spares))):
-        _make(folder, owner)
+        _create(folder, owner)
     os.environ[FOLDER] = str(folder)
 
 
-def take() -> None:
-    """Take a set for this process; one is made if none is to spare.
+def claim() -> None:
+    """Claim a spare set for this process, or create one.
 
     Raises:
-        OSError: There is no room for one.
+        OSError: There is no spare set, and the disk is full.
     """
-    folder, own = Path(os.environ[FOLDER]), str(os.getpid())
+    folder, pid = Path(os.environ[FOLDER]), str(os.getpid())
     first, *others = _KINDS
     for path in sorted(folder.glob(f"{first}_{_SPARE}*.db")):
         with suppress(FileNotFoundError):  # another worker was faster
-            path.rename(_file(folder, first, own))
+            path.rename(_file(folder, first, pid))
+            owner = path.stem.rpartition("_")[2]
             for kind in others:
-                _file(folder, kind, _owner(path)).rename(_file(folder, kind, own))
+                _file(folder, kind, owner).rename(_file(folder, kind, pid))
             return
-    _make(folder, own)
+    _create(folder, pid)
 
 
-def give_back(pid: int) -> None:
-    """Have the set of a process that has ended to spare; what it has counted stays."""
+def release(pid: int) -> None:
+    """Make the set of a process that has ended a spare one; its counters keep their values."""
     folder = Path(os.environ[FOLDER])
     first, *others = _KINDS
     with suppress(FileNotFoundError):
         for kind in _LIVE:
             with _file(folder, kind, str(pid)).open("r+b") as stream:
                 stream.write(bytes(_BYTES))
-        for kind in (*others, first):  # the first one says that all are there
+        for kind in (*others, first):  # the first kind shows that the set is complete
             _file(folder, kind, str(pid)).rename(_file(folder, kind, f"{_SPARE}{pid}"))
 
 
-def _make(folder: Path, owner: str) -> None:
+def _create(folder: Path, owner: str) -> None:
     for kind in _KINDS:
         path = _file(folder, kind, owner)
         try:
             path.write_bytes(bytes(_BYTES))
         except OSError:
-            path.unlink(missing_ok=True)  # an empty one would be filled with a hole
+            path.unlink(missing_ok=True)  # prometheus_client would extend it by a hole
             raise
 
 
 def _file(folder: Path, kind: str, owner: str) -> Path:
     return folder / f"{kind}_{owner}.db"
-
-
-def _owner(path: Path) -> str:
-    return path.stem.rpartition("_")[2]

@@ -1,7 +1,7 @@
-"""What Prometheus is told: one truth for all processes of a server.
+"""Prometheus metrics of all processes of a server.
 
-Each process counts in files of its own, in the folder PROMETHEUS_MULTIPROC_DIR; whoever is asked
-adds them up. Counts of a worker that died stay.
+Each process counts in its own files in the folder PROMETHEUS_MULTIPROC_DIR, and the process that is
+scraped adds all files up. Counts of a worker that died are kept.
 """
 
 from bisect import bisect_left
@@ -19,7 +19,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
@@ -40,15 +40,21 @@ ALIVE = Counter(
 )
 IN_PROGRESS = Gauge(
     "marvel_requests_in_progress",
-    "Requests that are being answered, and batches that go on after their 504",
+    "Requests in progress, batches that still run after their 504 included",
     multiprocess_mode="livesum",
 )
-PAGES = Counter("marvel_page_requests", "Requests of everything but invocations", ["path", "code"])
-GONE = Counter("marvel_clients_gone", "Requests whose client went away before their end")
-DROPPED = Counter("marvel_inference_log_dropped", "Requests that were not written down", ["reason"])
+PAGES = Counter(
+    "marvel_page_requests", "Requests for other paths than invocations", ["path", "code"]
+)
+GONE = Counter("marvel_clients_gone", "Requests whose client disconnected before their end")
+DROPPED = Counter(
+    "marvel_inference_log_dropped",
+    "Requests that were not written to the inference table",
+    ["reason"],
+)
 for _reason in ("disk_full", "spool_full", "segment_lost", "io"):
-    DROPPED.labels(_reason)  # from zero on, else the first loss is no increase that alerts see
-LOGGED = Counter("marvel_inference_log_rows", "Requests that are in the inference table")
+    DROPPED.labels(_reason)  # starts at 0: alerts on an increase would miss the first loss
+LOGGED = Counter("marvel_inference_log_rows", "Requests in the inference table")
 LAG = Gauge(
     "marvel_inference_log_lag_seconds",
     "Age of the oldest request that is not yet in the inference table",
@@ -56,39 +62,39 @@ LAG = Gauge(
 )
 LOG_FAILING = Gauge(
     "marvel_inference_log_failing",
-    "Whether the inference table could not be written to, last time",
+    "1 if the last write to the inference table failed",
     multiprocess_mode="mostrecent",
 )
 SERVED = Gauge(
     "marvel_served_version",
-    "1 for the versions that a worker answers with",
+    "1 for each version that a worker serves",
     ["served_entity", "model", "model_version"],
     multiprocess_mode="livemax",
 )
 TRAFFIC = Gauge(
     "marvel_traffic_percent",
-    "Share of the traffic, among those who can answer",
+    "Share of the traffic among the served entities that have a model",
     ["served_entity"],
     multiprocess_mode="mostrecent",
 )
 DEPLOYMENT_FAULTS = Gauge(
     "marvel_deployment_faults",
-    "Served entities that are not as described, in a worker or all, the registry included",
+    "Served entities that differ from the configuration, and errors of the registry",
     multiprocess_mode="livemax",
 )
 LOAD_FAILURES = Counter(
-    "marvel_model_load_failures", "Versions that could not be loaded", ["served_entity"]
+    "marvel_model_load_failures", "Failed loads of a version", ["served_entity"]
 )
-READY = Gauge("marvel_workers_ready", "Workers that have a model", multiprocess_mode="livesum")
+READY = Gauge("marvel_workers_ready", "Workers with a model", multiprocess_mode="livesum")
 WORKERS = Gauge("marvel_workers", "Worker processes", multiprocess_mode="mostrecent")
 RESTARTS = Counter("marvel_worker_restarts", "Worker processes that died and were replaced")
 
 
 class Tally:
-    """Counts of one worker since they were last handed on.
+    """Counts of one worker that are not published yet.
 
-    What `prometheus_client` takes for one count in a file that processes share is a fifth of what
-    a request takes. So requests are counted here, and handed on some times a second.
+    One count of `prometheus_client` in a shared file takes a fifth of the time of a request. So
+    requests are counted here and published several times a second.
     """
 
     def __init__(self) -> None:
@@ -96,18 +102,18 @@ class Tally:
         self._records: dict[tuple[str, str], list[int]] = {}
 
     def request(self, entity: str, version: str, code: int, seconds: float) -> None:
-        """Count an answered request; `entity` and `version` are empty if nobody was asked."""
+        """Count an answered request; `entity` and `version` are empty if no model scored it."""
         self._requests.append((entity, version, code, seconds))
 
     def records(self, entity: str, version: str, scored: list[tuple[str, float]]) -> None:
-        """Count the records of a request by what was predicted."""
+        """Count the records of a request by prediction."""
         counts = self._records.setdefault((entity, version), [0, 0])
         counts[0] += len(scored)
         for prediction, _ in scored:
             counts[1] += prediction == "Alive"
 
-    def hand_on(self) -> None:
-        """Let `prometheus_client` have the counts."""
+    def publish(self) -> None:
+        """Add the counts to the metrics."""
         requests, self._requests = self._requests, []
         records, self._records = self._records, {}
         codes = Counts(request[:3] for request in requests)
@@ -124,32 +130,32 @@ class Tally:
 
 
 def _observe_all(histogram: Histogram, seconds: list[float]) -> None:
-    """`observe` for many values at once, which the library has not."""
+    """Observe many values at once, which `prometheus_client` does not offer."""
     histogram._sum.inc(sum(seconds))  # noqa: SLF001 - see above
     buckets = Counts(bisect_left(histogram._upper_bounds, value) for value in seconds)  # noqa: SLF001
     for bucket, number in buckets.items():
         histogram._buckets[bucket].inc(number)  # noqa: SLF001
 
 
-_LOOKS = 3
+_ATTEMPTS = 4
 
 Read = TypeVar("Read")
 
 
 def page() -> bytes:
-    """All metrics of all processes, in the text format of Prometheus."""
-    return _of_all(generate_latest)
+    """Return all metrics of all processes in Prometheus' text format."""
+    return _of_all_processes(generate_latest)
 
 
 def ready_workers() -> float:
-    """How many workers have a model."""
-    return _of_all(lambda registry: registry.get_sample_value("marvel_workers_ready")) or 0.0
+    """Return the number of workers with a model."""
+    return _of_all_processes(lambda all_: all_.get_sample_value("marvel_workers_ready")) or 0.0
 
 
-def _of_all(read: Callable[[CollectorRegistry], Read]) -> Read:
+def _of_all_processes(read: Callable[[CollectorRegistry], Read]) -> Read:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    for _ in range(_LOOKS):  # files change their names while a worker is replaced
+    for _ in range(_ATTEMPTS - 1):  # files are renamed while a worker is replaced
         with suppress(FileNotFoundError):
             return read(registry)
     return read(registry)

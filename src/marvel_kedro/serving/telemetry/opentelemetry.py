@@ -1,8 +1,8 @@
-"""Traces and metrics by OpenTelemetry, where its standard environment variables ask for them.
+"""Traces and metrics by OpenTelemetry, enabled by its standard environment variables.
 
-OTEL_EXPORTER_OTLP_ENDPOINT (or the one of traces or metrics alone) turns it on; OTEL_SERVICE_NAME,
-OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and what else
-docs/serving.md lists are read by the SDK itself. The protocol is http/protobuf.
+OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of traces or metrics alone, enables it. The SDK itself
+reads OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS
+and the others that docs/serving.md lists. The protocol is http/protobuf.
 """
 
 import os
@@ -13,14 +13,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_SIGNALS = ("traces", "metrics")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-_NOWHERE = b"0" * 32
+_INVALID_TRACE = b"0" * 32
 _CLOSE_SECONDS = 3.0
 
 
-class Answered(NamedTuple):
-    """An answered request, in OpenTelemetry's terms."""
+class AnsweredRequest(NamedTuple):
+    """An answered request, in OpenTelemetry's terms; times in seconds."""
 
     path: str
     status: int
@@ -33,11 +32,11 @@ class Answered(NamedTuple):
 
 
 class Telemetry:
-    """Tells OpenTelemetry of requests; without a tracer and a meter it only names traces."""
+    """Spans and durations of requests; without providers only the ids of traces."""
 
     def __init__(self, tracers: Any = None, meters: Any = None) -> None:  # noqa: ANN401
-        """Args are the providers of OpenTelemetry's SDK, or None."""
-        self._tracers, self._meters = tracers, meters
+        """Take the providers of OpenTelemetry's SDK, or None."""
+        self._providers = [provider for provider in (tracers, meters) if provider]
         self._tracer = tracers.get_tracer(__name__) if tracers else None
         self._seconds = (
             meters.get_meter(__name__).create_histogram(
@@ -51,29 +50,28 @@ class Telemetry:
     def from_environment(
         cls, endpoint: str, environment: Mapping[str, str] = os.environ
     ) -> "Telemetry":
-        """Set up what the environment asks for; the SDK is not even imported for nothing."""
-        wanted = {signal: is_wanted(signal, environment) for signal in _SIGNALS}
-        if not any(wanted.values()):
+        """Create the enabled providers; if none is, the SDK is not even imported."""
+        traces, metrics = is_enabled("traces", environment), is_enabled("metrics", environment)
+        if not traces and not metrics:
             return cls()
         resource = _resource(endpoint)
         return cls(
-            _tracers(resource) if wanted["traces"] else None,
-            _meters(resource) if wanted["metrics"] else None,
+            _tracer_provider(resource) if traces else None,
+            _meter_provider(resource) if metrics else None,
         )
 
-    def record(self, answered: Answered, traceparent: bytes | None) -> str:
-        """Tell of a request.
+    def record(self, answered: AnsweredRequest, traceparent: bytes | None) -> str:
+        """Record a request.
 
         Args:
             answered: The request.
-            traceparent: The header of W3C Trace Context, if the client sent one.
+            traceparent: The client's header of W3C Trace Context.
 
         Returns:
-            The trace that the request belongs to, 32 hexadecimal digits.
+            The id of the request's trace, 32 hexadecimal digits.
         """
-        trace = trace_of(traceparent, answered.request_id)
-        if self._tracer is None and self._seconds is None:
-            return trace
+        if not self._providers:
+            return trace_id(traceparent, answered.request_id)
         attributes = {
             "http.request.method": "POST",
             "http.route": answered.path,
@@ -84,11 +82,11 @@ class Telemetry:
         if self._seconds is not None:
             self._seconds.record(answered.seconds, attributes)
         if self._tracer is not None:
-            trace = self._trace(answered, traceparent, attributes)
-        return trace
+            return self._trace(answered, traceparent, attributes)
+        return trace_id(traceparent, answered.request_id)
 
     def _trace(
-        self, answered: Answered, traceparent: bytes | None, attributes: dict[str, Any]
+        self, answered: AnsweredRequest, traceparent: bytes | None, attributes: dict[str, Any]
     ) -> str:
         from opentelemetry import trace as api  # noqa: PLC0415 - see from_environment
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
@@ -105,15 +103,16 @@ class Telemetry:
             attributes=attributes
             | {"marvel.request_id": answered.request_id, "marvel.records": answered.records},
         )
-        if answered.status >= 500:  # noqa: PLR2004 - the server's own faults
+        if answered.status >= 500:  # noqa: PLR2004 - errors of the server
             span.set_status(api.StatusCode.ERROR)
         span.end(int((answered.started + answered.seconds) * 1e9))
         return api.format_trace_id(span.get_span_context().trace_id)
 
     def close(self) -> None:
-        """Send what waits, unless the collector is away: nobody waits for it while stopping."""
-        providers = [provider for provider in (self._tracers, self._meters) if provider]
-        threads = [threading.Thread(target=one.shutdown, daemon=True) for one in providers]
+        """Export what is buffered; an unreachable collector delays the stop by 3 s at most."""
+        threads = [
+            threading.Thread(target=provider.shutdown, daemon=True) for provider in self._providers
+        ]
         for thread in threads:
             thread.start()
         end = time.monotonic() + _CLOSE_SECONDS
@@ -121,32 +120,28 @@ class Telemetry:
             thread.join(max(0.0, end - time.monotonic()))
 
 
-def trace_of(traceparent: bytes | None, request_id: str) -> str:
-    """The trace that a request belongs to: the one that its client names, else its own."""
+def trace_id(traceparent: bytes | None, request_id: str) -> str:
+    """Return the id of the client's trace, or the request's own id without a valid header."""
     found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    return found[1].decode() if found and found[1] != _NOWHERE else request_id
+    return found[1].decode() if found and found[1] != _INVALID_TRACE else request_id
 
 
-def is_wanted(signal: str, environment: Mapping[str, str]) -> bool:
-    """Whether the environment asks for `traces` or `metrics`."""
+def is_enabled(signal: str, environment: Mapping[str, str]) -> bool:
+    """Return whether the environment enables the export of `traces` or `metrics`."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if environment.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp") != "otlp":
+    name = signal.upper()
+    if environment.get(f"OTEL_{name}_EXPORTER", "otlp") != "otlp":
         return False
-    return any(
-        environment.get(name)
-        for name in (
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT",
-        )
-    )
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT")
+    return any(environment.get(endpoint) for endpoint in endpoints)
 
 
 def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
-    """Who tells: what the environment says of it wins over what is known here."""
+    """Describe this process; attributes of the environment have priority."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
 
-    # Pids are the same in every container.
+    # Containers have the same pids.
     instance = f"{socket.gethostname()}-{os.getpid()}"
     own = Resource(
         {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
@@ -154,7 +149,7 @@ def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     return Resource.create().merge(own).merge(OTELResourceDetector().detect())
 
 
-def _tracers(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
+def _tracer_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
         OTLPSpanExporter,
     )
@@ -166,7 +161,7 @@ def _tracers(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     return provider
 
 
-def _meters(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
+def _meter_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
         OTLPMetricExporter,
     )

@@ -1,0 +1,106 @@
+"""Module paths of the previous release, which keep working for one release with a warning.
+
+A user's `conf/local`, notebooks and jobs name catalog types and contracts by their dotted paths.
+The finder stands at the end of `sys.meta_path`: Python asks it only about modules that no other
+finder knows, so an import that succeeds without it costs nothing.
+"""
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import CodeType, ModuleType
+from typing import Any
+
+_MLFLOW_TYPES = (
+    *("aliased_version", "logged_model", "registered_model", "registered_version"),
+    *("registered_versions", "run_inputs", "run_metrics"),
+)
+MOVED = {
+    "marvel_kedro.databricks.job": "marvel_kedro.cli.job",
+    "marvel_kedro.datasets.nothing": "marvel_kedro.datasets.optional",
+    "marvel_kedro.schemas": "marvel_kedro.table.contracts",
+    "marvel_kedro.server": "marvel_kedro.serving",
+    **{f"marvel_kedro.datasets.{name}": "marvel_kedro.datasets.mlflow" for name in _MLFLOW_TYPES},
+}
+"""The new module by the old one."""
+
+
+def install() -> None:
+    """Append the finder to `sys.meta_path`, once."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - importlib's signature
+        target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
+    ) -> ModuleSpec | None:
+        if fullname not in MOVED:
+            return None
+        # `python -m` makes the origin the program's name, which usage messages show.
+        return ModuleSpec(fullname, _Loader(MOVED[fullname]), origin=fullname.rpartition(".")[2])
+
+
+class _Loader(Loader):
+    """Load an old module as a stand-in for the new one."""
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module the attributes of the new one."""
+        old, new = module.__name__, importlib.import_module(self._new)
+        _warn(old, self._new)
+
+        def attribute(name: str) -> Any:  # noqa: ANN401 - whatever the new module holds
+            if name.startswith("__"):
+                raise AttributeError(name)
+            if not hasattr(new, name):
+                raise _missing(old, new, name)
+            return getattr(new, name)
+
+        module.__dict__["__getattr__"] = attribute
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Return the code that `python -m` runs."""
+        _warn(fullname, self._new)
+        spec = find_spec(self._new)
+        if spec and spec.submodule_search_locations is not None:  # a package
+            spec = find_spec(f"{self._new}.__main__")
+        assert spec
+        assert isinstance(spec.loader, InspectLoader)
+        return spec.loader.get_code(spec.name)
+
+
+def _warn(old: str, new: str) -> None:
+    message = f"{old} has moved: write {new}. The next release no longer knows the old path."
+    warnings.warn(message, FutureWarning, stacklevel=2)
+    if logging.getLogger().handlers:  # with logging set up, Kedro's logs hide Python's warnings
+        logging.getLogger(__name__).warning(message)
+
+
+def _missing(old: str, new: ModuleType, name: str) -> Exception:
+    """Make the error about a name that neither module has.
+
+    It is no AttributeError: Kedro would answer that one with a hint to install a package.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - for this message alone
+
+    from marvel_kedro.core.errors import ProjectError  # noqa: PLC0415 - imports click
+
+    known = [
+        key for key, value in vars(new).items() if getattr(value, "__module__", 0) == new.__name__
+    ]
+    close = get_close_matches(name, known, n=1) or known
+    return ProjectError(
+        f"There is no {old}.{name}. The module is now {new.__name__}: write "
+        f"{' or '.join(f'{new.__name__}.{key}' for key in close)}."
+    )

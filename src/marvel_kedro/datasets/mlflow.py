@@ -1,0 +1,237 @@
+"""Runs, models and versions of MLflow, which kedro-mlflow's catalog types do not cover."""
+
+import math
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset, DatasetError
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.read_only import ReadOnlyDataset
+from marvel_kedro.model import registry
+from marvel_kedro.model.aliases import find_version, move_alias
+from marvel_kedro.model.packaging import log_candidate
+from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
+
+
+class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):
+    """Log digests of tables, which MLflow shows as the datasets of the active run.
+
+    Saving takes a dictionary with `digest` and `rows` by table name.
+    """
+
+    def __init__(self, metadata: dict[str, Any] | None = None) -> None:
+        self.metadata = metadata
+
+    def save(self, data: dict[str, dict[str, Any]]) -> None:
+        """Log the tables as inputs of the active run."""
+        for name, table in data.items():
+            source = CodeDatasetSource(tags={"kedro.dataset": name})
+            mlflow.log_input(
+                MetaDataset(source, name=name, digest=table["digest"]),  # type: ignore[abstract]
+                context=name,
+                tags={"rows": str(table["rows"])},
+            )
+
+    def load(self) -> None:
+        """Refuse to load.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("The inputs of a run are only written; read them in MLflow.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):
+    """Log metrics of the active MLflow run in one call, as `<prefix>.<name>`.
+
+    Metrics that are saved after a model was logged in the run are linked to that model;
+    kedro-mlflow's dataset has no setting for it. Undefined values (NaN) are left out.
+    """
+
+    def __init__(self, prefix: str, metadata: dict[str, Any] | None = None) -> None:
+        self._prefix = prefix
+        self.metadata = metadata
+
+    def save(self, data: dict[str, float]) -> None:
+        """Log the metrics."""
+        mlflow.log_metrics(
+            {
+                f"{self._prefix}.{name}": value
+                for name, value in data.items()
+                if not math.isnan(value)
+            },
+            model_id=mlflow.get_active_model_id(),
+        )
+
+    def load(self) -> dict[str, float]:
+        """Read the metrics of the active run.
+
+        Raises:
+            DatasetError: No run is active.
+        """
+        run = mlflow.active_run()
+        if run is None:
+            raise DatasetError(f"The metrics '{self._prefix}' belong to a run, and none is active.")
+        metrics = mlflow.get_run(run.info.run_id).data.metrics
+        start = f"{self._prefix}."
+        return {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
+
+    def _describe(self) -> dict[str, Any]:
+        return {"prefix": self._prefix}
+
+
+class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
+    """Log a fitted model in the active run when saved; load its location.
+
+    Metrics that the run logs afterwards are linked to this model.
+    """
+
+    def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
+        self._name = name
+        self._logged: LoggedModel | None = None
+        self.metadata = metadata
+
+    def save(self, data: CharacterModel) -> None:
+        """Log the model in the active run."""
+        info = log_candidate(data, self._name)
+        mlflow.set_active_model(model_id=info.model_id)
+        self._logged = LoggedModel(info.model_uri, info.run_id, data.digest)
+
+    def load(self) -> LoggedModel:
+        """Return the location of the model that this run has logged.
+
+        Raises:
+            DatasetError: This run has logged no model.
+        """
+        if self._logged is None:
+            raise DatasetError("This run has logged no model: run the pipeline `training` whole.")
+        return self._logged
+
+    def _exists(self) -> bool:
+        return self._logged is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name}
+
+
+class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):
+    """Register a logged model when saved; load the version of this run.
+
+    Saving takes `model_uri` and `tags`, or an empty dictionary for a model that gets no version.
+    """
+
+    def __init__(self, model_name: str, metadata: dict[str, Any] | None = None) -> None:
+        self._model_name = model_name
+        self._version: str | None = None
+        self.metadata = metadata
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Register the model, or find the version that is this model already."""
+        self._version = registry.register(self._model_name, **data) if data else None
+
+    def load(self) -> Version:
+        """Return the version of this run."""
+        return Version(self._model_name, self._version)
+
+    def _exists(self) -> bool:
+        return self._version is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name}
+
+
+class RegisteredVersionsDataset(ReadOnlyDataset[FindVersion]):
+    """Give access to all versions of a registered model; each is loaded on request."""
+
+    READ_ONLY = "versions are registered one by one"
+
+    def __init__(self, model_name: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
+        self._model_name = model_name
+
+    def load(self) -> FindVersion:
+        """Return a function from the number of a version to the model, or to None."""
+        return lambda number: registry.find(self._model_name, number=number)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name}
+
+
+class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | None]):
+    """The version that has an alias.
+
+    - Loading returns that version, ready to score.
+    - Saving takes versions by alias and points each alias at its version. This is the promotion:
+      one step, which all clients see at once. kedro-mlflow's dataset of this kind is load-only.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        alias: str,
+        *,
+        required: bool = True,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._model_name = model_name
+        self._alias = alias
+        self._required = required
+        self._loaded: RegisteredModel | None = None
+        self.metadata = metadata
+
+    def load(self) -> RegisteredModel | None:
+        """Load the version that has the alias.
+
+        Returns:
+            The model; None if no version has the alias and none is required.
+
+        Raises:
+            ProjectError: No version has the alias, and one is required.
+        """
+        # Once a run: all its nodes must see the same version, even if the alias moves meanwhile.
+        self._loaded = self._loaded or registry.find(self._model_name, self._alias)
+        if self._loaded is None and self._required:
+            raise ProjectError(
+                f"No version of the model '{self._model_name}' has the alias '{self._alias}'. "
+                "Train one that passes the gate: kedro run --pipelines training; "
+                "data/08_reporting/promotion.json says which checks the last one failed."
+            )
+        return self._loaded
+
+    def save(self, data: dict[str, str]) -> None:
+        """Point each alias at its version; an empty dictionary moves none."""
+        self._loaded = None
+        for alias, version in data.items():
+            move_alias(self._model_name, alias, version)
+
+    def _exists(self) -> bool:
+        return find_version(self._model_name, alias=self._alias) is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name, "alias": self._alias}
+
+
+class AliasedVersionDataset(ReadOnlyDataset[str | None]):
+    """Load the number of the version that has an alias, without loading the model."""
+
+    READ_ONLY = "RegisteredModelDataset moves aliases"
+
+    def __init__(self, model_name: str, alias: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
+        self._model_name = model_name
+        self._alias = alias
+
+    def load(self) -> str | None:
+        """Look the alias up in the registry; None if no version has it."""
+        found = find_version(self._model_name, alias=self._alias)
+        return None if found is None else str(found.version)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name, "alias": self._alias}

@@ -1,0 +1,33 @@
+"""Import the code that was saved with a model."""
+
+import importlib
+import sys
+import uuid
+from pathlib import Path
+from types import ModuleType
+
+# Models registered before `features.py` existed have all of their code in scoring.py.
+_MODULES = ("predictor", "scoring")
+
+
+def import_saved_code(folder: Path) -> ModuleType | None:
+    """Import the module of a model's folder that has `CharacterModel`.
+
+    The folder becomes a package under a unique name, so that two versions in one process use their
+    own code each. `pyfunc.py`, which imports nothing of the project, has a copy of this function.
+
+    Returns:
+        The module, or None if the folder has none.
+    """
+    module = next((name for name in _MODULES if (folder / f"{name}.py").is_file()), None)
+    if module is None:
+        return None
+    package = ModuleType(f"marvel_model_{uuid.uuid4().hex}")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
+    try:
+        return importlib.import_module(f"{package.__name__}.{module}")
+    finally:
+        sys.path_importer_cache.pop(str(folder), None)
+        for name in [name for name in list(sys.modules) if name.startswith(package.__name__)]:
+            del sys.modules[name]

@@ -1,0 +1,289 @@
+"""Changes to uvicorn's internals; no other module depends on them.
+
+They were verified with the versions in `VERIFIED_VERSIONS`; a test fails for any other one.
+"""
+
+import logging
+import signal
+import socket
+import time
+from asyncio import BaseTransport, TimerHandle, Transport
+from collections import deque
+from typing import Any, cast
+
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+logger = logging.getLogger(__name__)
+
+VERIFIED_VERSIONS = {"uvicorn": "0.54.0", "httptools": "0.9.0"}
+
+HEADER_SECONDS = 10.0
+"""Time that a client has for the headers of a request."""
+
+HEADER_BYTES = 64 * 1024
+"""Limit of the headers, and of bytes that are neither headers nor body."""
+
+PIECE_BYTES = 4 * 1024
+"""Bytes parsed at a time, which bounds the requests that wait behind the one in progress."""
+
+_LINGER_SECONDS = 0.5  # for a request that its client sent before it could know of the stop
+_HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
+_LEEWAY_SECONDS = 2.0  # for the work of a worker after its last answer
+
+_DISCARDED: Any = deque(maxlen=0)  # takes the place of headers for trailers, which are ignored
+
+
+class _OnePacket:
+    """A transport that sends the head and the body of an answer in one system call, not in two."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """Buffer the head, which comes first, until there is a body."""
+        if self._head is None:
+            self._transport.write(data)
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = None
+        else:
+            self._head = data
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a transport
+        return getattr(self._transport, name)
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control, without reading while requests wait for their turn."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Resume unless held."""
+        if self.read_paused and not self.held:
+            super().resume_reading()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits on slow and greedy clients.
+
+    - uvicorn waits without limit for the headers of a request, and for a client that does not read
+      its answers. Here both have a deadline.
+    - uvicorn parses every pipelined request, even if the client never reads an answer, until memory
+      is full. Here reading stops while a request waits for its turn, and bytes that have been read
+      stay unparsed.
+    """
+
+    flow: _Flow
+    _deadline: TimerHandle | None = None
+    _unread: TimerHandle | None = None
+    _stopping = False
+    _bare_bytes = 0  # since the last body, or the begin or end of a request
+    _unparsed = b""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Start the deadline of the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type] # as uvicorn has it
+        self.flow = _Flow(self.transport)
+        self._start_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a piece at a time."""
+        if len(data) <= PIECE_BYTES and not self.flow.held:  # nearly always
+            self._bare_bytes += len(data)
+            super().data_received(data)
+            if self.pipeline or self._bare_bytes > HEADER_BYTES:
+                self._parse()
+        else:
+            self._unparsed += data
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse buffered bytes until a request has to wait for its turn."""
+        buffered, begin = self._unparsed, 0
+        while begin < len(buffered) and not self.pipeline and not self.transport.is_closing():
+            piece = buffered[begin : begin + PIECE_BYTES]
+            self._bare_bytes += len(piece)
+            super().data_received(piece)
+            begin += PIECE_BYTES
+        if self._bare_bytes > HEADER_BYTES:
+            self.transport.abort()
+        self._unparsed = b"" if self.transport.is_closing() else buffered[begin:]
+        if self.pipeline or self._unparsed:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Stop reading, and the deadline: the client may have sent the rest of its request."""
+        self.flow.held = True
+        self.flow.pause_reading()
+        self._stop_deadline()
+
+    def on_message_begin(self) -> None:
+        """Start the deadline of the headers."""
+        super().on_message_begin()
+        self._bare_bytes = 0
+        if self._deadline is None:
+            self._start_deadline()
+
+    def on_headers_complete(self) -> None:
+        """Stop the deadline; the application has its own for the rest."""
+        self._stop_deadline()
+        super().on_headers_complete()
+        self.headers = _DISCARDED
+        if self._stopping:
+            self.cycle.keep_alive = False  # which the answer announces
+        if not self.expect_100_continue and self.scope["method"] != "HEAD":
+            self.cycle.transport = cast("Any", _OnePacket(self.transport))
+
+    def on_body(self, body: bytes) -> None:
+        """Reset the count of bytes outside bodies."""
+        self._bare_bytes = 0
+        HttpToolsProtocol.on_body(self, body)  # faster than by `super`
+
+    def on_message_complete(self) -> None:
+        """Stop the deadline of a request that was answered before its end."""
+        self._bare_bytes = 0
+        self._stop_deadline()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with buffered bytes; a body that the application did not read has a deadline."""
+        super().on_response_complete()
+        if self.flow.held:
+            self.flow.held = False
+            self._parse()
+            self.flow.resume_reading()
+            is_in_head = self.headers is not _DISCARDED
+            if is_in_head and not self.flow.held and self._deadline is None:
+                self._start_deadline()
+        if self.cycle.more_body and self.cycle.response_complete and self._deadline is None:
+            self._start_deadline()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Abort, also if the client does not read its answer."""
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Start the deadline of a client that does not read."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop the deadline of a client that does not read."""
+        super().resume_writing()
+        self._stop_unread()
+
+    def shutdown(self) -> None:
+        """Answer requests in transit, then close."""
+        self._stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LINGER_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all deadlines."""
+        self._stop_deadline()
+        self._stop_unread()
+        super().connection_lost(exc)
+
+    def _start_deadline(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+class WorkerSupervisor(Multiprocess):
+    """uvicorn's supervisor, with health checks that do not block and a bounded stop.
+
+    Attributes:
+        cannot_start: A worker failed to start; the supervisor has stopped.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket.socket], grace_seconds: float) -> None:
+        """Take uvicorn's arguments and the time that workers have to stop."""
+        super().__init__(config, sockets)
+        self.cannot_start = False
+        self._grace_seconds = grace_seconds
+        self._stop_signals = 0
+        self._pings: dict[int, float] = {}  # time of the unanswered ping by pid
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+
+    def worker_ended(self, pid: int) -> None:
+        """Handle the end of a worker's process, before another one replaces it."""
+
+    def worker_replaced(self) -> None:
+        """Handle the replacement of a worker."""
+
+    def _stop(self, *_: object) -> None:
+        self._stop_signals += 1
+        self.should_exit.set()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died or hang."""
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.process.is_alive() and self._is_responsive(process):
+                continue
+            process.kill()
+            process.join()
+            pid = int(process.pid or 0)
+            self._pings.pop(pid, None)
+            self.worker_ended(pid)
+            if process.exitcode == STARTUP_FAILURE:
+                self.cannot_start = True
+                self.should_exit.set()
+                return
+            logger.warning(
+                "The worker %s died (exit status %s) and was replaced.", pid, process.exitcode
+            )
+            self.worker_replaced()
+            self.processes[index] = Process(self.config, self.sockets)
+            self.processes[index].start()
+
+    def _is_responsive(self, process: Process) -> bool:
+        """Ping a worker without waiting for its answer, as uvicorn does."""
+        pid, now = int(process.pid or 0), time.monotonic()
+        try:
+            if pid not in self._pings:
+                process.parent_conn.send(b"ping")
+                self._pings[pid] = now
+            elif process.parent_conn.poll():
+                process.parent_conn.recv()
+                del self._pings[pid]
+        except (OSError, EOFError):
+            return False
+        return now - self._pings.get(pid, now) < _HEALTHCHECK_SECONDS
+
+    def terminate_all(self) -> None:
+        """Close the sockets, so that no client connects and waits in vain; stop the workers."""
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait for the workers; kill them after the grace period or at a second signal."""
+        end = time.monotonic() + self._grace_seconds + _LEEWAY_SECONDS
+        for process in self.processes:
+            while process.process.is_alive():
+                if time.monotonic() > end or self._stop_signals > 1:
+                    logger.warning("The worker %s did not end by itself.", process.pid)
+                    process.process.kill()
+                process.process.join(0.1)

@@ -1,0 +1,34 @@
+"""Scores and metrics of small models, for the tests of plots and the model card."""
+
+import pandas as pd
+import pytest
+
+from marvel_kedro.model import baselines, evaluation
+from marvel_kedro.model.options import EvaluationOptions
+from marvel_kedro.model.portable.predictor import CharacterModel
+
+MODELS = ("candidate", "logistic_regression", "always_alive")
+
+
+@pytest.fixture(scope="session")
+def scores(characters: pd.DataFrame, model: CharacterModel) -> pd.DataFrame:
+    """The test scores of a training without a champion."""
+    train, test = characters.iloc[:2000], characters.iloc[2000:]
+    return evaluation.slices(test).assign(
+        alive=test["alive"] == "Alive",
+        candidate=model.probabilities(test),
+        logistic_regression=baselines.logistic_regression(train, test),
+        always_alive=baselines.always_alive(train),
+    )
+
+
+@pytest.fixture(scope="session")
+def measured(scores: pd.DataFrame) -> pd.DataFrame:
+    """Their evaluation."""
+    return evaluation.evaluate(
+        scores["alive"].to_numpy(),
+        {name: scores[name].to_numpy() for name in MODELS},
+        scores[list(evaluation.SLICES)],
+        EvaluationOptions(resamples=50),
+        0.5,
+    )

@@ -1,0 +1,36 @@
+"""The plots of a training."""
+
+import re
+
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from marvel_kedro.model import evaluation, plots
+from marvel_kedro.model.portable.predictor import CharacterModel
+
+
+def test_wilson_intervals_equal_those_of_scipy() -> None:
+    low, high = plots._wilson(pd.Series([0, 12, 7]), pd.Series([5, 40, 7]))
+    for number, (hits, rows) in enumerate(((0, 5), (12, 40), (7, 7))):
+        expected = binomtest(hits, rows).proportion_ci(0.95, "wilson")
+        assert low[number] == pytest.approx(expected.low, abs=1e-4)
+        assert high[number] == pytest.approx(expected.high, abs=1e-4)
+
+
+def test_plots_show_every_model_and_have_titles(
+    scores: pd.DataFrame, measured: pd.DataFrame, model: CharacterModel
+) -> None:
+    figures = plots.draw_all(scores, measured, model, 10)
+    assert list(figures) == ["roc", "calibration", "confusion", "importance"]
+    drawn = figures["roc"].axes[0].get_legend()
+    assert drawn
+    legend = [re.sub(r"  .*", "", text.get_text()) for text in drawn.get_texts()]
+    assert legend == [evaluation.MODELS[name] for name in measured["model"].unique()]
+    assert len(legend) == 3
+    assert all(figure.axes[0].get_title(loc="left") for figure in figures.values())
+
+
+def test_confusion_plot_counts_every_row(scores: pd.DataFrame) -> None:
+    texts = [text.get_text() for text in plots.draw_confusion(scores, 0.5).axes[0].texts]
+    assert sum(int(text.split("\n")[0].replace(",", "")) for text in texts) == len(scores)
