@@ -5,14 +5,15 @@ import pytest
 from support.project import Project
 
 from marvel_kedro import cli
-from marvel_kedro.simulation import demo
+from marvel_kedro.simulation import demo, demo_project
 
 
 def test_demo_serves_and_monitors_each_day_in_a_project_of_its_own(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"DAYS": 2, "DRIFT_FROM": 2, "REQUESTS": 40, "ROWS": 1500}.items():
+    for name, value in {"DAYS": 2, "DRIFT_FROM": 2, "REQUESTS": 40}.items():
         monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr(demo_project, "SYNTHETIC_ROWS", 1500)
     outcome = project.cli(command=cli.demo)
     assert outcome.status == 0, outcome.output
     assert "day  1" in outcome.output
