@@ -1,4 +1,4 @@
-"""`kill -9` and Ctrl-C at any point: all is as before or as after, never in between."""
+"""`kill -9` and Ctrl-C at any point: tables and champion are those before or after the run."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ TABLES = ("characters", "rejected_characters", "train_set", "test_set")
 FEW_ROWS = 800
 EVERY = [(shard, 2) for shard in range(2)]  # as many shards as there are workers
 SOME = (3, 10)  # the points 3, 13 and 23
-# The first run of MLflow's on a new store makes its tables by some 1,700 statements.
+# MLflow makes the tables of a new store by some 1,700 statements.
 KILLED_AT_A_STATEMENT = """
 import itertools, os, signal, sys
 from sqlalchemy import Engine, event
@@ -47,7 +47,7 @@ def make_raw(path: Path, seed: int) -> None:
 
 
 def start(project: Project, output: int) -> subprocess.Popen[str]:
-    """Start `kedro run` in a process of its own."""
+    """Start `kedro run` in its own process."""
     return subprocess.Popen(
         [sys.executable, "-m", "kedro", "run"],
         cwd=project.path,
@@ -63,7 +63,7 @@ def digests(project: Project) -> dict[str, str]:
 
 
 def check_champion(client: MlflowClient, project: Project) -> str:
-    """The champion is there, can be loaded and scores; return its version."""
+    """Check that the champion loads and scores; return its version."""
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     champion = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
     scored = champion.predict(project.table("characters").head(3))
@@ -87,20 +87,20 @@ def test_run_killed_at_any_point_leaves_all_as_before_or_after(
     before: dict[str, str] = {}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     champions = []
-    for said in at_kill_points(project, tmp_path / "log", str(shard), str(shards)):
-        if "undisturbed" in said:
+    for message in at_kill_points(project, tmp_path / "log", str(shard), str(shards)):
+        if "undisturbed" in message:
             before = digests(project)
             project.raw.with_name("next.csv").replace(project.raw)
-        elif "points" in said:
-            points = said["points"]
-            assert said["of"] >= 30
+        elif "points" in message:
+            points = message["points"]
+            assert message["of"] >= 30
             assert digests(project) == before
-        elif "point" in said:
+        elif "point" in message:
             for name, value in digests(project).items():
                 seen[name].add(value)
             champions.append(check_champion(client, project))
         else:
-            assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
+            assert message == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
     assert len(points) >= 28 // shards  # of those that change the disk
     after = digests(project)
     assert before != after
@@ -124,10 +124,10 @@ def test_run_killed_at_any_point_leaves_all_as_before_or_after(
     "statement",
     [pytest.param(1, marks=pytest.mark.slow), 600, pytest.param(1600, marks=pytest.mark.slow)],
 )
-def test_killed_while_the_store_is_made(
+def test_kill_while_the_store_is_made_leaves_no_half_made_store(
     project: Project, synthetic_path: Path, statement: int
 ) -> None:
-    """MLflow cannot go on from tables that a kill left half-made."""
+    """MLflow cannot continue with tables that a kill left incomplete."""
     shutil.copy(synthetic_path, project.raw)
     (project.path / "mlflow.db").unlink()
     killed = subprocess.run(
@@ -155,7 +155,9 @@ def test_killed_while_the_store_is_made(
         pytest.param("write_model_card", marks=pytest.mark.slow),
     ],
 )
-def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
+def test_interrupt_ends_with_130_and_a_killed_mlflow_run(
+    project: Project, synthetic_path: Path, node: str
+) -> None:
     shutil.copy(synthetic_path, project.raw)
     process = start(project, subprocess.PIPE)
     assert process.stdout
@@ -181,8 +183,7 @@ def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
     assert set(project.table("predictions")["model_version"]) == {"1"}
 
 
-def test_a_frame_survives_the_digest(synthetic_path: Path) -> None:
-    """The digest tells tables apart and does not see the order of rows."""
+def test_digest_ignores_the_order_of_rows(synthetic_path: Path) -> None:
     table = pd.read_csv(synthetic_path, dtype="str", nrows=50)
     assert digest(table) == digest(table.sample(frac=1, random_state=0))
     assert digest(table) != digest(table.head(49))

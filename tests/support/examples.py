@@ -6,7 +6,7 @@ from hypothesis import settings
 
 
 def at_most(number: int, **options: Any) -> settings:
-    """Limit the examples of a property; the profile may ask for fewer (tests/conftest.py).
+    """Limit the examples of a property; the profile may set fewer (tests/conftest.py).
 
     Args:
         number: Examples at most.

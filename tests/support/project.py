@@ -1,4 +1,4 @@
-"""A project to run things in."""
+"""A copy of the project to run pipelines and commands in."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _STORES_OF_RUNS: set[str] = set()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int
     output: str
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project in a folder of its own."""
+    """A copy of the project in its own folder."""
 
     path: Path
 
@@ -46,7 +46,7 @@ class Project:
         return self.path / "data" / "01_raw" / "marvel_characters_dataset.csv"
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read the one Parquet file below `data` that has the name."""
+        """Read the Parquet file below `data` with this name."""
         (file,) = self.path.glob(f"data/*/{name}.parquet")
         return pd.read_parquet(file)
 
@@ -54,19 +54,19 @@ class Project:
         return json.loads((self.path / "data" / "08_reporting" / f"{name}.json").read_text())
 
     def delta(self, name: str) -> pd.DataFrame:
-        """Read a table of the warehouse, as anybody could."""
+        """Read a table of the warehouse."""
         folder = self.path / "data" / "warehouse" / "marvel_characters" / name
         return DeltaTable(folder).to_pandas()
 
     def champion(self, model: str = "marvel_characters") -> Any:
-        """The registry's champion."""
+        """Return the registry's champion."""
         return self.client().get_model_version_by_alias(model, "champion")
 
     def client(self) -> MlflowClient:
         return MlflowClient(f"sqlite:///{self.path}/mlflow.db")
 
     def kedro(self, *words: str, **environment: str) -> Outcome:
-        """Run a kedro command in a process of its own."""
+        """Run a kedro command in its own process."""
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *words],
             cwd=self.path,
@@ -90,7 +90,7 @@ class Project:
         return Outcome(result.exit_code, result.output)
 
     def on(self, engine: str, *words: str, **environment: str) -> Outcome:
-        """Run `kedro run` on Sail in this process, on Spark in one of its own (a JVM stays)."""
+        """Run `kedro run` on Sail in this process, on Spark in its own (the JVM would stay)."""
         environment |= {"MARVEL_ENGINE": engine}
         if engine == "sail":
             return self.cli(*words, **environment)
@@ -133,28 +133,28 @@ def reset_store() -> None:
     os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
 
 
-def missing(what: str) -> NoReturn:
-    """Skip a test that cannot run here; under CI, where it can, that is a failure."""
+def missing(reason: str) -> NoReturn:
+    """Skip a test that cannot run on this machine; fail it under CI."""
     if "CI" in os.environ:
-        pytest.fail(what)
-    pytest.skip(what)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would steer Kedro or MLflow."""
+    """Return the environment without variables of Kedro, MLflow, Spark and the project."""
     return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("MLFLOW_", "KEDRO_", "MARVEL_", "SPARK_"))
     } | {
         "COLUMNS": "120",
-        # A JVM that lives for one small run never gets back what it spends on optimising.
+        # A JVM that runs for seconds does not earn back the cost of its optimising compiler.
         "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
     }
 
 
 def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[str, Any]]:
-    """Run `support/kill_points.py` to its end; what it says, and it waits after each."""
+    """Run `support/kill_points.py` to its end; yield its messages, it waits after each."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/support/kill_points.py"), str(project.path), *words],
         stdin=subprocess.PIPE,
@@ -167,10 +167,10 @@ def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[st
     assert process.stdout
     for line in process.stdout:
         if line.startswith("{"):
-            said = json.loads(line)
-            yield said
-            assert said.get("killed", True), said
-            if "last" not in said:
+            message = json.loads(line)
+            yield message
+            assert message.get("killed", True), message
+            if "last" not in message:
                 process.stdin.write("\n")
                 process.stdin.flush()
     assert process.wait() == 0, log.read_text()[-3000:]
