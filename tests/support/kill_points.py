@@ -3,8 +3,8 @@
 Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Runs once to the end, and
 once more after the test has brought new input; the second run is undone. A point is left out if
 nothing on the disk has changed since the one before in both runs: a kill there would be the same
-kill. Prints a line for each point: its name and whether the kill happened there. Forks, since imports
-take longer than runs.
+kill. Prints a line for each point: its name and whether the kill happened there. Forks, since
+imports take longer than runs.
 """
 
 import json
