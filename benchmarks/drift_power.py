@@ -34,23 +34,25 @@ from main_job import HERE
 from monitoring import evidently_python
 from scipy import stats
 
-from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOptions
+from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.aggregation import counting
-from marvel_kedro.monitoring.alerting import evaluation
+from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
+from marvel_kedro.monitoring.alerting import evaluation, lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.table.cleaning import read_source, select_usable, split_characters
+from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
-from marvel_kedro.table.options import ProcessingOptions
+from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.split import split_table
 
 MAGNITUDES = {
     "covariate": (0.1, 0.25, 0.5, 1.0),
@@ -100,7 +102,7 @@ class Monitor:
     def __init__(self, rows: int) -> None:
         raw = pd.concat(chunks(SyntheticOptions(rows=rows, seed=WORLD)), ignore_index=True)
         characters = select_usable(read_source(raw)).reset_index(drop=True)
-        train, test, _ = split_characters(characters, ProcessingOptions())
+        train, test = split_table(characters, SplitOptions())
         self.model = fit(train, FitOptions())
         self.options = _monitoring()
         self.rules = _alerting()
@@ -108,7 +110,7 @@ class Monitor:
         tested = pa.Table.from_pandas(
             self.reference, tables.MONITORING_BASELINE, preserve_index=False
         )
-        self.baseline = counting.count_baseline(relation(tested), self.options)
+        self.baseline = aggregate_baseline(relation(tested), self.options)
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Found:
         """Monitor the seeds of a scenario."""
@@ -130,8 +132,7 @@ class Monitor:
     def _add(self, found: Found, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
-        counted = counting.count(relation(log), self.options)
-        groups = counting.groups(counted, self.options.granularities, self.options)
+        groups = aggregate(relation(log), self.options)
         metrics: dict[Table, pa.Table] = {
             "profile_metrics": profile_metrics(groups, self.baseline),
             "drift_metrics": drift_metrics(groups, self.baseline),
@@ -152,7 +153,7 @@ class Monitor:
                     if alert["since"] <= begin + number * DAY < alert["window"]["end"]
                 }
             )
-            is_open = evaluation.firing(raised)
+            is_open = lifecycle.firing(raised)
             found.seen += bool(is_open)
             for rule in {alert["rule"] for alert in is_open}:
                 found.fired[rule] = found.fired.get(rule, 0) + 1
@@ -185,8 +186,8 @@ def main() -> None:
         magnitudes=[1.0],
         evidently_seeds=1,
     )
-    if options.seeds * WINDOWS * options.records > MOST_ROWS:
-        parser.error(f"more than {MOST_ROWS:,} rows: fewer seeds or records")
+    if options.seeds * WINDOWS * options.records > MAX_ROWS:
+        parser.error(f"more than {MAX_ROWS:,} rows: fewer seeds or records")
     print(machine.describe("duckdb", "pyarrow", "scipy"), flush=True)
     monitor = Monitor(options.rows)
     print(

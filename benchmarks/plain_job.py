@@ -20,7 +20,8 @@ from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, pr
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
 from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
-from marvel_kedro.table import cleaning as processing  # noqa: E402
+from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
+from marvel_kedro.table import cleaning  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
 from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
@@ -54,7 +55,7 @@ def main(raw: Path, folder: Path) -> None:
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
     rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = processing.select_usable(rows)
+    characters: pd.DataFrame = cleaning.select_usable(rows)
     rejected: pd.DataFrame = processing.select_rejected(rows)
     train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):

@@ -19,7 +19,7 @@ from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOption
 from marvel_kedro.project import parameters
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table.cleaning import RENAMED
+from marvel_kedro.table.cleaning import COLUMNS
 from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}
@@ -49,7 +49,7 @@ def test_tables_add_up(done: Project) -> None:
     rows = {name: len(done.table(name)) for name in TABLES}
     assert rows["characters"] + rows["rejected_characters"] == 3000
     assert rows["train_set"] + rows["test_set"] == rows["characters"] == rows["predictions"]
-    assert list(done.table("characters").columns) == list(RENAMED.values())
+    assert list(done.table("characters").columns) == list(COLUMNS)
     assert done.report("data_quality")["rows_in"] == 3000
 
 

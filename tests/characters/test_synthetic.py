@@ -1,55 +1,34 @@
-"""The made-up file: its shape, its shares, its determinism, its drift."""
+"""The synthetic file: its shape, its shares and its determinism."""
 
 import csv
 import hashlib
-import math
 import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from support.project import ROOT
+from support.synthetic_rows import ROWS, generate, share
 
-from marvel_kedro.characters import vocabulary
-from marvel_kedro.characters.options import DriftOptions, SyntheticOptions
-from marvel_kedro.characters.synthetic import COLUMNS, SYNTHETIC_URL, make_characters
+from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.characters.synthetic import SYNTHETIC_URL, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.model.fit import fit
-from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.table.cleaning import read_source, select_usable, split_characters
-from marvel_kedro.table.options import ProcessingOptions
-
-ROWS = 40_000
+from marvel_kedro.table.cleaning import read_source, select_usable
 
 
-def make(**options: Any) -> pd.DataFrame:
-    return pd.concat(make_characters(SyntheticOptions(**options)), ignore_index=True)
-
-
-@pytest.fixture(scope="module")
-def raw() -> pd.DataFrame:
-    return make(rows=ROWS)
-
-
-def share(raw: pd.DataFrame, column: str, value: str) -> float:
-    return float((raw[column] == value).mean())
-
-
-def test_the_columns_are_those_of_the_real_file(
-    real_sample_path: Path, synthetic_path: Path
+def test_synthetic_file_has_columns_of_real_file(
+    real_sample_path: Path, synthetic_path: Path, raw: pd.DataFrame
 ) -> None:
     headers = [next(csv.reader(path.open())) for path in (real_sample_path, synthetic_path)]
-    assert headers[0] == headers[1] == list(COLUMNS)
+    assert headers[0] == headers[1] == list(raw.columns)
 
 
-def test_page_ids_are_unique_and_rows_say_that_they_are_made_up(raw: pd.DataFrame) -> None:
+def test_page_ids_are_unique_and_urls_have_synthetic_prefix(raw: pd.DataFrame) -> None:
     assert raw["PageID"].is_unique
     assert raw["URL"].str.startswith(SYNTHETIC_URL).all()
     assert raw[""].tolist() == [str(number) for number in range(ROWS)]
@@ -75,13 +54,13 @@ def test_page_ids_are_unique_and_rows_say_that_they_are_made_up(raw: pd.DataFram
         ("Universe", "Earth-616", 0.37),
     ],
 )
-def test_shares_are_the_measured_ones(
+def test_shares_are_those_of_real_file(
     raw: pd.DataFrame, column: str, value: str, expected: float
 ) -> None:
     assert share(raw, column, value) == pytest.approx(expected, abs=0.03)
 
 
-def test_quirks_of_the_source_are_there(raw: pd.DataFrame) -> None:
+def test_synthetic_file_has_quirks_of_source(raw: pd.DataFrame) -> None:
     for mark in (r"\[ 1 \]", r" \| ", '"', ", "):
         assert raw["Origin"].str.contains(mark).any(), mark
     assert raw["Teams"].str.contains("; ").any()
@@ -95,8 +74,9 @@ def test_quirks_of_the_source_are_there(raw: pd.DataFrame) -> None:
     assert height.max() <= 18.29
 
 
-def test_inputs_hang_together_as_measured(raw: pd.DataFrame, real_sample_path: Path) -> None:
-    """The share of filled teams by identity, in the real rows and in the made-up ones."""
+def test_share_of_filled_teams_by_identity_is_that_of_real_file(
+    raw: pd.DataFrame, real_sample_path: Path
+) -> None:
     real = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
     for identity in ("Public", "Secret", ""):
         filled = [
@@ -106,8 +86,9 @@ def test_inputs_hang_together_as_measured(raw: pd.DataFrame, real_sample_path: P
         assert filled[1] == pytest.approx(filled[0], abs=0.08), identity
 
 
-def test_those_of_many_teams_are_measured(raw: pd.DataFrame, real_sample_path: Path) -> None:
-    """The share of filled heights by the number of teams, real and made up."""
+def test_share_of_filled_heights_by_teams_is_that_of_real_file(
+    raw: pd.DataFrame, real_sample_path: Path
+) -> None:
     real = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
     for teams in range(4):
         filled = [
@@ -117,7 +98,7 @@ def test_those_of_many_teams_are_measured(raw: pd.DataFrame, real_sample_path: P
         assert filled[1] == pytest.approx(filled[0], abs=0.09), teams
 
 
-def test_one_seed_one_file_and_a_longer_one_begins_with_it(tmp_path: Path) -> None:
+def test_same_seed_gives_same_bytes_and_longer_file_begins_with_shorter(tmp_path: Path) -> None:
     digests = []
     for number, options in enumerate(({"seed": 3}, {"seed": 3}, {"seed": 4})):
         path = tmp_path / f"{number}.csv"
@@ -127,17 +108,17 @@ def test_one_seed_one_file_and_a_longer_one_begins_with_it(tmp_path: Path) -> No
         digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
     assert digests[0] == digests[1] != digests[2]
     longer = next(make_characters(SyntheticOptions(rows=60_000, seed=3)))
-    pd.testing.assert_frame_equal(longer, make(rows=20_000, seed=3))
+    pd.testing.assert_frame_equal(longer, generate(rows=20_000, seed=3))
 
 
-def test_another_row_seed_makes_other_rows_of_the_same_world(
+def test_other_row_seed_gives_other_rows_of_same_world(
     raw: pd.DataFrame, fitted: CharacterModel
 ) -> None:
-    """A model of the world knows as much about the other rows as about new ones of the first."""
-    other = make(rows=ROWS, row_seed=1)
+    """A model of the world scores the other rows as well as new rows of the first seed."""
+    other = generate(rows=ROWS, row_seed=1)
     same = [(other[name] == raw[name]).mean() for name in ("Identity", "Origin")]
     assert max(same) < 0.7
-    new = make(rows=2 * ROWS).iloc[ROWS:].reset_index(drop=True)
+    new = generate(rows=2 * ROWS).iloc[ROWS:].reset_index(drop=True)
     scores = []
     for rows in (new, other):
         characters = select_usable(read_source(rows))
@@ -147,7 +128,7 @@ def test_another_row_seed_makes_other_rows_of_the_same_world(
     assert scores[1] > 0.68
 
 
-def test_another_process_makes_the_same_file() -> None:
+def test_other_process_gives_same_bytes() -> None:
     code = (
         "import sys; from marvel_kedro.characters.synthetic import *; "
         "next(make_characters(SyntheticOptions(rows=500))).to_csv(sys.stdout, index=False)"
@@ -164,12 +145,12 @@ def test_another_process_makes_the_same_file() -> None:
     assert texts[0] == texts[1] != b""
 
 
-def test_a_file_of_ten_million_rows_is_begun_at_once() -> None:
+def test_ten_million_rows_are_generated_lazily() -> None:
     frames = list(islice(make_characters(SyntheticOptions(rows=10_000_000)), 2))
     assert [len(frame) for frame in frames] == [20_000, 20_000]
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+def test_memory_is_bounded_for_long_file(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from marvel_kedro.datasets.raw_csv import RawCSVDataset; "
         "from marvel_kedro.characters.synthetic import *; "
@@ -189,69 +170,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         peaks.append(int(done.stdout.splitlines()[-1]) / 1000)
     assert (tmp_path / "400000.csv").stat().st_size / 1e6 > 60
     assert peaks[1] - peaks[0] < 25, peaks
-
-
-def test_ten_million_families_have_names_of_their_own() -> None:
-    """A step without a common factor visits every name before it repeats one."""
-    assert vocabulary.most_families() > 10_000_000
-    assert math.gcd(vocabulary._NAME_STEP, vocabulary.most_families()) == 1
-
-
-def learnt_auc(raw: pd.DataFrame) -> float:
-    characters = select_usable(read_source(raw))
-    train, test, _ = split_characters(characters, ProcessingOptions())
-    model = fit(train, FitOptions())
-    return float(roc_auc_score(test["alive"] == "Alive", model.probabilities(test)))
-
-
-def test_alive_is_about_as_learnable_as_in_the_real_file(raw: pd.DataFrame) -> None:
-    assert 0.66 < learnt_auc(raw) < 0.75
-
-
-def test_covariate_drift_moves_the_inputs(raw: pd.DataFrame) -> None:
-    drifted = make(rows=ROWS, drift=DriftOptions(scenario="covariate", magnitude=1))
-    assert share(drifted, "Universe", "Earth-616") < 0.6 * share(raw, "Universe", "Earth-616")
-    assert share(drifted, "Identity", "Secret") > 1.5 * share(raw, "Identity", "Secret")
-
-
-@pytest.fixture(scope="module")
-def fitted(raw: pd.DataFrame) -> CharacterModel:
-    """A model of the world without drift."""
-    return fit(select_usable(read_source(raw)), FitOptions())
-
-
-def test_covariate_drift_leaves_the_chance_given_the_inputs(fitted: CharacterModel) -> None:
-    """Probabilities learnt without drift hold: overall, and where they are low and high."""
-    drift = DriftOptions(scenario="covariate", magnitude=1)
-    # Rows that were not learnt from, of the same seed: another one is another world.
-    drifted = make(rows=2 * ROWS, drift=drift).iloc[ROWS:]
-    characters = select_usable(read_source(drifted.reset_index(drop=True)))
-    probability = fitted.probabilities(characters)
-    alive = (characters["alive"] == "Alive").to_numpy()
-    fifths = np.array_split(np.argsort(probability), 5)
-    for rows in fifths:
-        assert probability[rows].mean() == pytest.approx(alive[rows].mean(), abs=0.04)
-
-
-def test_prior_drift_moves_the_share_of_alive_alone(raw: pd.DataFrame) -> None:
-    drifted = make(rows=ROWS, drift=DriftOptions(scenario="prior", magnitude=0.5))
-    assert share(drifted, "Alive", "Alive") == pytest.approx(0.77 - 0.16, abs=0.02)
-    inputs = [name for name in COLUMNS if name != "Alive"]
-    pd.testing.assert_frame_equal(drifted[inputs], raw[inputs])
-
-
-def test_concept_drift_turns_what_the_inputs_say(raw: pd.DataFrame, fitted: CharacterModel) -> None:
-    drifted = make(rows=ROWS, drift=DriftOptions(scenario="concept", magnitude=1))
-    assert share(drifted, "Alive", "Alive") == pytest.approx(share(raw, "Alive", "Alive"), abs=0.02)
-    characters = select_usable(read_source(drifted))
-    alive = characters["alive"] == "Alive"
-    assert roc_auc_score(alive, fitted.probabilities(characters)) < 0.4
-
-
-def test_no_magnitude_no_drift(raw: pd.DataFrame) -> None:
-    for scenario in ("covariate", "prior", "concept"):
-        drift = DriftOptions.model_validate({"scenario": scenario, "magnitude": 0})
-        pd.testing.assert_frame_equal(make(rows=2000, drift=drift), raw.head(2000))
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -9,7 +9,8 @@ from support.project import Project
 from support.running_server import Store, describe
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving import traffic_split
+from marvel_kedro.serving import traffic_shift
+from marvel_kedro.serving.traffic_split import shift_shares
 
 MODEL = "marvel_characters"
 FOR_OTHERS = '{"champion": 90, "of_before": 10}'
@@ -21,14 +22,14 @@ def test_a_shift_mends_a_tag_that_is_no_traffic(said: str, store: Store, tmp_pat
     options = describe(tmp_path, traffic={"champion": 100}).endpoint
     store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
     with pytest.raises(ProjectError, match=r"no traffic .* endpoint shift.* endpoint reset"):
-        traffic_split.traffic(options)
-    shares = traffic_split.shares_to_move(options)
+        traffic_shift.current_shares(options)
+    shares = traffic_shift.shares_to_shift(options)
     assert shares == {"champion": 100, "challenger": 0}
-    traffic_split.shift(options, traffic_split.shifted(shares, "champion", 100))
-    assert traffic_split.traffic(options) == shares
+    traffic_shift.shift(options, shift_shares(shares, "champion", 100))
+    assert traffic_shift.current_shares(options) == shares
     store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
-    assert traffic_split.reset(options) == {"champion": 100}
-    assert traffic_split.traffic(options) == {"champion": 100}
+    assert traffic_shift.reset(options) == {"champion": 100}
+    assert traffic_shift.current_shares(options) == {"champion": 100}
 
 
 def test_the_command_does(watched: Project) -> None:

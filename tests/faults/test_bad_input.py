@@ -45,7 +45,7 @@ def test_no_file(project: Project) -> None:
         pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "is not UTF-8 text", id="picture"),
         pytest.param(b"just some words\nand more\n", "lacks the columns", id="prose"),
         pytest.param("PageID,Näme\n1,é\n".encode("latin-1"), "is not UTF-8 text", id="latin-1"),
-        pytest.param(b"PageID;Name;Universe\na;b;c\n", "parted by semicolons", id="semicolons"),
+        pytest.param(b"PageID;Name;Universe\na;b;c\n", "separated by semicolons", id="semicolons"),
     ],
 )
 def test_a_file_that_is_none(project: Project, content: bytes, words: str) -> None:

@@ -15,7 +15,7 @@ from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.serving.configuration import traffic_tag
+from marvel_kedro.serving.traffic_split import traffic_tag
 from marvel_kedro.table.options import SplitOptions
 
 NAME = "characters"

@@ -19,7 +19,8 @@ from marvel_kedro.model.options import (
 )
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
-from marvel_kedro.table.cleaning import RENAMED, select_usable, split_characters
+from marvel_kedro.pipelines.processing.nodes import split_characters
+from marvel_kedro.table.cleaning import COLUMNS, select_usable
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
@@ -30,7 +31,7 @@ ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_panda
 
 
 def pages_of(*rows: dict[str, Any]) -> pd.DataFrame:
-    columns = list(RENAMED.values())
+    columns = list(COLUMNS)
     numbers = ("height", "weight")
     return pd.DataFrame(list(rows), columns=columns).astype(
         {name: "float64" if name in numbers else "str" for name in columns}
@@ -54,7 +55,7 @@ def newest(
 ) -> pd.DataFrame:
     found = select_newest(engine(records), engine(known), options, NOW, 10_000)
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
-    assert list(rows.columns) == list(RENAMED.values())
+    assert list(rows.columns) == list(COLUMNS)
     return rows.sort_values("page_id").set_index("page_id")
 
 

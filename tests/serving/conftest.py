@@ -4,20 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 import pytest
-from support.in_process import InProcess, deploy, started
 from support.running_server import Server, Store, describe, running
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_characters
-
-
-@pytest.fixture(scope="module")
-def asked(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    """An endpoint that serves the champion."""
-    description = deploy(describe(tmp_path_factory.mktemp("asked")), registered)
-    with started(description) as found:
-        yield found
-
 
 TOKEN = "token-of-ann"
 
@@ -26,8 +16,8 @@ TOKEN = "token-of-ann"
 def served(
     registered: Store, tmp_path_factory: pytest.TempPathFactory, characters: pd.DataFrame
 ) -> Iterator[Server]:
-    """A server of two processes that serves the champion to whoever has a token."""
-    # Fetched: both processes have a model before they let anybody in, not one after the other.
+    """A server of two processes that serves the champion to clients with a token."""
+    # Fetched, so that both processes have a model before they accept requests.
     description = registered.fetch(describe(tmp_path_factory.mktemp("served"), workers=2))
     OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
     with running(description, registered.uri, token=TOKEN, MARVEL_TOKENS=f"ann:{TOKEN}") as found:

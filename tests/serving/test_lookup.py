@@ -33,51 +33,51 @@ def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:
     return {str(name): None if pd.isna(value) else value for name, value in record.items()}
 
 
-def refusal(found: Lookup, *records: dict[str, Any]) -> str:
+def error_message(found: Lookup, *records: dict[str, Any]) -> str:
     with pytest.raises(CannotCompleteError) as caught:
         found.complete(list(records))
     return str(caught.value)
 
 
-def test_a_record_with_only_an_id_is_completed(path: Path, characters: pd.DataFrame) -> None:
+def test_complete_adds_fields_to_record_with_only_an_id(
+    path: Path, characters: pd.DataFrame
+) -> None:
     records = [{"page_id": page} for page in characters["page_id"]]
     completed = Lookup(path).complete(records)
     assert completed == [expected(characters, row) for row in range(len(characters))]
     assert all(set(record) == {"page_id"} for record in records)
 
 
-def test_what_is_sent_wins(path: Path, characters: pd.DataFrame) -> None:
+def test_sent_fields_override_stored_ones(path: Path, characters: pd.DataFrame) -> None:
     stored = expected(characters, 0)
     assert stored["name"]
     sent = {"page_id": stored["page_id"], "name": None, "origin": "Cheese", "shoe": 44}
     assert Lookup(path).complete([sent]) == [stored | sent]
 
 
-def test_records_without_an_id_are_left_alone(path: Path) -> None:
+def test_records_without_id_are_returned_unchanged(path: Path) -> None:
     records: list[dict[str, Any]] = [{"name": "X"}, {}]
     assert Lookup(path).complete(records) is records
 
 
-def test_an_unknown_id_beside_fields_of_its_own_is_no_fault(path: Path) -> None:
+def test_unknown_id_with_other_fields_is_accepted(path: Path) -> None:
     records: list[dict[str, Any]] = [
-        {"page_id": "nobody", "weight": None},
+        {"page_id": "unknown", "weight": None},
         {"page_id": 7, "name": "X"},
     ]
     assert Lookup(path).complete(records) == records
 
 
-def test_unknown_ids_are_named_up_to_five(path: Path, characters: pd.DataFrame) -> None:
+def test_error_quotes_up_to_five_unknown_ids(path: Path, characters: pd.DataFrame) -> None:
     known = {"page_id": characters["page_id"][0]}
     odd: list[Any] = ["b", 'a"', None, 7, ["l"], "6th", "6th", "7th"]
-    said = refusal(Lookup(path), known, *({"page_id": value, "shoe": 1} for value in odd))
-    assert '7 unknown page_id: "b", "a\\"", null, 7, ["l"] and 2 more.' in said
-    assert "send the fields themselves" in said
-    assert said.count(known["page_id"]) == 0
+    message = error_message(Lookup(path), known, *({"page_id": value, "shoe": 1} for value in odd))
+    assert '7 unknown page_id: "b", "a\\"", null, 7, ["l"] and 2 more.' in message
+    assert "send the fields themselves" in message
+    assert message.count(known["page_id"]) == 0
 
 
-def test_a_number_stands_for_its_text_as_in_the_inference_log(
-    tmp_path: Path, characters: pd.DataFrame
-) -> None:
+def test_numeric_id_is_looked_up_as_text(tmp_path: Path, characters: pd.DataFrame) -> None:
     numbered = characters.assign(page_id=[str(1000 + row) for row in range(len(characters))])
     publish(tmp_path / "numbered.db", numbered)
     found = Lookup(tmp_path / "numbered.db")
@@ -85,28 +85,28 @@ def test_a_number_stands_for_its_text_as_in_the_inference_log(
         assert found.complete([{"page_id": sent}]) == [expected(numbered, 3) | {"page_id": sent}]
         record = {"page_id": sent, "universe": "Earth-1"}
         assert found.complete([record]) == [expected(numbered, 3) | record]
-    assert "1 unknown page_id" in refusal(found, {"page_id": [1003]})
+    assert "1 unknown page_id" in error_message(found, {"page_id": [1003]})
 
 
-def test_text_that_is_no_utf8_is_unknown(path: Path) -> None:
-    assert "1 unknown page_id" in refusal(Lookup(path), {"page_id": "\ud800"})
+def test_id_that_is_not_utf8_is_unknown(path: Path) -> None:
+    assert "1 unknown page_id" in error_message(Lookup(path), {"page_id": "\ud800"})
 
 
-def test_without_a_file_only_those_who_need_it_are_refused(
+def test_missing_file_rejects_only_records_that_need_it(
     tmp_path: Path, characters: pd.DataFrame
 ) -> None:
     path = tmp_path / "online.db"
     found = Lookup(path)
     page = characters["page_id"][0]
-    assert "kedro run --pipelines serving" in refusal(found, {"page_id": page})
+    assert "kedro run --pipelines serving" in error_message(found, {"page_id": page})
     assert found.complete([{"page_id": page, "name": "X"}]) == [{"page_id": page, "name": "X"}]
     publish(path, characters)
     assert found.complete([{"page_id": page}]) == [expected(characters, 0)]
     path.unlink()
-    assert "kedro run --pipelines serving" in refusal(found, {"page_id": page})
+    assert "kedro run --pipelines serving" in error_message(found, {"page_id": page})
 
 
-def test_a_new_file_is_taken_up(path: Path, characters: pd.DataFrame) -> None:
+def test_replaced_file_is_read(path: Path, characters: pd.DataFrame) -> None:
     found = Lookup(path)
     page = characters["page_id"][0]
     found.complete([{"page_id": page}])
@@ -114,7 +114,7 @@ def test_a_new_file_is_taken_up(path: Path, characters: pd.DataFrame) -> None:
     assert found.complete([{"page_id": page}])[0]["name"] == "Renamed"
 
 
-def test_the_file_is_looked_at_once_a_while(
+def test_file_is_checked_at_most_once_per_interval(
     path: Path, characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "LOOK_SECONDS", 1000.0)
@@ -126,51 +126,51 @@ def test_the_file_is_looked_at_once_a_while(
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 9000, None])
-def test_a_damaged_file_stops_only_those_who_need_it(
+def test_damaged_file_rejects_only_records_that_need_it(
     path: Path, characters: pd.DataFrame, content: bytes | None
 ) -> None:
     page = characters["page_id"][0]
     damaged = path.with_name("damaged.db")
     damaged.write_bytes(path.read_bytes()[:20_000] if content is None else content)
-    os.replace(damaged, path)  # noqa: PTH105 - a copy that was broken off, for one
+    os.replace(damaged, path)  # noqa: PTH105 - such as an interrupted copy
     found = Lookup(path)
-    assert "damaged" in refusal(found, {"page_id": page})
+    assert "damaged" in error_message(found, {"page_id": page})
     assert found.complete([{"page_id": page, "name": "X"}]) == [{"page_id": page, "name": "X"}]
     publish(path, characters)
     assert found.complete([{"page_id": page}]) == [expected(characters, 0)]
 
 
-def test_a_damaged_page_stops_only_its_own(path: Path, characters: pd.DataFrame) -> None:
+def test_damaged_page_rejects_only_its_own_records(path: Path, characters: pd.DataFrame) -> None:
     with sqlite3.connect(path) as connection:
         broken = "UPDATE characters SET fields = '{' WHERE page_id = ?"
         connection.execute(broken, (characters["page_id"][0],))
     connection.close()
     found = Lookup(path)
-    assert "damaged" in refusal(found, {"page_id": characters["page_id"][0]})
+    assert "damaged" in error_message(found, {"page_id": characters["page_id"][0]})
     assert found.complete([{"page_id": characters["page_id"][1]}]) == [expected(characters, 1)]
 
 
-def test_threads_share_it_while_files_change(path: Path, characters: pd.DataFrame) -> None:
+def test_threads_complete_records_while_files_change(path: Path, characters: pd.DataFrame) -> None:
     found = Lookup(path)
     records = [{"page_id": page} for page in characters["page_id"][:500]]
-    wanted = [expected(characters, row) for row in range(500)]
+    expected_records = [expected(characters, row) for row in range(500)]
     with ThreadPoolExecutor(4) as threads:
         answers = [threads.submit(found.complete, records) for _ in range(40)]
         for _ in range(3):
             publish(path, characters)
-        assert all(answer.result() == wanted for answer in answers)
+        assert all(answer.result() == expected_records for answer in answers)
 
 
-def test_threads_do_not_get_each_others_rows(path: Path, characters: pd.DataFrame) -> None:
-    """Python 3.12 gives all threads one statement, which another one may reset in between."""
+def test_threads_do_not_get_rows_of_each_other(path: Path, characters: pd.DataFrame) -> None:
+    """Python 3.12 gives all threads one statement, which another thread may reset."""
     found = Lookup(path)
     pages = list(characters["page_id"][:400])
-    wanted = [expected(characters, row) for row in range(400)]
+    expected_records = [expected(characters, row) for row in range(400)]
 
     def one_by_one() -> bool:
         return all(
             found.complete([{"page_id": page}]) == [one]
-            for page, one in zip(pages, wanted, strict=True)
+            for page, one in zip(pages, expected_records, strict=True)
         )
 
     with ThreadPoolExecutor(4) as threads:

@@ -1,4 +1,4 @@
-"""What a server refuses to start with, and that tokens are nowhere to be found."""
+"""Errors at the start of a server, and the secrecy of its tokens."""
 
 import json
 import os
@@ -10,75 +10,83 @@ import pytest
 from support.running_server import Server, Store, describe, running, start, until
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
 
-SECRET = "a-token-that-nobody-sees"
-WRONG = "a-wrong-token-that-nobody-sees"
+SECRET = "a-token-that-stays-secret"
+WRONG = "a-wrong-token-that-stays-secret"
 
 
-def refused(description: Description, store: Store, folder: Path, **environment: str) -> str:
-    """What a server says that does not start."""
+def start_error(
+    description: ServingConfiguration, store: Store, folder: Path, **environment: str
+) -> str:
+    """Return the message of a server that does not start."""
     server = start(description, store.uri, folder=folder, **environment)
     assert server.wait(30) == 1
-    assert "Traceback" not in server.said
-    return " ".join(server.said.split())
+    assert "Traceback" not in server.stderr
+    return " ".join(server.stderr.split())
 
 
-def test_a_taken_port(tmp_path: Path, store: Store) -> None:
+def test_start_reports_port_in_use(tmp_path: Path, store: Store) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = refused(describe(tmp_path, port=port), store, tmp_path)
-    assert said.startswith(f"Error: Cannot listen on 127.0.0.1:{port}")
-    assert "--port" in said
+        message = start_error(describe(tmp_path, port=port), store, tmp_path)
+    assert message.startswith(f"Error: Cannot listen on 127.0.0.1:{port}")
+    assert "--port" in message
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
+def test_start_reports_unusable_folder(tmp_path: Path, store: Store) -> None:
     (tmp_path / "file").touch()
-    said = refused(describe(tmp_path / "file"), store, tmp_path)
-    assert "file/server: Not a directory" in said
-    assert "server.folder" in said
+    message = start_error(describe(tmp_path / "file"), store, tmp_path)
+    assert "file/server: Not a directory" in message
+    assert "server.folder" in message
 
 
-def test_malformed_tokens(tmp_path: Path, store: Store) -> None:
-    said = refused(describe(tmp_path), store, tmp_path, MARVEL_TOKENS=f"ann:x,{SECRET}")
-    assert "Token 2 of MARVEL_TOKENS" in said
-    assert SECRET not in said
-    said = refused(describe(tmp_path), store, tmp_path, MARVEL_TOKENS_FILE=str(tmp_path / "no"))
-    assert "MARVEL_TOKENS_FILE" in said
+def test_start_reports_malformed_tokens_without_quoting_them(tmp_path: Path, store: Store) -> None:
+    message = start_error(describe(tmp_path), store, tmp_path, MARVEL_TOKENS=f"ann:x,{SECRET}")
+    assert "Token 2 of MARVEL_TOKENS" in message
+    assert SECRET not in message
+    message = start_error(
+        describe(tmp_path), store, tmp_path, MARVEL_TOKENS_FILE=str(tmp_path / "no")
+    )
+    assert "MARVEL_TOKENS_FILE" in message
 
 
-@pytest.mark.parametrize(("change", "said"), [
+@pytest.mark.parametrize(("change", "message"), [
     (lambda read: read["server"].update(wrokers=2), "server.wrokers"),
     (lambda read: read["server"].pop("folder"), "server.folder"),
     (lambda read: read["endpoint"].update(traffic={"champion": 90}), "adds up to 90"),
     (lambda read: read["endpoint"]["limits"].update(held_bytes=9), "held_bytes (9) is less than"),
 ])  # fmt: skip
-def test_a_wrong_description(change: Any, said: str, tmp_path: Path, store: Store) -> None:
+def test_start_reports_invalid_configuration(
+    change: Any, message: str, tmp_path: Path, store: Store
+) -> None:
     read = describe(tmp_path).model_dump(mode="json")
     change(read)
 
-    class Wrong(Description):
+    class Wrong(ServingConfiguration):
         def model_dump_json(self, **_: Any) -> str:
             return json.dumps(read)
 
-    whole = refused(Wrong(**describe(tmp_path).model_dump()), store, tmp_path)
-    assert said in whole
+    whole = start_error(Wrong(**describe(tmp_path).model_dump()), store, tmp_path)
+    assert message in whole
     assert "described.json" in whole
 
 
-def test_a_second_server_in_the_same_folder(tmp_path: Path, store: Store) -> None:
+def test_start_reports_folder_of_another_server(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path))
     with running(description, store.uri) as server:
         assert server.invoke().status_code == 200
         until(lambda: server.metric("marvel_requests_total") == 1)
-        assert "Another server runs in" in refused(description, store, tmp_path)
-        assert server.metric("marvel_requests_total") == 1  # the first one's counts are there
+        assert "Another server runs in" in start_error(description, store, tmp_path)
+        assert (
+            server.metric("marvel_requests_total") == 1
+        )  # the counters of the first server are unchanged
 
 
-def test_a_token_is_nowhere_to_be_found(tmp_path: Path, store: Store) -> None:
+def test_tokens_are_stored_nowhere(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path))
     tokens = f"ann:{SECRET},bob:other"
     with running(description, store.uri, token=SECRET, MARVEL_TOKENS=tokens) as server:
@@ -93,19 +101,19 @@ def test_a_token_is_nowhere_to_be_found(tmp_path: Path, store: Store) -> None:
             for path in ("/metrics", "/version"):
                 assert server.ask(path, headers={"Authorization": header}).status_code == 401
         until(lambda: server.metric("marvel_requests_total", code="401") == 5)
-        spooled_and_shown = everything(tmp_path, server) + server.ask("/metrics").content
-    found = spooled_and_shown + everything(tmp_path, server)
+        spooled_and_shown = all_output(tmp_path, server) + server.ask("/metrics").content
+    found = spooled_and_shown + all_output(tmp_path, server)
     for secret in (SECRET, WRONG):
         assert secret.encode() not in found
-    assert b"ann" in found  # who asked is
+    assert b"ann" in found  # the names of clients are stored
     rows = server.rows()
     assert sorted(rows["status_code"]) == [200, *[401] * 5]
     assert rows["requester"].dropna().tolist() == ["ann"]
 
 
-def everything(folder: Path, server: Server) -> bytes:
-    """All bytes that the server has written, to files and standard output and error."""
-    rows = server.rows().to_csv().encode()  # what Parquet has compressed
+def all_output(folder: Path, server: Server) -> bytes:
+    """Return all bytes that the server has written to files, standard output and error."""
+    rows = server.rows().to_csv().encode()  # uncompressed, unlike the files
     return rows + b"".join(
         path.read_bytes()
         for path in folder.rglob("*")
@@ -114,7 +122,7 @@ def everything(folder: Path, server: Server) -> bytes:
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", " , "])
-def test_tokens_that_are_none_let_nobody_in(tmp_path: Path, content: str) -> None:
+def test_empty_tokens_do_not_open_endpoint(tmp_path: Path, content: str) -> None:
     """A secret that is empty by mistake must not open the endpoint."""
     (tmp_path / "tokens").write_text(content.replace(",", "\n"))
     with pytest.raises(ProjectError, match="holds no token"):

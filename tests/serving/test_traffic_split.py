@@ -1,4 +1,4 @@
-"""Whole percentages, against exact fractions."""
+"""The arithmetic of whole percentages, compared with exact fractions."""
 
 from fractions import Fraction
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marvel_kedro.serving.configuration import effective_traffic
+from marvel_kedro.serving.traffic_split import redistribute
 
 
 @st.composite
-def descriptions(draw: st.DrawFn) -> tuple[dict[str, int], list[str]]:
-    """Shares that add up to 100, and who of them is available."""
+def splits(draw: st.DrawFn) -> tuple[dict[str, int], list[str]]:
+    """Shares that add up to 100, and the entities that are available."""
     cuts = sorted(draw(st.lists(st.integers(0, 100), max_size=6)))
     shares = [end - start for start, end in zip([0, *cuts], [*cuts, 100], strict=True)]
     traffic = {f"entity{number}": share for number, share in enumerate(shares)}
@@ -19,12 +19,12 @@ def descriptions(draw: st.DrawFn) -> tuple[dict[str, int], list[str]]:
     return traffic, [name for name in traffic if name in available]
 
 
-@given(descriptions())
-def test_shares_are_as_near_to_the_proportions_as_whole_numbers_can_be(
-    described: tuple[dict[str, int], list[str]],
+@given(splits())
+def test_redistribute_rounds_by_largest_remainders(
+    split: tuple[dict[str, int], list[str]],
 ) -> None:
-    traffic, available = described
-    shares = effective_traffic(traffic, available)
+    traffic, available = split
+    shares = redistribute(traffic, available)
     assert list(shares) == available
     assert sum(shares.values()) == 100
     total = sum(traffic[name] for name in available)
@@ -35,7 +35,7 @@ def test_shares_are_as_near_to_the_proportions_as_whole_numbers_can_be(
     for name, share in shares.items():
         assert abs(share - exact[name]) < 1
         assert share == exact[name] or exact[name].denominator > 1
-    # Who is rounded up has at least the remainder of who is rounded down.
+    # Entities rounded up have at least the remainders of those rounded down.
     up = [exact[name] % 1 for name in available if shares[name] > exact[name]]
     down = [exact[name] % 1 for name in available if shares[name] < exact[name]]
     assert min(up, default=Fraction(1)) >= max(down, default=Fraction(0))
@@ -52,5 +52,7 @@ def test_shares_are_as_near_to_the_proportions_as_whole_numbers_can_be(
         ({"a": 100}, [], {}),
     ],
 )
-def test_examples(traffic: dict[str, int], available: list[str], shares: dict[str, int]) -> None:
-    assert effective_traffic(traffic, available) == shares
+def test_redistribute_examples(
+    traffic: dict[str, int], available: list[str], shares: dict[str, int]
+) -> None:
+    assert redistribute(traffic, available) == shares

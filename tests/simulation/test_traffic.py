@@ -1,4 +1,4 @@
-"""The command against a real server in this process."""
+"""`kedro traffic` against an HTTP server in this process."""
 
 import json
 import os
@@ -21,11 +21,12 @@ from support.project import Project
 from marvel_kedro import cli
 from marvel_kedro.project import configuration
 from marvel_kedro.simulation import traffic_replay
+from marvel_kedro.simulation.traffic import local_url
 from marvel_kedro.simulation.traffic_plan import Request
 
 
 class Endpoint:
-    """What came in, and what is answered."""
+    """Records requests, and responds with `answer`."""
 
     def __init__(self) -> None:
         self.headers: list[dict[str, str]] = []
@@ -54,15 +55,15 @@ def served() -> Iterator[Endpoint]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status, said = endpoint.take(self.path, dict(self.headers), body)
+            status, content = endpoint.take(self.path, dict(self.headers), body)
             if status == 0:
                 self.close_connection = True
                 return
             self.send_response(status)
-            self.send_header("content-length", str(len(said)))
+            self.send_header("content-length", str(len(content)))
             self.send_header("served-model-name", "champion" if status == 200 else "")
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -96,8 +97,8 @@ def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     bootstrap_project(project.path)
     monkeypatch.chdir(project.path)
 
-    def invoke(*words: str) -> Result:
-        result = CliRunner().invoke(cli.traffic, list(words))
+    def invoke(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli.traffic, list(arguments))
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
@@ -105,7 +106,7 @@ def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     return invoke
 
 
-def test_a_run_sends_every_request_once_and_writes_late_labels(
+def test_traffic_sends_every_request_once_and_writes_late_labels(
     endpoint: Endpoint,
     run: Callable[..., Result],
     project: Project,
@@ -128,17 +129,17 @@ def test_a_run_sends_every_request_once_and_writes_late_labels(
     assert (times[0], times[-1]) == ("2026-03-01T00:00:00.000Z", "2026-03-03T23:24:00.000Z")
 
     assert "open-sesame" not in result.output
-    for words in ("day  2  2026-03-02  calm", "day  3  2026-03-03  prior", "120 requests in",
-                  "status    200 119   429 1", "entity    champion 119", "429 said: too many",
+    for text in ("day  2  2026-03-02  calm", "day  3  2026-03-03  prior", "120 requests in",
+                  "status    200 119   429 1", "entity    champion 119", "429 response: too many",
                   "labels    160 added to"):  # fmt: skip
-        assert words in result.output, words
+        assert text in result.output, text
     labels = project.table("labels")
     assert set(labels["page_id"]) <= set(pages)
-    assert labels["page_id"].nunique() == 160  # the last day's come after the last day
+    assert labels["page_id"].nunique() == 160  # the last day's labels are due after it
     assert labels["labelled_at"].max() < pd.Timestamp("2026-03-04", tz="UTC")
 
 
-def test_the_same_seed_sends_the_same(run: Callable[..., Result]) -> None:
+def test_same_seed_sends_same_bodies(run: Callable[..., Result]) -> None:
     sent = []
     for seed in ("5", "5", "6"):
         with served() as endpoint:
@@ -148,8 +149,8 @@ def test_the_same_seed_sends_the_same(run: Callable[..., Result]) -> None:
     assert sent[0] == sent[1] != sent[2]
 
 
-def test_a_slow_answer_does_not_keep_the_next_request(endpoint: Endpoint) -> None:
-    """Open loop: with a free connection a request leaves when it is due."""
+def test_slow_response_does_not_delay_next_request(endpoint: Endpoint) -> None:
+    """Open loop: with a free connection a request is sent when it is due."""
     slow = 0.4
 
     def answer(number: int) -> tuple[int, bytes]:
@@ -167,8 +168,8 @@ def test_a_slow_answer_does_not_keep_the_next_request(endpoint: Endpoint) -> Non
     assert max(tally.latencies) > slow > sorted(tally.latencies)[-2]
 
 
-def test_what_waits_for_a_connection_counts_as_latency(endpoint: Endpoint) -> None:
-    """Ten requests due at once on one connection of 50 ms each: the last one waits for nine."""
+def test_wait_for_connection_counts_as_latency(endpoint: Endpoint) -> None:
+    """Ten requests of 50 ms are due at once on one connection: the last one waits for nine."""
 
     def answer(_: int) -> tuple[int, bytes]:
         time.sleep(0.05)
@@ -186,48 +187,50 @@ def test_what_waits_for_a_connection_counts_as_latency(endpoint: Endpoint) -> No
 
 
 @given(rate=st.floats(0.01, 1e5), number=st.integers(0, 10**6))
-def test_requests_are_due_at_the_rate(rate: float, number: int) -> None:
+def test_requests_are_due_at_rate(rate: float, number: int) -> None:
     gap = traffic_replay.due_after(number + 1, rate) - traffic_replay.due_after(number, rate)
     assert gap == pytest.approx(1 / rate, rel=1e-6, abs=1e-9)
     assert traffic_replay.due_after(number, rate) * rate == pytest.approx(number)
 
 
-def test_no_server_is_one_clear_message(run: Callable[..., Result], endpoint: Endpoint) -> None:
+def test_missing_server_ends_with_one_message(
+    run: Callable[..., Result], endpoint: Endpoint
+) -> None:
     endpoint.stop()
     result = run("--url", endpoint.url, "--requests", "10", "--days", "1")
     assert result.exit_code == 1
-    assert f"Error: Nobody answers at {endpoint.url}/invocations" in result.output
+    assert f"Error: No server responds at {endpoint.url}/invocations" in result.output
     assert "kedro serve" in result.output
     endpoint.stop = lambda: None
 
 
-def test_a_server_that_goes_is_named_and_what_it_answered_summed_up(
+def test_lost_server_is_named_after_summary_of_its_responses(
     run: Callable[..., Result], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(traffic_replay, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(traffic_replay, "MAX_SILENCE_SECONDS", 0.2)
     endpoint.answer = lambda number: (200, b"{}") if number <= 5 else (0, b"")
     result = run("--url", endpoint.url, "--requests", "1000", "--days", "1", "--rate", "500")
     assert result.exit_code == 1
-    assert "has not answered for" in result.output
+    assert "has not responded for" in result.output
     assert "200 5" in result.output
-    assert "no answer (ServerDisconnectedError)" in result.output
+    assert "no response (ServerDisconnectedError)" in result.output
 
 
-def test_ctrl_c_ends_with_the_summary(run: Callable[..., Result], endpoint: Endpoint) -> None:
+def test_ctrl_c_ends_with_summary(run: Callable[..., Result], endpoint: Endpoint) -> None:
     def answer(number: int) -> tuple[int, bytes]:
         if number == 20:
             os.kill(os.getpid(), signal.SIGINT)
         return 200, b"{}"
 
     endpoint.answer = answer
-    result = run("--url", endpoint.url, "--requests", "100000", "--days", "1", "--rate", "200")
+    result = run("--url", endpoint.url, "--requests", "5000", "--days", "1", "--rate", "200")
     assert result.exit_code == 130
     assert "a second" in result.output
     assert "entity    champion" in result.output
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("--magnitude", "2"), "--magnitude: Input should be less than or equal to 1"),
         (("--records", "0"), "--records: Input should be greater than or equal to 1"),
@@ -235,17 +238,15 @@ def test_ctrl_c_ends_with_the_summary(run: Callable[..., Result], endpoint: Endp
     ],
 )
 def test_options_out_of_range_are_named(
-    run: Callable[..., Result], words: tuple[str, ...], said: str
+    run: Callable[..., Result], arguments: tuple[str, ...], message: str
 ) -> None:
-    result = run(*words)
+    result = run(*arguments)
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
 
 
-def test_the_address_is_that_of_the_local_server(run: Callable[..., Result]) -> None:
+def test_default_address_is_that_of_local_server(run: Callable[..., Result]) -> None:
     parameters = configuration.load(None).parameters
-    from marvel_kedro.simulation.traffic import local_url
-
     server: Any = parameters.server.model_copy(update={"host": "0.0.0.0", "port": 81})
     url = local_url(server, parameters.endpoint)
     assert url == "http://127.0.0.1:81/serving-endpoints/marvel_characters/invocations"

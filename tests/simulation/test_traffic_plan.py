@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -8,14 +9,29 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from support.examples import at_most
+from support.raw_rows import many_raw_rows
 
+from marvel_kedro.characters.synthetic import CharacterWorld
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.serving.lookup import INPUTS
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
+from marvel_kedro.simulation.world import DriftOptions
 
 START = date(2026, 3, 1)
+WORLD = CharacterWorld()
+
+
+class SmallWorld:
+    """A hundred rows: the plan works for any world."""
+
+    max_rows = 100
+
+    def draw(
+        self, seed: int, row_seed: int, drift: DriftOptions
+    ) -> tuple[str, Iterator[pd.DataFrame]]:
+        return f"{seed} {row_seed} {drift}", iter([many_raw_rows(self.max_rows)])
 
 
 def options(**changed: Any) -> TrafficOptions:
@@ -24,7 +40,7 @@ def options(**changed: Any) -> TrafficOptions:
 
 
 def days(**changed: Any) -> list[Day]:
-    return list(traffic_plan.days(options(**changed)))
+    return list(traffic_plan.days(options(**changed), WORLD))
 
 
 def records(*made: Day) -> pd.DataFrame:
@@ -32,13 +48,13 @@ def records(*made: Day) -> pd.DataFrame:
     return pd.DataFrame([record for body in bodies for record in body["dataframe_records"]])
 
 
-def test_the_same_seed_sends_the_same_bytes_and_another_one_others() -> None:
+def test_same_seed_gives_same_bytes_and_other_seed_other_pages() -> None:
     first, again, other = days(), days(), days(seed=2)
     assert [day.requests for day in first] == [day.requests for day in again]
     assert not set(records(*first)["page_id"]) & set(records(*other)["page_id"])
 
 
-def test_a_request_is_what_the_endpoint_takes() -> None:
+def test_request_has_format_of_endpoint() -> None:
     (day,) = days(days=1, requests=50, records=3, clients=4)
     bodies = [json.loads(request.body) for request in day.requests]
     assert [len(body["dataframe_records"]) for body in bodies] == [3] * 50
@@ -49,15 +65,15 @@ def test_a_request_is_what_the_endpoint_takes() -> None:
     assert set(json.loads(day.requests[0].body)) == {"dataframe_records"}
 
 
-def test_pages_are_never_sent_twice_and_are_none_of_the_training(
+def test_pages_are_unique_and_not_in_training_table(
     characters: pd.DataFrame,
 ) -> None:
-    pages = records(*days(world=7))["page_id"]
+    pages = records(*days(world_seed=7))["page_id"]
     assert pages.is_unique
     assert not set(pages) & set(characters["page_id"])
 
 
-def test_the_scenario_begins_on_its_day() -> None:
+def test_drift_begins_on_its_day() -> None:
     drift = {"scenario": "covariate", "magnitude": 1.0}
     made = days(requests=2000, drift=drift)
     assert [day.drifts for day in made] == [False, False, True, True]
@@ -67,14 +83,14 @@ def test_the_scenario_begins_on_its_day() -> None:
     assert not any(day.drifts for day in days(requests=1))
 
 
-def test_the_days_before_a_scenario_are_those_without_one() -> None:
+def test_days_before_drift_are_those_without_drift() -> None:
     calm, drifted = days(), days(drift={"scenario": "concept", "magnitude": 1.0})
     assert calm[1].requests == drifted[1].requests
     assert calm[2].requests != drifted[2].requests
 
 
-def test_a_page_that_drift_changed_is_another_page() -> None:
-    """The labels of one run are true for another one that writes to the same table."""
+def test_drifted_rows_have_page_ids_of_their_own() -> None:
+    """Two runs that write to one table of labels do not overwrite the labels of each other."""
     prior = days(days=3, drift_from_day=1, drift={"scenario": "prior", "magnitude": 1.0})
     calm = days(days=3)
     assert not set(records(*prior)["page_id"]) & set(records(*calm)["page_id"])
@@ -86,7 +102,7 @@ def test_a_page_that_drift_changed_is_another_page() -> None:
 
 
 @given(day=st.dates(date(1, 1, 1), date(9999, 12, 30)), requests=st.integers(1, 3000))
-def test_times_are_in_order_within_the_day_and_evenly_apart(day: date, requests: int) -> None:
+def test_request_times_are_evenly_spaced_within_day(day: date, requests: int) -> None:
     times = traffic_plan.request_times(day, requests)
     assert len(times) == requests
     assert times[0] == datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -97,9 +113,11 @@ def test_times_are_in_order_within_the_day_and_evenly_apart(day: date, requests:
 
 @at_most(10)
 @given(number=st.integers(1, 4), delay=st.integers(0, 5))
-def test_each_label_is_due_once_and_known_when_its_day_ends(number: int, delay: int) -> None:
+def test_each_label_is_due_once_at_end_of_its_day(number: int, delay: int) -> None:
     made = list(
-        traffic_plan.days(options(days=number, requests=3, records=2, label_delay_days=delay))
+        traffic_plan.days(
+            options(days=number, requests=3, records=2, label_delay_days=delay), SmallWorld()
+        )
     )
     due = [traffic_plan.labels_due(made[:today], today, delay) for today in range(1, number + 1)]
     for today, labels in enumerate(due, 1):
@@ -110,7 +128,7 @@ def test_each_label_is_due_once_and_known_when_its_day_ends(number: int, delay: 
     assert len(found) == 6 * max(0, number - delay)
 
 
-def test_labels_are_of_the_pages_that_were_sent_after_the_delay() -> None:
+def test_labels_are_those_of_sent_pages_after_delay() -> None:
     (day,) = days(days=1, requests=10, records=2, label_delay_days=3)
     assert day.labels["page_id"].to_list() == records(day)["page_id"].to_list()
     sent = [pd.Timestamp(request.at) for request in day.requests for _ in range(2)]
@@ -119,7 +137,7 @@ def test_labels_are_of_the_pages_that_were_sent_after_the_delay() -> None:
     assert day.requests[5].at == "2026-03-01T12:00:00.000Z"
 
 
-def test_labels_are_merged_one_a_page_the_newest(tmp_path: Path) -> None:
+def test_labels_table_keeps_newest_label_per_page(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "labels.parquet"
 
     def labels(**alive: str) -> pd.DataFrame:
@@ -138,6 +156,6 @@ def test_labels_are_merged_one_a_page_the_newest(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_more_rows_than_can_be_made_are_refused() -> None:
-    with pytest.raises(ValidationError, match="11,000,000 rows are too many"):
-        options(days=11, requests=1_000_000)
+def test_more_rows_than_world_has_are_refused() -> None:
+    with pytest.raises(ProjectError, match="11,000,000 rows are too many"):
+        traffic_plan.days(options(days=11, requests=1_000_000), WORLD)

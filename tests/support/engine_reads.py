@@ -1,6 +1,6 @@
-"""Read the inference table with an engine, often: `python engine_reads.py ENGINE WAREHOUSE`.
+"""Read the inference table with an engine several times: `python engine_reads.py ENGINE WAREHOUSE`.
 
-Prints rows and different ids of each reading, then names and types of the columns.
+Prints rows and distinct ids of each reading, then names and types of the columns.
 """
 
 import sys

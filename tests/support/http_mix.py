@@ -1,4 +1,4 @@
-"""Requests as no client would send them, and as clients do: bytes for a socket."""
+"""Requests as bytes for a socket: malformed ones, and the mix of a load."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from marvel_kedro.serving.http.openapi import EXAMPLE
 
 
 def request(body: bytes, *headers: bytes, line: bytes = b"POST /invocations HTTP/1.1") -> bytes:
-    """A request as bytes; a length is added unless a header says how the body ends."""
+    """Build a request; its length is added unless a header delimits the body."""
     lines = [line, b"Host: here", *headers]
     if not any(
         header.lower().startswith((b"content-length", b"transfer-enc")) for header in headers
@@ -23,7 +23,7 @@ JSON = b"Content-Type: application/json"
 
 
 def mixed(source: random.Random) -> bytes:
-    """One of a load: valid, invalid or random, its values nearly never those of another."""
+    """Build a valid, invalid or random request, whose values nearly never occur in another one."""
     name = "".join(source.choices(string.ascii_letters, k=source.choice((3, 10, 100, 300))))
     record: dict[str, Any] = EXAMPLE | {
         "name": name, "universe": f"Earth-{source.randrange(10**9)}", "origin": name[::-1],
@@ -52,12 +52,16 @@ def mixed(source: random.Random) -> bytes:
 
 
 def exchange(port: int, sent: bytes, seconds: float = 10, *, ends: bool = False) -> bytes:
-    """Send bytes, and take what comes until the server closes.
+    """Send bytes and read until the server closes the connection.
 
-    `ends` says that there is no more, upon which the server may close before it has answered.
+    Args:
+        port: Port of the server on this machine.
+        sent: The bytes.
+        seconds: Timeout of each operation.
+        ends: Whether to close the sending side; the server may close before it has answered then.
 
     Raises:
-        TimeoutError: It neither answers nor closes.
+        TimeoutError: The server neither answers nor closes.
     """
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
         try:
@@ -65,7 +69,7 @@ def exchange(port: int, sent: bytes, seconds: float = 10, *, ends: bool = False)
             if ends:
                 connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it has said no already
+            pass  # the server has closed the connection
         parts = []
         try:
             while part := connection.recv(65536):

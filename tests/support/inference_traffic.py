@@ -1,4 +1,4 @@
-"""A believable inference table: two entities, every form of request, refusals, late labels."""
+"""A realistic inference table: two entities, every form of request, errors, late labels."""
 
 import json
 from dataclasses import dataclass
@@ -10,41 +10,13 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from marvel_kedro.serving.inference_table import schema
+
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 START = pd.Timestamp("2026-01-01", tz="UTC")
 STATUSES, SHARES = [200, 400, 429, 504], [0.94, 0.03, 0.02, 0.01]
 
-PAYLOAD_SCHEMA = pa.schema(
-    [
-        ("databricks_request_id", pa.string()),
-        ("request_date", pa.date32()),
-        ("client_request_id", pa.string()),
-        ("request_time", pa.timestamp("us", "UTC")),
-        ("status_code", pa.int32()),
-        ("sampling_fraction", pa.float64()),
-        ("execution_duration_ms", pa.int64()),
-        ("request", pa.string()),
-        ("response", pa.string()),
-        ("logging_error_codes", pa.list_(pa.string())),
-        ("served_entity_id", pa.string()),
-        ("requester", pa.string()),
-    ]
-)
-SERVED_SCHEMA = pa.schema(
-    [
-        *(
-            (name, pa.string())
-            for name in (
-                "served_entity_id",
-                "endpoint_name",
-                "served_entity_name",
-                "entity_name",
-                "entity_version",
-            )
-        ),
-        ("change_time", pa.timestamp("us", "UTC")),
-    ]
-)
+PAYLOAD_SCHEMA, SERVED_SCHEMA = schema.SCHEMA, schema.SERVED_SCHEMA
 LABELS_SCHEMA = pa.schema(
     [
         ("page_id", pa.string()),
@@ -56,14 +28,14 @@ LABELS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Traffic:
-    """Tables of an endpoint that was asked, and what became of the characters."""
+    """The tables of an endpoint, and the labels of its records."""
 
     payload: pa.Table
     served: pa.Table
     labels: pa.Table
 
     def write(self, data: Path) -> None:
-        """Put the tables where `base` looks for them."""
+        """Write the tables to the paths of the environment `base`."""
         for name, table in (("inference_payload", self.payload), ("served_entities", self.served)):
             partitions = ["request_date"] if name == "inference_payload" else None
             write_deltalake(
@@ -71,15 +43,15 @@ class Traffic:
             )
         self.labels.to_pandas().to_parquet(data / "03_primary" / "labels.parquet", index=False)
 
-    def write_tables(self, schema: Path) -> None:
-        """Put them into the folder of a schema, in the place of those that are there."""
+    def write_tables(self, folder: Path) -> None:
+        """Write the tables to the folder of a schema, replacing those that exist."""
         for name, table in (
             ("inference_payload", self.payload),
             ("served_entities", self.served),
             ("labels", self.labels),
         ):
             partitions = ["request_date"] if name == "inference_payload" else None
-            write_deltalake(schema / name, table, partition_by=partitions, mode="overwrite")
+            write_deltalake(folder / name, table, partition_by=partitions, mode="overwrite")
 
 
 def make_traffic(
@@ -90,21 +62,22 @@ def make_traffic(
     champion_noise: float = 0.0,
     seed: int = 0,
 ) -> Traffic:
-    """Make traffic of a day after the other.
+    """Make traffic for consecutive days.
 
     Args:
-        days: How many.
-        requests_a_day: Requests, of one to three records.
-        challenger_share: Of the requests.
-        champion_noise: By how much the champion's log odds are off; the challenger's are right.
-        seed: Of everything.
+        days: Number of days.
+        requests_a_day: Requests per day, of one to three records.
+        challenger_share: Share of the requests that the challenger answers.
+        champion_noise: Standard deviation of the error of the champion's log odds; the
+            challenger's are exact.
+        seed: Seed of the generator.
     """
     generator = np.random.default_rng(seed)
     payload, labels, entity = [], [], "a"
     for number in range(days * requests_a_day):
         day = number // requests_a_day
         time = START + pd.Timedelta(days=day, seconds=int(generator.integers(86_400)))
-        client = number // 2  # every other one has a name, and stays with whom it was given
+        client = number // 2  # every other one has an id, and stays with its entity
         if client % 2 or not number % 2:
             entity = "b" if generator.random() < challenger_share else "a"
         status = int(generator.choice(STATUSES, p=SHARES))
@@ -152,7 +125,7 @@ def _record(page: str, generator: np.random.Generator) -> dict[str, Any]:
 
 
 def served_entities(named: dict[str, tuple[str, str]]) -> pa.Table:
-    """By id the name and the version."""
+    """Return the table of served entities, from names and versions by id."""
     rows = [
         {
             "served_entity_id": entity,
@@ -168,7 +141,7 @@ def served_entities(named: dict[str, tuple[str, str]]) -> pa.Table:
 
 
 def body(form: str, records: list[dict[str, Any]]) -> str:
-    """A request in one of the forms; all records have the fields of the first."""
+    """Return a request in one of the forms; all records have the fields of the first."""
     columns = list(records[0])
     shapes: dict[str, Any] = {
         "dataframe_records": records,
@@ -180,12 +153,12 @@ def body(form: str, records: list[dict[str, Any]]) -> str:
 
 
 def answer(probabilities: Any) -> str:
-    """The body of an answer."""
-    said = [
+    """Return the body of an answer."""
+    predictions = [
         {"prediction": "Alive" if value >= 0.5 else "Dead", "probability": float(value)}
         for value in probabilities
     ]
-    return json.dumps({"predictions": said})
+    return json.dumps({"predictions": predictions})
 
 
 def _probability(odds: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's exporters send to: it decodes and keeps."""
+"""A collector for OpenTelemetry's exporters, which decodes and stores what it receives."""
 
 import contextlib
 import gzip
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector:
-    """Attributes: spans and metrics with the attributes of their resources; headers of requests."""
+    """Spans and metrics with the attributes of their resources, and the headers of requests."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -36,7 +36,7 @@ class Collector:
 
 
 def attributes(item: Any) -> dict[str, Any]:
-    """Of a span, a resource or a data point."""
+    """Return the attributes of a span, a resource or a data point."""
     return {
         pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in item.attributes
     }

@@ -1,4 +1,4 @@
-"""Tables for a report to be made of, and what can be read on its page."""
+"""Input tables of the report, and a parser of its page."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,14 @@ import pyarrow as pa
 from support.samples import START, distribution, group, scored, window
 
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.aggregation.value_counts import Group, Part
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
-from marvel_kedro.monitoring.report.data import Facts, Tables, gather
+from marvel_kedro.monitoring.report import builder
+from marvel_kedro.monitoring.report.data import MonitoringTables, ReportData
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "col", "source", "area", "base", "embed"}
 DAY = timedelta(days=1)
@@ -26,7 +27,7 @@ ERRORS = Rule(table="health_metrics", metric="failed / requests", threshold=0.02
 
 
 def options(**changed: Any) -> MonitoringOptions:
-    """Ten days after the first window."""
+    """Return options at ten days after the first window."""
     given = {"now": START + 10 * DAY, "columns": {"gender": "category"}} | changed
     return MonitoringOptions.model_validate(given)
 
@@ -34,7 +35,7 @@ def options(**changed: Any) -> MonitoringOptions:
 def records(
     seed: int, rows: int = 200, *, moved: float = 0.0, genders: Sequence[str] = ("Female", "Male")
 ) -> Group:
-    """Records of a group: a number, a category, free text; `moved` shifts the number."""
+    """Make a group of a number, a category and free text; `moved` shifts the number."""
     generator = np.random.default_rng(seed)
     height = generator.normal(1.8 + moved, 0.1, rows).round(3)
     gender = [None if number % 7 == 0 else genders[number % len(genders)] for number in range(rows)]
@@ -54,10 +55,10 @@ def records(
     )
 
 
-def made(
-    groups: Mapping[tuple[int, Part], Group], baseline: Mapping[Part, Group], **others: Any
-) -> Tables:
-    """The tables of groups, each of a day."""
+def report_tables(
+    groups: Mapping[tuple[int, Segment], Group], baseline: Mapping[Segment, Group], **others: Any
+) -> MonitoringTables:
+    """Make the tables of groups, each of a day."""
     keyed = {(window(day), part): one for (day, part), one in groups.items()}
     given: dict[str, Any] = {
         "health": health([(day, f"entity {part.model_version}", part.model_version, 200, 3)
@@ -67,11 +68,11 @@ def made(
         "estimates": quality_estimates(keyed, baseline),
         "alerts": tables.ALERTS.empty_table(),
     }  # fmt: skip
-    return Tables(**given | others)
+    return MonitoringTables(**given | others)
 
 
 def health(rows: Sequence[tuple[int, str | None, str | None, int, int]]) -> pa.Table:
-    """Of day, entity, version, requests and those that failed."""
+    """Make `health_metrics` of day, entity, version, requests and failed requests."""
     return pa.Table.from_pylist(
         [
             {
@@ -98,7 +99,7 @@ def health(rows: Sequence[tuple[int, str | None, str | None, int, int]]) -> pa.T
 
 
 def alert(day: int, **changed: Any) -> dict[str, Any]:
-    """An alert about a column since a day."""
+    """Make an alert about a column since a day."""
     return {
         "alert_id": f"id-{day}",
         "rule": "input_drift",
@@ -127,8 +128,8 @@ def span(day: int) -> dict[str, datetime]:
     return {"start": one.start, "end": one.end}
 
 
-def empty() -> Tables:
-    return Tables(
+def empty() -> MonitoringTables:
+    return MonitoringTables(
         tables.HEALTH_METRICS.empty_table(),
         tables.PROFILE_METRICS.empty_table(),
         tables.DRIFT_METRICS.empty_table(),
@@ -137,10 +138,12 @@ def empty() -> Tables:
     )
 
 
-def facts(found: Tables, monitoring: MonitoringOptions | None = None, **shown: Any) -> Facts:
+def report_data(
+    found: MonitoringTables, monitoring: MonitoringOptions | None = None, **shown: Any
+) -> ReportData:
     monitoring = monitoring or options()
     alerting = AlertingOptions(now=monitoring.now, rules={"errors": ERRORS})
-    return gather(found, monitoring, alerting, ReportingOptions(**shown))
+    return builder.build(found, monitoring, alerting, ReportingOptions(**shown))
 
 
 @dataclass
@@ -153,12 +156,12 @@ class Element:
 
     @property
     def text(self) -> str:
-        """All of its text, spaces made one."""
+        """Return all of its text with single spaces."""
         parts = [child if isinstance(child, str) else child.text for child in self.children]
         return " ".join("".join(parts).split())
 
     def all(self, tag: str, **attributes: str) -> list["Element"]:
-        """Elements below it in the order of the page; of an attribute `class` one word counts."""
+        """Return the elements with a tag and attributes; `class_` matches any one class."""
         found = []
         for child in self.children:
             if isinstance(child, str):
@@ -178,7 +181,7 @@ class Element:
         return elements + [below for one in elements for below in one.every()]
 
     def rows(self) -> list[list[str]]:
-        """Texts of a table, row by row."""
+        """Return the texts of a table by row."""
         return [
             [one.text for one in row.children if isinstance(one, Element)] for row in self.all("tr")
         ]
@@ -208,7 +211,7 @@ class _Reader(HTMLParser):
 
 
 def read(page: str) -> Element:
-    """Read a page in which every element that is opened is closed in its turn."""
+    """Parse a page, and check that its elements are closed in order."""
     reader = _Reader()
     reader.feed(page)
     reader.close()
@@ -216,8 +219,8 @@ def read(page: str) -> Element:
     return reader.open[0]
 
 
-def grids(page: Element) -> dict[str, list[list[str]]]:
-    """Tables of the page by caption; no caption is there twice."""
+def tables_by_caption(page: Element) -> dict[str, list[list[str]]]:
+    """Return the tables of the page by their unique captions."""
     found = [(table.all("caption"), table.rows()) for table in page.all("table")]
     named = [(caption[0].text, rows) for caption, rows in found if caption]
     assert len({name for name, _ in named}) == len(named)
@@ -225,7 +228,7 @@ def grids(page: Element) -> dict[str, list[list[str]]]:
 
 
 def variables(style: str) -> list[dict[str, str]]:
-    """Colours by name of a style sheet, for light and for dark."""
+    """Return the colours of a style sheet by name, for light and for dark mode."""
     light = dict(
         re.findall(r"--([\w-]+): (#\w{6})", re.sub(r"@media.*?\} \}", "", style, flags=re.DOTALL))
     )
@@ -240,7 +243,7 @@ def variables(style: str) -> list[dict[str, str]]:
 
 
 def contrast(first: str, second: str) -> float:
-    """The contrast ratio of WCAG 2.2."""
+    """Compute the contrast ratio of WCAG 2.2."""
     bright = sorted(
         (
             float(

@@ -1,10 +1,10 @@
-"""A server in processes of its own, with a real registry: what tests of faults and contracts ask.
+"""A server in processes of its own, with a real registry, for tests of errors and contracts.
 
     with running(describe(tmp_path), store.uri) as server:
         server.invoke([{"name": "Groot"}])
 
-Standard output and error go to files in the server's folder; what they say is in the message of a
-test that fails. The server is stopped by SIGTERM and has to end by itself.
+Standard output and error go to files in the server's folder; a failing test quotes them. The server
+is stopped by SIGTERM and has to end by itself.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from support.project import clean_environment
 from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models.registry_watch import Registry
 
 MODEL = "marvel_characters"
@@ -59,13 +59,13 @@ class Store:
         return MlflowClient(self.uri)
 
     def copy_to(self, folder: Path) -> "Store":
-        """A store of one's own to change; the versions' files stay where they are."""
+        """Copy the store so that a test can change it; the versions' files are shared."""
         folder.mkdir(parents=True)
         shutil.copy(self.folder / "mlflow.db", folder)
         return Store(folder, self.fetched)
 
-    def fetch(self, description: Description) -> Description:
-        """Let a server have what it would fetch: it is ready without the registry, and sooner."""
+    def fetch(self, description: ServingConfiguration) -> ServingConfiguration:
+        """Give a server the fetched versions: it is ready sooner and without the registry."""
         copied = description.server.models
         if not copied.exists():
             shutil.copytree(self.fetched, copied)
@@ -75,7 +75,7 @@ class Store:
         self.client().set_registered_model_alias(MODEL, alias, version)
 
     def add_version(self, change: Callable[[Path], Any], *, of: str = "1") -> str:
-        """Register a copy of a version whose files something was done to."""
+        """Register a copy of a version with changed files."""
         client = self.client()
         files = Path(mlflow_files(client, of))
         copy = self.folder / f"changed-{time.time_ns()}"
@@ -85,7 +85,7 @@ class Store:
 
 
 def mlflow_files(client: MlflowClient, version: str) -> str:
-    """Where the files of a version are."""
+    """Return the folder of a version's files."""
     return client.get_model_version_download_uri(MODEL, version).removeprefix("file://")
 
 
@@ -98,8 +98,8 @@ def make_store(folder: Path, models: list[CharacterModel]) -> Store:
         mlflow.set_experiment("tests")
         for model in models:
             with mlflow.start_run():
-                logged = log_candidate(model, "model")
-            registry.register(MODEL, logged.model_uri, {"model_digest": model.digest})
+                stdout = log_candidate(model, "model")
+            registry.register(MODEL, stdout.model_uri, {"model_digest": model.digest})
         store.point("champion", "1")
         store.fetched.mkdir()
         fetched = Registry(describe(folder), store.fetched).refresh()
@@ -118,9 +118,9 @@ def describe(
     limits: dict[str, Any] | None = None,
     inference_table: dict[str, Any] | None = None,
     **server: Any,
-) -> Description:
-    """What a server is started with: quick to look and to flush, on any free port."""
-    return Description.model_validate(
+) -> ServingConfiguration:
+    """Return the configuration of a server that polls and flushes often, on any free port."""
+    return ServingConfiguration.model_validate(
         {
             "endpoint": {
                 "name": "marvel",
@@ -151,27 +151,27 @@ def describe(
 
 @dataclass
 class Server:
-    """A server that runs, or did."""
+    """A server that runs, or has ended."""
 
-    description: Description
+    description: ServingConfiguration
     process: subprocess.Popen[bytes]
     output: Path
     errors: Path
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
-    def said(self) -> str:
-        """What it has said on standard error."""
+    def stderr(self) -> str:
+        """The standard error so far."""
         return self.errors.read_text(errors="replace")
 
     @property
-    def logged(self) -> str:
-        """What it has said on standard output: a line a request."""
+    def stdout(self) -> str:
+        """The standard output so far: a line per request."""
         return self.output.read_text(errors="replace")
 
     @property
     def port(self) -> int:
-        (found,) = re.findall(r" at http://\S+:(\d+),", self.said)
+        (found,) = re.findall(r" at http://\S+:(\d+),", self.stderr)
         return int(found)
 
     @property
@@ -196,7 +196,7 @@ class Server:
             return session.request(method, self.url + path, headers=headers, **options)
 
     def invoke(self, records: list[dict[str, Any]] | None = None, **more: Any) -> requests.Response:
-        """Score records; `more` are further keys of the body."""
+        """Score records; `more` are additional keys of the body."""
         body = {"dataframe_records": [RECORD] if records is None else records} | more
         return self.ask("/invocations", "POST", json=body)
 
@@ -204,11 +204,11 @@ class Server:
         return self.ask("/version").json()
 
     def serves(self) -> dict[str, str]:
-        """Versions by served entity, of the worker that happens to answer."""
+        """Return versions by served entity, of the worker that happens to answer."""
         return {one["name"]: one["entity_version"] for one in self.version()["served_entities"]}
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of what has the name and the labels."""
+        """Return the sum of the samples with the name and the labels."""
         samples = [
             sample
             for family in text_string_to_metric_families(self.ask("/metrics").text)
@@ -218,14 +218,14 @@ class Server:
         return sum(sample.value for sample in samples)
 
     def rows(self) -> pd.DataFrame:
-        """The inference table; empty if there is none yet."""
+        """Return the inference table; empty if there is none yet."""
         path = self.description.server.inference_table
         if not DeltaTable.is_deltatable(str(path)):
             return pd.DataFrame({"databricks_request_id": []})
         return DeltaTable(path).to_pandas()
 
     def check_rows(self, request_ids: list[str]) -> None:
-        """The table has these requests, each exactly once."""
+        """Assert that the table has these requests, each exactly once."""
         counts = Counter(self.rows()["databricks_request_id"])
         assert not [name for name, count in counts.items() if count > 1]
         missing = set(request_ids) - set(counts)
@@ -238,7 +238,7 @@ class Server:
         return self.wait(seconds)
 
     def wait(self, seconds: float = 20) -> int:
-        """How it ended."""
+        """Wait for the end and return the exit status."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -246,10 +246,7 @@ class Server:
 
 
 def until(true: Callable[[], Any], seconds: float = FAILS, every: float = 0.1) -> Any:
-    """Wait for something to become true.
-
-    A server that does not answer yet, or for a moment, is not true.
-    """
+    """Wait for a condition; a server that does not answer fails it for the moment."""
     end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(requests.RequestException, ValueError):
@@ -266,7 +263,11 @@ def ready(server: Server) -> bool:
 
 
 def start(
-    description: Description, store_uri: str, *, folder: Path | None = None, **environment: str
+    description: ServingConfiguration,
+    store_uri: str,
+    *,
+    folder: Path | None = None,
+    **environment: str,
 ) -> Server:
     """Start a server without waiting for it."""
     folder = folder or description.server.folder.parent
@@ -289,7 +290,7 @@ def start(
 
 @contextlib.contextmanager
 def running(
-    description: Description,
+    description: ServingConfiguration,
     store_uri: str,
     *,
     folder: Path | None = None,
@@ -300,18 +301,18 @@ def running(
     """Run a server until the end of the block.
 
     Args:
-        description: What it is.
+        description: Its configuration.
         store_uri: Its registry.
-        folder: Where its output goes; the neighbour of its own folder if None.
+        folder: Folder of its output; next to its own folder if None.
         wait: Whether to wait until it is ready.
-        token: What `ask` sends; the server has to be told of it in `environment`.
-        environment: Further variables.
+        token: The token that `ask` sends; the server gets it in `environment`.
+        environment: Additional variables.
     """
     server = start(description, store_uri, folder=folder, **environment)
     if token:
         server.headers["Authorization"] = f"Bearer {token}"
     try:
-        until(lambda: " at http://" in server.said or server.process.poll() is not None)
+        until(lambda: " at http://" in server.stderr or server.process.poll() is not None)
         assert server.process.poll() is None, "the server has ended"
         if wait:
             until(lambda: ready(server))
@@ -320,15 +321,15 @@ def running(
             grace = description.server.grace_seconds
             assert server.stop(seconds=grace + 10) == 0
     except BaseException as error:
-        error.add_note(f"--- standard error ---\n{server.said[-8000:]}")
-        error.add_note(f"--- standard output ---\n{server.logged[-4000:]}")
+        error.add_note(f"--- standard error ---\n{server.stderr[-8000:]}")
+        error.add_note(f"--- standard output ---\n{server.stdout[-4000:]}")
         raise
     finally:
         _end(server)
 
 
 def _end(server: Server) -> None:
-    """Whatever a failed test has left."""
+    """Kill the processes that a failed test has left."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if os.getsid(process.pid) == server.process.pid:
@@ -338,7 +339,7 @@ def _end(server: Server) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client got."""
+    """An answer as a client receives it."""
 
     status: int
     request_id: str
@@ -349,12 +350,12 @@ class Answer:
 
 
 class Load:
-    """Clients that ask without a pause, each over a connection of its own, until the block ends.
+    """Clients that send requests without a pause until the block ends, each over its connection.
 
     Attributes:
-        answers: What was answered.
-        failures: What happened instead, and when.
-        broken: How many of these were on a connection that had been answered before.
+        answers: The answers.
+        failures: Errors instead of answers, with their times.
+        broken: Number of errors on a connection that had been answered before.
     """
 
     def __init__(self, server: Server, clients: int = 4, pause: float = 0.002) -> None:
@@ -379,7 +380,7 @@ class Load:
             assert not thread.is_alive(), "a request hangs"
 
     def served(self, seconds: float) -> Counter[str | None]:
-        """Who answers what is asked from now on, for some time."""
+        """Count the served entities that answer during some seconds from now on."""
         before = len(self.answers)
         time.sleep(seconds)
         return Counter(answer.served for answer in self.answers[before:])

@@ -1,6 +1,6 @@
-"""A worker that writes requests down and says which it answered: `python spool_worker.py SPOOL`.
+"""A worker that logs requests and prints their ids: `python spool_worker.py SPOOL`.
 
-It ends with SIGTERM, and without a word with SIGKILL. Every fiftieth line closes its file.
+It ends on SIGTERM, and without output on SIGKILL. Every fiftieth line closes its file.
 """
 
 import signal

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
-from marvel_kedro.serving.inference_table.delta_writer import parsed
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
+from marvel_kedro.serving.inference_table.spool_batches import parse_lines
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -46,14 +46,14 @@ def spool_in(folder: Path, spool_bytes: int = 10**9, **options: Any) -> Spool:
 
 
 def lines_in(folder: Path) -> pa.Table:
-    """What is in the files of a spool, in the order it was written."""
-    table, damaged = parsed(b"".join(path.read_bytes() for path in sorted(folder.glob("*.*"))))
+    """Return the rows in the files of a spool, in the order they were written."""
+    table, damaged = parse_lines(b"".join(path.read_bytes() for path in sorted(folder.glob("*.*"))))
     assert not damaged
     return table
 
 
 def expected(item: Entry, fraction: float = 1.0) -> dict[str, Any]:
-    """The row of an entry that nothing is left out of, but for the times."""
+    """Return the row of an entry without its times; no body is too long."""
     return {
         "databricks_request_id": valid(item.databricks_request_id),
         "client_request_id": valid(item.client_request_id),
@@ -72,5 +72,5 @@ def valid(text: str | None) -> str | None:
     return None if text is None else text.encode(errors="replace").decode()
 
 
-def mount(*words: str) -> bool:
-    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+def mount(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0

@@ -1,6 +1,6 @@
 """A server's table writer in a process of its own: `python table_writer.py TABLE SPOOL [POINT]`.
 
-Without a point it flushes until SIGTERM, and joins files all the time. With one it kills itself
+Without a point it flushes until SIGTERM, and compacts files all the time. With one it kills itself
 there: `gathered`, `written` (before Delta's commit is known), `deleting` (one file is gone).
 """
 

@@ -1,4 +1,4 @@
-"""A webhook on loopback that writes down what it is sent, and answers as it is told."""
+"""A webreceiver on loopback that records its requests and answers with the given statuses."""
 
 import json
 import threading
@@ -13,43 +13,51 @@ SECRET = "T0000-s3cr3t-B0000"
 
 
 @dataclass
-class Hook:
-    """What it has got, and the statuses that it answers with, 200 when they are used up."""
+class Receiver:
+    """A running webreceiver.
+
+    Attributes:
+        url: Its address, which contains `SECRET`.
+        statuses: Statuses of the next answers; 200 when they are used up.
+        messages: The bodies received.
+        content_types: Their content types.
+        seconds: Delay of each answer.
+    """
 
     url: str
     statuses: list[int] = field(default_factory=list)
-    got: list[dict[str, Any]] = field(default_factory=list)
-    types: list[str | None] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    content_types: list[str | None] = field(default_factory=list)
     seconds: float = 0
 
 
 @contextmanager
-def running() -> Iterator[Hook]:
-    """Run one until the block ends."""
-    hook = Hook("")
+def running() -> Iterator[Receiver]:
+    """Run a webhook until the block ends."""
+    receiver = Receiver("")
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            time.sleep(hook.seconds)
-            hook.got.append(json.loads(body))
-            hook.types.append(self.headers["content-type"])
-            status = hook.statuses.pop(0) if hook.statuses else 200
+            time.sleep(receiver.seconds)
+            receiver.messages.append(json.loads(body))
+            receiver.content_types.append(self.headers["content-type"])
+            status = receiver.statuses.pop(0) if receiver.statuses else 200
             self.send_response(status)
             if status == 302:
-                self.send_header("location", f"{hook.url}/elsewhere")
+                self.send_header("location", f"{receiver.url}/elsewhere")
             self.end_headers()
             self.wfile.write(b"ok")
 
-        def log_message(self, *words: Any) -> None:
-            """Say nothing."""
+        def log_message(self, *args: Any) -> None:
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hook.url = f"http://user:{SECRET}@127.0.0.1:{server.server_port}/services/{SECRET}"
+    receiver.url = f"http://user:{SECRET}@127.0.0.1:{server.server_port}/services/{SECRET}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield hook
+        yield receiver
     finally:
         server.shutdown()
         server.server_close()

@@ -1,1 +1,1 @@
-"""Marvel's characters: the synthetic generator."""
+"""Marvel's characters: the synthetic generator. No other package knows about Marvel."""

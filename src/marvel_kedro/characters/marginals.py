@@ -1,6 +1,6 @@
-"""How often things occur in the real file, and how they hang together.
+"""Marginal distributions of the real file, and the dependences between its columns.
 
-Figures measured on 2,994 real rows. `616` stands for rows of the main universe, Earth-616.
+Measured on 2,994 real rows. The key `616` stands for rows of the main universe, Earth-616.
 """
 
 from typing import Any
@@ -9,22 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 ALIVE_SHARE = 0.77
 
 # Variants of a name: most names occur once, some in dozens of universes, a few in hundreds.
 SINGLE_SHARE = 0.83
 VARIANTS_TAIL = 1.1
-MOST_VARIANTS = 400
+MAX_VARIANTS = 400
 FIRST_IS_616 = 0.69
 
 UNIVERSES = 5_000
-"""Universes that recur, from the most frequent on; further ones occur once."""
+"""Number of universes that recur, the most frequent first; further ones occur once."""
 UNIVERSE_OFFSET = 4
-"""The larger, the flatter the frequencies: the chance falls as 1 / (rank + offset)."""
+"""Flatness of the frequencies: the probability falls as 1 / (rank + offset)."""
 
 ORDINARY_UNIVERSES = 60
-"""The most frequent universes are neither temporary nor realms."""
+"""Number of the most frequent universes, none of which is temporary or a realm."""
 TEMPORARY_SHARE = 0.11
 REALM_SHARE = 0.025
 
@@ -49,7 +50,7 @@ ORIGIN_SHARES = {
     "616": (0.12, 0.45, 0.07, 0.035, 0.015, 0.02, 0.06, 0.23),
     "other": (0.185, 0.31, 0.095, 0.065, 0.03, 0.015, 0.075, 0.225),
 }
-# How many times as frequent an origin is where the identity is that.
+# Factors on the frequency of the origins, by identity.
 ORIGIN_RATIOS = {
     "": (1.90, 0.57, 1.09, 0.89, 0.89, 0.57, 1.10, 1.16),
     "Public": (0.65, 1.45, 0.76, 0.47, 0.47, 1.02, 1.41, 1.07),
@@ -61,7 +62,8 @@ COMMA_SHARE = 0.022
 PIPE_SHARE = 0.003
 QUOTE_SHARE = 0.004
 
-# The chance of a height by the number of teams (4 and more last), and what else multiplies it.
+# Probability that a height is filled in, by the number of teams (the last is for 4 and more), and
+# its factors by universe and marital status.
 HEIGHT_FILLED = (0.012, 0.055, 0.13, 0.29, 0.65)
 HEIGHT_RATIOS = {"616": 1.3, "other": 0.65}
 HEIGHT_RATIOS_BY_MARITAL = {
@@ -71,9 +73,9 @@ WEIGHT_GIVEN_HEIGHT = 0.86
 WEIGHT_ALONE = 0.002
 HEIGHT_MEDIAN, HEIGHT_SPREAD = 1.78, 0.09
 WEIGHT_MEDIAN, WEIGHT_SPREAD = 79.0, 0.33
-GIANT_SHARE, HEIGHT_MOST, WEIGHT_MOST = 0.05, 18.29, 499.0
+GIANT_SHARE, MAX_HEIGHT, MAX_WEIGHT = 0.05, 18.29, 499.0
 
-# What a field says about being alive, in log odds.
+# Effects of the fields on the log odds of Alive.
 EFFECTS: dict[str, Any] = {
     "616": -0.45,
     "temporary": 0.55,
@@ -94,15 +96,15 @@ UNIVERSE_SPREAD = 1.25
 FAMILY_SPREAD = 0.45
 
 
-def pick(uniform: Floats, shares: Floats) -> npt.NDArray[np.int64]:
-    """Choose categories by inverse transform.
+def pick(uniform: Floats, shares: Floats) -> Integers:
+    """Sample categories by inverse transform.
 
     Args:
         uniform: Numbers from 0 to 1, shape (rows,).
         shares: Shares of the categories, shape (categories,) or (rows, categories).
 
     Returns:
-        The categories' positions, shape (rows,).
+        The positions of the categories, shape (rows,).
     """
     edges = np.cumsum(shares, axis=-1)
     edges = edges / edges[..., -1:]

@@ -1,27 +1,23 @@
-"""Who lives: a logistic model of the traits, and how drift changes traits or model."""
+"""The outcome, Alive or Dead: a logistic model of the traits, and the effect of drift on it."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.characters.options import DriftOptions
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from marvel_kedro.characters.marginals import Floats, Integers
+from marvel_kedro.simulation.world import DriftOptions
 
 NO_SHIFT = 0.0
 _PRIOR_FALL = 0.32
-"""By how much the share of Alive falls at magnitude 1 of prior drift."""
+"""Decrease of the share of Alive at magnitude 1 of prior drift."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """Fields of rows as numbers: positions in the tables of `marginals`. Each has shape (rows,)."""
+    """Fields of rows as positions in the tables of `marginals`, each of shape (rows,)."""
 
     family: Integers
-    variant: Integers
     universe: Integers
     identity: Integers
     gender: Integers
@@ -34,12 +30,12 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OutcomeModel:
     """The logistic model.
 
     Attributes:
-        shift: How far the inputs are shifted, from 0 to 1.
-        slope: What the inputs' effects are multiplied by, from 1 to -1.
+        shift: Covariate shift of the inputs, from 0 to 1.
+        slope: Factor on the effects of the inputs, from 1 to -1.
         intercept: The log odds where all effects are 0.
         universe_effects: Log odds by universe.
     """
@@ -50,8 +46,8 @@ class Recipe:
     universe_effects: Floats
 
     @classmethod
-    def of(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "Recipe":
-        """Set the model so that the pilot rows have the share of Alive that is wanted."""
+    def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":
+        """Fit the intercept so that the pilot rows have the required share of Alive."""
         size = 0.0 if drift.scenario == "none" else drift.magnitude
         universes = np.random.default_rng([seed, 1, 1]).normal(
             0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES
@@ -60,30 +56,19 @@ class Recipe:
         slope = 1 - 2 * size if drift.scenario == "concept" else 1.0
         fall = _PRIOR_FALL * size if drift.scenario == "prior" else 0.0
         shift = size if drift.scenario == "covariate" else NO_SHIFT
-        effects = slope * log_odds(pilot, universes)
+        effects = slope * _log_odds(pilot, universes)
         return cls(shift, slope, _intercept(effects, marginals.ALIVE_SHARE - fall), universes)
 
     def probabilities(self, traits: Traits) -> Floats:
-        """The chance of Alive, one a row."""
-        return _logistic(self.intercept + self.slope * log_odds(traits, self.universe_effects))
+        """Return the probability of Alive for each row."""
+        return _logistic(self.intercept + self.slope * _log_odds(traits, self.universe_effects))
 
 
-def log_odds(traits: Traits, universe_effects: Floats) -> Floats:
-    """What the traits of rows add to the log odds of Alive."""
+def _log_odds(traits: Traits, universe_effects: Floats) -> Floats:
+    """Sum the effects of the traits on the log odds of Alive."""
     effects = marginals.EFFECTS
     recurring = vocabulary.universes()
-    kinds = np.array(
-        [
-            effects["616"]
-            if name == "Earth-616"
-            else effects["temporary"]
-            if name.startswith("Earth-TRN")
-            else 0.0
-            if name.startswith("Earth-")
-            else effects["realm"]
-            for name in recurring
-        ]
-    )
+    kinds = np.array([_universe_effect(name) for name in recurring])
     by_universe = np.append(kinds + universe_effects, effects["temporary"])
     total: Floats = by_universe[np.minimum(traits.universe, len(recurring))]
     for field, categories, positions in (
@@ -99,12 +84,21 @@ def log_odds(traits: Traits, universe_effects: Floats) -> Floats:
     return total + traits.family_effect
 
 
+def _universe_effect(name: str) -> float:
+    effects: dict[str, float] = marginals.EFFECTS
+    if name == "Earth-616":
+        return effects["616"]
+    if name.startswith("Earth-TRN"):
+        return effects["temporary"]
+    return 0.0 if name.startswith("Earth-") else effects["realm"]
+
+
 def _logistic(values: Floats) -> Floats:
     return 1 / (1 + np.exp(-values))
 
 
 def _intercept(effects: Floats, share: float) -> float:
-    """Find by bisection where the mean probability is `share`."""
+    """Find by bisection the intercept at which the mean probability is `share`."""
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2

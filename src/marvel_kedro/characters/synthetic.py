@@ -1,4 +1,4 @@
-"""Made-up characters, a chunk at a time, so that a file of any length takes bounded memory."""
+"""Generate synthetic characters in chunks: a file of any length takes bounded memory."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,48 +7,44 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from marvel_kedro.characters import marginals, outcome
-from marvel_kedro.characters import vocabulary as words
-from marvel_kedro.characters.marginals import pick
-from marvel_kedro.characters.options import SyntheticOptions
-from marvel_kedro.characters.outcome import Traits
+from marvel_kedro.characters import marginals, vocabulary
+from marvel_kedro.characters.marginals import Floats, Integers, pick
+from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
+from marvel_kedro.characters.outcome import NO_SHIFT, OutcomeModel, Traits
+from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
+from marvel_kedro.simulation.world import DriftOptions
 
 CHUNK_ROWS = 20_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
-"""How the URL of every synthetic row begins, which is how the project tells them from real ones."""
+"""Prefix of the URL of every synthetic row, by which the project recognises synthetic data."""
 
-COLUMNS = (
-    "",
-    "PageID",
-    "Name",
-    "Universe",
-    "URL",
-    "Identity",
-    "Gender",
-    "Alive",
-    "Marital Status",
-    "Teams",
-    "Height (m)",
-    "Weight (kg)",
-    "Origin",
-    "Creators",
-)
+Booleans = npt.NDArray[np.bool_]
 
-Integers = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
+
+class CharacterWorld:
+    """The `simulation.world.World` of synthetic characters."""
+
+    max_rows = MAX_ROWS
+
+    def draw(
+        self, seed: int, row_seed: int, drift: DriftOptions
+    ) -> tuple[str, Iterator[pd.DataFrame]]:
+        """Draw rows: a text that differs wherever they differ, and the chunks."""
+        options = SyntheticOptions(rows=MAX_ROWS, seed=seed, row_seed=row_seed, drift=drift)
+        return options.model_dump_json(), chunks(options)
 
 
 def is_synthetic(urls: "pd.Series[Any]") -> bool:
-    """Whether any of the pages was made up here."""
+    """Return whether any of the rows with these URLs is synthetic."""
     return bool(urls.str.startswith(SYNTHETIC_URL).fillna(value=False).any())
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
-    """Make a raw file.
+    """Generate a raw file and log the progress.
 
-    A chunk depends on the seed and its number alone: the first rows of a longer file are the rows
-    of a shorter one.
+    A chunk depends only on the options and its number: a longer file begins with the rows of a
+    shorter one.
 
     Returns:
         Frames of text with the source's columns (the first one, unnamed, is the row number).
@@ -57,44 +53,40 @@ def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
 
 
 def chunks(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
-    """Make the frames of a raw file, each when it is asked for."""
-    recipe = outcome.Recipe.of(options.drift, _pilot(options.seed), options.seed)
+    """Generate the frames of a raw file lazily."""
+    pilot = _traits(np.random.default_rng([options.seed, 0]), 0, NO_SHIFT)  # without drift
+    model = OutcomeModel.calibrated(options.drift, pilot, options.seed)
     for number in range(-(-options.rows // CHUNK_ROWS)):
-        yield _chunk(number, options, recipe).head(options.rows - number * CHUNK_ROWS)
+        yield _chunk(number, options, model).head(options.rows - number * CHUNK_ROWS)
 
 
-def _pilot(seed: int) -> Traits:
-    """Rows without drift, on which the share of Alive is set."""
-    return _traits(np.random.default_rng([seed, 0]), 0, outcome.NO_SHIFT)
-
-
-def _chunk(number: int, options: SyntheticOptions, recipe: outcome.Recipe) -> pd.DataFrame:
+def _chunk(number: int, options: SyntheticOptions, model: OutcomeModel) -> pd.DataFrame:
     # Without the 2, row seed 1 of chunk 1 would be the stream that universes are drawn from.
     other = [2, options.row_seed] if options.row_seed else []
     generator = np.random.default_rng([options.seed, number, *other])
     first_row = number * CHUNK_ROWS
-    traits = _traits(generator, first_row, recipe.shift)
-    alive = generator.random(CHUNK_ROWS) < recipe.probabilities(traits)
-    name = words.names(traits.family)
+    traits = _traits(generator, first_row, model.shift)
+    alive = generator.random(CHUNK_ROWS) < model.probabilities(traits)
+    name = vocabulary.names(traits.family)
     universe = _universe_texts(traits)
     page = pd.Series(name + "_(" + universe + ")", dtype=object).str.replace(" ", "_").to_numpy()
-    columns: tuple[object, ...] = (
-        np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
-        page,
-        name,
-        universe,
-        SYNTHETIC_URL + page,
-        _texts(marginals.IDENTITY)[traits.identity],
-        _gender_texts(traits),
-        np.where(alive, "Alive", "Dead"),
-        _texts(marginals.MARITAL)[traits.marital],
-        _team_texts(generator, traits),
-        _measurement_texts(traits.height),
-        _measurement_texts(traits.weight),
-        _origin_texts(generator, traits),
-        "",
-    )
-    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    columns = {
+        "": np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
+        "PageID": page,
+        "Name": name,
+        "Universe": universe,
+        "URL": SYNTHETIC_URL + page,
+        "Identity": texts(marginals.IDENTITY)[traits.identity],
+        "Gender": _gender_texts(traits),
+        "Alive": np.where(alive, "Alive", "Dead"),
+        "Marital Status": texts(marginals.MARITAL)[traits.marital],
+        "Teams": _team_texts(generator, traits),
+        "Height (m)": _measurement_texts(traits.height),
+        "Weight (kg)": _measurement_texts(traits.weight),
+        "Origin": _origin_texts(generator, traits),
+        "Creators": "",
+    }
+    return pd.DataFrame(columns)
 
 
 def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Traits:
@@ -103,34 +95,27 @@ def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Tra
     member = np.repeat(np.arange(len(sizes)), sizes)
     variant = np.arange(len(member)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
-    def uniform(shared: float) -> npt.NDArray[np.float64]:
-        """Numbers from 0 to 1 that variants of one name share that often."""
+    def uniform(shared: float) -> Floats:
+        """Draw numbers from 0 to 1 that variants of one name share with that probability."""
         family, own = generator.random(len(sizes))[member], generator.random(len(member))
         return np.where(generator.random(len(member)) < shared, family, own)
 
     is_616 = (variant == 0) & (uniform(1.0) < marginals.FIRST_IS_616 * (1 - 0.5 * shift))
     universe = _universe_numbers(generator, member, first_row, is_616)
-    where = is_616.astype(int)
-    identity = pick(
-        uniform(0.6), _shifted(_by_place(marginals.IDENTITY_SHARES)[where], shift, toward=2)
-    )
+    identities = _by_universe(marginals.IDENTITY_SHARES, is_616)
+    identity = pick(uniform(0.6), _shifted(identities, shift, toward=2))
     gender = pick(uniform(0.95), np.array(marginals.GENDER_SHARES))
-    marital = pick(
-        uniform(0.5), np.array([marginals.MARITAL_SHARES[k] for k in marginals.IDENTITY])[identity]
-    )
-    ratios = np.array([marginals.ORIGIN_RATIOS[k] for k in marginals.IDENTITY])[identity]
-    origins = _by_place(marginals.ORIGIN_SHARES)[where] * ratios
+    marital = pick(uniform(0.5), _by_identity(marginals.MARITAL_SHARES, identity))
+    origins = _by_universe(marginals.ORIGIN_SHARES, is_616)
+    origins = origins * _by_identity(marginals.ORIGIN_RATIOS, identity)
     origins /= origins.sum(axis=1, keepdims=True)
     origin = pick(uniform(0.75), _shifted(origins, shift, toward=2))
-    filled = np.array([marginals.TEAMS_FILLED[k] for k in marginals.IDENTITY])[identity]
-    teams = np.where(
-        uniform(0.6) < filled, 1 + pick(uniform(0.3), np.array(marginals.TEAMS_COUNT)), 0
-    )
-    filled_heights = _height_shares(is_616, teams, marital) * (1 + 3 * shift)
-    height, weight = _measurements(generator, filled_heights)
+    has_teams = uniform(0.6) < _by_identity(marginals.TEAMS_FILLED, identity)
+    teams = np.where(has_teams, 1 + pick(uniform(0.3), np.array(marginals.TEAMS_COUNT)), 0)
+    height_shares = _height_shares(is_616, teams, marital) * (1 + 3 * shift)
+    height, weight = _measurements(generator, height_shares)
     return Traits(
         family=first_row + member,
-        variant=variant,
         universe=universe,
         identity=identity,
         gender=gender,
@@ -144,9 +129,9 @@ def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Tra
 
 
 def _family_sizes(generator: np.random.Generator) -> Integers:
-    """How many variants each name of a chunk has; they add up to the chunk."""
+    """Draw the number of variants of each name; they add up to the chunk."""
     tail = np.minimum(
-        2 + generator.pareto(marginals.VARIANTS_TAIL, CHUNK_ROWS), marginals.MOST_VARIANTS
+        2 + generator.pareto(marginals.VARIANTS_TAIL, CHUNK_ROWS), marginals.MAX_VARIANTS
     )
     single = generator.random(CHUNK_ROWS) < marginals.SINGLE_SHARE
     sizes = np.where(single, 1, tail.astype(np.int64))
@@ -157,12 +142,9 @@ def _family_sizes(generator: np.random.Generator) -> Integers:
 
 
 def _universe_numbers(
-    generator: np.random.Generator,
-    member: Integers,
-    first_row: int,
-    is_616: npt.NDArray[np.bool_],
+    generator: np.random.Generator, member: Integers, first_row: int, is_616: Booleans
 ) -> Integers:
-    """Universes by number: 0 is Earth-616, those from `UNIVERSES` on occur once.
+    """Draw universes by number: 0 is Earth-616, those from `UNIVERSES` on occur once.
 
     Two variants of one name never share a universe, which makes the page ids unique.
     """
@@ -170,32 +152,26 @@ def _universe_numbers(
     spread = np.log1p(marginals.UNIVERSES / offset)
     rank = offset * np.exp(generator.random(len(member)) * spread) - offset + 1
     universe = np.where(is_616, 0, np.clip(rank.astype(np.int64), 1, marginals.UNIVERSES - 1))
-    pair = member * marginals.UNIVERSES + universe
-    _, first = np.unique(pair, return_index=True)
+    _, first = np.unique(member * marginals.UNIVERSES + universe, return_index=True)
     repeated = np.ones(len(member), dtype=bool)
     repeated[first] = False
     once = marginals.UNIVERSES + first_row + np.arange(len(member))
     return np.where(repeated, once, universe)
 
 
-def _height_shares(
-    is_616: npt.NDArray[np.bool_], teams: Integers, marital: Integers
-) -> npt.NDArray[np.float64]:
-    """The chance that a height is filled in: measured are those whom much is written about."""
-    by_teams = np.array(marginals.HEIGHT_FILLED)[
-        np.minimum(teams, len(marginals.HEIGHT_FILLED) - 1)
-    ]
+def _height_shares(is_616: Booleans, teams: Integers, marital: Integers) -> Floats:
+    """Return the probability that a height is filled in: it rises with the length of the page."""
+    by_teams = np.array(marginals.HEIGHT_FILLED)
     by_marital = np.array([marginals.HEIGHT_RATIOS_BY_MARITAL[k] for k in marginals.MARITAL])
-    by_place = np.where(is_616, marginals.HEIGHT_RATIOS["616"], marginals.HEIGHT_RATIOS["other"])
-    shares: npt.NDArray[np.float64] = by_teams * by_marital[marital] * by_place
+    ratios = np.where(is_616, marginals.HEIGHT_RATIOS["616"], marginals.HEIGHT_RATIOS["other"])
+    shares: Floats = by_teams[np.minimum(teams, len(by_teams) - 1)] * by_marital[marital] * ratios
     return shares
 
 
-def _measurements(
-    generator: np.random.Generator, share: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    rows = len(share)
-    has_height = generator.random(rows) < share
+def _measurements(generator: np.random.Generator, height_shares: Floats) -> tuple[Floats, Floats]:
+    """Draw heights and weights; NaN where they are not filled in."""
+    rows = len(height_shares)
+    has_height = generator.random(rows) < height_shares
     has_weight = generator.random(rows) < np.where(
         has_height, marginals.WEIGHT_GIVEN_HEIGHT, marginals.WEIGHT_ALONE
     )
@@ -207,85 +183,92 @@ def _measurements(
     noise = 0.7 * size + 0.7 * generator.normal(size=rows)
     weight = marginals.WEIGHT_MEDIAN * np.exp(marginals.WEIGHT_SPREAD * noise) * giant**1.5
     return (
-        np.where(has_height, np.minimum(height, marginals.HEIGHT_MOST), np.nan),
-        np.where(has_weight, np.minimum(weight, marginals.WEIGHT_MOST), np.nan),
+        np.where(has_height, np.minimum(height, marginals.MAX_HEIGHT), np.nan),
+        np.where(has_weight, np.minimum(weight, marginals.MAX_WEIGHT), np.nan),
     )
 
 
-def _by_place(shares: Mapping[str, tuple[float, ...]]) -> npt.NDArray[np.float64]:
-    """Shares for other universes (row 0) and for Earth-616 (row 1)."""
-    return np.array([shares["other"], shares["616"]])
+def _by_universe(shares: Mapping[str, tuple[float, ...]], is_616: Booleans) -> Floats:
+    return np.array([shares["other"], shares["616"]])[is_616.astype(int)]
 
 
-def _shifted(shares: npt.NDArray[np.float64], shift: float, toward: int) -> npt.NDArray[np.float64]:
+def _by_identity(values: Mapping[str, Any], identity: Integers) -> Floats:
+    by_position: Floats = np.array([values[name] for name in marginals.IDENTITY])
+    return by_position[identity]
+
+
+def _shifted(shares: Floats, shift: float, toward: int) -> Floats:
     """Move up to half of all rows to one category."""
     moved = shares * (1 - 0.5 * shift)
     moved[:, toward] += 0.5 * shift
     return moved
 
 
-def _texts(values: tuple[str, ...]) -> Texts:
-    return np.array(values, dtype=object)
+def _log_uniform(generator: np.random.Generator, shape: Any, values: Texts) -> Texts:  # noqa: ANN401 - numpy's shapes
+    """Sample values with probabilities that fall with their rank."""
+    rank = np.exp(generator.random(shape) * np.log(len(values))) - 1
+    sampled: Texts = values[rank.astype(np.int64)]
+    return sampled
 
 
 def _universe_texts(traits: Traits) -> Texts:
-    recurring = words.universes()
+    recurring = vocabulary.universes()
     once = traits.universe >= len(recurring)
-    texts = recurring[np.where(once, 0, traits.universe)]
-    texts[once] = [f"Earth-TRN{number}" for number in traits.universe[once]]
-    return texts
+    names: Texts = recurring[np.where(once, 0, traits.universe)]
+    names[once] = [f"Earth-TRN{number}" for number in traits.universe[once]]
+    return names
 
 
 def _gender_texts(traits: Traits) -> Texts:
-    texts = _texts(marginals.GENDER)[traits.gender]
-    free = texts == "free"
-    texts[free] = _texts(words.FREE_GENDERS)[traits.family[free] % len(words.FREE_GENDERS)]
-    return texts
+    genders: Texts = texts(marginals.GENDER)[traits.gender]
+    free, values = genders == "free", texts(vocabulary.FREE_GENDERS)
+    genders[free] = values[traits.family[free] % len(values)]
+    return genders
 
 
 def _team_texts(generator: np.random.Generator, traits: Traits) -> Texts:
-    """Teams parted by semicolons; variants of a name tend to be in the same one."""
-    teams = words.teams()
-    most = int(traits.teams.max(initial=1))
-    rank = np.exp(generator.random((len(traits.teams), most)) * np.log(len(teams))) - 1
-    chosen = teams[rank.astype(np.int64)]
-    same = generator.random(len(traits.teams)) < 0.5  # noqa: PLR2004 - half of them
+    """Join teams by semicolons; variants of a name tend to be in the same one."""
+    teams, rows = vocabulary.teams(), len(traits.teams)
+    columns = int(traits.teams.max(initial=1))
+    chosen = _log_uniform(generator, (rows, columns), teams)
+    same = generator.random(rows) < 0.5  # noqa: PLR2004 - half of them
     chosen[same, 0] = teams[(traits.family[same] * 131) % len(teams)]
-    texts = np.full(len(traits.teams), "", dtype=object)
-    for number in range(most):
+    joined = np.full(rows, "", dtype=object)
+    for number in range(columns):
         member = traits.teams > number
         separator = "; " if number else ""
-        texts[member] = texts[member] + separator + chosen[member, number]
-    return texts
+        joined[member] = joined[member] + separator + chosen[member, number]
+    return joined
 
 
 def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
-    texts = _texts(marginals.ORIGIN)[traits.origin]
-    for kind, vocabulary in (
-        ("human and", words.human_origins()),
-        ("other", words.other_origins()),
+    """Write origins with the quirks of the source: commas, pipes, quotes and footnotes."""
+    origins: Texts = texts(marginals.ORIGIN)[traits.origin]
+    for kind, values in (
+        ("human and", vocabulary.human_origins()),
+        ("other", vocabulary.other_origins()),
     ):
-        chosen = texts == kind
-        rank = np.exp(generator.random(chosen.sum()) * np.log(len(vocabulary))) - 1
-        texts[chosen] = vocabulary[rank.astype(np.int64)]
-    given = texts != ""
-    change = words.changes()[generator.integers(len(words.changes()), size=len(texts))]
+        chosen = origins == kind
+        origins[chosen] = _log_uniform(generator, chosen.sum(), values)
+    given = origins != ""
+    changes = texts(vocabulary.CHANGES)
+    change = changes[generator.integers(len(changes), size=len(origins))]
 
-    def some(share: float) -> npt.NDArray[np.bool_]:
-        return given & (generator.random(len(texts)) < share)
+    def sample(share: float) -> Booleans:
+        return given & (generator.random(len(origins)) < share)
 
-    comma, pipe = some(marginals.COMMA_SHARE), some(marginals.PIPE_SHARE)
-    quote, footnote = some(marginals.QUOTE_SHARE), some(marginals.FOOTNOTE_SHARE)
-    texts[comma] = texts[comma] + ", " + change[comma]
-    texts[pipe] = texts[pipe] + " | " + change[pipe]
-    texts[quote] = texts[quote] + ' ("' + change[quote] + '")'
+    comma, pipe = sample(marginals.COMMA_SHARE), sample(marginals.PIPE_SHARE)
+    quote, footnote = sample(marginals.QUOTE_SHARE), sample(marginals.FOOTNOTE_SHARE)
+    origins[comma] = origins[comma] + ", " + change[comma]
+    origins[pipe] = origins[pipe] + " | " + change[pipe]
+    origins[quote] = origins[quote] + ' ("' + change[quote] + '")'
     mark = generator.integers(1, marginals.FOOTNOTES + 1, footnote.sum()).astype(str).astype(object)
-    texts[footnote] = texts[footnote] + " [ " + mark + " ]"
-    return texts
+    origins[footnote] = origins[footnote] + " [ " + mark + " ]"
+    return origins
 
 
-def _measurement_texts(values: npt.NDArray[np.float64]) -> Texts:
-    texts = np.full(len(values), "", dtype=object)
+def _measurement_texts(values: Floats) -> Texts:
+    written = np.full(len(values), "", dtype=object)
     given = ~np.isnan(values)
-    texts[given] = [f"{value:.2f}".rstrip("0").rstrip(".") for value in values[given]]
-    return texts
+    written[given] = [f"{value:.2f}".rstrip("0").rstrip(".") for value in values[given]]
+    return written

@@ -43,7 +43,7 @@ def alerts(
             rows = tables.current(datetime.now(UTC))
         chosen = [row for row in rows if everything or row["state"] != "resolved"]
         if chosen:
-            Console().print(acknowledgement.shown(chosen))
+            Console().print(acknowledgement.terminal_table(chosen))
         resolved = len(rows) - len(chosen)
         number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
         click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
@@ -57,7 +57,9 @@ def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
 
     read = configuration.load(*context.obj)
     with _lakehouse(read, configuration.project_path()):
-        yield acknowledgement.AlertTables(read)
+        yield acknowledgement.AlertTables(
+            read.dataset("alerts"), read.dataset("alert_actions"), read.raw.get("alerting")
+        )
 
 
 @contextmanager

@@ -22,9 +22,21 @@ def demo(folder: Path, *, show: bool) -> None:
     with told("Interrupted. The same command begins anew."):
         from rich.console import Console  # noqa: PLC0415 - for commands
 
+        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - slow to import
         from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - slow to import
+        from marvel_kedro.simulation.demo_project import Settings  # noqa: PLC0415 - slow to import
 
-        report = days.run(configuration.project_path(), folder, Console(file=sys.stdout))
+        def read_settings() -> Settings:
+            read = configuration.load()
+            return Settings(read.description.endpoint, read.parameters.synthetic.seed)
+
+        report = days.run(
+            configuration.project_path(),
+            folder,
+            Console(file=sys.stdout),
+            read_settings,
+            CharacterWorld(),
+        )
         if show:
             click.launch(str(report))

@@ -74,7 +74,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "databricks")
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or "databricks-uc")
     versions = served_versions(asked)
-    goal = spec.Wanted.of(asked, versions, read.names["catalog"], read.names["schema"])
+    goal = spec.EndpointSpec.of(asked, versions, read.names["catalog"], read.names["schema"])
     client = workspace.connect()
     if dry_run:
         done = difference.differences(client, goal)

@@ -8,6 +8,7 @@ import click
 from marvel_kedro.cli import options, store
 from marvel_kedro.cli.error_handling import told
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.serving.traffic_split import format_shares, shift_shares
 
 
 @click.group()
@@ -41,36 +42,35 @@ class _Traffic:
         """The shares that hold now, where they hold."""
         if self._databricks:
             from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the SDK
-            from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415 - likewise
+            from marvel_kedro.databricks.endpoint import traffic_shift as on_databricks  # noqa: PLC0415
 
-            return shifting.served_traffic(workspace.connect(), self.asked.name)
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
+            return on_databricks.current_shares(workspace.connect(), self.asked.name)
+        from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - imports MLflow
 
-        return traffic_split.shares_to_move(self.asked)
+        return traffic_shift.shares_to_shift(self.asked)
 
     def move(self, shares: dict[str, int]) -> None:
         if self._databricks:
             from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the SDK
-            from marvel_kedro.databricks.endpoint import shifting  # noqa: PLC0415 - likewise
+            from marvel_kedro.databricks.endpoint import traffic_shift as on_databricks  # noqa: PLC0415
 
-            shares = shifting.shift(workspace.connect(), self.asked, shares)
+            shares = on_databricks.shift(workspace.connect(), self.asked, shares)
         else:
-            from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
+            from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - imports MLflow
 
-            shares = traffic_split.shift(self.asked, shares)
+            shares = traffic_shift.shift(self.asked, shares)
         self.say(shares)
 
     def reset(self) -> None:
         if self._databricks:
             self.move(dict(self.asked.traffic))
         else:
-            from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
+            from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - imports MLflow
 
-            self.say(traffic_split.reset(self.asked))
+            self.say(traffic_shift.reset(self.asked))
 
     def say(self, shares: dict[str, int]) -> None:
-        said = ", ".join(f"{name} {share} %" for name, share in shares.items())
-        click.echo(f"{self.asked.name}: {said}")
+        click.echo(f"{self.asked.name}: {format_shares(shares)}")
 
 
 @endpoint.command()
@@ -78,12 +78,12 @@ class _Traffic:
 def show(env: str | None) -> None:
     """Say which versions are served, with which shares, here and by a server that runs."""
     with told("Interrupted."):
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
+        from marvel_kedro.serving import status  # noqa: PLC0415 - imports MLflow
 
         where = _Traffic(env, "local")
-        for line in traffic_split.lines(where.asked):
+        for line in status.served_lines(where.asked):
             click.echo(line)
-        for line in traffic_split.running(
+        for line in status.server_lines(
             where.read.description.server, os.environ.get("MARVEL_TOKEN")
         ):
             click.echo(line)
@@ -97,10 +97,8 @@ def show(env: str | None) -> None:
 def shift(entity: str, percent: int, env: str | None, target: str) -> None:
     """Give ENTITY PERCENT of the traffic; the others share the rest as they did."""
     with told("Interrupted."):
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
-
         where = _Traffic(env, target)
-        where.move(traffic_split.shifted(where.shares(), entity, percent))
+        where.move(shift_shares(where.shares(), entity, percent))
 
 
 @endpoint.command()
@@ -115,8 +113,6 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
     Ctrl-C stops where it is; `kedro endpoint reset` goes back.
     """
     with told("Stopped where it is; kedro endpoint reset goes back."):
-        from marvel_kedro.serving import traffic_split  # noqa: PLC0415 - imports MLflow
-
         try:
             shares = [int(step) for step in steps.split(",")]
         except ValueError:
@@ -127,7 +123,7 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
         for number, share in enumerate(shares):
             if number:
                 time.sleep(minutes * 60)
-            where.move(traffic_split.shifted(where.shares(), entity, share))
+            where.move(shift_shares(where.shares(), entity, share))
 
 
 @endpoint.command()

@@ -32,7 +32,7 @@ def serve(  # noqa: PLR0913 - one an option
         from marvel_kedro.serving import start as server  # noqa: PLC0415
 
         server.start(
-            configuration.load(env, conf_source),
+            configuration.load(env, conf_source).description,
             configuration.project_path(),
             host=host,
             port=port,

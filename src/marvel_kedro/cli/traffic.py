@@ -63,6 +63,7 @@ def traffic(  # noqa: PLR0913 - one an option
     MARVEL_TOKEN is the bearer token, if the server wants one.
     """
     with told("Interrupted."):
+        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - slow to import
         from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
         from marvel_kedro.simulation import traffic  # noqa: PLC0415 - slow to import
 
@@ -77,6 +78,7 @@ def traffic(  # noqa: PLR0913 - one an option
                 **options,
                 start=start.date() if start else None,
                 drift={"scenario": scenario, "magnitude": magnitude},
-                world=read.parameters.synthetic.seed,
+                world_seed=read.parameters.synthetic.seed,
             ),
+            world=CharacterWorld(),
         )

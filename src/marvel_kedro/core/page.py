@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: Markdown with plots in it."""
+"""Self-contained HTML pages: Markdown with embedded plots, and the layout that all pages share."""
 
 import base64
 import io
@@ -9,21 +9,30 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("marvel_kedro.core", "."),
-    autoescape=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
-_PLAIN = Markup("")
+_EMPTY = Markup("")
+
+
+def templates(package: str, *, autoescape: bool = True) -> jinja2.Environment:
+    """Return the Jinja environment of the templates in a package.
+
+    Args:
+        package: The package's full name.
+        autoescape: Escape inserted text for HTML.
+    """
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "."),
+        autoescape=autoescape,  # noqa: S701 - off for Markdown, which `render` escapes
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def render(markdown: str, plots: dict[str, Figure]) -> str:
-    """Turn Markdown into one page, plots included.
+    """Render Markdown with its plots as one page.
 
     Args:
-        markdown: The text; its first line is the heading, and the title of the page.
-        plots: Figures by the name of their file in the text, without the ending `.png`.
+        markdown: The text; its first line is the heading and the title of the page.
+        plots: Figures by their file name in the text, without `.png`.
     """
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for name, figure in plots.items():
@@ -31,23 +40,24 @@ def render(markdown: str, plots: dict[str, Figure]) -> str:
     body = body.replace("<table>", '<div class="wide"><table>').replace(
         "</table>", "</table></div>"
     )
-    # With HTML switched off, what markdown-it renders is escaped.
+    # With HTML switched off, the output of markdown-it is escaped.
     return document(markdown.splitlines()[0].removeprefix("# "), Markup(body))  # noqa: S704
 
 
-def document(title: str, body: Markup, style: Markup = _PLAIN) -> str:
-    """Make a page that loads nothing and runs nothing, in the look that all pages share.
+def document(title: str, body: Markup, style: Markup = _EMPTY) -> str:
+    """Render the shared layout: a page that loads no files and runs no scripts.
 
     Args:
-        title: Of the page.
-        body: Its content, without anything from outside that was not escaped.
-        style: A style sheet of its own, after the shared one.
+        title: Title of the page.
+        body: Its content; input from outside must already be escaped.
+        style: Additional style sheet, after the shared one.
     """
-    return _templates.get_template("page.html.j2").render(title=title, body=body, style=style)
+    template = templates("marvel_kedro.core").get_template("page.html.j2")
+    return template.render(title=title, body=body, style=style)
 
 
-def cell(value: Any) -> str:  # noqa: ANN401 - anything
-    """A value as the text of a cell of a table in Markdown."""
+def cell(value: Any) -> str:  # noqa: ANN401 - any value
+    """Format a value as the text of a Markdown table cell."""
     return str(value).replace("|", r"\|").replace("\n", " ")
 
 

@@ -7,14 +7,13 @@ import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.managed import Refresh
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 
 if TYPE_CHECKING:
     from marvel_kedro.databricks.monitored_table import MetricsTables
 
 
-class ManagedMetricsDataset(AbstractDataset[None, Refresh]):
+class ManagedMetricsDataset(AbstractDataset[None, RefreshManagedMonitor]):
     """A managed monitor over a table of a lakehouse, which is asked when its metrics are wanted."""
 
     def __init__(
@@ -38,7 +37,7 @@ class ManagedMetricsDataset(AbstractDataset[None, Refresh]):
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
         self.metadata = metadata
 
-    def load(self) -> Refresh:
+    def load(self) -> RefreshManagedMonitor:
         """Give a function that brings the monitor up to date and reads its tables."""
         return partial(_refreshed, self._table, self._baseline)
 
@@ -78,4 +77,4 @@ def _read(name: str, schema: pa.Schema) -> pa.Table:
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
 
     found = SparkSession.builder.getOrCreate().table(name).toArrow()
-    return tables.in_order(tables.conform(found, schema))
+    return tables.sort_rows(tables.conform(found, schema))

@@ -48,7 +48,7 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
                 f"{self._filepath} cannot be read as a Parquet file: {error}. Move it away; the "
                 "pipeline that writes it makes it again."
             ) from error
-        wanted = [name for name in self._schema.names if name not in tables.LATER_COLUMNS]
+        wanted = [name for name in self._schema.names if name not in tables.OPTIONAL_COLUMNS]
         if missing := [name for name in wanted if name not in table.column_names]:
             raise ProjectError(
                 f"{self._filepath} lacks {', '.join(missing)}. Move it away; the pipeline that "

@@ -3,7 +3,7 @@
 from typing import Any
 
 from marvel_kedro.datasets.read_only import ReadOnlyDataset
-from marvel_kedro.monitoring.alerting.notification import Webhook
+from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 
 class WebhookDataset(ReadOnlyDataset[Webhook]):

@@ -14,11 +14,10 @@ from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
-from marvel_kedro.table.cleaning import split_characters
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
-from marvel_kedro.table.split import with_side
+from marvel_kedro.table.split import split_table, with_side
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ def choose_share(
     if len(options.newest_shares) == 1:
         return options.newest_shares[0]
     losses = []
-    new_train, _, _ = split_characters(newest_characters, processing)
+    new_train, _ = split_table(newest_characters, processing.split)
     held_out = to_pandas(_sample(lazily(new_train), 0.25, " aside").to_native(), training.max_rows)
     for share in options.newest_shares:
         rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
@@ -140,10 +139,10 @@ def split_rows(
     newest, past = lazily(newest_characters), lazily(characters)
     past = past.join(newest.select("page_id"), on="page_id", how="anti")
     past = _thin(past, _rows(newest), newest_share)
-    new_train, new_test, split = split_characters(newest.to_native(), processing)
-    past_train, past_test, _ = split_characters(past.to_native(), processing)
+    new_train, new_test = split_table(newest.to_native(), processing.split)
+    past_train, past_test = split_table(past.to_native(), processing.split)
     test = new_test if options.test_on == "newest" else _concat(new_test, past_test)
-    return _concat(new_train, past_train), test, split
+    return _concat(new_train, past_train), test, processing.split.model_dump()
 
 
 def _loss(rows: pd.DataFrame, held_out: pd.DataFrame, options: TrainingOptions) -> float:

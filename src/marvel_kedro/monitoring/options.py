@@ -1,8 +1,9 @@
-"""The parameters of monitoring, reporting, exporting and the A/B test: options only."""
+"""Options of monitoring, reporting, exporting and the A/B test; no other code."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
@@ -10,18 +11,21 @@ from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import Granularity
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DECIMALS = 3
 
 
 class ManagedMonitorOptions(Options):
-    """What only the managed monitor has.
+    """Options of the managed monitor only.
 
     Attributes:
-        timeout_minutes: How long making it and bringing its metrics up to date may take in all.
-        assets_dir: Folder of the workspace for its dashboard, such as `/Workspace/Shared/..`; the
-            home of who makes it, if None. It counts when the monitor is made.
-        dashboard: Whether it gets a dashboard. It counts when the monitor is made.
-        warehouse_id: SQL warehouse of the dashboard; the first one that runs, if None.
+        timeout_minutes: Time limit for creating the monitor and refreshing its metrics together.
+        assets_dir: Workspace folder of its dashboard, such as `/Workspace/Shared/..`; None is the
+            home folder of the user who creates the monitor. Applies at creation.
+        dashboard: Create a dashboard. Applies at creation.
+        warehouse_id: SQL warehouse of the dashboard; None is the first running one.
     """
 
     timeout_minutes: float = Field(60.0, gt=0)
@@ -31,22 +35,22 @@ class ManagedMonitorOptions(Options):
 
 
 class MonitoringOptions(Options):
-    """What is measured, by which windows and slices.
+    """Windows, slices and columns of the metrics.
 
     Attributes:
-        now: When this is read; windows that end later are not complete.
+        now: Time of the run; windows that end later are incomplete.
         granularities: Lengths of the windows.
-        slices: Columns of `inference_log`, or SQL expressions over them: metrics are made for each
-            value, or for `true` and `false`.
-        columns: What is measured, and what kind of column it is.
-        decimals: Numbers are counted by so many decimals; 3, where nothing is said.
-        max_slice_values: More values of a slice are refused.
-        max_cells: More distinct values, over all windows, versions and slices, are refused.
-        recompute_from: From this day on everything is made anew, even if nothing has changed.
-        confidence: Of the interval of an estimate of quality.
-        computed_by: Whose `profile_metrics` and `drift_metrics` these are: the project's, or those
-            of a managed monitor of Databricks over `inference_log`.
-        managed: What only the managed monitor has.
+        slices: Columns of `inference_log`, or SQL expressions over them. Metrics are computed for
+            each value, or for `true` and `false`.
+        columns: Measured columns and their kinds.
+        decimals: Decimals to which numbers are rounded before counting; `DECIMALS` by default.
+        max_slice_values: Maximum number of values of a slice.
+        max_cells: Maximum number of distinct values over all windows, versions and slices.
+        recompute_from: Recompute all metrics from this day on.
+        confidence: Confidence level of the interval of estimated performance.
+        computed_by: Source of `profile_metrics` and `drift_metrics`: this project, or a managed
+            monitor of Databricks over `inference_log`.
+        managed: Options of the managed monitor.
     """
 
     now: AwareDatetime
@@ -63,69 +67,68 @@ class MonitoringOptions(Options):
 
     @field_validator("granularities", "slices")
     @classmethod
-    def _each_once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_unique(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(values)) < len(values):
-            raise ValueError("each is to be there once")
+            raise ValueError("values must be unique")
         return values
 
     @field_validator("decimals")
     @classmethod
-    def _fit_for_counting(cls, decimals: dict[str, int]) -> dict[str, int]:
+    def _check_decimals(cls, decimals: dict[str, int]) -> dict[str, int]:
         if wrong := [name for name, number in decimals.items() if not 0 <= number <= 6]:  # noqa: PLR2004
-            raise ValueError(f"0 to 6 decimals, at {', '.join(wrong)}")
+            raise ValueError(f"decimals must be 0 to 6, wrong for {', '.join(wrong)}")
         return decimals
 
     def decimals_of(self, column: str) -> int:
-        """By how many decimals the numbers of a column are counted."""
+        """Return the decimals to which the numbers of a column are rounded."""
         return self.decimals.get(column, DECIMALS)
 
     @property
     def settings(self) -> str:
-        """Digest of what metrics depend on beside the tables; another one, other metrics."""
-        said = self.model_dump_json(
-            include={
-                *("granularities", "slices", "columns", "decimals", "confidence", "computed_by"),
-            }
-        )
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """Return a digest of the options that metrics depend on."""
+        names = {
+            *("granularities", "slices", "columns", "decimals", "confidence", "computed_by"),
+        }
+        return hashlib.sha256(self.model_dump_json(include=names).encode()).hexdigest()[:16]
 
 
 class Split(Options):
-    """What the traffic was meant to be from a moment on: percentages by served entity."""
+    """The configured traffic split from a time on: percentages by served entity."""
 
     since: AwareDatetime
     traffic: dict[str, Annotated[float, Field(ge=0)]]
 
     @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
+    def _has_traffic(self) -> Self:
         if not sum(self.traffic.values()):
-            raise ValueError("the traffic goes nowhere: give percentages by served entity")
+            raise ValueError("the traffic split is empty: give percentages by served entity")
         return self
 
 
 class ExpectedGain(Options):
-    """The size of difference that is looked for, by metric."""
+    """The effect size that the test is tuned to detect, by metric."""
 
     log_loss: float = Field(0.03, gt=0)
     accuracy: float = Field(0.03, gt=0)
 
 
 class ABTestOptions(Options):
-    """How entities are compared.
+    """Settings of the A/B test analysis.
 
     Attributes:
-        champion: Name of the served entity that the others are held against.
-        since: First day (UTC) of the requests that count; None is the first there is.
-        until: The last one.
-        max_requests: More in the inference table do not leave the engine.
-        alpha: Chance of a false verdict, over all challengers and days together.
-        expected_gain: It decides how early a difference of which size is found, not how often none
-            is taken for one.
-        min_clusters: With fewer labelled clients or requests of either entity nothing is decided.
-        split: What the traffic was meant to be; without it the shares are not checked.
-        seed: Of the bootstrap of each entity's own figures.
-        resamples: Of the same.
-        confidence: Of the same.
+        champion: Name of the served entity that the others are compared with.
+        since: First day (UTC) of the requests to analyse; None is the first there is.
+        until: Last day.
+        max_requests: Fail if the inference table has more rows to load from the engine.
+        alpha: Probability of a false verdict, over all challengers and days together.
+        expected_gain: Sets how early a difference of a given size is detected. It does not change
+            the probability of a false verdict.
+        min_clusters: Labelled clients (or requests without a client) that each entity needs before
+            there is a verdict.
+        split: The configured traffic split; without it the shares are not checked.
+        seed: Of the bootstrap of each entity's metrics.
+        resamples: Of the bootstrap.
+        confidence: Of the bootstrap intervals.
         calibration_bins: Of the calibration error.
     """
 
@@ -144,11 +147,11 @@ class ABTestOptions(Options):
 
 
 class ExportingOptions(Options):
-    """What is exported.
+    """Limits of the exported metrics.
 
     Attributes:
-        min_labelled: Quality by labels is of the newest window with so many labelled records.
-        max_series: More samples than that are left out, and their number is a sample.
+        min_labelled: Labelled records that a window needs for its realised performance.
+        max_series: Maximum number of samples; the number of dropped samples is exported.
     """
 
     min_labelled: int = Field(200, ge=1)
@@ -156,17 +159,17 @@ class ExportingOptions(Options):
 
 
 class ReportingOptions(Options):
-    """How much the report shows.
+    """Limits of the report.
 
     Attributes:
-        granularity: Windows of which length; null is the first that monitoring measures.
-        max_windows: The newest so many are shown.
-        max_versions: Model versions, those with the most records first.
-        max_columns: Columns of a version, those that drift most first.
-        max_items: Categories of a column that are drawn.
+        granularity: Length of the windows; null is the first granularity of monitoring.
+        max_windows: Number of newest windows.
+        max_versions: Number of model versions, those with the most records first.
+        max_columns: Columns of a version, those with the most drift first.
+        max_items: Categories of a column.
         max_slices: Slices of a version, those with the most records first.
-        max_alerts: Alerts, those that are open first.
-        chance: A drift whose p-value is at least this is drawn as one that may be chance.
+        max_alerts: Number of alerts, open ones first.
+        chance: Drift with a p-value of at least this is shown as possibly due to chance.
     """
 
     granularity: Granularity | None = None
@@ -177,3 +180,7 @@ class ReportingOptions(Options):
     max_slices: int = Field(20, ge=1)
     max_alerts: int = Field(50, ge=1)
     chance: float = Field(0.05, gt=0, lt=1)
+
+
+RefreshManagedMonitor = Callable[[MonitoringOptions], "tuple[pa.Table, pa.Table]"]
+"""Refresh a managed monitor and return its `PROFILE_METRICS` and `DRIFT_METRICS`."""

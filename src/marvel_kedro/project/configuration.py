@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 
 if TYPE_CHECKING:
     from kedro.io import AbstractDataset
@@ -43,14 +43,16 @@ class Configuration:
         return parameters.check(self.raw)
 
     @cached_property
-    def description(self) -> Description:
+    def description(self) -> ServingConfiguration:
         """The sections `endpoint` and `server` alone, checked.
 
         Raises:
             ProjectError: A parameter is not right; it names the key.
         """
-        sections = {name: self.raw.get(name) for name in Description.model_fields}
-        return validate(Description, sections, "Mend them in conf/*/serving/parameters.yml.")
+        sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
+        return validate(
+            ServingConfiguration, sections, "Mend them in conf/*/serving/parameters.yml."
+        )
 
     def dataset(self, name: str) -> "AbstractDataset[Any, Any]":
         """Make one dataset of the catalog, without a session and without credentials.

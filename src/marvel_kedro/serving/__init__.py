@@ -1,1 +1,1 @@
-"""The endpoint: the model over HTTP, without Kedro and Spark."""
+"""Model serving over HTTP, without Kedro and Spark."""

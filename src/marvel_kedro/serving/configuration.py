@@ -1,22 +1,22 @@
-"""What the endpoint is: one description for a process, a container and a Databricks endpoint."""
+"""The endpoint's configuration, shared by a process, a container and a Databricks endpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from marvel_kedro.core.options import Options
-from marvel_kedro.model.aliases import TRAFFIC_TAG
+from marvel_kedro.serving import traffic_split
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
-"""What Databricks takes for endpoints and served entities."""
+"""The names that Databricks accepts for endpoints and served entities."""
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class ServedEntity(Options):
-    """A version of the model that is served under a name: the one of an alias, or a fixed one."""
+    """A model version served under a name: the version of an alias, or a fixed one."""
 
     name: Name
     alias: str | None = None
@@ -30,15 +30,15 @@ class ServedEntity(Options):
 
 
 class InferenceTableOptions(Options):
-    """What is written down of requests and answers.
+    """The inference table: which requests and answers are logged.
 
     Attributes:
-        enabled: Whether anything is.
+        enabled: Whether requests are logged.
         table_name_prefix: Name of the table; Databricks adds `_payload`.
-        sampling_fraction: Share of the requests that is written down.
-        max_body_bytes: Of a longer body only the error code is written down, as on Databricks.
-        redact: Fields whose values are written down nowhere: neither in the table, in refusals that
-            quote them, nor in the log.
+        sampling_fraction: Share of the requests that is logged.
+        max_body_bytes: A longer body is replaced by an error code, as on Databricks.
+        redact: Fields whose values are stored nowhere: neither in the table, in error messages
+            that quote them, nor in the log.
     """
 
     enabled: bool = True
@@ -49,17 +49,18 @@ class InferenceTableOptions(Options):
 
 
 class Limits(Options):
-    """What is refused.
+    """The limits above which requests are rejected.
 
     Attributes:
-        body_bytes: Longer bodies: 413.
-        records: More records in a request: 400.
-        concurrency: More requests at once in a worker, a batch that goes on after its 504
-            included: 429.
-        held_bytes: More bytes of bodies above 64 KiB at once in a worker: 429. Records of nine
-            fields take three times the bytes of their body once it is read, tiny lists 25 times.
-        seconds: What takes longer: 504.
-        retry_after: After how many seconds a client may come again, said with a 429.
+        body_bytes: Bytes of a body; above it the answer is 413.
+        records: Records of a request; above it the answer is 400.
+        concurrency: Concurrent requests per worker, counting batches that still run after a 504;
+            above it the answer is 429.
+        held_bytes: Bytes of bodies above 64 KiB that a worker holds at a time; above it the answer
+            is 429. Parsed records of nine fields take three times the bytes of their body, tiny
+            lists 25 times.
+        seconds: Duration of a request; above it the answer is 504.
+        retry_after: Seconds in the `Retry-After` header of a 429.
     """
 
     body_bytes: int = Field(default=16 * 1024**2, gt=0)
@@ -70,30 +71,30 @@ class Limits(Options):
     retry_after: int = Field(default=1, ge=0)
 
     @model_validator(mode="after")
-    def _every_body_can_be_held(self) -> Self:
+    def _every_body_fits(self) -> Self:
         if self.held_bytes < self.body_bytes:
             raise ValueError(
                 f"held_bytes ({self.held_bytes}) is less than body_bytes ({self.body_bytes}): "
-                "some bodies would be refused for ever"
+                "some bodies would always be rejected"
             )
         return self
 
 
 class RateLimit(Options):
-    """Calls a minute on Databricks' AI Gateway."""
+    """Calls per minute on Databricks' AI Gateway."""
 
     calls: int = Field(gt=0)
     key: Literal["endpoint", "user"] = "endpoint"
 
 
 class DatabricksOptions(Options):
-    """What only the managed endpoint has.
+    """Settings of the managed endpoint alone.
 
     Attributes:
-        workload_size: How many requests it can answer at once, by the platform's sizes.
-        scale_to_zero: Whether it stands still, and costs nothing, while nobody asks.
-        rate_limits: Calls that are let through.
-        tags: Tags of the endpoint, which reach the bill.
+        workload_size: Compute of a served entity, in the platform's sizes of concurrency.
+        scale_to_zero: Whether it stops, and costs nothing, while no request arrives.
+        rate_limits: Limits of the AI Gateway.
+        tags: Tags of the endpoint, which appear on the bill.
         query_groups: Groups of the workspace that may query it.
     """
 
@@ -110,11 +111,11 @@ class EndpointOptions(Options):
     Attributes:
         name: Name of the endpoint, part of its address.
         model: The registered model.
-        served_entities: What is served; the name is what `traffic` and the answers call it.
+        served_entities: The served versions, by the names that `traffic` and answers use.
         traffic: Percentages by served entity, 100 in all.
-        inference_table: What is written down.
-        limits: What is refused.
-        databricks: What only the managed endpoint has.
+        inference_table: Which requests are logged.
+        limits: Which requests are rejected.
+        databricks: Settings of the managed endpoint alone.
     """
 
     name: Name
@@ -125,83 +126,60 @@ class EndpointOptions(Options):
     limits: Limits = Limits()
     databricks: DatabricksOptions = DatabricksOptions()
 
+    @property
+    def entity_names(self) -> list[str]:
+        """The names of the served entities, in their order."""
+        return [entity.name for entity in self.served_entities]
+
     @model_validator(mode="after")
-    def _routes_are_sound(self) -> Self:
-        names = [entity.name for entity in self.served_entities]
-        if len(set(names)) < len(names):
+    def _routes_are_valid(self) -> Self:
+        if len(set(self.entity_names)) < len(self.served_entities):
             raise ValueError("two served entities have the same name")
-        check_traffic(self.traffic, names)
+        traffic_split.validate_shares(self.traffic, self.entity_names)
         return self
 
+    def current_traffic(self, tags: Mapping[str, str]) -> dict[str, int]:
+        """Return the shares in effect: those of the last shift, else the configured ones.
 
-def check_traffic(traffic: dict[str, int], names: Sequence[str]) -> None:
-    """Refuse percentages that do not add up, or that go to somebody who is not served.
+        Args:
+            tags: Tags of the registered model.
 
-    Raises:
-        ValueError: It names the entity, or the sum.
-    """
-    strangers = sorted(set(traffic) - set(names))
-    if strangers:
-        raise ValueError(
-            f"traffic goes to {', '.join(strangers)}, which is not served: {', '.join(names)}"
-        )
-    if any(not 0 <= share <= 100 for share in traffic.values()):  # noqa: PLR2004 - per cent
-        raise ValueError("a share of the traffic is from 0 to 100")
-    if sum(traffic.values()) != 100:  # noqa: PLR2004 - per cent
-        raise ValueError(f"traffic adds up to {sum(traffic.values())}, not to 100")
-
-
-def traffic_tag(endpoint: str) -> str:
-    """The tag of the registered model that shares the traffic out anew, while servers run."""
-    return TRAFFIC_TAG.format(endpoint)
-
-
-def effective_traffic(traffic: Mapping[str, int], available: Sequence[str]) -> dict[str, int]:
-    """Share out the traffic among those who can answer.
-
-    What the others would have got goes to them in proportion to what they have; in equal parts if
-    all of them have nothing. Largest remainders are rounded up, the first of equal ones first, so
-    that whole percentages add up.
-
-    Args:
-        traffic: Percentages by served entity, 100 in all.
-        available: The served entities that have a version, in the order of the description.
-
-    Returns:
-        A percentage for each that is available, 100 in all; nothing if none is.
-    """
-    shares = {name: traffic.get(name, 0) for name in available}
-    if not any(shares.values()):
-        shares = dict.fromkeys(available, 1)
-    total = sum(shares.values())
-    percent = {name: 100 * share // total for name, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda name: -(100 * shares[name] % total))
-    for name in by_remainder[: 100 - sum(percent.values())]:
-        percent[name] += 1
-    return percent
+        Raises:
+            ValueError: The traffic tag holds no valid shares; the message names it and the remedy.
+        """
+        tag = traffic_split.traffic_tag(self.name)
+        if not tags.get(tag):
+            return dict(self.traffic)
+        try:
+            return traffic_split.parse_tag(tags[tag], self.entity_names)
+        except ValueError as error:
+            raise ValueError(
+                f"the tag {tag} of the model {self.model} is no traffic split ({error}); set it "
+                "again (kedro endpoint shift) or go back to the parameters (kedro endpoint reset)"
+            ) from error
 
 
 class ServerOptions(Options):
-    """The section `server` of the parameters: how the endpoint runs on a machine of one's own.
+    """The section `server` of the parameters: the server that runs outside Databricks.
 
     Attributes:
-        host: Address to listen on; 0.0.0.0 is everywhere.
-        port: Port; 0 is any that is free.
-        workers: Processes that answer.
-        threads: Threads of each for what is large: more batches and bodies wait for their turn.
-        folder: Where the server keeps what is not yet in the inference table.
-        models: Where it keeps versions of the model, and which of them are served.
-        ask_registry: Whether the registry is asked; else `models` has what is served, for good.
-        accept_simulated_time: Whether clients may say when a request is made: for simulations only.
+        host: Address to listen on; 0.0.0.0 is every address of the machine.
+        port: Port; 0 is any free one.
+        workers: Processes that answer requests.
+        threads: Threads per worker for large requests; more batches and bodies wait in a queue.
+        folder: Folder of the requests that are not yet in the inference table.
+        models: Folder of the fetched model versions and of `deployment.json`.
+        ask_registry: Whether the registry is polled; if not, `models` holds what is served.
+        accept_simulated_time: Whether clients may set the time of a request: for simulations only.
         inference_table: Folder of the Delta table.
         characters: The file that completes records which have only a `page_id`.
-        monitoring_metrics: The file of monitoring's metrics that /metrics has as well, if it is
-            there; None is none.
-        poll_seconds: How often the registry is asked whether an alias has moved.
-        flush_seconds: How often requests are moved to the inference table.
-        compact_files: From how many small files of a day on they are joined.
-        spool_bytes: How much may wait for the inference table before requests are not written down.
-        grace_seconds: How long a server that stops waits for what it has begun.
+        monitoring_metrics: The file of monitoring's metrics that /metrics includes if it exists;
+            None for no such file.
+        poll_seconds: Seconds between two looks at the registry.
+        flush_seconds: Seconds between two writes to the inference table.
+        compact_files: Number of small files of a day from which they are compacted.
+        spool_bytes: Bytes that may wait for the inference table; above it requests are not logged.
+        grace_seconds: Seconds that a stopping server waits for requests in progress.
     """
 
     host: str = "127.0.0.1"
@@ -223,13 +201,13 @@ class ServerOptions(Options):
 
     @property
     def url(self) -> str:
-        """Where this machine reaches the server."""
+        """The server's address on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-class Description(Options):
-    """What a server is started with."""
+class ServingConfiguration(Options):
+    """The configuration of a server process: the two sections of the parameters."""
 
     endpoint: EndpointOptions
     server: ServerOptions

@@ -1,8 +1,8 @@
-"""Records by id: what a caller leaves out is taken from the table of characters.
+"""Records by id: fields that a caller leaves out are taken from the table of characters.
 
-The file is the dataset `online_characters`: SQLite, made whole by `kedro run --pipelines serving`
-and put in its place by renaming, never changed in it. So it is opened as immutable, without locks,
-and opened anew when another file has taken its place.
+The file is the dataset `online_characters`: SQLite, written by `kedro run --pipelines serving` and
+replaced as a whole by renaming, never changed in place. It is therefore opened as immutable,
+without locks, and opened again when another file has replaced it.
 """
 
 import json
@@ -10,7 +10,6 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,17 +23,25 @@ logger = logging.getLogger(__name__)
 ID = "page_id"
 INPUTS = frozenset((*TEXT_COLUMNS, *NUMBER_COLUMNS))
 LOOK_SECONDS = 1.0
-"""How often the file is looked at at most."""
+"""Least time between two checks for another file."""
 
 _SELECT = "SELECT fields FROM characters WHERE page_id = ?"
-_NAMED = 5
-_LONGEST = 200
+_QUOTED_IDS = 5
+_QUOTED_CHARACTERS = 200
 _CACHE_KIB = 16 * 1024
 _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
+_ABSENT = (
+    "This server has no table of characters to complete records from: kedro run --pipelines "
+    f"serving creates it. Until then {_SEND_FIELDS}."
+)
+_DAMAGED = (
+    "The table of characters that completes records is damaged: kedro run --pipelines serving "
+    f"creates it again. Until then {_SEND_FIELDS}."
+)
 
 
 class CannotCompleteError(LookupError):
-    """Records that have nothing but an id cannot be completed; the message is for the caller.
+    """Records with nothing but an id cannot be completed; the message is for the caller.
 
     Attributes:
         unquoted: The message without the ids.
@@ -46,33 +53,33 @@ class CannotCompleteError(LookupError):
 
 
 class Lookup:
-    """Completes records from the file. Any thread may use it.
+    """Completes records from the file. Thread-safe.
 
     Args:
-        path: The file, which may come, go and be replaced while the server runs.
+        path: The file, which may be created, replaced and deleted while the server runs.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._table: _Table | None = None
-        self._seen: object = None
+        self._identity: object = None
         self._look_at = 0.0
 
     def complete(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Give records that have a `page_id` the fields that they lack.
+        """Add missing fields to records that have a `page_id`.
 
-        What a record has itself stays, nulls included. A record whose id is unknown stays as it is
-        if it has any of the model's fields.
+        Fields of a record stay as they are, nulls included. A record with an unknown id stays as
+        it is if it has any of the model's fields.
 
         Args:
-            records: They are not changed.
+            records: The records, which are not changed.
 
         Returns:
-            The very list if no record has a `page_id`; else a new one of the same length.
+            The same list if no record has a `page_id`; else a new one of the same length.
 
         Raises:
-            CannotCompleteError: Records have an id that is not known and no field of the model's,
-                or there is no table to look in.
+            CannotCompleteError: Records have an unknown id and none of the model's fields, or the
+                table is missing or damaged.
         """
         for record in records:
             if ID in record:
@@ -89,39 +96,43 @@ class Lookup:
                 if table and not table.fault:
                     try:
                         stored = table.fields_of(record[ID])
-                    except (sqlite3.Error, ValueError) as error:  # of a page that is damaged
+                    except (sqlite3.Error, ValueError) as error:  # a damaged page
                         fault = _DAMAGED
                         logger.warning("%s is damaged: %s", self._path, error)
                 if stored is None and record.keys().isdisjoint(INPUTS):
                     unknown.append(record[ID])
             completed.append({**stored, **record} if stored else record)
         if unknown:
-            raise CannotCompleteError(fault, fault) if fault else _unknown(unknown)
+            raise CannotCompleteError(fault, fault) if fault else _unknown_ids(unknown)
         return completed
 
     def _current(self) -> "_Table | None":
-        """The table in the file that is there now; None if there is no file.
+        """Return the table of the current file; None if there is no file.
 
-        Two threads may open it at the same time; one of the two is dropped, and no harm done.
+        If two threads open it at the same time, one of the two tables is discarded.
         """
         now = time.monotonic()
         if now < self._look_at:
             return self._table
-        seen = _identity(self._path)
-        if seen != self._seen:
-            table = _Table(self._path) if seen else None
+        try:
+            found = self._path.stat()
+            identity = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        except OSError:
+            identity = None
+        if identity != self._identity:
+            table = _Table(self._path) if identity else None
             if table is None or table.fault:
                 logger.warning("%s: %s", self._path, table.fault if table else _ABSENT)
-            self._table, self._seen = table, seen
-        self._look_at = now + LOOK_SECONDS  # last: until then others look themselves
+            self._table, self._identity = table, identity
+        self._look_at = now + LOOK_SECONDS  # last, so that until then other threads look themselves
         return self._table
 
 
 class _Table:
-    """An open file. Threads take turns: Python gives them all one and the same statement.
+    """An open file. Threads take turns, because Python gives all of them the same statement.
 
     Attributes:
-        fault: Why nothing can be read from it; empty if all is well.
+        fault: Why the file cannot be read; empty if it can.
     """
 
     fault = ""
@@ -137,15 +148,15 @@ class _Table:
         except sqlite3.Error:
             self.fault = _DAMAGED
 
-    def __del__(self) -> None:  # when the last thread that reads from it is done
+    def __del__(self) -> None:  # when the last thread has finished reading
         if self._connection:
             self._connection.close()
 
     def fields_of(self, page_id: object) -> dict[str, Any] | None:
-        """The fields of a page; None if it is not known.
+        """Return the fields of a page; None if it is unknown.
 
-        A number stands for its text, as in the inference log: else a record would be scored
-        without the fields that labels, which do find its page, then speak of.
+        A number is looked up as its text, as in the inference log: otherwise a record would be
+        scored without the fields of the page that its label belongs to.
         """
         assert self._connection
         key = page_id if isinstance(page_id, str) else text(page_id)
@@ -154,47 +165,18 @@ class _Table:
         try:
             with self._turn:
                 row = self._connection.execute(_SELECT, (key,)).fetchone()
-        except UnicodeEncodeError:  # half a surrogate pair, which no table has
+        except UnicodeEncodeError:  # a lone surrogate, which no table contains
             return None
         return orjson.loads(row[0]) if row else None
 
 
-_ABSENT = (
-    "This server has no table of characters to complete records from: kedro run --pipelines "
-    f"serving makes it. Until then {_SEND_FIELDS}."
-)
-_DAMAGED = (
-    "The table of characters that completes records is damaged: kedro run --pipelines serving "
-    f"makes it anew. Until then {_SEND_FIELDS}."
-)
-
-
-def _unknown(page_ids: list[Any]) -> CannotCompleteError:
-    ids = list(_distinct(page_ids))
-    named = ", ".join(json.dumps(page_id)[:_LONGEST] for page_id in ids[:_NAMED])
-    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    begin = f"{len(ids):,} unknown {ID}"
-    end = (
-        "Records with nothing else are completed "
-        f"from the table of characters; of others, {_SEND_FIELDS}."
+def _unknown_ids(page_ids: list[Any]) -> CannotCompleteError:
+    ids = list({repr(page_id): page_id for page_id in page_ids}.values())  # lists have no hash
+    quoted = ", ".join(json.dumps(page_id)[:_QUOTED_CHARACTERS] for page_id in ids[:_QUOTED_IDS])
+    more = f" and {len(ids) - _QUOTED_IDS:,} more" if len(ids) > _QUOTED_IDS else ""
+    count = f"{len(ids):,} unknown {ID}"
+    remedy = (
+        "Records with nothing else are completed from the table of characters; "
+        f"for other characters, {_SEND_FIELDS}."
     )
-    return CannotCompleteError(f"{begin}: {named}{more}. {end}", f"{begin}. {end}")
-
-
-def _distinct(values: list[Any]) -> Iterator[Any]:
-    """In the order of their coming; of JSON, so perhaps lists."""
-    seen = set()
-    for value in values:
-        text = repr(value)
-        if text not in seen:
-            seen.add(text)
-            yield value
-
-
-def _identity(path: Path) -> object:
-    """What tells a file from the one before; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return CannotCompleteError(f"{count}: {quoted}{more}. {remedy}", f"{count}. {remedy}")

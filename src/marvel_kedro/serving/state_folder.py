@@ -1,4 +1,4 @@
-"""Where a server keeps what: folders below `server.folder`, which no other server may have."""
+"""The folder of a server's state, `server.folder`, which belongs to one server at a time."""
 
 from pathlib import Path
 
@@ -6,33 +6,31 @@ from marvel_kedro.core import file_lock
 from marvel_kedro.core.errors import ProjectError
 
 METRICS = "metrics"
-"""What each process counts."""
+"""Subfolder of the counters of each process."""
 
 SPOOL = "spool"
-"""What is not yet in the inference table."""
-
-_HINT = (
-    "The server keeps there what is not yet in the inference table: say a folder that can be "
-    "written to, as server.folder."
-)
+"""Subfolder of the requests that are not yet in the inference table."""
 
 
 def own(folder: Path) -> int:
-    """Make the server's folder, and hold it as long as this process lives.
+    """Create the server's folder and lock it until the process ends.
 
     Returns:
-        What holds it, to be kept open.
+        The descriptor that holds the lock while it is open.
 
     Raises:
-        ProjectError: It cannot be written to, or another server has it.
+        ProjectError: The folder is not writable, or another server holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = file_lock.acquire(folder / "server.lock")
     except OSError as error:
-        raise ProjectError(f"{folder}: {error.strerror}. {_HINT}") from error
+        raise ProjectError(
+            f"{folder}: {error.strerror}. The server keeps requests there that are not yet in the "
+            "inference table: set server.folder to a folder that can be written to."
+        ) from error
     if lock is None:
         raise ProjectError(
-            f"Another server runs in {folder}. Stop it, or say another server.folder."
+            f"Another server runs in {folder}. Stop it, or set another server.folder."
         )
     return lock

@@ -1,1 +1,1 @@
-"""Synthetic traffic and the demo."""
+"""Simulated traffic for any synthetic world, and the demo that uses it."""

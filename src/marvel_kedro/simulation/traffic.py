@@ -1,4 +1,4 @@
-"""The command `kedro traffic`: day by day, with a line a day and a summary, however it ends."""
+"""Run `kedro traffic`: one line per day, and a summary at the end or on an interruption."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,35 +13,32 @@ from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.traffic_plan import TrafficOptions
 from marvel_kedro.simulation.traffic_replay import Sender, Tally, replay_day
+from marvel_kedro.simulation.world import World
 
 
 def local_url(server: ServerOptions, endpoint: EndpointOptions) -> str:
-    """Where `kedro serve` answers on this machine."""
+    """Return the address of `kedro serve` on this machine."""
     return f"{server.url}/serving-endpoints/{endpoint.name}/invocations"
 
 
 def checked(**options: Any) -> TrafficOptions:  # noqa: ANN401 - checked here
-    """Check the options.
+    """Validate the options; without `start`, the last day is yesterday.
 
     Raises:
-        ProjectError: It names each option that is out of range.
+        ProjectError: Options are out of range; the message names each of them.
     """
     if options.get("start") is None:
-        yesterday = datetime.now(UTC).date() - timedelta(days=1)
-        options["start"] = yesterday - timedelta(days=options["days"] - 1)
+        options["start"] = datetime.now(UTC).date() - timedelta(days=options["days"])
     try:
         return TrafficOptions.model_validate(options)
     except ValidationError as error:
-        faults = (
-            f"--{str(fault['loc'][-1]).replace('_', '-')}: {fault['msg']}"
-            if fault["loc"]
-            else fault["msg"]
-            for fault in error.errors()
+        errors = (
+            f"--{str(each['loc'][-1]).replace('_', '-')}: {each['msg']}" for each in error.errors()
         )
-        raise ProjectError("; ".join(faults)) from error
+        raise ProjectError("; ".join(errors)) from error
 
 
-def run(  # noqa: PLR0913 - one an option
+def run(  # noqa: PLR0913 - one per option
     *,
     url: str,
     token: str | None,
@@ -49,23 +46,26 @@ def run(  # noqa: PLR0913 - one an option
     connections: int,
     labels_to: Path,
     options: TrafficOptions,
+    world: World,
 ) -> None:
-    """Send the traffic, write the labels that become known on the way, and say what came of it.
+    """Send the traffic, write the labels as they become known, and print a summary.
 
     Raises:
-        ProjectError: Nobody answers. What was sent until then has been summed up.
+        ProjectError: There are too many rows, or the server does not respond; the requests sent
+            until then are in the summary.
     """
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/invocations"
     sender, total = Sender(url, token), Tally()
-    made: list[traffic_plan.Day] = []
-    labels = 0
+    planned: list[traffic_plan.Day] = []
+    labels, delay = 0, options.label_delay_days
+    days = traffic_plan.days(options, world)
     try:
-        for day in traffic_plan.days(options):
-            made = [*made[-options.label_delay_days :], day] if options.label_delay_days else [day]
+        for day in days:
+            planned = [*planned[-delay:], day] if delay else [day]
             tally = replay_day(day, sender, rate=rate, connections=connections, total=total)
             click.echo(f"day {day.number:2}  {day.date}{_scenario(day, options)}  {_short(tally)}")
-            due = traffic_plan.labels_due(made, day.number, options.label_delay_days)
+            due = traffic_plan.labels_due(planned, day.number, delay)
             if len(due):
                 traffic_plan.add_labels(labels_to, due)
                 labels += len(due)
@@ -83,7 +83,7 @@ def _scenario(day: traffic_plan.Day, options: TrafficOptions) -> str:
 
 
 def _short(tally: Tally) -> str:
-    """Rate, latency and statuses of a day on one line."""
+    """Format rate, latency, statuses and entities of a day on one line."""
     first, *others = tally.lines()
-    wanted = ("latency", "status", "entity")
-    return "  ".join([first, *(line[10:] for line in others if line.startswith(wanted))])
+    shown = ("latency", "status", "entity")
+    return "  ".join([first, *(line[10:] for line in others if line.startswith(shown))])

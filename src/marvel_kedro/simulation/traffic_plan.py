@@ -1,42 +1,43 @@
-"""What is sent: the requests of each simulated day, and the labels that come later."""
+"""Plan traffic: the requests of each simulated day, and the labels that become known later."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from marvel_kedro.characters.options import MOST_ROWS, DriftOptions, SyntheticOptions
-from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.core.atomic_files import AtomicFile
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.simulation.world import DriftOptions, World
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 _DAY = timedelta(days=1)
+_LABELS = ["page_id", "alive", "labelled_at"]
 
 
 class TrafficOptions(Options):
-    """What `kedro traffic` is told.
+    """Options of `kedro traffic`.
 
     Attributes:
-        requests: A day.
-        days: How many are simulated.
-        start: The first of them.
-        records: Characters in a request.
-        clients: Distinct `client_request_id`s; with 0 requests have none.
-        drift: How the rows differ from `drift_from_day` on.
+        requests: Number of requests per day.
+        days: Number of simulated days.
+        start: The first day.
+        records: Number of records per request.
+        clients: Number of distinct `client_request_id`s; 0 sends none.
+        drift: Drift of the rows from `drift_from_day` on.
         drift_from_day: Counted from 1.
-        label_delay_days: How long after a request it is known who was alive.
-        world: The seed that the model's synthetic rows were made with.
-        seed: Which new rows of that world are sent, and which clients send them.
+        label_delay_days: Days from a request to its labels.
+        world_seed: The seed with which the model's synthetic rows were generated.
+        seed: Selects the new rows of that world, and the clients that send them.
     """
 
     requests: int = Field(1000, ge=1)
@@ -47,20 +48,13 @@ class TrafficOptions(Options):
     drift: DriftOptions = DriftOptions()
     drift_from_day: int = Field(6, ge=1)
     label_delay_days: int = Field(1, ge=0)
-    world: int = Field(42, ge=0)
+    world_seed: int = Field(42, ge=0)
     seed: int = Field(1, ge=1)
-
-    @model_validator(mode="after")
-    def _rows_can_be_made(self) -> Self:
-        rows = self.days * self.requests * self.records
-        if rows > MOST_ROWS:
-            raise ValueError(f"{rows:,} rows are too many: {MOST_ROWS:,} can be made up")
-        return self
 
 
 @dataclass(frozen=True)
 class Request:
-    """A body, and the simulated time at which it is sent, as RFC 3339 writes it."""
+    """A body, and the simulated time at which it is sent, in RFC 3339."""
 
     body: bytes
     at: str
@@ -71,11 +65,11 @@ class Day:
     """A simulated day.
 
     Attributes:
-        number: From 1.
-        date: Which.
-        drifts: Whether its rows are of the scenario.
-        requests: In the order of their times.
-        labels: `page_id`, `alive`, `labelled_at`: one row a record, known after the delay.
+        number: Counted from 1.
+        date: The simulated date.
+        drifts: Whether its rows have the drift.
+        requests: The requests in the order of their times.
+        labels: `page_id`, `alive`, `labelled_at`: one row per record, known after the delay.
     """
 
     number: int
@@ -85,65 +79,71 @@ class Day:
     labels: pd.DataFrame
 
 
-def days(options: TrafficOptions) -> Iterator[Day]:
-    """Make the requests, a day at a time. The same options give the same bytes."""
-    streams = {drifts: _rows(options, drifts=drifts) for drifts in (False, True)}
-    for number in range(1, options.days + 1):
-        drifts = options.drift.scenario != "none" and number >= options.drift_from_day
-        rows = _take(streams[drifts], options.requests * options.records)
-        times = request_times(options.start + (number - 1) * _DAY, options.requests)
-        yield Day(
-            number=number,
-            date=options.start + (number - 1) * _DAY,
-            drifts=drifts,
-            requests=_requests(rows, times, options, number),
-            labels=_labels(rows, times, options),
+def days(options: TrafficOptions, world: World) -> Iterator[Day]:
+    """Generate the requests lazily, a day at a time; the same options give the same bytes.
+
+    Raises:
+        ProjectError: The world has fewer rows.
+    """
+    rows = options.days * options.requests * options.records
+    if rows > world.max_rows:
+        raise ProjectError(
+            f"{rows:,} rows are too many: the synthetic generator makes at most "
+            f"{world.max_rows:,}. Reduce --days, --requests or --records."
         )
+    return _days(options, world)
+
+
+def _days(options: TrafficOptions, world: World) -> Iterator[Day]:
+    streams = {drifts: _stream(options, world, drifts=drifts) for drifts in (False, True)}
+    for number in range(1, options.days + 1):
+        day = options.start + (number - 1) * _DAY
+        drifts = options.drift.scenario != "none" and number >= options.drift_from_day
+        records = list(islice(streams[drifts], options.requests * options.records))
+        times = request_times(day, options.requests)
+        requests = _requests(records, times, options, number)
+        yield Day(number, day, drifts, requests, _labels(records, times, options))
 
 
 def request_times(day: date, requests: int) -> list[datetime]:
-    """Times that are spread evenly over a day, from midnight (UTC) on."""
+    """Return times spread evenly over a day, from midnight (UTC) on."""
     midnight = datetime.combine(day, time(), UTC)
     return [midnight + _DAY * number / requests for number in range(requests)]
 
 
-def labels_due(made: list[Day], today: int, delay_days: int) -> pd.DataFrame:
-    """The labels that came to be known on the day that ends."""
-    known = [day.labels for day in made if day.number == today - delay_days]
-    return pd.concat(known) if known else pd.DataFrame(columns=["page_id", "alive", "labelled_at"])
+def labels_due(planned: list[Day], today: int, delay_days: int) -> pd.DataFrame:
+    """Return the labels that became known by the end of a day."""
+    due = [day.labels for day in planned if day.number == today - delay_days]
+    return pd.concat(due) if due else pd.DataFrame(columns=_LABELS)
 
 
 def add_labels(path: Path, labels: pd.DataFrame) -> int:
-    """Add rows to the table of labels, one a page: the newest. Readers see all of it or none.
+    """Add rows atomically to the table of labels, and keep the newest one per page.
 
     Returns:
-        How many rows the table has.
+        The number of rows of the table.
     """
-    there = [pd.read_parquet(path)] if path.exists() else []
-    rows = pd.concat([*there, labels]).drop_duplicates("page_id", keep="last", ignore_index=True)
+    existing = [pd.read_parquet(path)] if path.exists() else []
+    rows = pd.concat([*existing, labels])
+    rows = rows.drop_duplicates("page_id", keep="last", ignore_index=True)
     with AtomicFile(path, "wb") as file:
         file.write(rows.to_parquet(index=False))
     return len(rows)
 
 
-def _rows(options: TrafficOptions, *, drifts: bool) -> Iterator[dict[str, Any]]:
-    """New characters of the world, shuffled: the variants of a name are made one after another."""
-    drift = options.drift if drifts else DriftOptions(scenario="none")
-    world = SyntheticOptions(rows=MOST_ROWS, seed=options.world, row_seed=options.seed, drift=drift)
-    # Other rows under the same title: no label of the one is the other's.
-    mark = f"~{crc32(world.model_dump_json().encode()):08x}"
-    for number, raw in enumerate(chunks(world)):
-        rows = select_usable(read_source(raw))[
-            ["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]
-        ].sample(frac=1, random_state=np.random.default_rng([options.seed, number]))
-        rows["page_id"] += mark
-        names = list(rows.columns)
+def _stream(options: TrafficOptions, world: World, *, drifts: bool) -> Iterator[dict[str, Any]]:
+    """Draw new records, shuffled, because the variants of a name are generated in sequence."""
+    drift = options.drift if drifts else DriftOptions()
+    fingerprint, chunks = world.draw(options.world_seed, options.seed, drift)
+    # Other rows under the same title are other pages: their labels may differ.
+    suffix = f"~{crc32(fingerprint.encode()):08x}"
+    names = ["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]
+    for number, raw in enumerate(chunks):
+        generator = np.random.default_rng([options.seed, number])
+        rows = select_usable(read_source(raw))[names].sample(frac=1, random_state=generator)
+        rows["page_id"] += suffix
         for values in rows.astype(object).where(rows.notna(), None).itertuples(index=False):
             yield dict(zip(names, values, strict=True))
-
-
-def _take(rows: Iterator[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    return [row for _, row in zip(range(number), rows, strict=False)]
 
 
 def _requests(
@@ -151,27 +151,21 @@ def _requests(
 ) -> list[Request]:
     generator = np.random.default_rng([options.seed, day])
     clients = generator.integers(max(options.clients, 1), size=len(times))
-    made = []
-    for number, at in enumerate(times):
-        some = rows[number * options.records : (number + 1) * options.records]
-        records = [{name: row[name] for name in row if name != "alive"} for row in some]
-        body: dict[str, Any] = {"dataframe_records": records}
+    records = ({name: row[name] for name in row if name != "alive"} for row in rows)
+    requests = []
+    for at, client in zip(times, clients, strict=True):
+        body: dict[str, Any] = {"dataframe_records": list(islice(records, options.records))}
         if options.clients:
-            body["client_request_id"] = f"client-{clients[number]}"
+            body["client_request_id"] = f"client-{client}"
         text = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        made.append(Request(json.dumps(body, ensure_ascii=False).encode(), text))
-    return made
+        requests.append(Request(json.dumps(body, ensure_ascii=False).encode(), text))
+    return requests
 
 
 def _labels(
-    rows: list[dict[str, Any]], times: list[datetime], options: TrafficOptions
+    records: list[dict[str, Any]], times: list[datetime], options: TrafficOptions
 ) -> pd.DataFrame:
     delay = options.label_delay_days * _DAY
-    known = chain.from_iterable([at + delay] * options.records for at in times)
-    return pd.DataFrame(
-        {
-            "page_id": pd.Series([row["page_id"] for row in rows], dtype="str"),
-            "alive": pd.Series([row["alive"] for row in rows], dtype="str"),
-            "labelled_at": pd.Series(list(known), dtype="datetime64[us, UTC]"),
-        }
-    )
+    columns = {name: pd.Series([row[name] for row in records], dtype="str") for name in _LABELS[:2]}
+    known = pd.Series([at + delay for at in times], dtype="datetime64[us, UTC]")
+    return pd.DataFrame(columns | {_LABELS[2]: known.repeat(options.records).array})

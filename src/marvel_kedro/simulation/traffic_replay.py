@@ -1,4 +1,4 @@
-"""How it is sent: at a rate, over connections that stay open, and counted."""
+"""Replay traffic at a rate over persistent connections, and count the responses."""
 
 import asyncio
 import time
@@ -13,147 +13,67 @@ from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.simulation.traffic_plan import Day, Request
 
-PATIENCE_SECONDS = 5.0
-"""For so long a server may be silent once it has answered."""
+MAX_SILENCE_SECONDS = 5.0
+"""Maximum time without a response from a server that has responded before."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _LATE_SECONDS = 0.01
 _QUANTILES = (50, 90, 99, 100)
-_MOST_OF_AN_ANSWER = 200
+_MAX_ERROR_CHARACTERS = 200
 
 
 @dataclass
 class Tally:
-    """What came of requests.
+    """Counts of requests and responses.
 
     Attributes:
-        statuses: Answers by status, and what went unanswered by what happened.
-        entities: Answers by who says to have given them.
-        refusals: What the first answer of each other status than 200 said.
-        latencies: Seconds from when a request was due to the whole answer.
-        late: Requests that found no free connection when they were due.
-        seconds: How long it took.
+        statuses: Responses by status, and requests without a response by exception.
+        entities: Responses by served entity.
+        errors: The beginning of the first response of each status other than 200.
+        latencies: Seconds from the due time of a request to its whole response.
+        late: Number of requests that found no free connection when they were due.
+        seconds: Duration of the replay.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
-    refusals: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
     late: int = 0
     seconds: float = 0.0
 
     @property
     def requests(self) -> int:
-        """How many were sent."""
+        """Return the number of requests that were sent."""
         return self.statuses.total()
 
     def add(self, other: "Tally") -> None:
-        """Count another one's requests as well."""
+        """Add the counts of another tally."""
         self.statuses += other.statuses
         self.entities += other.entities
-        self.refusals = other.refusals | self.refusals
+        self.errors = other.errors | self.errors
         self.latencies += other.latencies
         self.late += other.late
         self.seconds += other.seconds
 
     def lines(self) -> list[str]:
-        """The figures for people."""
+        """Format the counts for the terminal."""
         rate = self.requests / self.seconds if self.seconds else 0.0
-        told = [f"{self.requests:,} requests in {self.seconds:.1f} s: {rate:,.0f} a second"]
+        lines = [f"{self.requests:,} requests in {self.seconds:.1f} s: {rate:,.0f} a second"]
         if self.late:
-            told.append(f"late      {self.late:,} found no free connection when they were due")
+            lines.append(f"late      {self.late:,} found no free connection when they were due")
         if self.latencies:
             marks = np.percentile(self.latencies, _QUANTILES) * 1000
             names = (*(f"p{quantile}" for quantile in _QUANTILES[:-1]), "max")
             figures = (f"{name} {mark:.1f} ms" for name, mark in zip(names, marks, strict=True))
-            told.append(f"latency   {'   '.join(figures)}")
-        told += [f"{what:10}{_counts(found)}" for what, found in self._counted if found]
-        return told + [f"{status} said: {words}" for status, words in sorted(self.refusals.items())]
-
-    @property
-    def _counted(self) -> list[tuple[str, Counter[str]]]:
-        return [("status", self.statuses), ("entity", self.entities)]
-
-
-def _counts(found: Counter[str]) -> str:
-    return "   ".join(f"{what} {number:,}" for what, number in found.most_common())
-
-
-def replay(  # noqa: PLR0913 - all but two by name
-    made: Sequence[Request],
-    sender: "Sender",
-    *,
-    rate: float,
-    connections: int,
-    tally: Tally,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> None:
-    """Send requests at a rate: each when it is due, whatever became of those before.
-
-    Only when every connection waits for an answer does a request wait for one, and then its
-    latency is counted from when it was due.
-
-    Args:
-        made: The requests.
-        sender: Who sends them.
-        rate: Requests a second.
-        connections: How many may wait for an answer at once.
-        tally: Where they are counted.
-        progress: Is told how many are sent, and of how many.
-
-    Raises:
-        ProjectError: Nobody answers.
-    """
-    began = time.perf_counter()
-    try:
-        asyncio.run(
-            _replay(
-                made,
-                sender,
-                rate=rate,
-                connections=connections,
-                tally=tally,
-                progress=progress,
-            )
-        )
-    finally:
-        tally.seconds += time.perf_counter() - began
-
-
-async def _replay(  # noqa: PLR0913 - as above
-    made: Sequence[Request],
-    sender: "Sender",
-    *,
-    rate: float,
-    connections: int,
-    tally: Tally,
-    progress: Callable[[int, int], None],
-) -> None:
-    began = time.perf_counter()
-    numbers = iter(range(len(made)))  # of all connections: each takes the next one
-
-    async def use(session: aiohttp.ClientSession) -> None:
-        for number in numbers:
-            due = began + due_after(number, rate)
-            wait = due - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-                due = time.perf_counter()  # timers are a millisecond late, not the server
-            elif wait < -_LATE_SECONDS:
-                tally.late += 1
-            await sender.send(session, made[number], due, tally)
-            progress(number + 1, len(made))
-
-    connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
-        await asyncio.gather(*(use(session) for _ in range(connections)))
-
-
-def due_after(number: int, rate: float) -> float:
-    """After how many seconds a request is due, counted from 0."""
-    return number / rate
+            lines.append(f"latency   {'   '.join(figures)}")
+        for name, counts in (("status", self.statuses), ("entity", self.entities)):
+            if counts:
+                figures = (f"{what} {number:,}" for what, number in counts.most_common())
+                lines.append(f"{name:10}{'   '.join(figures)}")
+        return lines + [
+            f"{status} response: {text}" for status, text in sorted(self.errors.items())
+        ]
 
 
 class Sender:
@@ -161,7 +81,7 @@ class Sender:
 
     Args:
         url: The address.
-        token: The bearer token, if the server wants one.
+        token: The bearer token, if the server requires one.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -169,50 +89,109 @@ class Sender:
         self._headers = {"content-type": "application/json"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
-        self._answered_at: float | None = None
+        self._responded_at: float | None = None
 
     async def send(
         self, session: aiohttp.ClientSession, request: Request, due: float, tally: Tally
     ) -> None:
-        """Send a request and count what came of it.
+        """Send a request and count its response.
 
         Raises:
-            ProjectError: Nobody has answered for a while.
+            ProjectError: The server does not respond at all, or no longer.
         """
         headers = self._headers | {"x-simulated-time": request.at}
         try:
-            async with session.post(self._url, data=request.body, headers=headers) as answer:
-                said = await answer.read()
+            async with session.post(self._url, data=request.body, headers=headers) as response:
+                content = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            tally.statuses[f"no answer ({type(error).__name__})"] += 1
-            self._refuse_silence(error)
+            tally.statuses[f"no response ({type(error).__name__})"] += 1
+            self._check_silence(error)
             return
-        self._answered_at = time.perf_counter()
-        tally.latencies.append(self._answered_at - due)
-        status = str(answer.status)
+        self._responded_at = time.perf_counter()
+        tally.latencies.append(self._responded_at - due)
+        status = str(response.status)
         tally.statuses[status] += 1
-        if entity := answer.headers.get("served-model-name"):
+        if entity := response.headers.get("served-model-name"):
             tally.entities[entity] += 1
-        if answer.status != 200 and status not in tally.refusals:  # noqa: PLR2004 - of HTTP
-            words = without_password(said.decode(errors="replace"))
-            tally.refusals[status] = " ".join(words.split())[:_MOST_OF_AN_ANSWER]
+        if response.status != 200 and status not in tally.errors:  # noqa: PLR2004 - of HTTP
+            text = without_password(content.decode(errors="replace"))
+            tally.errors[status] = " ".join(text.split())[:_MAX_ERROR_CHARACTERS]
 
-    def _refuse_silence(self, error: Exception) -> None:
-        where = without_password(self._url)
-        if self._answered_at is None:
+    def _check_silence(self, error: Exception) -> None:
+        url = without_password(self._url)
+        if self._responded_at is None:
             raise ProjectError(
-                f"Nobody answers at {where} ({error}). Start the server, kedro serve, or say "
-                "where it is: --url."
+                f"No server responds at {url} ({error}). Start it with kedro serve, or give its "
+                "address with --url."
             ) from error
-        if time.perf_counter() - self._answered_at > PATIENCE_SECONDS:
+        if time.perf_counter() - self._responded_at > MAX_SILENCE_SECONDS:
             raise ProjectError(
-                f"The server at {where} has not answered for {PATIENCE_SECONDS:.0f} s ({error}). "
-                "Look at what it printed."
+                f"The server at {url} has not responded for {MAX_SILENCE_SECONDS:.0f} s ({error}). "
+                "Read its log."
             ) from error
+
+
+def replay(  # noqa: PLR0913 - all but two by name
+    requests: Sequence[Request],
+    sender: Sender,
+    *,
+    rate: float,
+    connections: int,
+    tally: Tally,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Send each request when it is due, without waiting for earlier responses (open loop).
+
+    A request waits only while every connection waits for a response. Its latency is then counted
+    from its due time.
+
+    Args:
+        requests: The requests.
+        sender: Sends them to the server.
+        rate: Requests per second.
+        connections: Maximum number of requests that wait for a response.
+        tally: Receives the counts.
+        progress: Called with the number of requests that were sent, and their total.
+
+    Raises:
+        ProjectError: The server does not respond at all, or no longer.
+    """
+    numbers = iter(range(len(requests)))  # shared by the connections: each takes the next one
+
+    async def send_all() -> None:
+        began = time.perf_counter()
+        connector = aiohttp.TCPConnector(limit=connections)
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
+            await asyncio.gather(*(use_connection(session, began) for _ in range(connections)))
+
+    async def use_connection(session: aiohttp.ClientSession, began: float) -> None:
+        for number in numbers:
+            due = began + due_after(number, rate)
+            wait = due - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+                due = time.perf_counter()  # the delay of the timer is not the server's
+            elif wait < -_LATE_SECONDS:
+                tally.late += 1
+            await sender.send(session, requests[number], due, tally)
+            progress(number + 1, len(requests))
+
+    began = time.perf_counter()
+    try:
+        asyncio.run(send_all())
+    finally:
+        tally.seconds += time.perf_counter() - began
+
+
+def due_after(number: int, rate: float) -> float:
+    """Return the seconds from the start to the due time of a request, counted from 0."""
+    return number / rate
 
 
 def replay_day(day: Day, sender: Sender, *, rate: float, connections: int, total: Tally) -> Tally:
-    """Send the requests of a day; they are added to the total even if it is broken off."""
+    """Send the requests of a day, and add its tally to the total even if it is interrupted."""
     tally = Tally()
     try:
         log = progress_logger(f"requests of day {day.number}")

@@ -1,1 +1,1 @@
-"""The table: contracts, cleaning, split, frames and the local engine."""
+"""Tables: contracts, cleaning, rejected rows, data quality, split, frames and the local engine."""

@@ -1,7 +1,7 @@
-"""The contracts of the tables: columns, types, rules and what they mean.
+"""Contracts of the tables: columns, types, rules and descriptions.
 
-Kedro checks them when it loads and saves a local table; `databricks/tables.py` does for those of a
-lakehouse, and makes them with these comments.
+Kedro checks them when it loads and saves local tables. `databricks/tables.py` checks those of the
+lakehouse, and creates its tables with these descriptions as column comments.
 """
 
 from typing import Any
@@ -10,16 +10,20 @@ import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
 
-def _column(meaning: str, **rules: Any) -> Any:  # noqa: ANN401 - pandera's field is any type
-    return pa.Field(description=meaning, **rules)
+def _column(description: str, **rules: Any) -> Any:  # noqa: ANN401 - pandera's field is any type
+    return pa.Field(description=description, **rules)
 
 
-def _text(meaning: str) -> Any:  # noqa: ANN401 - pandera's field is any type
-    return _column(meaning, nullable=True)
+def _text(description: str) -> Any:  # noqa: ANN401 - pandera's field is any type
+    return _column(description, nullable=True)
+
+
+def _probability(description: str, **rules: Any) -> Any:  # noqa: ANN401 - as above
+    return _column(description, ge=0, le=1, **rules)
 
 
 class _Strict(pa.DataFrameModel):
-    """A table has the columns of its contract and no others."""
+    """A table with exactly the columns of its contract."""
 
     class Config:
         """Pandera's settings."""
@@ -27,78 +31,75 @@ class _Strict(pa.DataFrameModel):
         strict = True
 
 
-class _Named(_Strict):
-    """What a page says of a character, as text; null where the source is empty."""
+class _Texts(_Strict):
+    """Text fields of a character; null where the source is empty."""
 
     name: Series[str] = _text("Name of the character, shared by its variants")
     universe: Series[str] = _text("Universe, such as Earth-616")
     url: Series[str] = _text("Address of the page")
-    identity: Series[str] = _text("Whether the identity is public or secret")
+    identity: Series[str] = _text("Identity: public or secret")
     gender: Series[str] = _text("Gender, in the source's spelling")
     marital_status: Series[str] = _text("Marital status, in the source's spelling")
     teams: Series[str] = _text("Teams, as the source lists them")
-    origin: Series[str] = _text("Origin of the powers, in the source's words")
-    creators: Series[str] = _text("Who made the character")
+    origin: Series[str] = _text("Origin of the powers, in the source's spelling")
+    creators: Series[str] = _text("Creators of the character")
 
 
-class SourceRows(_Named):
-    """One row a row of the raw file, as it was read, and why it cannot be used."""
+class SourceRows(_Texts):
+    """One row per row of the raw file, as it was read, with the reason if it is rejected."""
 
     page_id: Series[str] = _text("Title of the wiki page")
     height: Series[str] = _text("Height in metres, as written")
     weight: Series[str] = _text("Weight in kilograms, as written")
-    alive: Series[str] = _text("Alive or Dead; another word cannot be used")
-    reason: Series[str] = _text("Why the row cannot be used; null if it can")
+    alive: Series[str] = _text("Alive or Dead; a row with another value is rejected")
+    reason: Series[str] = _text("Reason why the row is rejected; null if it is usable")
 
 
-class Characters(_Named):
-    """One row a page of the wiki; text is null where the source is empty."""
+class Characters(_Texts):
+    """One row per page of the wiki; text is null where the source is empty."""
 
     page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
     height: Series[float] = _column("Height in metres", nullable=True, gt=0, lt=float("inf"))
     weight: Series[float] = _column("Weight in kilograms", nullable=True, gt=0, lt=float("inf"))
-    alive: Series[str] = _column("What is to be predicted", isin=["Alive", "Dead"])
+    alive: Series[str] = _column("Target of the prediction", isin=["Alive", "Dead"])
 
 
 class TestScores(_Strict):
-    """One row a test row: probabilities of Alive by the candidate and what it is held against."""
+    """One row per test row: probabilities of Alive by the candidate, champion and baselines."""
 
-    __test__ = False  # no test, for all its name
+    __test__ = False  # pytest would collect the class by its name
 
     identity: Series[str] = _column("Slice: Public, Secret or Unknown")
     gender: Series[str] = _column("Slice: Male, Female, Other or Unknown")
     earth_616: Series[str] = _column("Slice: whether the universe is Earth-616")
     page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
     alive: Series[bool] = _column("Whether the character is alive")
-    candidate: Series[float] = _column("By the candidate", ge=0, le=1)
-    logistic_regression: Series[float] = _column("By a logistic regression", ge=0, le=1)
-    always_alive: Series[float] = _column("The share of Alive", ge=0, le=1)
-    champion: Series[float] = _column(
-        "By the champion; null without one and for rows it was trained on",
-        nullable=True,
-        ge=0,
-        le=1,
+    candidate: Series[float] = _probability("By the candidate")
+    logistic_regression: Series[float] = _probability("By a logistic regression")
+    always_alive: Series[float] = _probability("The share of Alive")
+    champion: Series[float] = _probability(
+        "By the champion; null without one and for rows it was trained on", nullable=True
     )
 
 
 class Predictions(_Strict):
-    """One row a scored character."""
+    """One row per scored character."""
 
     page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
     prediction: Series[str] = _column("Alive or Dead", isin=["Alive", "Dead"])
-    probability: Series[float] = _column("Probability of Alive", ge=0, le=1)
+    probability: Series[float] = _probability("Probability of Alive")
     model_name: Series[str] = _column("Registered model that scored the row")
-    model_version: Series[str] = _column("Its version")
+    model_version: Series[str] = _column("Version of that model")
     scored_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
-        "When the row was scored"
+        "Time at which the row was scored"
     )
 
 
 class Labels(_Strict):
-    """One row a page: what became of the character, and since when that is known."""
+    """One row per page: the observed target, and the time from which it is known."""
 
     page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
-    alive: Series[str] = _column("What was to be predicted", isin=["Alive", "Dead"])
+    alive: Series[str] = _column("Observed target", isin=["Alive", "Dead"])
     labelled_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
-        "When the label became known"
+        "Time at which the label became known"
     )

@@ -1,6 +1,6 @@
 """The engine of local tables: DuckDB, over Arrow tables and folders of Delta tables.
 
-It reads no more of a table than a query needs, in pieces, so a table may be larger than memory.
+It reads only the parts of a table that a query needs, in batches: tables may exceed memory.
 """
 
 from functools import cache
@@ -14,17 +14,12 @@ from marvel_kedro.core.errors import ProjectError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-TABLES = (pa.Table, pd.DataFrame)
 
-
-def relation(table: Any) -> "DuckDBPyRelation":  # noqa: ANN401 - what DuckDB takes for a table
-    """Show a table to the engine.
-
-    Args:
-        table: A frame, an Arrow table or an Arrow dataset; nothing is copied.
+def relation(table: Any) -> "DuckDBPyRelation":  # noqa: ANN401 - any table of DuckDB
+    """Wrap a frame, an Arrow table or an Arrow dataset as a DuckDB relation, without a copy.
 
     Returns:
-        A lazy frame of it, as narwhals knows it, that can be joined with any other of this engine.
+        A lazy frame for narwhals, which can be joined with any other of this engine.
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
@@ -32,20 +27,20 @@ def relation(table: Any) -> "DuckDBPyRelation":  # noqa: ANN401 - what DuckDB ta
 
 
 def on_engine(table: Any) -> Any:  # noqa: ANN401 - any frame
-    """A local table as a relation; a frame of another engine as it is."""
-    return relation(table) if isinstance(table, TABLES) else table
+    """Wrap a local table as a relation; return a frame of another engine unchanged."""
+    return relation(table) if isinstance(table, pa.Table | pd.DataFrame) else table
 
 
 @cache
 def _connection() -> "DuckDBPyConnection":
-    """One for all, since relations of two cannot be joined."""
+    """Configure the one connection: relations of two connections cannot be joined."""
     try:
-        import duckdb  # noqa: PLC0415 - only where such a table is read
+        import duckdb  # noqa: PLC0415 - optional dependency
     except ImportError as error:
         raise ProjectError(
             "DuckDB is needed for local tables of the endpoint: pip install -e '.[server]'"
         ) from error
-    connection = duckdb.default_connection()  # narwhals asks it, too
+    connection = duckdb.default_connection()  # narwhals uses it, too
     connection.execute("LOAD icu")
-    connection.execute("SET TimeZone = 'UTC'")  # else times are those of this machine's place
+    connection.execute("SET TimeZone = 'UTC'")  # the default is the time zone of the machine
     return connection

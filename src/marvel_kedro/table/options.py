@@ -1,4 +1,4 @@
-"""The parameters of processing: options only, quick to import."""
+"""Parameters of processing, in a module that imports only pydantic."""
 
 from typing import Literal
 
@@ -10,14 +10,19 @@ Category = Literal["identity", "gender", "marital_status", "universe", "teams", 
 
 
 class SplitOptions(Options):
-    """How characters are dealt to `train_set` and `test_set`."""
+    """Parameters of the split into `train_set` and `test_set`."""
 
     by: Literal["page_id", "name"] = "page_id"
     test_share: float = Field(0.2, gt=0, lt=1)
 
 
 class QualityOptions(Options):
-    """What the data-quality summary holds the table against."""
+    """Parameters of the data-quality summary.
+
+    Attributes:
+        expected: Expected values by column; others are counted as new categories.
+        examples: Maximum number of new categories that are listed per column.
+    """
 
     expected: dict[Category, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)

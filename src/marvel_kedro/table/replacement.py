@@ -1,4 +1,4 @@
-"""Rows that take the place of others: how a table is brought up to date and may be so twice."""
+"""Idempotent updates of a table: new rows replace the old ones with the same values of a column."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Replacement:
-    """Rows for some values of a column; what the table had for these values goes.
+    """Rows that replace all rows of a table with the given values of a column.
 
     Attributes:
         column: Such as `request_date`.
-        values: For which values the rows are all there is; others in the table stay.
+        values: The values whose rows are replaced; all other rows stay.
         rows: A frame of the table's engine, an Arrow table, or a reader of one.
     """
 
@@ -21,6 +21,6 @@ class Replacement:
 
     @property
     def condition(self) -> str:
-        """The rows that go, in SQL."""
+        """Return the SQL condition of the rows that are replaced."""
         listed = ", ".join("'" + str(value).replace("'", "''") + "'" for value in self.values)
         return f"{self.column} IN ({listed})"

@@ -1,9 +1,10 @@
-"""Which side of the split a character is on: a hash of the page id, or of the name, deals."""
+"""Split rows into a train and a test set by the CRC-32 of the page id or the name."""
 
 from typing import Any
 from zlib import crc32
 
 import narwhals as nw
+from narwhals.typing import IntoFrameT
 
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
@@ -11,17 +12,25 @@ from marvel_kedro.table.options import SplitOptions
 _BUCKETS = 10_000
 
 
+def split_table(table: IntoFrameT, split: SplitOptions) -> tuple[IntoFrameT, IntoFrameT]:
+    """Split a table with `page_id` and `name` into the train set and the test set."""
+    frame = with_side(lazily(table), split, into="_is_test")
+    is_test = nw.col("_is_test")
+    train, test = (frame.filter(side).drop("_is_test") for side in (~is_test, is_test))
+    return train.to_native(), test.to_native()
+
+
 def with_side(frame: nw.LazyFrame[Any], split: SplitOptions, *, into: str) -> nw.LazyFrame[Any]:
     """Add a Boolean column: whether the row belongs to the test set.
 
-    A row's side depends on nothing but `split.by` (on the page id where there is no name), so it is
-    the same on every engine, in every run and in any row order: what one run trains on, no other
-    run with that split tests on.
+    The side of a row depends only on the column `split.by` (on the page id where there is no name).
+    It is therefore the same on every engine, in every run and in any row order: a row that one run
+    trains on is never a test row of another run with the same split.
 
     Args:
         frame: Rows with `page_id` and `name`.
-        split: How.
-        into: The name of the new column.
+        split: Parameters of the split.
+        into: Name of the new column.
     """
     key = nw.coalesce(nw.col(split.by), nw.col("page_id"))
     is_test = nw.col(into) % _BUCKETS < round(split.test_share * _BUCKETS)
@@ -35,23 +44,21 @@ def with_side(frame: nw.LazyFrame[Any], split: SplitOptions, *, into: str) -> nw
 def _with_crc32(frame: nw.LazyFrame[Any], column: str, *, into: str) -> nw.LazyFrame[Any]:
     """Add the CRC-32 of a column's UTF-8 bytes, from 0 to 2**32 - 1, as an integer column.
 
-    The checksum is the one of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value
-    on every engine. Null has the checksum of the empty text. The one step of the project that
-    narwhals has no expression for.
+    It is the checksum of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value on
+    every engine. Null has the checksum of the empty text. narwhals has no expression for it.
 
     Raises:
-        TypeError: The frame is of an engine that has no branch here.
+        TypeError: The frame is of an engine without a branch here.
     """
     native: Any = frame.to_native()
     if frame.implementation.is_pandas():
-        return lazily(
-            native.assign(**{into: [_checksum(value) for value in native[column].fillna("")]})
-        )
+        checksums = [_checksum(value) for value in native[column].fillna("")]
+        return lazily(native.assign(**{into: checksums}))
     if frame.implementation.is_polars():
         import polars as pl  # noqa: PLC0415 - no dependency of the project
 
-        checksums = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
-        return lazily(native.with_columns(checksums.alias(into)))
+        expression = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
+        return lazily(native.with_columns(expression.alias(into)))
     if frame.implementation.is_spark_like():
         from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 

@@ -1,4 +1,4 @@
-"""`kedro deploy` as the terminal runs it."""
+"""`kedro deploy` and `kedro endpoint` as the terminal runs them."""
 
 import mlflow
 import pytest
@@ -18,8 +18,8 @@ from marvel_kedro.table.options import SplitOptions
 MODEL = f"{SCHEMA}.marvel_characters"
 
 
-def deploy(project: Project, *words: str) -> Outcome:
-    return project.cli(*words, command=cli.deploy)
+def deploy(project: Project, *arguments: str) -> Outcome:
+    return project.cli(*arguments, command=cli.deploy)
 
 
 def writes(host: Host) -> int:
@@ -37,7 +37,9 @@ def governed(project: Project, host: Host, monkeypatch: pytest.MonkeyPatch) -> P
     return project
 
 
-def test_on_databricks(governed: Project, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deploy_to_databricks_plans_creates_and_repeats(
+    governed: Project, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     to = ("--target", "databricks")
     planned = deploy(governed, *to, "--dry-run")
     assert planned.status == 0, planned.output
@@ -73,75 +75,80 @@ endpoint:
 """
 
 
-def test_shares_move_from_what_is_served(governed: Project, host: Host) -> None:
-    """Not from the parameters, which another shift has left behind."""
+def test_shift_starts_from_served_shares(governed: Project, host: Host) -> None:
+    """A shift starts from the served shares, not from the parameters."""
     mine = governed.path / "conf" / "lakehouse" / "parameters.yml"
     mine.write_text(THREE)
     host.registry.put(MODEL, "2", "challenger")
     host.registry.put(MODEL, "3")
 
-    def move(*words: str) -> Outcome:
-        return governed.cli(*words, "--target", "databricks", command=cli.endpoint)
+    def move(*arguments: str) -> Outcome:
+        return governed.cli(*arguments, "--target", "databricks", command=cli.endpoint)
 
-    def said(*words: str) -> str:
-        return move(*words).output.splitlines()[-1]
+    def last_line(*arguments: str) -> str:
+        return move(*arguments).output.splitlines()[-1]
 
     nothing = move("shift", "third", "50")
     assert (nothing.status, "kedro deploy --target databricks" in nothing.output) == (1, True)
     assert deploy(governed, "--target", "databricks").status == 0
     name = "marvel_characters"
-    assert said("shift", "challenger", "40") == f"{name}: champion 60 %, challenger 40 %, third 0 %"
-    assert said("shift", "third", "50") == f"{name}: champion 30 %, challenger 20 %, third 50 %"
     assert (
-        said("ramp", "third", "--steps", "0,10", "--minutes", "0")
+        last_line("shift", "challenger", "40")
+        == f"{name}: champion 60 %, challenger 40 %, third 0 %"
+    )
+    assert (
+        last_line("shift", "third", "50") == f"{name}: champion 30 %, challenger 20 %, third 50 %"
+    )
+    assert (
+        last_line("ramp", "third", "--steps", "0,10", "--minutes", "0")
         == f"{name}: champion 54 %, challenger 36 %, third 10 %"
     )
     assert host.serving.traffic(name) == {"champion": 54, "challenger": 36, "third": 10}
-    stranger = move("shift", "fourth", "10")
-    assert stranger.status == 1
-    assert "fourth is not served: champion, challenger, third are" in stranger.output
-    assert said("reset") == f"{name}: champion 100 %, challenger 0 %, third 0 %"
+    unknown = move("shift", "fourth", "10")
+    assert unknown.status == 1
+    assert "fourth is not served: champion, challenger, third are" in unknown.output
+    assert last_line("reset") == f"{name}: champion 100 %, challenger 0 %, third 0 %"
     assert host.serving.traffic(name) == {"champion": 100, "challenger": 0, "third": 0}
 
 
-def test_faults_are_one_message(governed: Project, host: Host) -> None:
+def test_deploy_reports_errors_in_one_message(governed: Project, host: Host) -> None:
     to = ("--target", "databricks")
     host.workspace.fail(faults.EXPIRED, "registered-models/alias")  # MLflow's client
-    said = deploy(governed, *to)
-    assert (said.status, "Make a new one" in said.output) == (1, True)
+    done = deploy(governed, *to)
+    assert (done.status, "Make a new one" in done.output) == (1, True)
     host.workspace.fail(ApiError(403, "PERMISSION_DENIED", "No.").reply, "POST .*endpoints$")
-    said = deploy(governed, *to)
-    assert (said.status, "Have it granted" in said.output) == (1, True)
-    assert host.workspace.token not in said.output
-    said = deploy(governed, *to, "--env", "base")
-    assert (said.status, "kedro deploy --env lakehouse" in said.output) == (1, True)
+    done = deploy(governed, *to)
+    assert (done.status, "Have it granted" in done.output) == (1, True)
+    assert host.workspace.token not in done.output
+    done = deploy(governed, *to, "--env", "base")
+    assert (done.status, "kedro deploy --env lakehouse" in done.output) == (1, True)
     host.registry.models.clear()
-    said = deploy(governed, *to)
-    assert (said.status, "has nothing to serve" in said.output) == (1, True)
+    done = deploy(governed, *to)
+    assert (done.status, "has nothing to serve" in done.output) == (1, True)
     (governed.path / "conf" / "local" / "parameters.yml").write_text("endpoint: {nam: x}\n")
-    said = deploy(governed, "--target", "local")
-    assert (said.status, "- endpoint.nam: " in said.output) == (1, True)
-    assert "Traceback" not in said.output
+    done = deploy(governed, "--target", "local")
+    assert (done.status, "- endpoint.nam: " in done.output) == (1, True)
+    assert "Traceback" not in done.output
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--command", "run"], "needs a --pipeline"),
         (["--command", "deploy", "--pipeline", "serving"], "takes neither"),
         (["--command", "deploy", "--params", "a=1"], "takes neither"),
     ],
 )
-def test_a_task_is_one_thing(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_job_rejects_contradictory_options(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        job.main.main(words)
+        job.main.main(arguments)
     assert message in capsys.readouterr().err
 
 
 class Server:
-    """What `kedro serve` answers, as far as a client sees it."""
+    """The invocations of `kedro serve`, as a client sees them."""
 
     reply = Reply({"predictions": [{"prediction": "Alive"}]}, headers={"served-model-name": "c"})
 
@@ -165,35 +172,37 @@ def trained(project: Project, model: CharacterModel) -> Project:
         registry.LoggedModel(uri, "", model.digest), "file", "0" * 16, SplitOptions()
     )
     move_alias("marvel_characters", "champion", registry.register("marvel_characters", uri, tags))
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # whoever asks says where
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # the commands set it
     return project
 
 
-def test_on_this_machine(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_deploy_smoke_tests_running_server(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = trained.path / "conf" / "local" / "parameters.yml"
     with Workspace(Server()) as server:
         port = server.url.rpartition(":")[2]
         mine.write_text(f"server: {{port: {port}, host: 0.0.0.0}}\n")
-        said = deploy(trained)
-        assert (said.status, "Set MARVEL_TOKENS" in said.output) == (1, True)
+        done = deploy(trained)
+        assert (done.status, "Set MARVEL_TOKENS" in done.output) == (1, True)
         monkeypatch.setenv("MARVEL_TOKENS", f"me:{server.token},you:other")
-        said = deploy(trained)
-        assert said.status == 0, said.output
-        assert "- champion: version 1 of marvel_characters, 100 % of the traffic" in said.output
-        assert "- challenger: nobody, no version has the alias" in said.output
-        assert "answers, by c: " in said.output
-        assert server.token not in said.output
+        done = deploy(trained)
+        assert done.status == 0, done.output
+        assert "- champion: version 1 of marvel_characters, 100 % of the traffic" in done.output
+        assert "- challenger: not served, no version has the alias" in done.output
+        assert "answers, by c: " in done.output
+        assert server.token not in done.output
         server.fail(ApiError(404, "ENDPOINT_NOT_FOUND", "No such endpoint.").reply)
-        said = deploy(trained)
-        assert (said.status, "status 404" in said.output) == (1, True)
-    said = deploy(trained)
-    assert said.status == 1
-    assert f"http://127.0.0.1:{port} (server.host, server.port)" in said.output
-    assert "kedro serve" in said.output
+        done = deploy(trained)
+        assert (done.status, "status 404" in done.output) == (1, True)
+    done = deploy(trained)
+    assert done.status == 1
+    assert f"http://127.0.0.1:{port} (server.host, server.port)" in done.output
+    assert "kedro serve" in done.output
 
 
-def test_a_version_whose_files_are_gone(trained: Project) -> None:
+def test_local_deploy_reports_version_without_files(trained: Project) -> None:
     (trained.path / "mlartifacts").rename(trained.path / "elsewhere")
-    said = deploy(trained)
-    assert said.status == 1
-    assert "is the served entity 'champion', but its files cannot be loaded" in said.output
+    done = deploy(trained)
+    assert done.status == 1
+    assert "is the served entity 'champion', but its files cannot be loaded" in done.output

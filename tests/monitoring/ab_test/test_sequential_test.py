@@ -1,4 +1,4 @@
-"""Whether a difference is real: the arithmetic against references, the promise by simulation."""
+"""The sequential test: its arithmetic against references, its error rate by simulation."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def experiment(
     effect: float = 0.0,
     clients: int | None = None,
 ) -> tuple[Any, Any, Any, Any]:
-    """Log likelihoods of records whose days differ; clients, if there are any, come again."""
+    """Simulate log likelihoods of records on unlike days, optionally of returning clients."""
     rows = a_day * DAYS
     day = np.repeat(np.arange(DAYS), a_day)
     client = generator.integers(clients, size=rows) if clients else np.arange(rows)
@@ -38,7 +38,7 @@ def experiment(
 
 
 def looks(data: tuple[Any, Any, Any, Any]) -> list[tuple[Estimate, float]]:
-    """What each day's end knows, and the t value that a naive reader computes then."""
+    """Return the estimate and the naive t value at the end of each day."""
     value, second, day, _ = data
     found = []
     for last in range(DAYS):
@@ -59,10 +59,12 @@ def excludes(found: Estimate, truth: float, expected: float) -> bool:
 @pytest.mark.parametrize(
     "kind",
     [{}, {"share": 0.1, "a_day": 60}, {"clients": 200}],
-    ids=["half", "a tenth", "clients who come again"],
+    ids=["even split", "10 % split", "returning clients"],
 )
-def test_read_every_day_it_keeps_its_promise_and_a_t_test_does_not(kind: dict[str, Any]) -> None:
-    """No difference: how many of 200 experiments call one real on any of 30 days."""
+def test_daily_readings_keep_the_false_alarm_rate_and_a_t_test_does_not(
+    kind: dict[str, Any],
+) -> None:
+    """Without a difference, count the experiments of 200 that find one on any of 30 days."""
     generator = np.random.default_rng(11)
     alarms, naive = {0.03: 0, 0.3: 0}, 0
     for _ in range(EXPERIMENTS):
@@ -76,7 +78,7 @@ def test_read_every_day_it_keeps_its_promise_and_a_t_test_does_not(kind: dict[st
     assert naive / EXPERIMENTS > 3 * ALPHA
 
 
-def test_it_finds_a_difference_and_its_bounds_hold_the_truth_on_all_days() -> None:
+def test_difference_is_found_and_bounds_contain_it_on_all_days() -> None:
     generator = np.random.default_rng(12)
     effect, found, missed = 0.1, 0, 0
     for _ in range(60):
@@ -87,7 +89,7 @@ def test_it_finds_a_difference_and_its_bounds_hold_the_truth_on_all_days() -> No
     assert missed / 60 <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / 60)
 
 
-def test_the_gain_is_that_of_a_regression_with_an_intercept_a_day() -> None:
+def test_gain_equals_a_regression_with_an_intercept_per_day() -> None:
     """Independent reference: least squares, and the spread over repeated experiments."""
     generator = np.random.default_rng(13)
     gains, errors = [], []
@@ -102,20 +104,20 @@ def test_the_gain_is_that_of_a_regression_with_an_intercept_a_day() -> None:
     assert np.mean(errors) == pytest.approx(np.std(gains), rel=0.1)
 
 
-def test_the_error_heeds_clients_who_come_again() -> None:
+def test_error_accounts_for_returning_clients() -> None:
     generator = np.random.default_rng(14)
-    gains, errors, blind = [], [], []
+    gains, errors, unclustered = [], [], []
     for _ in range(300):
         value, second, day, client = experiment(generator, clients=60, a_day=60)
         found = estimate(value, second, day, client)
         gains.append(found.gain)
         errors.append(found.error)
-        blind.append(estimate(value, second, day, np.arange(len(day))).error)
+        unclustered.append(estimate(value, second, day, np.arange(len(day))).error)
     assert np.mean(errors) == pytest.approx(np.std(gains), rel=0.15)
-    assert np.mean(blind) < 0.7 * np.std(gains)
+    assert np.mean(unclustered) < 0.7 * np.std(gains)
 
 
-def test_a_batch_of_records_is_one_observation() -> None:
+def test_records_of_one_client_and_day_are_one_observation() -> None:
     value, day = np.array([1.0, 3.0, 5.0, 0.0, 4.0]), np.zeros(5, dtype=np.int64)
     second = np.array([True, True, True, False, False])
     found = estimate(value, second, day, np.array([0, 0, 1, 2, 3]))
@@ -123,8 +125,8 @@ def test_a_batch_of_records_is_one_observation() -> None:
     assert (found.first, found.second) == (2, 2)
 
 
-def test_a_shift_of_traffic_between_unlike_days_is_no_difference() -> None:
-    """The second entity gets most of an easy day: pooled means would differ by more than 0.5."""
+def test_shift_of_traffic_between_unlike_days_gives_no_gain() -> None:
+    """The second entity gets most of the easier day: pooled means would differ by more than 0.5."""
     day = np.repeat([0, 1], 1000)
     second = np.where(day == 0, np.arange(2000) % 10 == 0, np.arange(2000) % 10 != 0)
     found = estimate(day * 1.0, second, day, np.arange(2000))
@@ -132,7 +134,7 @@ def test_a_shift_of_traffic_between_unlike_days_is_no_difference() -> None:
 
 
 @pytest.mark.parametrize("second", [[True, True], [False, True]], ids=["one side", "other days"])
-def test_entities_that_share_no_day_cannot_be_compared(second: list[bool]) -> None:
+def test_entities_without_a_shared_day_have_infinite_bounds(second: list[bool]) -> None:
     found = estimate(np.ones(2), np.array(second), np.arange(2), np.arange(2))
     assert np.isnan(found.gain)
     assert found.first == found.second == 0
@@ -141,7 +143,9 @@ def test_entities_that_share_no_day_cannot_be_compared(second: list[bool]) -> No
 
 
 @pytest.mark.parametrize(("gain", "error"), [(0.05, 0.01), (-0.02, 0.03), (0.0, 0.5), (1.0, 0.3)])
-def test_bounds_and_p_value_are_those_of_the_mixture(gain: float, error: float) -> None:
+def test_bounds_and_p_value_equal_the_integrated_likelihood_ratio(
+    gain: float, error: float
+) -> None:
     """Independent reference: the likelihood ratio, integrated over the mixing distribution."""
     expected = 0.04
 
@@ -161,19 +165,19 @@ def test_bounds_and_p_value_are_those_of_the_mixture(gain: float, error: float) 
     assert (bounds.low > 0 or bounds.high < 0) == (bounds.p_value < ALPHA)
 
 
-def test_the_check_of_traffic_is_the_ratio_of_two_distributions() -> None:
+def test_mismatch_equals_the_ratio_of_two_distributions() -> None:
     counts, shares = [[420, 80], [260, 240]], [[0.9, 0.1], [0.5, 0.5]]
     chance = 1.0
-    for period, wanted in zip(counts, shares, strict=True):
-        chance *= stats.multinomial.pmf(period, 500, wanted)
-        chance /= stats.dirichlet_multinomial.pmf(period, np.multiply(100, wanted), 500)
+    for period, expected in zip(counts, shares, strict=True):
+        chance *= stats.multinomial.pmf(period, 500, expected)
+        chance /= stats.dirichlet_multinomial.pmf(period, np.multiply(100, expected), 500)
     assert mismatch(counts, shares) == pytest.approx(chance)
-    assert mismatch([[9, 1]], [[1.0, 0.0]]) == 0, "who was to get nothing got something"
+    assert mismatch([[9, 1]], [[1.0, 0.0]]) == 0, "an entity without a share got a request"
     assert mismatch([[10, 0]], [[1.0, 0.0]]) == 1
     assert mismatch([], []) == 1
 
 
-def test_the_check_of_traffic_may_be_read_every_day_as_well() -> None:
+def test_daily_mismatch_keeps_the_false_alarm_rate() -> None:
     generator = np.random.default_rng(15)
     alarms = {0.1: 0, 0.13: 0}
     for true in alarms:
@@ -187,8 +191,8 @@ def test_the_check_of_traffic_may_be_read_every_day_as_well() -> None:
     assert alarms[0.13] / EXPERIMENTS > 0.9
 
 
-def test_one_page_that_many_ask_for_does_no_harm() -> None:
-    """No difference, and ten pages: losses of all clients are ten numbers, drawn once."""
+def test_many_clients_requesting_few_keys_raise_no_false_alarms() -> None:
+    """Without a difference, and with ten keys: the losses of all clients are ten numbers."""
     generator = np.random.default_rng(16)
     alarms = 0
     for _ in range(EXPERIMENTS):

@@ -1,4 +1,4 @@
-"""`kedro alerts`: what people do about alerts."""
+"""`kedro alerts`: list, acknowledge and silence alerts."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -55,47 +55,47 @@ def actions(project: Project) -> list[dict[str, Any]]:
     return rows
 
 
-def test_the_worst_first_and_resolved_ones_if_asked(alerted: Project) -> None:
-    said = alerts(alerted).output
-    assert said.index("aab222") < said.index("aaa111")
-    assert "ccc333" not in said
-    assert "input_drift: [bold] of aaa111" in said
-    assert "2 alerts; --all shows 1 resolved" in said
-    said = alerts(alerted, "--all").output
-    assert "ccc333" in said
-    assert said.endswith("3 alerts ")
+def test_list_shows_highest_severity_first_and_resolved_alerts_with_all(alerted: Project) -> None:
+    shown = alerts(alerted).output
+    assert shown.index("aab222") < shown.index("aaa111")
+    assert "ccc333" not in shown
+    assert "input_drift: [bold] of aaa111" in shown
+    assert "2 alerts; --all shows 1 resolved" in shown
+    shown = alerts(alerted, "--all").output
+    assert "ccc333" in shown
+    assert shown.endswith("3 alerts ")
 
 
-def test_no_table_is_no_alerts(project: Project) -> None:
+def test_list_is_empty_without_a_table(project: Project) -> None:
     assert alerts(project).output == "0 alerts "
 
 
-def test_acknowledged_by_the_beginning_of_its_id(alerted: Project) -> None:
+def test_ack_finds_the_alert_by_the_beginning_of_its_id(alerted: Project) -> None:
     outcome = alerts(alerted, "ack", "aaa", "--by", "Eve")
     assert outcome == Outcome(0, "aaa111 (input_drift) is acknowledged by Eve. ")
     (action,) = actions(alerted)
     assert (action["action"], action["alert_id"], action["by"]) == ("acknowledge", "aaa111", "Eve")
     assert "acknowledged" in alerts(alerted).output
-    # The pipeline's own table is left to the pipeline, which applies it.
+    # Only the pipeline writes its table; its next run applies the action.
     written = pq.read_table(alerted.path / REPORTS / "alerts.parquet")
     assert written["state"].to_pylist() == ["open", "open", "resolved"]
 
 
-def test_silences_of_an_alert_and_of_a_rule(alerted: Project) -> None:
+def test_silence_covers_an_alert_or_a_rule_until_its_end(alerted: Project) -> None:
     assert alerts(alerted, "silence", "aab222", "--for", "12h").status == 0
     assert alerts(alerted, "silence", "--rule", "input_drift", "--until", "2999-01-31").status == 0
     first, second = actions(alerted)
     assert first["until"] - first["at"] == timedelta(hours=12)
     assert (second["rule"], second["alert_id"]) == ("input_drift", None)
     assert second["until"] == datetime(2999, 1, 31, tzinfo=UTC)
-    said = alerts(alerted).output
-    assert said.count("silenced") == 2
-    assert "2999-01-31" in said
+    shown = alerts(alerted).output
+    assert shown.count("silenced") == 2
+    assert "2999-01-31" in shown
     assert alerts(alerted, "silence", "aab222", "--for", "0m").status == 0
     assert alerts(alerted).output.count("silenced") == 1
 
 
-def test_an_alert_of_a_simulation_that_is_ahead_of_the_clock(project: Project) -> None:
+def test_ack_applies_to_an_alert_first_seen_in_the_future(project: Project) -> None:
     table = pa.Table.from_pylist([alert("aaa111", first_seen=NOW + 9 * DAY)], tables.ALERTS)
     pq.write_table(table, project.path / REPORTS / "alerts.parquet")
     assert alerts(project, "ack", "aaa111", "--by", "Eve").status == 0
@@ -103,25 +103,30 @@ def test_an_alert_of_a_simulation_that_is_ahead_of_the_clock(project: Project) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["ack", "zzz", "--by", "Eve"], "No alert has an id that begins with 'zzz'"),
         (["ack", "aa", "--by", "Eve"], "Several alerts have an id that begins with 'aa'"),
         (["ack", "", "--by", "Eve"], "an id that begins with ''"),
-        (["ack", "ccc333", "--by", "Eve"], "The alert ccc333 is resolved"),
+        (["ack", "ccc333", "--by", "Eve"], "The alert ccc333 is already resolved"),
         (["ack", "aaa111"], "Missing option '--by'"),
-        (["silence", "aaa111"], "Say until when"),
-        (["silence", "aaa111", "--for", "1d", "--until", "2999-01-01"], "Say until when"),
+        (["silence", "aaa111"], "Give the end of the silence"),
+        (
+            ["silence", "aaa111", "--for", "1d", "--until", "2999-01-01"],
+            "Give the end of the silence",
+        ),
         (["silence", "--for", "1d"], "Name an alert, or a rule"),
         (["silence", "aaa111", "--rule", "errors", "--for", "1d"], "Name an alert, or a rule"),
         (["silence", "aaa111", "--for", "1y"], "--for 1y: write a number and one of m, h, d, w"),
         (["silence", "aaa111", "--for", f"1{'0' * 30}w"], "is too long"),
-        (["silence", "aaa111", "--until", "2020-01-01"], "that is over"),
+        (["silence", "aaa111", "--until", "2020-01-01"], "is in the past"),
         (["silence", "--rule", "error", "--for", "1d"], "There is no rule 'error'"),
     ],
 )
-def test_what_cannot_be_done_is_said(alerted: Project, words: list[str], said: str) -> None:
+def test_invalid_command_fails_with_the_reason_and_writes_nothing(
+    alerted: Project, words: list[str], expected: str
+) -> None:
     outcome = alerts(alerted, *words)
     assert outcome.status > 0
-    assert said in outcome.output
+    assert expected in outcome.output
     assert not (alerted.path / REPORTS / "alert_actions.parquet").exists()

@@ -1,4 +1,4 @@
-"""Alerts told to people, over real HTTP."""
+"""Notification of alerts to a webhook on loopback, over HTTP."""
 
 import logging
 import socket
@@ -8,15 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from support import webhook_receiver as webhook
-from support.webhook_receiver import SECRET, Hook
+from support import webhook_receiver
+from support.webhook_receiver import SECRET, Receiver
 
 from marvel_kedro.core.errors import without_password
 from marvel_kedro.datasets.webhook import WebhookDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import notification
-from marvel_kedro.monitoring.alerting.notification import Webhook
 from marvel_kedro.monitoring.alerting.rules import NotificationOptions
+from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OPTIONS = NotificationOptions(seconds=2, pause_seconds=0.01)
@@ -24,8 +24,8 @@ JSON = OPTIONS.model_copy(update={"format": "json"})
 
 
 @pytest.fixture
-def hook() -> Iterator[Hook]:
-    with webhook.running() as running:
+def receiver() -> Iterator[Receiver]:
+    with webhook_receiver.running() as running:
         yield running
 
 
@@ -50,7 +50,7 @@ def notified(alerts: pa.Table) -> list[bool]:
     return [time is not None for time in alerts["notified_at"].to_pylist()]
 
 
-def test_each_open_alert_is_told_once(hook: Hook) -> None:
+def test_open_alert_is_notified_once_from_min_severity_on(receiver: Receiver) -> None:
     rows = [
         alert(0),
         alert(1, severity="critical"),
@@ -60,24 +60,24 @@ def test_each_open_alert_is_told_once(hook: Hook) -> None:
         alert(5, state="resolved"),
         alert(6, notified_at=NOW - timedelta(hours=1)),
     ]
-    told = notification.tell(table(*rows), Webhook(hook.url), JSON, NOW)
-    assert notified(told) == [True, True, False, False, False, False, True]
-    (message,) = hook.got
-    assert hook.types == ["application/json"]
+    sent = notification.notify(table(*rows), Webhook(receiver.url), JSON, NOW)
+    assert notified(sent) == [True, True, False, False, False, False, True]
+    (message,) = receiver.messages
+    assert receiver.content_types == ["application/json"]
     assert message["text"] == "marvel_kedro: 2 new alerts (1 critical, 1 warning)"
     assert [row["alert_id"] for row in message["alerts"]] == ["id-1", "id-0"]
     assert set(message["alerts"][0]) == set(tables.ALERTS.names)
     assert message["alerts"][0]["window"]["end"] == "2026-03-01T00:00:00+00:00"
-    again = notification.tell(told, Webhook(hook.url), JSON, NOW + timedelta(days=1))
-    assert again.equals(told)
-    assert len(hook.got) == 1
+    again = notification.notify(sent, Webhook(receiver.url), JSON, NOW + timedelta(days=1))
+    assert again.equals(sent)
+    assert len(receiver.messages) == 1
 
 
-def test_a_message_as_slack_takes_it(hook: Hook) -> None:
+def test_slack_message_is_escaped_and_within_the_limits_of_slack(receiver: Receiver) -> None:
     rows = [alert(0, message="a < b & c > d" * 500), *(alert(number) for number in range(1, 50))]
-    notification.tell(table(*rows), Webhook(hook.url), OPTIONS, NOW)
-    assert [len(message["blocks"]) for message in hook.got] == [41, 11]
-    for message in hook.got:
+    notification.notify(table(*rows), Webhook(receiver.url), OPTIONS, NOW)
+    assert [len(message["blocks"]) for message in receiver.messages] == [41, 11]
+    for message in receiver.messages:
         assert set(message) == {"text", "blocks"}
         heading, *sections = message["blocks"]
         assert heading["type"] == "header"
@@ -87,94 +87,104 @@ def test_a_message_as_slack_takes_it(hook: Hook) -> None:
             assert section["type"] == "section"
             assert section["text"]["type"] == "mrkdwn"
             assert len(section["text"]["text"]) <= 3000
-    first = hook.got[0]["blocks"][1]["text"]["text"]
+    first = receiver.messages[0]["blocks"][1]["text"]["text"]
     assert first.startswith("*warning* drift (`id-0`)\na &lt; b &amp; c &gt; da")
 
 
-def test_what_may_pass_by_is_tried_again(hook: Hook) -> None:
-    hook.statuses = [503, 429]
-    told = notification.tell(table(alert(0)), Webhook(hook.url), OPTIONS, NOW)
-    assert notified(told) == [True]
-    assert len(hook.got) == 3
+def test_delivery_is_retried_after_503_and_429(receiver: Receiver) -> None:
+    receiver.statuses = [503, 429]
+    sent = notification.notify(table(alert(0)), Webhook(receiver.url), OPTIONS, NOW)
+    assert notified(sent) == [True]
+    assert len(receiver.messages) == 3
 
 
 @pytest.mark.parametrize(
-    ("statuses", "tries", "said"),
+    ("statuses", "tries", "expected"),
     [
         ([500] * 9, 3, "it answered with status 500"),
         ([404], 1, "it answered with status 404"),
-        ([302], 1, "it answered with status 302"),  # nobody sent the address elsewhere
+        ([302], 1, "it answered with status 302"),  # the address is not passed on to a redirect
     ],
 )
-def test_what_does_not_arrive_is_said_and_told_the_next_time(
-    hook: Hook,
+def test_failed_delivery_is_logged_and_repeated_by_the_next_run(
+    receiver: Receiver,
     statuses: list[int],
     tries: int,
-    said: str,
+    expected: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    hook.statuses = statuses
+    receiver.statuses = statuses
     rows = table(alert(0))
     with caplog.at_level(logging.WARNING):
-        told = notification.tell(rows, Webhook(hook.url), OPTIONS, NOW)
-    assert told.equals(rows)
-    assert len(hook.got) == tries
-    assert f"1 new alert could not be told: the webhook (MARVEL_ALERT_WEBHOOK): {said}" in (
+        sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW)
+    assert sent.equals(rows)
+    assert len(receiver.messages) == tries
+    assert f"1 new alert not sent to the webhook (MARVEL_ALERT_WEBHOOK): {expected}" in (
         caplog.text
     )
-    hook.statuses = []
-    assert notified(notification.tell(told, Webhook(hook.url), OPTIONS, NOW)) == [True]
+    receiver.statuses = []
+    assert notified(notification.notify(sent, Webhook(receiver.url), OPTIONS, NOW)) == [True]
 
 
-def test_what_arrived_of_many_messages_is_noted(hook: Hook) -> None:
-    hook.statuses = [200, 400, 200]
+def test_notified_at_is_set_for_delivered_messages_only(receiver: Receiver) -> None:
+    receiver.statuses = [200, 400, 200]
     rows = table(*(alert(number) for number in range(100)))
-    told = notification.tell(rows, Webhook(hook.url), OPTIONS, NOW)
-    assert notified(told) == [True] * 40 + [False] * 60
-    assert len(hook.got) == 2
+    sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW)
+    assert notified(sent) == [True] * 40 + [False] * 60
+    assert len(receiver.messages) == 2
 
 
-def test_nothing_says_the_address(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+def test_address_is_in_no_log_message_or_representation(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/{SECRET}"
-        hook.statuses, hook.seconds = [500, 404], 0
+        closed_port = f"http://127.0.0.1:{free.getsockname()[1]}/{SECRET}"
+        receiver.statuses, receiver.seconds = [500, 404], 0
         with caplog.at_level(logging.INFO):
-            for url in (hook.url, nobody, f"gopher://{SECRET}", f"http://[{SECRET}", SECRET):
+            for url in (
+                receiver.url,
+                closed_port,
+                f"gopher://{SECRET}",
+                f"http://[{SECRET}",
+                SECRET,
+            ):
                 tries = OPTIONS.model_copy(update={"tries": 2})
-                told = notification.tell(table(alert(0)), Webhook(url), tries, NOW)
-                assert notified(told) == [False]
-    assert caplog.text.count("could not be told") == 5
+                sent = notification.notify(table(alert(0)), Webhook(url), tries, NOW)
+                assert notified(sent) == [False]
+    assert caplog.text.count("not sent to the webhook") == 5
     assert "no connection" in caplog.text
-    assert caplog.text.count("no address to post to") == 3
+    assert caplog.text.count("not a valid address") == 3
     assert SECRET not in caplog.text
-    dataset = WebhookDataset(credentials={"url": hook.url})
+    dataset = WebhookDataset(credentials={"url": receiver.url})
     assert SECRET not in f"{dataset} {dataset!r} {dataset.load()} {dataset._describe()}"
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(
-    hook: Hook, caplog: pytest.LogCaptureFixture
+def test_delivery_times_out_when_the_server_does_not_answer(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hook.seconds = 1
+    receiver.seconds = 1
     slow = OPTIONS.model_copy(update={"seconds": 0.1, "tries": 2})
     with caplog.at_level(logging.WARNING):
-        told = notification.tell(table(alert(0)), Webhook(hook.url), slow, NOW)
-    assert notified(told) == [False]
+        sent = notification.notify(table(alert(0)), Webhook(receiver.url), slow, NOW)
+    assert notified(sent) == [False]
     assert "no answer within 0.1 s" in caplog.text
 
 
 @pytest.mark.parametrize("url", [None, ""])
-def test_without_an_address_it_says_so(url: str | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_address_is_logged_only_if_there_are_new_alerts(
+    url: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = table(alert(0), alert(1))
     with caplog.at_level(logging.INFO):
-        assert notification.tell(rows, Webhook(url), OPTIONS, NOW).equals(rows)
-        assert "2 new alerts to tell, and no address: set MARVEL_ALERT_WEBHOOK" in caplog.text
+        assert notification.notify(rows, Webhook(url), OPTIONS, NOW).equals(rows)
+        assert "2 new alerts not sent: MARVEL_ALERT_WEBHOOK is not set" in caplog.text
         caplog.clear()
-        calm = table(alert(0, state="resolved"))
-        assert notification.tell(calm, Webhook(url), OPTIONS, NOW).equals(calm)
+        resolved = table(alert(0, state="resolved"))
+        assert notification.notify(resolved, Webhook(url), OPTIONS, NOW).equals(resolved)
     assert caplog.text == ""
 
 
-def test_messages_for_people_leave_the_address_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_messages_mask_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARVEL_ALERT_WEBHOOK", f"https://hooks.example/{SECRET}")
     assert SECRET not in without_password(f"no such https://hooks.example/{SECRET} at all")

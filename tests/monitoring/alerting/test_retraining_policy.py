@@ -1,4 +1,4 @@
-"""Whether a new model is to be trained."""
+"""The decision to retrain."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ OPTIONS = AlertingOptions.model_validate(
 
 
 def alerts(*rows: tuple[str, str], versions: tuple[str | None, ...] = (None,)) -> pa.Table:
-    """Alerts; each of them for each version, if it is about one."""
+    """Make each alert for each version."""
     return pa.Table.from_pylist(
         [
             {"rule": rule, "state": state, "message": f"{rule} it is", "model_version": version}
@@ -57,7 +57,7 @@ def decided(*rows: tuple[str, str], labelled: int = 500, log: pa.Table = NEVER) 
     return decide(alerts(*rows), LabelCounts(labelled, 0), log, "2", OPTIONS)
 
 
-def test_a_reason_enough_labels_and_no_training_before() -> None:
+def test_retrains_with_a_firing_alert_enough_labels_and_no_past_retraining() -> None:
     decision = decided(("drift", "open"), ("nulls", "open"))
     assert decision == {
         "retrain": True,
@@ -73,11 +73,11 @@ def test_a_reason_enough_labels_and_no_training_before() -> None:
     ("state", "retrain"),
     [("open", True), ("acknowledged", True), ("silenced", False), ("resolved", False)],
 )
-def test_the_state_of_an_alert(state: str, retrain: bool) -> None:
+def test_only_open_and_acknowledged_alerts_are_a_reason(state: str, retrain: bool) -> None:
     decision = decided(("drift", state))
     assert decision["retrain"] is retrain
     if not retrain:
-        assert decision["reasons"] == ["no rule that asks for a training fires"]
+        assert decision["reasons"] == ["no alert of a rule with retrain: true fires"]
         assert task_values.of_retraining(decision) == {"retrain": "false"}
 
 
@@ -89,10 +89,10 @@ def test_the_state_of_an_alert(state: str, retrain: bool) -> None:
         (("1", "2"), "2", None),
         (("1", None), "2", None),
         (("1",), None, None),
-        (("0f3a",), "2", None),  # a served entity that nobody has noted
+        (("0f3a",), "2", None),  # a served entity of unknown version
     ],
 )
-def test_what_is_not_the_champion_is_no_reason(
+def test_alert_about_another_version_than_the_champion_is_no_reason(
     versions: tuple[str | None, ...], champion: str | None, against: str | None
 ) -> None:
     firing = alerts(("drift", "open"), versions=versions)
@@ -104,57 +104,57 @@ def test_what_is_not_the_champion_is_no_reason(
         assert decision["reasons"] == ["drift: drift it is"]
 
 
-def test_rules_that_do_not_ask_for_it_and_rules_that_are_gone_are_no_reason() -> None:
+def test_alert_of_a_rule_without_retrain_or_of_a_removed_rule_is_no_reason() -> None:
     assert not decided(("nulls", "open"), ("off", "open"), ("gone", "open"))["retrain"]
 
 
-def test_too_few_labels_are_said() -> None:
+def test_too_few_labels_prevent_retraining_with_both_numbers() -> None:
     decision = decided(("drift", "open"), labelled=499)
     assert not decision["retrain"]
     assert decision["reasons"][0] == "drift: drift it is"
     assert "499 new labelled records" in decision["reasons"][1]
-    assert "min_labelled_records asks for 500" in decision["reasons"][1]
+    assert "min_labelled_records (500)" in decision["reasons"][1]
 
 
 @pytest.mark.parametrize(
-    ("noted", "in_all", "since", "new"),
+    ("recorded", "in_all", "since", "new"),
     [
         ([], 700, 700, 700),
         ([200], 700, 0, 500),  # loaded late
         ([200, 700], 700, 0, 0),  # the newest training counts
         ([700, 200], 700, 0, 500),
-        ([700], 600, 0, 0),  # pages have gone
-        ([700], 600, 50, 50),  # and others have come
-        ([None], 700, 30, 30),  # begun before it was noted
+        ([700], 600, 0, 0),  # keys have left the log
+        ([700], 600, 50, 50),  # and others were added
+        ([None], 700, 30, 30),  # the retraining recorded no number
         ([500, None], 700, 30, 30),
     ],
 )
-def test_labels_are_new_that_were_not_there(
-    noted: list[int | None], in_all: int, since: int, new: int
+def test_new_labels_are_those_since_the_last_retraining(
+    recorded: list[int | None], in_all: int, since: int, new: int
 ) -> None:
     rows = [
         {"retrained_at": NOW + days * DAY, "labelled_in_all": there}
-        for days, there in enumerate(noted)
+        for days, there in enumerate(recorded)
     ]
     past = pa.Table.from_pylist(rows, tables.RETRAINING_LOG)
     assert count_labels(in_all, since, past) == (new, in_all)
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "challenger", "refused", "started"])
-def test_the_cool_down_counts_whatever_came_of_a_training(outcome: str) -> None:
+def test_cool_down_counts_whatever_the_outcome_of_the_last_retraining(outcome: str) -> None:
     decision = decided(("drift", "open"), log=log(30, 6.9, outcome=outcome))
     assert not decision["retrain"]
     assert decision["cooldown_until"] == (NOW + 0.1 * DAY).isoformat()
     assert decision["reasons"][1] == (
-        "the cool-down after the last training lasts until 2026-03-01 02:24 UTC"
+        "the cool-down after the last retraining ends at 2026-03-01 02:24 UTC"
     )
     over = decided(("drift", "open"), log=log(7, 30, outcome=outcome))
     assert over["retrain"]
     assert over["cooldown_until"] == NOW.isoformat()
 
 
-def test_it_cannot_flap() -> None:
-    # An alert that no training ends, asked for every hour over 60 days.
+def test_persistent_alert_retrains_once_per_cool_down() -> None:
+    # An alert that no retraining resolves; a decision every hour for 60 days.
     begun: list[datetime] = []
     for hour in range(60 * 24):
         now = NOW + timedelta(hours=hour)
@@ -166,13 +166,13 @@ def test_it_cannot_flap() -> None:
     assert {after - before for before, after in itertools.pairwise(begun)} == {7 * DAY}
 
 
-def test_a_version_of_a_retraining_that_was_killed_is_known_by_its_repetition() -> None:
+def test_retrained_versions_include_that_of_a_repeated_retraining() -> None:
     rows = [("started", None), ("refused", "2")]
     logged = [{"outcome": outcome, "model_version": version} for outcome, version in rows]
     assert retrained_versions(pa.Table.from_pylist(logged, tables.RETRAINING_LOG)) == {"2"}
     assert retrained_versions(tables.RETRAINING_LOG.empty_table()) == set()
 
 
-def test_a_decision_is_plain_json() -> None:
+def test_decision_is_valid_json() -> None:
     for decision in (decided(), decided(("drift", "open"), log=log(1))):
         assert json.loads(json.dumps(decision, allow_nan=False)) == decision

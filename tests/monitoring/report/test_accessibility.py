@@ -1,4 +1,4 @@
-"""The page in a real browser, looked at by axe-core: light and dark, wide and narrow."""
+"""Accessibility of the page in a browser, checked by axe-core: light and dark, wide and narrow."""
 
 import html
 import importlib.util
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from support.project import missing
-from support.report_tables import alert, alerts, facts, made, records
+from support.report_tables import alert, alerts, records, report_data, report_tables
 from support.samples import ALL
 
-from marvel_kedro.monitoring.aggregation.value_counts import Part
+from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.report import page as report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -38,14 +38,14 @@ axe.run(document, {{resultTypes: ["violations"]}}).then(result => {{
 """
 _FRAME = """<!doctype html><html style="color-scheme: light dark"><body>
 <iframe width="{width}" height="900" style="border: 0" srcdoc="{page}"></iframe></body></html>"""
-"""A window without a head is no narrower than 500 pixels."""
+"""A headless window is at least 500 pixels wide; a frame can be narrower."""
 
 
 @pytest.fixture(scope="module")
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        missing("no browser is here: apt-get install chromium")
+        missing("no browser found: apt-get install chromium")
     return found
 
 
@@ -55,16 +55,16 @@ def axe() -> str:
         spec = importlib.util.find_spec(package)
         if spec and spec.submodule_search_locations:
             return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
-    return missing("axe-core is not here: pip install axe-core-python")
+    return missing("axe-core not found: pip install axe-core-python")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_fault(
+def test_axe_finds_no_violation(
     browser: str, axe: str, tmp_path: Path, scheme: str, width: int
 ) -> None:
-    versions = (ALL, Part("4"), Part("3", "gender", "Female"))
-    found = made(
+    versions = (ALL, Segment("4"), Segment("3", "gender", "Female"))
+    found = report_tables(
         {
             (day, part): records(day, moved=0.3 * (day == 2))
             for day in range(3)
@@ -74,8 +74,8 @@ def test_axe_finds_no_fault(
         alerts=alerts(alert(2), alert(0, state="resolved", severity="critical")),
         rejected={"the request is no JSON": 2},
     )
-    page = report.render(facts(found))
-    # The page itself lets nothing run: what looks at it has to.
+    page = report.render(report_data(found))
+    # The policy of the page blocks scripts, axe-core included.
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     file = tmp_path / "page.html"
     inside = page.replace("</body>", _RUN.format(axe=axe) + "</body>")
@@ -98,9 +98,9 @@ def test_axe_finds_no_fault(
         timeout=180,
         check=False,
     )
-    said = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert said, done.stderr[-2000:]
-    outcome = json.loads(html.unescape(said.group(1)))
+    result = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert result, done.stderr[-2000:]
+    outcome = json.loads(html.unescape(result.group(1)))
     assert outcome["width"] == width
     assert outcome["dark"] == (scheme == "dark")
     assert outcome["passes"] > 20

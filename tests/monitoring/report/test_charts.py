@@ -1,4 +1,4 @@
-"""Charts: places are proportional to numbers, and what is said is said as text."""
+"""Charts as SVG: coordinates are proportional to numbers, and names are escaped text."""
 
 import itertools
 import re
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marvel_kedro.monitoring.report import charts
-from marvel_kedro.monitoring.report.charts import Band, Bar, Line, Range
+from marvel_kedro.monitoring.report import axes, charts, svg
+from marvel_kedro.monitoring.report.charts import Band, Bar, Line
+from marvel_kedro.monitoring.report.data import Performance
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = '</text><script>alert(1)</script>"&'
@@ -27,8 +28,8 @@ def over_time(values: list[float | None], at: list[datetime] | None = None) -> E
             at or days(*range(len(values))),
             [Line(values, "c1", "circle")],
             label="Something.",
-            name_moment=lambda moment: f"{moment.day} Jan",
-            say=lambda value: f"{value:g}",
+            form_time=lambda moment: f"{moment.day} Jan",
+            form=lambda value: f"{value:g}",
         )
     )
 
@@ -39,7 +40,7 @@ def points(drawn: ET.Element) -> list[tuple[float, float]]:
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_round_and_within(low: float, span: float) -> None:
-    found = charts.ticks(low, low + span)
+    found = axes.ticks(low, low + span)
     assert 1 <= len(found) <= 9
     assert all(low - 1e-6 * span <= value <= low + span * (1 + 1e-6) for value in found)
     if len(found) > 1:
@@ -49,25 +50,25 @@ def test_ticks_are_round_and_within(low: float, span: float) -> None:
         assert np.allclose(np.diff(found), step)
 
 
-def test_ticks_of_a_share() -> None:
-    assert charts.ticks(0, 1) == [0, 0.5, 1]
-    assert charts.ticks(0, 1, about=5) == [0, 0.2, 0.4, 0.6, 0.8, 1]
+def test_ticks_of_a_share_follow_the_requested_number() -> None:
+    assert axes.ticks(0, 1) == [0, 0.5, 1]
+    assert axes.ticks(0, 1, about=5) == [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 
 @given(
     st.lists(st.floats(-100, 100), min_size=1, max_size=200),
     st.lists(st.floats(-120, 120), min_size=2, max_size=10, unique=True),
 )
-def test_shares_add_up_to_one(sample: list[float], edges: list[float]) -> None:
+def test_histogram_shares_add_up_to_one(sample: list[float], edges: list[float]) -> None:
     quantiles = np.percentile(sample, range(101)).tolist()
-    found = charts.shares(quantiles, np.array(sorted(edges)))
+    found = charts.histogram_shares(quantiles, np.array(sorted(edges)))
     assert found.sum() == pytest.approx(1)
     assert (found >= -1e-12).all()
 
 
 @pytest.mark.parametrize("kind", ["even", "normal", "two values", "skewed"])
-def test_shares_are_those_of_the_sample(kind: str) -> None:
-    """Within the two hundredths that percentiles can be off at the ends of a bin."""
+def test_histogram_shares_match_the_sample_within_two_percent(kind: str) -> None:
+    """Percentiles can be off by two hundredths at the ends of a bin."""
     generator = np.random.default_rng(0)
     sample = {
         "even": generator.uniform(0, 1, 20_000),
@@ -77,18 +78,18 @@ def test_shares_are_those_of_the_sample(kind: str) -> None:
     }[kind]
     low, high = np.percentile(sample, [1, 99])
     edges = np.linspace(low - 0.003, high + 0.002, 13)
-    found = charts.shares(np.percentile(sample, range(101)).tolist(), edges)
+    found = charts.histogram_shares(np.percentile(sample, range(101)).tolist(), edges)
     expected = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)[0] / len(sample)
     assert np.abs(found - expected).max() < 0.02
 
 
-def test_time_and_values_are_proportional() -> None:
+def test_coordinates_are_proportional_to_times_and_values() -> None:
     (x0, y0), (x1, y1), (x2, y2) = points(over_time([0.0, 1.0, 4.0], days(0, 1, 4)))
     assert (x2 - x0) / (x1 - x0) == pytest.approx(4, abs=0.01)
     assert (y0 - y2) / (y0 - y1) == pytest.approx(4, abs=0.01)
 
 
-def test_a_gap_is_a_gap_and_a_lonely_point_is_seen() -> None:
+def test_missing_value_breaks_the_line_and_isolated_points_have_markers() -> None:
     drawn = over_time([1.0, 2.0, None, 3.0])
     (line,) = drawn.iter("path")
     assert line.attrib["d"].count("M") == 2
@@ -98,7 +99,7 @@ def test_a_gap_is_a_gap_and_a_lonely_point_is_seen() -> None:
     assert len(points(over_time(many))) == 1
 
 
-def test_labels_of_time_end_with_the_newest_and_do_not_touch() -> None:
+def test_time_labels_end_with_the_newest_and_do_not_overlap() -> None:
     drawn = over_time([float(number % 7) for number in range(30)])
     labels = [
         (float(text.attrib["x"]), text.text or "")
@@ -110,15 +111,15 @@ def test_labels_of_time_end_with_the_newest_and_do_not_touch() -> None:
     assert all(right <= left for (_, right), (left, _) in itertools.pairwise(ends))
 
 
-def test_a_band_of_one_window_is_seen() -> None:
+def test_band_of_one_window_has_a_width() -> None:
     drawn = ET.fromstring(
         charts.over_time(
             days(0, 1, 2),
             [],
             bands=[Band([1.0, None, 0.0], [2.0, None, None], "c1")],
             label="Something.",
-            name_moment=str,
-            say=str,
+            form_time=str,
+            form=str,
         )
     )
     (area,) = drawn.iter("polygon")
@@ -126,10 +127,10 @@ def test_a_band_of_one_window_is_seen() -> None:
     assert max(x) - min(x) > 2
 
 
-def test_stacked_bars_add_up() -> None:
+def test_stacked_bars_lie_on_top_of_each_other() -> None:
     drawn = ET.fromstring(
         charts.stacked(
-            days(0, 1), [[1.0, 2.0], [3.0, 0.0]], label="Something.", name_moment=str, say=str
+            days(0, 1), [[1.0, 2.0], [3.0, 0.0]], label="Something.", form_time=str, form=str
         )
     )
     bars = [(one.attrib["class"], float(one.attrib["y"]), float(one.attrib["height"]))
@@ -141,14 +142,14 @@ def test_stacked_bars_add_up() -> None:
     assert nothing[2] == pytest.approx(0, abs=0.01)
 
 
-def test_a_histogram_is_as_high_as_its_shares() -> None:
+def test_histogram_heights_are_proportional_to_shares() -> None:
     drawn = ET.fromstring(
         charts.histograms(
             np.array([0.0, 1.0, 2.0, 3.0]),
             np.array([0.5, 0.0, 0.25]),
             None,
             label="Something.",
-            say=str,
+            form=str,
         )
     )
     (line,) = [path for path in drawn.iter("path") if path.attrib["class"] == "line c1"]
@@ -157,21 +158,23 @@ def test_a_histogram_is_as_high_as_its_shares() -> None:
     assert tops[1] == tops[3] == foot
 
 
-def test_what_is_not_known_has_no_bar() -> None:
+def test_unknown_share_has_no_bar_but_its_upper_limit() -> None:
     drawn = ET.fromstring(
         charts.paired_bars(
             [Bar("one", 0.5, None, 0.01), Bar("two", 0.25, 0.5)],
             label="Something.",
-            say=lambda value: f"{value:.0%}",
+            form=lambda value: f"{value:.0%}",
         )
     )
     assert len(list(drawn.iter("rect"))) == 3
     assert [text.text for text in drawn.iter("text")] == ["one", "50%", "≤ 1%", "two", "25%", "50%"]
 
 
-def test_a_range_lies_around_its_dot() -> None:
+def test_interval_surrounds_its_dot() -> None:
     drawn = ET.fromstring(
-        charts.ranges([Range("one", 0.2, 0.4, 0.3, None, 0.25)], label="Something.", say=str)
+        charts.ranges(
+            [("one", Performance(0.3, 0.2, 0.4, baseline=0.25))], label="Something.", form=str
+        )
     )
     (line,) = [one for one in drawn.iter("line") if one.attrib["class"] == "range c1"]
     (dot,) = drawn.iter("circle")
@@ -179,13 +182,13 @@ def test_a_range_lies_around_its_dot() -> None:
     assert float(dot.attrib["cx"]) == pytest.approx(middle, abs=0.1)
 
 
-def test_spark_needs_two_points() -> None:
-    assert charts.spark([None, 1.0]) == ""
-    assert ET.fromstring(charts.spark([1.0, None, 2.0])).attrib["aria-hidden"] == "true"
+def test_sparkline_needs_two_points() -> None:
+    assert charts.sparkline([None, 1.0]) == ""
+    assert ET.fromstring(charts.sparkline([1.0, None, 2.0])).attrib["aria-hidden"] == "true"
 
 
-def test_hostile_names_are_text() -> None:
-    drawn = charts.paired_bars([Bar(HOSTILE, 0.5, 0.5)], label=HOSTILE, say=lambda _: HOSTILE)
+def test_markup_in_names_is_escaped() -> None:
+    drawn = charts.paired_bars([Bar(HOSTILE, 0.5, 0.5)], label=HOSTILE, form=lambda _: HOSTILE)
     read = ET.fromstring(drawn)
     assert not list(read.iter("script"))
     assert read.attrib["aria-label"] == HOSTILE
@@ -195,5 +198,5 @@ def test_hostile_names_are_text() -> None:
 @pytest.mark.parametrize(
     "kind", ["bar", "hollow", "band", "level", "tick", "line", "dashed", "circle", "diamond"]
 )
-def test_swatches_are_ornaments(kind: str) -> None:
-    assert ET.fromstring(charts.swatch(kind)).attrib["aria-hidden"] == "true"
+def test_swatch_is_hidden_from_screen_readers(kind: str) -> None:
+    assert ET.fromstring(svg.swatch(kind)).attrib["aria-hidden"] == "true"

@@ -1,4 +1,4 @@
-"""The page: its figures are those of the tables, whatever is in them; it needs nothing else."""
+"""The page of the report: its figures match the tables, its input is escaped, it loads nothing."""
 
 import itertools
 import re
@@ -14,26 +14,26 @@ from support.report_tables import (
     alerts,
     contrast,
     empty,
-    facts,
-    grids,
     health,
-    made,
     options,
     read,
     records,
+    report_data,
+    report_tables,
+    tables_by_caption,
     variables,
 )
 from support.samples import ALL, START
 
-from marvel_kedro.monitoring.aggregation.value_counts import Part
+from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report import plots
-from marvel_kedro.monitoring.report.data import Tables
+from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
-WOMEN = Part("3", "gender", "Female")
-EARTH, ELSEWHERE = (Part("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
-CHALLENGER = Part("4")
+WOMEN = Segment("3", "gender", "Female")
+EARTH, ELSEWHERE = (Segment("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
+CHALLENGER = Segment("4")
 DECISION = {
     "retrain": True,
     "reasons": ["input_drift: height moved"],
@@ -45,10 +45,10 @@ HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
 
 
 @pytest.fixture(scope="module")
-def tables() -> Tables:
-    """Four days of two versions and three slices; the heights of the last day have moved."""
+def tables() -> MonitoringTables:
+    """Make four days of two versions and three slices, with drift of height on the last day."""
     moved = {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.3}
-    return made(
+    return report_tables(
         {
             **{(day, ALL): records(day, moved=by) for day, by in moved.items()},
             **{(day, CHALLENGER): records(10 + day, 60) for day in (2, 3)},
@@ -66,12 +66,12 @@ def tables() -> Tables:
 
 
 @pytest.fixture(scope="module")
-def page(tables: Tables) -> Element:
-    return read(report.render(facts(tables)))
+def page(tables: MonitoringTables) -> Element:
+    return read(report.render(report_data(tables)))
 
 
-def test_it_loads_and_runs_nothing(tables: Tables) -> None:
-    text = report.render(facts(tables))
+def test_page_loads_no_files_and_runs_no_scripts(tables: MonitoringTables) -> None:
+    text = report.render(report_data(tables))
     page = read(text)
     assert page.all("meta", http_equiv="Content-Security-Policy")[0].attributes["content"] == (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -85,13 +85,13 @@ def test_it_loads_and_runs_nothing(tables: Tables) -> None:
     assert not re.search(r"url\(|@import|//", page.all("style")[0].text)
 
 
-def test_its_sections_are_in_order_and_linked(page: Element) -> None:
+def test_sections_are_ordered_and_linked(page: Element) -> None:
     titles = [one.text for one in page.all("h2")]
     assert titles == [
-        "Health at a glance",
+        "Overview",
         "Alerts",
         "Drift by column",
-        "Quality over time",
+        "Performance over time",
         "Slices",
         "A/B test and traffic",
         "Data quality",
@@ -106,7 +106,7 @@ def test_its_sections_are_in_order_and_linked(page: Element) -> None:
     assert all(deeper - level <= 1 for level, deeper in itertools.pairwise(levels))
 
 
-def test_every_chart_has_a_label_and_its_numbers_in_a_table(page: Element) -> None:
+def test_every_chart_has_a_label_and_a_table_of_its_numbers(page: Element) -> None:
     charts = page.all("svg", role="img")
     assert len(charts) >= 12
     for chart in charts:
@@ -117,7 +117,7 @@ def test_every_chart_has_a_label_and_its_numbers_in_a_table(page: Element) -> No
         assert other.attributes.get("role") == "img" or other.attributes["aria-hidden"] == "true"
 
 
-def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name(page: Element) -> None:
+def test_scrolling_region_has_a_unique_name_and_keyboard_focus(page: Element) -> None:
     labels = []
     for one in page.all("div", class_="wide"):
         assert (one.attributes["role"], one.attributes["tabindex"]) == ("region", "0")
@@ -125,8 +125,8 @@ def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name(page: Element) -
     assert len(set(labels)) == len(labels)
 
 
-def test_the_map_is_the_table_of_drifts(page: Element, tables: Tables) -> None:
-    shown = grids(page)["Distance from the baseline by column and window, version 3"]
+def test_drift_map_matches_drift_metrics(page: Element, tables: MonitoringTables) -> None:
+    shown = tables_by_caption(page)["Distance from the baseline by column and window, version 3"]
     found = {
         (row["column_name"], row["window"]["start"]): row
         for row in tables.drift.to_pylist()
@@ -136,7 +136,7 @@ def test_the_map_is_the_table_of_drifts(page: Element, tables: Tables) -> None:
         and row["column_name"] != TABLE
     }
     assert shown[0] == ["Column", "5 Jan", "6 Jan", "7 Jan", "8 Jan", "p, newest"]
-    assert shown[1][0] == "height"  # it moved most
+    assert shown[1][0] == "height"  # it has the most drift
     assert {name for name, *_ in shown[1:]} == {name for name, _ in found}
     for name, *cells, p in shown[1:]:
         for day, cell in enumerate(cells):
@@ -152,7 +152,7 @@ def test_the_map_is_the_table_of_drifts(page: Element, tables: Tables) -> None:
                 assert p == ("<0.001" if test["pvalue"] < 0.001 else f"{test['pvalue']:.3f}")
 
 
-def test_only_what_is_more_than_chance_is_filled(page: Element) -> None:
+def test_drift_map_fills_only_significant_cells(page: Element) -> None:
     (whole, *_) = list(page.all("div", class_="map"))
     for row in whole.all("tbody")[0].all("tr"):
         for day, cell in enumerate(row.all("td")[:-1]):
@@ -160,7 +160,7 @@ def test_only_what_is_more_than_chance_is_filled(page: Element) -> None:
             assert (cell.attributes["class"].split()[0] == "h0") != clear
 
 
-def test_distributions_are_the_profile(page: Element, tables: Tables) -> None:
+def test_distributions_match_profile_metrics(page: Element, tables: MonitoringTables) -> None:
     last = {
         (row["log_type"], row["column_name"]): row
         for row in tables.profile.to_pylist()
@@ -168,13 +168,13 @@ def test_distributions_are_the_profile(page: Element, tables: Tables) -> None:
         and row["slice_key"] is None
         and (row["log_type"] == BASELINE or row["window"]["start"] == START + 3 * DAY)
     }
-    numbers = {row[0]: row[1:] for row in grids(page)["height, version 3"]}
+    numbers = {row[0]: row[1:] for row in tables_by_caption(page)["height, version 3"]}
     sides = [last[kind, "height"] for kind in (INPUT, BASELINE)]
     for place in (0, 5, 25, 50, 75, 95, 100):
         assert numbers[str(place)] == [f"{side['quantiles'][place]:,.4g}" for side in sides]
     assert numbers["Mean"] == [f"{side['avg']:,.4g}" for side in sides]
     assert numbers["Rows"] == ["200", "500"]
-    shares = {row[0]: row[1:] for row in grids(page)["gender, version 3"]}
+    shares = {row[0]: row[1:] for row in tables_by_caption(page)["gender, version 3"]}
     sides = [last[kind, "gender"] for kind in (INPUT, BASELINE)]
     for item in ("Female", "Male"):
         assert shares[item] == [
@@ -187,7 +187,7 @@ def test_distributions_are_the_profile(page: Element, tables: Tables) -> None:
     assert "all others" not in shares
 
 
-def test_bars_are_as_long_as_the_shares(page: Element, tables: Tables) -> None:
+def test_bar_lengths_are_proportional_to_shares(page: Element, tables: MonitoringTables) -> None:
     (chart,) = [
         one
         for one in page.all("svg", role="img")
@@ -199,7 +199,7 @@ def test_bars_are_as_long_as_the_shares(page: Element, tables: Tables) -> None:
     assert np.allclose(np.array(bars) / max(bars), np.array(shares) / max(shares), atol=0.005)
 
 
-def test_quality_is_the_table_of_estimates(page: Element, tables: Tables) -> None:
+def test_performance_matches_quality_estimates(page: Element, tables: MonitoringTables) -> None:
     titles = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
     found = {
         (row["model_version"], row["metric"], f"{row['window']['start']:%Y-%m-%d}"): row
@@ -209,7 +209,7 @@ def test_quality_is_the_table_of_estimates(page: Element, tables: Tables) -> Non
     read_there = {}
     for version in "34":
         for metric, title in titles.items():
-            for day, *texts in grids(page)[f"{title} of version {version}"][1:]:
+            for day, *texts in tables_by_caption(page)[f"{title} of version {version}"][1:]:
                 read_there[version, metric, day] = texts
     assert set(read_there) == set(found)
     for key, row in found.items():
@@ -222,10 +222,12 @@ def test_quality_is_the_table_of_estimates(page: Element, tables: Tables) -> Non
         ]
 
 
-def test_without_estimates_quality_is_what_the_profile_has(tables: Tables) -> None:
-    """As where Databricks writes the tables, which has no estimates."""
-    without = Tables(tables.health, tables.profile, tables.drift, empty().estimates, tables.alerts)
-    page = read(report.render(facts(without)))
+def test_without_estimates_performance_is_that_of_profile_metrics(tables: MonitoringTables) -> None:
+    """Tables of a managed monitor of Databricks have no estimates."""
+    without = MonitoringTables(
+        tables.health, tables.profile, tables.drift, empty().estimates, tables.alerts
+    )
+    page = read(report.render(report_data(without)))
     realised = {
         f"{row['window']['start']:%Y-%m-%d}": row["accuracy_score"]
         for row in tables.profile.to_pylist()
@@ -234,13 +236,14 @@ def test_without_estimates_quality_is_what_the_profile_has(tables: Tables) -> No
         and row["slice_key"] is None
         and row["model_version"] == "3"
     }
-    for day, _, _, estimated, known, _ in grids(page)["Accuracy of version 3"][1:]:
+    for day, _, _, estimated, known, _ in tables_by_caption(page)["Accuracy of version 3"][1:]:
         assert (estimated, known) == ("–", f"{realised[day]:.3f}")  # noqa: RUF001
 
 
-def test_slices_and_fairness(page: Element, tables: Tables) -> None:
+def test_slices_and_fairness_match_the_tables(page: Element, tables: MonitoringTables) -> None:
     rows = {
-        row[0]: row[1:] for row in grids(page)["ROC AUC by slice, version 3, window 2026-01-08"]
+        row[0]: row[1:]
+        for row in tables_by_caption(page)["ROC AUC by slice, version 3, window 2026-01-08"]
     }
     found = {
         (row["slice_key"], row["slice_value"]): row
@@ -261,14 +264,17 @@ def test_slices_and_fairness(page: Element, tables: Tables) -> None:
             f"{row['baseline']:.3f}",
         ]
         assert rows[name][0] == "80"
-    fair = {row[0]: row[2:] for row in grids(page)["Fairness of version 3, window 2026-01-08"]}
+    fair = {
+        row[0]: row[2:]
+        for row in tables_by_caption(page)["Fairness of version 3, window 2026-01-08"]
+    }
     assert set(fair) == {"Slice", *list(names)[1:]}
-    # Both halves are the same records: even-handed.
+    # Both halves are the same records: parity.
     assert fair["universe = 'Earth-616'"] == ["1.000"] * 4
 
 
-def test_traffic_is_the_table_of_health(tables: Tables) -> None:
-    asked = health(
+def test_traffic_matches_health_metrics(tables: MonitoringTables) -> None:
+    metrics = health(
         [
             (0, "champion", "3", 300, 30),
             (0, "challenger", "4", 100, 0),
@@ -276,9 +282,9 @@ def test_traffic_is_the_table_of_health(tables: Tables) -> None:
             (1, None, None, 20, 20),
         ]
     )
-    page = read(report.render(facts(replace(empty(), health=asked))))
-    shown = grids(page)
-    caption = "Served entities; counts of all windows shown, latency of each one's newest"
+    page = read(report.render(report_data(replace(empty(), health=metrics))))
+    shown = tables_by_caption(page)
+    caption = "Served entities; counts of all windows shown, latency of the newest window of each"
     entities = {row[0]: row[1:] for row in shown[caption]}
     assert entities["champion (version 3)"][:6] == ["800", "87.0%", "0.0%", "0.0%", "4.4%", "0.0%"]
     assert entities["champion (version 3)"][6:9] == ["6 ms", "21 ms", "41 ms"]
@@ -293,12 +299,12 @@ def test_traffic_is_the_table_of_health(tables: Tables) -> None:
         ["2026-01-06", "1.0%", "–", "100.0%"],  # noqa: RUF001
     ]
     tiles = _tiles(page)
-    assert tiles["Requests"][:2] == ["520", "400 in the window before"]
+    assert tiles["Requests"][:2] == ["520", "400 in the previous window"]
     assert tiles["Failed requests"][0] == "4.8%"
     assert tiles["Latency, p95"] == ["21 ms", "of the slowest: champion (version 3)"]
 
 
-def test_health_at_a_glance(page: Element, tables: Tables) -> None:
+def test_overview_shows_the_newest_window(page: Element, tables: MonitoringTables) -> None:
     tiles = _tiles(page)
     assert list(tiles) == [
         *("Requests", "Failed requests", "Latency, p95", "Labelled records"),
@@ -314,14 +320,14 @@ def test_health_at_a_glance(page: Element, tables: Tables) -> None:
     assert tiles["ROC AUC, from labels"][0] == f"{last['realised']:.3f}"
     assert f"baseline {last['baseline']:.3f}" in tiles["ROC AUC, from labels"][1]
     assert f"{last['labelled']} labels" in tiles["ROC AUC, from labels"][1]
-    assert tiles["Columns that drift"][:3] == ["1 of 4", "height most; version 3", "▲ warning"]
+    assert tiles["Columns that drift"][:3] == ["1 of 4", "most: height; version 3", "▲ warning"]
     assert tiles["Open alerts"][0] == "1"
-    assert "▲ 1 warning alert is open. A new training is due." in page.text
+    assert "▲ 1 warning alert is open. Retraining is due." in page.text
     assert "input_drift: height moved" in page.all("div", class_="decision")[0].text
     assert "1,234 records with a new label" in page.text
 
 
-def test_alerts_that_are_open_come_first(page: Element) -> None:
+def test_open_alerts_come_first(page: Element) -> None:
     rows = page.all("table", class_="alerts")[0].rows()
     assert [row[0] for row in rows[1::2]] == ["▲ warning", "■ critical"]
     assert rows[1][1:4] == ["open", "input_drift", "version 3, height"]
@@ -330,32 +336,37 @@ def test_alerts_that_are_open_come_first(page: Element) -> None:
     assert rows[4] == ["many failed"]
 
 
-def test_it_says_when_alerts_are_raised(page: Element) -> None:
-    assert grids(page)["Rules"][1] == [
+def test_rules_are_listed(page: Element) -> None:
+    assert tables_by_caption(page)["Rules"][1] == [
         *("errors", "warning", "failed / requests >= 0.02", "–"),  # noqa: RUF001
         *("1 of 1 day", "50 requests", "no"),
     ]
 
 
 @pytest.mark.parametrize("state", ["silenced", "resolved"])
-def test_what_is_silenced_or_over_is_not_open(tables: Tables, state: str) -> None:
+def test_silenced_or_resolved_alert_does_not_count_as_open(
+    tables: MonitoringTables, state: str
+) -> None:
     until = START + 20 * DAY
     given = alerts(alert(3, state=state, silenced_until=until))
-    page = read(report.render(facts(Tables(tables.health, tables.profile, tables.drift,
-                                           tables.estimates, given))))  # fmt: skip
+    page = read(report.render(report_data(replace(tables, alerts=given))))
     assert "No alert is open." in page.text
     assert ("until 2026-01-25 00:00 UTC" in page.text) == (state == "silenced")
 
 
-def test_a_tile_bears_the_alert_about_its_columns(tables: Tables) -> None:
+def test_tile_shows_the_alert_about_its_columns_only(tables: MonitoringTables) -> None:
     given = alerts(alert(3, metric="failed / requests", severity="critical", column_name=TABLE))
-    tiles = _tiles(read(report.render(facts(replace(empty(), health=tables.health, alerts=given)))))
+    tiles = _tiles(
+        read(report.render(report_data(replace(empty(), health=tables.health, alerts=given))))
+    )
     assert tiles["Failed requests"][-1] == "■ critical"
     assert "critical" not in tiles["Latency, p95"][-1]
 
 
-def test_nulls_and_rejected_requests(page: Element, tables: Tables) -> None:
-    shown = grids(page)
+def test_nulls_and_rejected_requests_match_the_tables(
+    page: Element, tables: MonitoringTables
+) -> None:
+    shown = tables_by_caption(page)
     nulls = {row[0]: row[1:] for row in shown["Missing values of version 3, window 2026-01-08"]}
     (now,) = [
         row
@@ -366,54 +377,57 @@ def test_nulls_and_rejected_requests(page: Element, tables: Tables) -> None:
     ]
     assert nulls["gender"][:2] == ["200", f"{now['percent_null']:.1f}%"]
     assert nulls["height"][3:5] == ["0.0%", "0.0%"]
-    assert shown["Requests of which no record can be read, in the windows shown"][1:] == [
+    assert shown["Requests without a readable record, in the windows shown"][1:] == [
         ["the request is no JSON", "7"],
         ["it was not answered: status 504", "2"],
     ]
 
 
-def test_tables_without_rows() -> None:
-    page = read(report.render(facts(empty())))
-    assert "There is no complete window yet: nothing has been measured." in page.text
-    for said in (
+def test_empty_tables_give_a_page_that_names_what_is_missing() -> None:
+    page = read(report.render(report_data(empty())))
+    assert "There are no metrics yet: no window is complete." in page.text
+    for expected in (
         "kedro run --pipelines monitoring",
-        "Nobody has decided about a new training.",
-        "There is no alert.",
+        "There is no decision on retraining yet.",
+        "There are no alerts.",
         "No model version has scored a record in these windows.",
-        "There is no request in these windows.",
+        "There are no requests in these windows.",
         "No request was rejected in these windows.",
     ):
-        assert said in page.text, said
+        assert expected in page.text, expected
     assert not page.all("figure")
-    for draw in (plots.draw_drift, plots.draw_quality):
-        assert "No model version" in draw(facts(empty())).axes[0].texts[0].get_text()
+    for draw in (plots.draw_drift, plots.draw_performance):
+        assert "No model version" in draw(report_data(empty())).axes[0].texts[0].get_text()
 
 
-def test_requests_of_which_none_was_answered() -> None:
-    page = read(report.render(facts(replace(empty(), health=health([(0, None, None, 5, 5)])))))
+def test_failed_requests_only_give_a_failed_share_of_one() -> None:
+    page = read(
+        report.render(report_data(replace(empty(), health=health([(0, None, None, 5, 5)]))))
+    )
     tiles = _tiles(page)
     assert tiles["Failed requests"][0] == "100.0%"
     assert "No model version has scored a record in these windows." in page.text
 
 
-def test_a_version_without_a_baseline_and_without_labels() -> None:
-    """It is not in the registry: nothing to hold it against, nothing estimated."""
-    page = read(report.render(facts(made({(0, ALL): records(1)}, {}))))
-    assert "nothing to compare it with" in page.text
+def test_version_without_baseline_shows_dashes() -> None:
+    """The version is not in the registry: no baseline and no estimates."""
+    page = read(report.render(report_data(report_tables({(0, ALL): records(1)}, {}))))
+    assert "no baseline to compare with" in page.text
     # Of 200 rows every seventh has none, and the others alternate.
-    assert grids(page)["gender, version 3"][1] == ["Male", "43.0%", "–"]  # noqa: RUF001
+    assert tables_by_caption(page)["gender, version 3"][1] == ["Male", "43.0%", "–"]  # noqa: RUF001
     assert _tiles(page)["ROC AUC, estimated"][0] == "–"  # noqa: RUF001
 
 
-def test_a_category_that_may_be_rare_in_the_baseline() -> None:
-    """Only the 100 most frequent are known of either side."""
+def test_unlisted_category_of_the_baseline_has_an_upper_limit() -> None:
+    """Each side lists its 100 most frequent categories only."""
     many = [f"Earth-{number:03}" for number in range(150)]
-    found = made(
+    found = report_tables(
         {(0, ALL): records(1, genders=["Elsewhere"])},
         {ALL: records(2, rows=1500, genders=many)},
     )
     rows = {
-        row[0]: row[1:] for row in grids(read(report.render(facts(found))))["gender, version 3"]
+        row[0]: row[1:]
+        for row in tables_by_caption(read(report.render(report_data(found))))["gender, version 3"]
     }
     least = min(
         item["count"]
@@ -425,27 +439,27 @@ def test_a_category_that_may_be_rare_in_the_baseline() -> None:
     assert next(row for name, row in rows.items() if name.startswith("Earth"))[0] == "0.0%"
 
 
-def test_a_window_that_is_not_over_is_left_out(tables: Tables) -> None:
+def test_incomplete_window_is_not_shown(tables: MonitoringTables) -> None:
     early = options(now=START + 3 * DAY + DAY / 2)
-    page = read(report.render(facts(tables, early)))
+    page = read(report.render(report_data(tables, early)))
     assert "Newest complete window: 2026-01-07" in page.text
-    assert "The window 2026-01-08 is not over and is not shown" in page.text
+    assert "The window 2026-01-08 is incomplete and not shown" in page.text
     assert "8 Jan" not in page.text
 
 
-def test_windows_of_another_length(tables: Tables) -> None:
-    page = read(report.render(facts(tables, granularity="1 week")))
+def test_granularity_without_windows_shows_no_metrics(tables: MonitoringTables) -> None:
+    page = read(report.render(report_data(tables, granularity="1 week")))
     assert "There is no complete window of 1 week yet" in page.text
 
 
-def test_it_is_bounded_and_says_what_it_leaves_out() -> None:
-    """Two months, six versions, thirty columns, forty slices: most of it is not drawn."""
+def test_page_is_bounded_and_counts_what_it_omits() -> None:
+    """Two months, six versions, thirty columns, forty slices: most are not drawn."""
     base = records(0)
     wide = {f"column_{number:02}": base.columns["gender"] for number in range(30)}
     whole = type(base)(wide, base.scored)
-    slices = [Part("0", "team", f"team {number:02}") for number in range(40)]
-    versions = [Part(str(number)) for number in range(6)]
-    found = made(
+    slices = [Segment("0", "team", f"team {number:02}") for number in range(40)]
+    versions = [Segment(str(number)) for number in range(6)]
+    found = report_tables(
         {
             **{(day, part): whole for day in range(60) for part in versions},
             **{(59, part): base for part in slices},
@@ -453,11 +467,11 @@ def test_it_is_bounded_and_says_what_it_leaves_out() -> None:
         dict.fromkeys(versions, whole),
         alerts=alerts(*(alert(day % 60, alert_id=str(day)) for day in range(70))),
     )
-    text = report.render(facts(found, options(now=START + 60 * DAY)))
+    text = report.render(report_data(found, options(now=START + 60 * DAY)))
     page = read(text)
     assert len(text.encode()) < 1_500_000
     assert "30 older windows are not shown." in page.text
-    assert "10 other columns of less drift are in the table drift_metrics" in page.text
+    assert "10 other columns with less drift are in the table drift_metrics" in page.text
     assert "(3 more are in the tables)" in page.text
     assert "20 other alerts are in the table alerts." in page.text
     assert len(page.all("div", class_="map")) == 3
@@ -465,12 +479,12 @@ def test_it_is_bounded_and_says_what_it_leaves_out() -> None:
     assert (len(whole_map), len(whole_map[0])) == (21, 32)
 
 
-def test_hostile_text_is_shown_as_text() -> None:
+def test_markup_in_tables_is_escaped() -> None:
     base = records(0, genders=[HOSTILE, "Male"])
     column = type(base)({**base.columns, HOSTILE: base.columns["gender"]}, base.scored)
-    part = Part(HOSTILE)
-    sliced = Part(HOSTILE, HOSTILE, HOSTILE)
-    found = made(
+    part = Segment(HOSTILE)
+    sliced = Segment(HOSTILE, HOSTILE, HOSTILE)
+    found = report_tables(
         {(0, part): column, (0, sliced): column},
         {part: column, sliced: column},
         health=health([(0, HOSTILE, HOSTILE, 10, 1)]),
@@ -484,7 +498,9 @@ def test_hostile_text_is_shown_as_text() -> None:
         ab_report={"verdict": HOSTILE, "champion": HOSTILE,
                    "comparisons": [{"challenger": HOSTILE, "log_loss_gain": 0.1}]},
     )  # fmt: skip
-    text = report.render(facts(found, options(slices=(HOSTILE,), columns={HOSTILE: "category"})))
+    text = report.render(
+        report_data(found, options(slices=(HOSTILE,), columns={HOSTILE: "category"}))
+    )
     page = read(text)
     assert {one.tag for one in page.every()} & {"script", "img"} == set()
     for one in page.every():
@@ -493,8 +509,8 @@ def test_hostile_text_is_shown_as_text() -> None:
     assert page.text.count("<script>alert(1)</script>") > 10
 
 
-def test_an_ab_test_that_was_read(tables: Tables) -> None:
-    report_of_it = {
+def test_ab_test_report_is_shown(tables: MonitoringTables) -> None:
+    ab_report = {
         "verdict": "challenger is better",
         "champion": "champion (version 3)",
         "comparisons": [
@@ -507,9 +523,9 @@ def test_an_ab_test_that_was_read(tables: Tables) -> None:
             }
         ],
     }
-    given = replace(empty(), health=tables.health, ab_report=report_of_it)
-    page = read(report.render(facts(given)))
-    rows = grids(page)["Gain over champion (version 3); positive is better"]
+    given = replace(empty(), health=tables.health, ab_report=ab_report)
+    page = read(report.render(report_data(given)))
+    rows = tables_by_caption(page)["Gain over champion (version 3); positive is better"]
     assert rows[1] == [
         "challenger (version 4)",
         "log loss",
@@ -520,8 +536,8 @@ def test_an_ab_test_that_was_read(tables: Tables) -> None:
     assert rows[2][2:] == ["–", "– to –", "–"]  # noqa: RUF001
 
 
-def test_the_plots_are_the_tables(tables: Tables) -> None:
-    found = facts(tables)
+def test_plots_match_the_tables(tables: MonitoringTables) -> None:
+    found = report_data(tables)
     shown = plots.draw_drift(found).axes[0]
     names = [label.get_text() for label in shown.get_yticklabels()]
     matrix: Any = shown.images[0].get_array()
@@ -537,7 +553,7 @@ def test_the_plots_are_the_tables(tables: Tables) -> None:
             ]
             expected = drift["js_distance"] if name == "gender" else drift["ks_test"]["statistic"]
             assert value == pytest.approx(expected)
-    lines = plots.draw_quality(found).axes[0].lines
+    lines = plots.draw_performance(found).axes[0].lines
     estimates = [
         row["estimate"]
         for row in tables.estimates.to_pylist()
@@ -547,7 +563,7 @@ def test_the_plots_are_the_tables(tables: Tables) -> None:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_told_from_what_they_are_on(page: Element, scheme: int) -> None:
+def test_colours_have_enough_contrast(page: Element, scheme: int) -> None:
     """WCAG 2.2, AA: text 4.5 to 1, and what is drawn 3 to 1."""
     colour = variables(page.all("style")[0].text)[scheme]
     grounds = ("page", "soft", "raised")
@@ -560,7 +576,7 @@ def test_colours_can_be_told_from_what_they_are_on(page: Element, scheme: int) -
         assert contrast(colour[name], colour[ground]) >= 4.5, (name, ground)
     for name in ("c1", "c2", "c3", "c4", "c5", "c6"):
         assert contrast(colour[name], colour["raised"]) >= 3, name
-    # Stronger is darker in light, brighter in dark.
+    # More drift is darker in light mode, brighter in dark mode.
     steps = [contrast(colour[f"h{level}"], colour["page"]) for level in range(1, 6)]
     assert steps == sorted(steps)
 

@@ -1,4 +1,4 @@
-"""The pipeline `ab_test`: from the endpoint's tables to a page for people."""
+"""The `ab_test` pipeline: from the endpoint's tables to the report."""
 
 import json
 import re
@@ -17,13 +17,15 @@ def traffic() -> Traffic:
     return make_traffic(champion_noise=1.5, days=12, requests_a_day=250)
 
 
-def test_from_the_tables_of_an_endpoint_to_a_verdict(project: Project, traffic: Traffic) -> None:
+def test_endpoint_tables_give_a_verdict_a_page_and_artefacts(
+    project: Project, traffic: Traffic
+) -> None:
     traffic.write(project.path / "data")
     outcome = project.cli("--pipelines", "ab_test")
     assert outcome.status == 0, outcome.output
-    said = re.sub(r"[\s│]+", " ", outcome.output)
-    assert "challenger (version 2) is better than champion (version 1)" in said
-    assert "open the A/B reading data/08_reporting/ab_page.html" in said
+    output = re.sub(r"[\s│]+", " ", outcome.output)
+    assert "challenger (version 2) is better than champion (version 1)" in output
+    assert "open the A/B reading data/08_reporting/ab_page.html" in output
 
     report = project.report("ab_report")
     assert report["requests"] == traffic.payload.num_rows
@@ -43,7 +45,7 @@ def test_from_the_tables_of_an_endpoint_to_a_verdict(project: Project, traffic: 
     assert artefacts >= {"ab_report.json", "ab_entities.csv", "ab_page.html"}
 
 
-def test_without_labels_it_reports_without_quality(project: Project, traffic: Traffic) -> None:
+def test_without_labels_the_report_has_no_performance(project: Project, traffic: Traffic) -> None:
     Traffic(traffic.payload, traffic.served, pa.Table.from_pylist([], LABELS_SCHEMA)).write(
         project.path / "data"
     )
@@ -57,7 +59,7 @@ def test_without_labels_it_reports_without_quality(project: Project, traffic: Tr
 
 
 @pytest.mark.parametrize("missing", ["inference_payload", "served_entities", "labels"])
-def test_one_message_says_what_is_missing_and_who_brings_it(
+def test_missing_table_is_named_with_its_source(
     project: Project, traffic: Traffic, missing: str
 ) -> None:
     traffic.write(project.path / "data")
@@ -65,13 +67,15 @@ def test_one_message_says_what_is_missing_and_who_brings_it(
         path.rename(project.path / "away")
     outcome = project.cli("--pipelines", "ab_test")
     assert outcome.status == 1
-    said = " ".join(outcome.output.split())
-    assert f"{missing} is not there" in said
-    assert "kedro serve" in said or "Bring a table" in said
+    output = " ".join(outcome.output.split())
+    assert f"{missing} is not there" in output
+    assert "kedro serve" in output or "Bring a table" in output
 
 
-def test_a_table_that_is_no_inference_table(project: Project, traffic: Traffic) -> None:
-    lame = traffic.payload.drop_columns(["response", "status_code"])
-    Traffic(lame, traffic.served, traffic.labels).write(project.path / "data")
+def test_table_without_the_inference_columns_is_rejected(
+    project: Project, traffic: Traffic
+) -> None:
+    incomplete = traffic.payload.drop_columns(["response", "status_code"])
+    Traffic(incomplete, traffic.served, traffic.labels).write(project.path / "data")
     with pytest.raises(ProjectError, match="lacks status_code, response"):
         project.run("ab_test")

@@ -1,4 +1,4 @@
-"""The pipeline `alerting`: from tables of metrics to messages and the decision `retrain`."""
+"""The `alerting` pipeline: from tables of metrics to messages and the decision to retrain."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import labelled_log as labelled
-from support import webhook_receiver as webhook
+from support import webhook_receiver
 from support.project import Project
 from support.webhook_receiver import SECRET
 
@@ -26,7 +26,7 @@ def window(day: int) -> dict[str, datetime]:
 
 
 def write_metrics(project: Project, days: int, drift_from: int) -> None:
-    """Metrics of `height`, which drifts from a day on."""
+    """Write metrics of `height`, which drifts from a day on."""
     common = [
         {
             "window": window(day),
@@ -54,7 +54,7 @@ def write_metrics(project: Project, days: int, drift_from: int) -> None:
 
 
 def write_log(project: Project, pages: int, labelled_at: datetime) -> None:
-    """An inference log of pages that were asked for twice; half of the rows are labelled."""
+    """Write an inference log: each key twice, half of the rows labelled."""
     ids = [f"Page_{number}" for number in range(pages)]
     known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": labelled_at})
     unknown = pd.DataFrame({"page_id": [*ids, None]})
@@ -71,7 +71,7 @@ def alerts(project: Project) -> list[dict[str, Any]]:
 
 
 def run(project: Project, day: int, **environment: str) -> str:
-    """Run it in a process of its own, as of the end of a day."""
+    """Run the pipeline in its own process at the end of a day."""
     now = (START + (day + 1) * DAY).isoformat()
     outcome = project.kedro(
         "run", "--pipelines", "alerting", "--params", f"monitoring.now={now}", **environment
@@ -80,19 +80,19 @@ def run(project: Project, day: int, **environment: str) -> str:
     return outcome.output
 
 
-def test_from_metrics_to_people_and_a_decision(project: Project, tmp_path: Path) -> None:
+def test_drift_is_notified_once_and_decides_to_retrain(project: Project, tmp_path: Path) -> None:
     values = tmp_path / "values.json"
     write_log(project, 600, START + 3 * DAY)
     write_metrics(project, days=5, drift_from=5)
-    with webhook.running() as hook:
-        settings = {"MARVEL_ALERT_WEBHOOK": hook.url, "MARVEL_TASK_VALUES": str(values)}
+    with webhook_receiver.running() as receiver:
+        settings = {"MARVEL_ALERT_WEBHOOK": receiver.url, "MARVEL_TASK_VALUES": str(values)}
         run(project, 4, **settings)
         assert alerts(project) == []
         assert json.loads(values.read_text()) == {"retrain": "false"}
         assert project.report("retrain")["labelled_records"] == 600
 
         write_metrics(project, days=6, drift_from=5)
-        said = run(project, 5, **settings)
+        output = run(project, 5, **settings)
         (alert,) = alerts(project)
         assert (alert["rule"], alert["column_name"], alert["state"]) == (
             "input_drift",
@@ -102,32 +102,34 @@ def test_from_metrics_to_people_and_a_decision(project: Project, tmp_path: Path)
         assert alert["notified_at"] == START + 6 * DAY
         assert json.loads(values.read_text()) == {"retrain": "true"}
         assert project.report("retrain")["reasons"] == [f"input_drift: {alert['message']}"]
-        assert "1 open" in said
-        assert "input_drift" in said
+        assert "1 open" in output
+        assert "input_drift" in output
 
         run(project, 5, **settings)
         assert alerts(project) == [alert]
-        assert len(hook.got) == 1
-        assert alert["message"] in hook.got[0]["blocks"][1]["text"]["text"]
+        assert len(receiver.messages) == 1
+        assert alert["message"] in receiver.messages[0]["blocks"][1]["text"]["text"]
 
     written = [path for path in project.path.rglob("*") if path.is_file()]
     assert not [path for path in written if SECRET.encode() in path.read_bytes()]
 
 
-def test_a_webhook_that_is_broken_fails_no_run(project: Project) -> None:
+def test_broken_webhook_does_not_fail_the_run(project: Project) -> None:
     write_log(project, 600, START)
     write_metrics(project, days=2, drift_from=1)
-    with webhook.running() as hook:
-        hook.statuses = [403]
-        said = run(project, 1, MARVEL_ALERT_WEBHOOK=hook.url)
-        assert "could not be told" in said
-        assert "status 403" in said
-        assert SECRET not in said
+    with webhook_receiver.running() as receiver:
+        receiver.statuses = [403]
+        output = run(project, 1, MARVEL_ALERT_WEBHOOK=receiver.url)
+        assert "not sent to the webhook" in output
+        assert "status 403" in output
+        assert SECRET not in output
         assert alerts(project)[0]["notified_at"] is None
 
 
 @pytest.mark.parametrize("trained", [START + 2 * DAY, START + 4 * DAY])
-def test_labels_count_since_the_last_training(project: Project, trained: datetime) -> None:
+def test_without_a_recorded_number_labels_count_by_their_time(
+    project: Project, trained: datetime
+) -> None:
     write_log(project, 10, START + 3 * DAY)
     log = pa.Table.from_pylist([{"retrained_at": trained}], tables.RETRAINING_LOG)
     pq.write_table(
@@ -135,13 +137,13 @@ def test_labels_count_since_the_last_training(project: Project, trained: datetim
     )
     project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})
     decision = project.report("retrain")
-    # Nobody noted how many there were at that training: it was begun by an earlier version.
+    # The retraining recorded no number: an earlier version of the project started it.
     assert decision["labelled_records"] == (10 if trained < START + 3 * DAY else 0)
     assert decision["cooldown_until"] == (trained + 7 * DAY).isoformat()
 
 
-def test_labels_that_are_loaded_late_count(project: Project) -> None:
-    """What became of a character may be of before a training, or of no known time."""
+def test_labels_loaded_late_count_as_new(project: Project) -> None:
+    """The outcome may be earlier than the retraining, or have no time."""
     trained = START + 4 * DAY
     row = {"retrained_at": trained, "labelled_in_all": 10}
     log = pa.Table.from_pylist([row], tables.RETRAINING_LOG)
@@ -150,8 +152,11 @@ def test_labels_that_are_loaded_late_count(project: Project) -> None:
     times = [START] * 20 + [None] * 5
     known = pd.DataFrame({"page_id": ids, "alive": "Alive", "labelled_at": times})
     to_come = pd.DataFrame({"page_id": ["Page_to_come"], "alive": ["Dead"]})
-    asked = {"request_time": pd.Timestamp(START)}, {"request_time": pd.Timestamp(START + 99 * DAY)}
-    known = pd.concat([known.assign(**asked[0]), to_come.assign(**asked[1])])
+    requested = (
+        {"request_time": pd.Timestamp(START)},
+        {"request_time": pd.Timestamp(START + 99 * DAY)},
+    )
+    known = pd.concat([known.assign(**requested[0]), to_come.assign(**requested[1])])
     folder = project.path / "data" / "07_model_output" / "inference_log"
     labelled.write_log(labelled.typed(known), folder)
     project.run("alerting", monitoring={"now": "2026-01-05T00:00:00+00:00"})

@@ -1,4 +1,4 @@
-"""The pipelines `monitoring` and `reporting`, run as people run them."""
+"""The `monitoring` and `reporting` pipelines, run by the CLI."""
 
 import inspect
 import json
@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from kedro.io import DatasetError
 from support.inference_traffic import Traffic, make_traffic
 from support.project import Project
-from support.report_tables import Element, grids, health, options, read
+from support.report_tables import Element, health, options, read, tables_by_caption
 
 from marvel_kedro.datasets.arrow_table import ArrowTableDataset
 from marvel_kedro.datasets.optional import OptionalDataset
@@ -23,7 +23,7 @@ from marvel_kedro.pipelines.reporting import nodes
 from marvel_kedro.table import local_engine
 
 ALWAYS = "alerting.rules.slow.threshold=1,alerting.rules.slow.min_records=1"
-NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is not over
+NOW = "2026-01-04T06:00:00+00:00"  # the fourth day is incomplete
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def traffic() -> Traffic:
 def reported(
     template: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, str]:
-    """A project that was trained, asked and monitored, and what the terminal said at the end."""
+    """Make a project with a model, traffic and a report; return it and the terminal output."""
     project = Project(tmp_path_factory.mktemp("reported") / "project")
     shutil.copytree(template, project.path)
     project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
@@ -51,13 +51,13 @@ def page(project: Project) -> Element:
     return read((project.path / "data/08_reporting/monitoring_report.html").read_text())
 
 
-def test_the_page_is_there_an_artefact_and_named_at_the_end(
+def test_page_is_written_logged_and_named_in_the_output(
     reported: tuple[Project, str],
 ) -> None:
-    project, said = reported
+    project, output = reported
     assert "Newest complete window: 2026-01-03" in page(project).text
-    assert "The window 2026-01-04 is not over and is not shown" in page(project).text
-    text = " ".join(said.split())
+    assert "The window 2026-01-04 is incomplete and not shown" in page(project).text
+    text = " ".join(output.split())
     assert "data/08_reporting/monitoring_report.html" in text
     assert "60 requests" in text
     client = project.client()
@@ -67,11 +67,11 @@ def test_the_page_is_there_an_artefact_and_named_at_the_end(
     assert {"monitoring_report.html", "drift.png", "quality.png"} <= files
 
 
-def test_its_figures_are_those_of_the_tables(reported: tuple[Project, str]) -> None:
+def test_page_matches_the_tables(reported: tuple[Project, str]) -> None:
     project, _ = reported
     folder = project.path / "data/08_reporting"
     health = pq.read_table(folder / "health_metrics.parquet").to_pylist()
-    shown = grids(page(project))
+    shown = tables_by_caption(page(project))
     by_entity = {
         (f"{row['window']['start']:%Y-%m-%d}", f"{name} (version {row['model_version']})"): row
         for row in health
@@ -95,7 +95,7 @@ def test_its_figures_are_those_of_the_tables(reported: tuple[Project, str]) -> N
         assert (rows_there, null) == (f"{row['count']}", f"{row['percent_null']:.1f}%")
 
 
-def test_alerts_and_the_decision_are_on_the_page(reported: tuple[Project, str]) -> None:
+def test_page_shows_alerts_and_the_decision_to_retrain(reported: tuple[Project, str]) -> None:
     project, _ = reported
     shown = page(project)
     alerts = pq.read_table(project.path / "data/08_reporting/alerts.parquet").to_pylist()
@@ -103,24 +103,26 @@ def test_alerts_and_the_decision_are_on_the_page(reported: tuple[Project, str]) 
     rows = shown.all("table", class_="alerts")[0].rows()
     assert sorted(row[0] for row in rows[2::2]) == sorted(row["message"] for row in alerts)
     decision = project.report("retrain")
-    said = shown.all("div", class_="decision")[0]
-    assert said.all("h3")[0].text == f"New training: {'yes' if decision['retrain'] else 'no'}"
-    assert [one.text for one in said.all("li")] == decision["reasons"]
+    output = shown.all("div", class_="decision")[0]
+    assert output.all("h3")[0].text == f"Retraining: {'yes' if decision['retrain'] else 'no'}"
+    assert [one.text for one in output.all("li")] == decision["reasons"]
 
 
-def test_rejected_requests_are_those_of_the_windows_shown(reported: tuple[Project, str]) -> None:
+def test_page_counts_rejected_requests_of_the_windows_shown(reported: tuple[Project, str]) -> None:
     project, _ = reported
     rejected = DeltaTable(project.path / "data/07_model_output/rejected_requests").to_pandas()
     inside = rejected[rejected["request_time"] < "2026-01-04"]
     assert 0 < len(inside) < len(rejected)
-    shown = grids(page(project))["Requests of which no record can be read, in the windows shown"]
+    shown = tables_by_caption(page(project))[
+        "Requests without a readable record, in the windows shown"
+    ]
     assert {reason: int(count) for reason, count in shown[1:]} == (
         inside["reason"].value_counts().to_dict()
     )
 
 
-def test_rejected_requests_without_a_time_are_of_their_day() -> None:
-    """As the health has them, also where the first window begins within a day."""
+def test_rejected_request_without_a_time_counts_at_the_start_of_its_day() -> None:
+    """As in `health_metrics`, also where the first window begins within a day."""
     times = [
         (date(2026, 1, 5), None),
         (date(2026, 1, 6), None),
@@ -154,7 +156,9 @@ def test_rejected_requests_without_a_time_are_of_their_day() -> None:
     assert counted(tables.HEALTH_METRICS.empty_table()) == set()
 
 
-def test_reporting_alone_draws_what_is_there(reported: tuple[Project, str], tmp_path: Path) -> None:
+def test_reporting_alone_uses_the_existing_tables(
+    reported: tuple[Project, str], tmp_path: Path
+) -> None:
     before, _ = reported
     shutil.copytree(before.path, tmp_path / "project")
     project = Project(tmp_path / "project")
@@ -168,9 +172,11 @@ def test_reporting_alone_draws_what_is_there(reported: tuple[Project, str], tmp_
     assert "2 older windows are not shown" in again.text
 
 
-def test_it_says_what_the_ab_test_has_found(reported: tuple[Project, str], tmp_path: Path) -> None:
+def test_page_shows_the_newest_ab_test_report(
+    reported: tuple[Project, str], tmp_path: Path
+) -> None:
     before, _ = reported
-    assert "There is no reading of an A/B test" in page(before).text
+    assert "There is no A/B test report" in page(before).text
     shutil.copytree(before.path, tmp_path / "project")
     project = Project(tmp_path / "project")
     project.run("ab_test")
@@ -195,7 +201,7 @@ def test_kedro_viz_shows_tables_and_plots(reported: tuple[Project, str]) -> None
     assert len(previews["drift_metrics"]["data"]) == 10
 
 
-def test_a_preview_is_what_kedro_viz_takes(tmp_path: Path) -> None:
+def test_preview_has_the_types_of_kedro_viz(tmp_path: Path) -> None:
     dataset = ArrowTableDataset(str(tmp_path / "drift.parquet"), "DRIFT_METRICS")
     assert dataset.preview() == {"index": [], "columns": dataset.load().column_names, "data": []}
     rows = [{"column_name": "height", "js_distance": float("nan"), "count_delta": 3,
@@ -214,11 +220,11 @@ def test_a_preview_is_what_kedro_viz_takes(tmp_path: Path) -> None:
     assert inspect.signature(dataset.preview).return_annotation.__name__ == "TablePreview"
 
 
-def test_an_optional_dataset_is_none_until_it_is_there(tmp_path: Path) -> None:
+def test_optional_dataset_loads_none_until_the_file_exists(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     dataset = OptionalDataset({"type": "json.JSONDataset", "filepath": str(path)})
     assert dataset.load() is None
     path.write_text('{"verdict": "none"}')
     assert dataset.load() == {"verdict": "none"}
     with pytest.raises(DatasetError, match="only read"):
-        dataset.save({})
+        dataset.save({})  # type: ignore[arg-type]

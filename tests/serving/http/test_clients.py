@@ -1,4 +1,4 @@
-"""Clients that people use, as they are."""
+"""curl and the clients of MLflow and Databricks, unchanged."""
 
 import json
 import re
@@ -41,8 +41,8 @@ def token(served: Server) -> str:
 
 
 @pytest.fixture
-def at_our_server(served: Server, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What tells the clients of Databricks where their workspace is."""
+def databricks_host(served: Server, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the server the workspace of Databricks' clients."""
     monkeypatch.setenv("DATABRICKS_HOST", served.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", token)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -61,7 +61,9 @@ def curl(*words: str, sent: str = "") -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_curl(served: Server, token: str, expected: Any, form: str) -> None:
+def test_curl_gets_predictions_for_every_form(
+    served: Server, token: str, expected: Any, form: str
+) -> None:
     for path in ("/invocations", f"/serving-endpoints/{ENDPOINT}/invocations"):
         status, body = curl(
             served.url + path,
@@ -72,7 +74,7 @@ def test_curl(served: Server, token: str, expected: Any, form: str) -> None:
         assert (status, json.loads(body)) == (200, {"predictions": expected})
 
 
-def test_the_curl_of_the_readme(served: Server, token: str) -> None:
+def test_curl_command_of_the_readme_works(served: Server, token: str) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     (written,) = re.findall(r"^curl .*?'$", readme.replace("\\\n", " "), re.MULTILINE)
     words = [
@@ -81,17 +83,21 @@ def test_the_curl_of_the_readme(served: Server, token: str) -> None:
     ]
     status, body = curl(*words, "--oauth2-bearer", token)
     assert status == 200
-    (said,) = json.loads(body)["predictions"]
-    assert said["prediction"] in {"Alive", "Dead"}
+    (row,) = json.loads(body)["predictions"]
+    assert row["prediction"] in {"Alive", "Dead"}
 
 
-def test_curl_sends_json_by_itself(served: Server, token: str, expected: Any) -> None:
+def test_curl_option_json_sends_the_right_content_type(
+    served: Server, token: str, expected: Any
+) -> None:
     words = (served.url + "/invocations", "--oauth2-bearer", token)
     status, body = curl(*words, "--json", json.dumps({"inputs": [EXAMPLE]}))
     assert (status, json.loads(body)) == (200, {"predictions": expected})
 
 
-def test_curl_that_forgets_the_header_is_told(served: Server, token: str) -> None:
+def test_curl_without_content_type_gets_415_that_names_the_header(
+    served: Server, token: str
+) -> None:
     status, body = curl(
         served.url + "/invocations", "-H", f"Authorization: Bearer {token}", "-d", "{}"
     )
@@ -99,8 +105,9 @@ def test_curl_that_forgets_the_header_is_told(served: Server, token: str) -> Non
     assert "Content-Type: application/json" in json.loads(body)["message"]
 
 
-def test_curl_waits_for_100_continue(served: Server, token: str, expected: Any) -> None:
-    """As it does by itself with long bodies."""
+def test_curl_gets_100_continue_which_it_expects_for_long_bodies(
+    served: Server, token: str, expected: Any
+) -> None:
     status, body = curl(
         served.url + "/invocations",
         "-H", f"Authorization: Bearer {token}",
@@ -116,30 +123,32 @@ def test_curl_waits_for_100_continue(served: Server, token: str, expected: Any) 
 # --- mlflow.deployments ---
 
 
-@pytest.mark.usefixtures("at_our_server")
+@pytest.mark.usefixtures("databricks_host")
 @pytest.mark.parametrize("form", FORMS)
-def test_mlflow_deployments(expected: Any, form: str) -> None:
+def test_mlflow_deployments_client_gets_predictions_for_every_form(
+    expected: Any, form: str
+) -> None:
     client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
     answer = client.predict(endpoint=ENDPOINT, inputs={form: FORMS[form]})
     assert answer["predictions"] == expected
 
 
-@pytest.mark.usefixtures("at_our_server")
-def test_mlflow_deployments_says_what_is_wrong() -> None:
+@pytest.mark.usefixtures("databricks_host")
+def test_mlflow_deployments_client_raises_the_message_of_the_error() -> None:
     client: Any = get_deploy_client("databricks")  # type: ignore[no-untyped-call]
-    for endpoint, body, said in (
+    for endpoint, body, message in (
         ("other", {"inputs": [EXAMPLE]}, "there is no such endpoint"),
         (ENDPOINT, {"inputs": [{"name": 1}]}, "must be text or null"),
     ):
-        with pytest.raises((requests.HTTPError, MlflowException), match=said):
+        with pytest.raises((requests.HTTPError, MlflowException), match=message):
             client.predict(endpoint=endpoint, inputs=body)
 
 
 # --- databricks-sdk ---
 
 
-@pytest.mark.usefixtures("at_our_server")
-def test_databricks_sdk(served: Server, expected: Any) -> None:
+@pytest.mark.usefixtures("databricks_host")
+def test_databricks_sdk_gets_predictions_for_every_form(served: Server, expected: Any) -> None:
     endpoints = WorkspaceClient().serving_endpoints
     frame = pd.DataFrame([EXAMPLE])
     for form in (
@@ -161,8 +170,8 @@ def _split(frame: pd.DataFrame) -> Any:
     return DataframeSplitInput(columns=list(frame), data=frame.to_numpy().tolist())
 
 
-@pytest.mark.usefixtures("at_our_server")
-def test_databricks_sdk_knows_the_errors(served: Server) -> None:
+@pytest.mark.usefixtures("databricks_host")
+def test_databricks_sdk_raises_its_own_errors(served: Server) -> None:
     endpoints = WorkspaceClient().serving_endpoints
     with pytest.raises(NotFound, match="there is no such endpoint; this server has marvel"):
         endpoints.query(name="other", dataframe_records=[EXAMPLE])

@@ -1,4 +1,4 @@
-"""Whatever comes over a socket: no status of 500, no hang, and memory that does not grow."""
+"""Arbitrary bytes over a socket: no status 500, no hang, no growth of memory."""
 
 import asyncio
 import itertools
@@ -19,12 +19,12 @@ from support.running_server import Server, Store, describe, running
 from marvel_kedro.serving.http.openapi import EXAMPLE
 
 VALID = json.dumps({"dataframe_records": [EXAMPLE]}).encode()
-KEPT = settings(suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(suppress_health_check=[HealthCheck.too_slow])
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 
 def statuses(answer: bytes) -> list[int]:
-    """Of the answers that came over a connection."""
+    """Return the statuses of the answers on a connection."""
     return [int(code) for code in STATUS.findall(answer)]
 
 
@@ -35,19 +35,19 @@ def port(open_to_all: Server) -> int:
 
 @pytest.fixture(scope="module")
 def open_to_all(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks for no token, and dead workers fail the tests."""
-    description = describe(tmp_path_factory.mktemp("open"))
+    """A server without tokens; the tests fail if one of its workers dies."""
+    description = registered.fetch(describe(tmp_path_factory.mktemp("open")))
     with running(description, registered.uri) as server:
         workers = server.workers
         yield server
         assert server.workers == workers, "a worker has died"
-        assert "Traceback" not in server.said
-        assert '"fault"' not in server.logged
+        assert "Traceback" not in server.stderr
+        assert '"fault"' not in server.stdout
 
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A valid body with some of its bytes changed, doubled or lost."""
+    """Draw a valid body with some of its bytes changed, doubled or removed."""
     body = bytearray(VALID)
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(body)))
@@ -56,17 +56,17 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
-@KEPT
+@SETTINGS
 @given(st.binary(max_size=500) | mutated())
-def test_any_body(port: int, body: bytes) -> None:
+def test_any_body_gets_200_or_400(port: int, body: bytes) -> None:
     answer = exchange(port, request(body, JSON, b"Connection: close"))
     (status,) = statuses(answer)
     assert status in (200, 400)
 
 
-@KEPT
+@SETTINGS
 @given(st.binary(max_size=300))
-def test_any_bytes_at_all(port: int, sent: bytes) -> None:
+def test_any_bytes_get_no_5xx(port: int, sent: bytes) -> None:
     assert all(status < 500 for status in statuses(exchange(port, sent, ends=True)))
 
 
@@ -94,16 +94,18 @@ HEADERS = st.sampled_from(
               st.binary(max_size=30).map(lambda v: v.translate(None, b"\r\n")))  # fmt: skip
 
 
-@KEPT
+@SETTINGS
 @given(LINES, st.lists(HEADERS, max_size=5), st.sampled_from([VALID, b"", CHUNK]))
-def test_any_line_and_headers(port: int, line: bytes, headers: list[bytes], body: bytes) -> None:
+def test_any_line_and_headers_get_no_5xx(
+    port: int, line: bytes, headers: list[bytes], body: bytes
+) -> None:
     answer = exchange(port, request(body, *headers, line=line), ends=True)
     assert all(status < 500 for status in statuses(answer))
 
 
-@KEPT
+@SETTINGS
 @given(st.lists(st.integers(1, len(VALID)), max_size=6), st.booleans())
-def test_a_body_in_chunks(port: int, cuts: list[int], whole: bool) -> None:
+def test_body_in_chunks_is_scored_if_complete(port: int, cuts: list[int], whole: bool) -> None:
     edges = sorted({0, len(VALID), *cuts})
     parts = [VALID[a:b] for a, b in itertools.pairwise(edges)]
     body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
@@ -116,8 +118,7 @@ def test_a_body_in_chunks(port: int, cuts: list[int], whole: bool) -> None:
     assert statuses(answer) == ([200] if whole else [])
 
 
-def test_requests_in_one_go(port: int) -> None:
-    """Pipelined: answered in their order."""
+def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     ping = request(b"", line=b"GET /ping HTTP/1.1")
     sent = [request(VALID, JSON), request(b"{", JSON), ping, request(VALID), request(VALID, JSON)]
     last = request(VALID, JSON, b"Connection: close")
@@ -130,13 +131,13 @@ def test_requests_in_one_go(port: int) -> None:
     ] * 10 + [200]
 
 
-def test_a_connection_of_http_1_0_is_closed(port: int) -> None:
+def test_connection_of_http_1_0_is_closed(port: int) -> None:
     answer = exchange(port, request(VALID, JSON, line=b"POST /invocations HTTP/1.0"))
     assert statuses(answer) == [200]
 
 
 @pytest.mark.parametrize("method", [b"HEAD", b"OPTIONS", b"GET"])
-def test_a_head_has_no_body(port: int, method: bytes) -> None:
+def test_answer_to_head_has_no_body(port: int, method: bytes) -> None:
     answer = exchange(
         port, request(b"", b"Connection: close", line=method + b" /invocations HTTP/1.1")
     )
@@ -144,21 +145,21 @@ def test_a_head_has_no_body(port: int, method: bytes) -> None:
     assert answer.endswith(b"\r\n\r\n") == (method == b"HEAD")
 
 
-def test_a_wrong_length(port: int) -> None:
+def test_wrong_content_length_is_never_scored(port: int) -> None:
     short = request(VALID, JSON, b"Content-Length: %d" % (len(VALID) - 5))
     assert statuses(exchange(port, short, ends=True))[:1] in ([], [400])
     assert (
         statuses(exchange(port, request(VALID, JSON, b"Content-Length: 9999"), ends=True)) == []
-    )  # it waits
+    )  # the server waits
 
 
-# --- many of them ---
+# --- many requests ---
 
 CLIENTS = 16
 
 
-async def ask_many(port: int, requests: int, seed: int) -> Counter[int]:
-    """Over connections that are kept; how often which status came."""
+async def send_many(port: int, requests: int, seed: int) -> Counter[int]:
+    """Send requests over persistent connections, and count the answers by status."""
     counts: Counter[int] = Counter()
 
     async def client(number: int) -> None:
@@ -178,18 +179,19 @@ async def ask_many(port: int, requests: int, seed: int) -> Counter[int]:
 
 
 def memory(server: Server) -> float:
-    """Of the worker, in MiB."""
+    """Return the memory of the worker in MiB."""
     (worker,) = server.workers
     return psutil.Process(worker).memory_info().rss / 2**20
 
 
 @pytest.mark.fault
-def test_memory_does_not_grow(registered: Store, tmp_path: Path) -> None:
-    """After what fills the memories of the features."""
+def test_memory_does_not_grow_once_the_feature_caches_are_full(
+    registered: Store, tmp_path: Path
+) -> None:
     with running(describe(tmp_path), registered.uri) as server:
-        counts = asyncio.run(ask_many(server.port, 20_000, 1))
+        counts = asyncio.run(send_many(server.port, 20_000, 1))
         before = memory(server)
-        counts += asyncio.run(ask_many(server.port, 20_000, 2))
+        counts += asyncio.run(send_many(server.port, 20_000, 2))
         grown = memory(server) - before
     assert counts.total() == 40_000
     assert set(counts) == {200, 400, 404}

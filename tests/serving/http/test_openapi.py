@@ -1,4 +1,4 @@
-"""The description of the API, held against the server by schemathesis."""
+"""The description of the API, checked against a server by schemathesis."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def described(served: Server) -> Any:
 
 
 def check(served: Server, operation: Any, mode: GenerationMode, examples: int) -> set[int]:
-    """Send what the description allows, or what it does not; the statuses of the answers."""
+    """Send generated requests, valid or invalid by the mode, and return the answers' statuses."""
     statuses = set()
     with requests.Session() as session:
         session.trust_env = False
@@ -59,20 +59,20 @@ def check(served: Server, operation: Any, mode: GenerationMode, examples: int) -
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_are_as_described(served: Server, described: Any, path: str) -> None:
+def test_pages_conform_to_the_description(served: Server, described: Any, path: str) -> None:
     assert check(served, described[path]["GET"], GenerationMode.POSITIVE, 2) == {200}
 
 
 @pytest.mark.parametrize("path", INVOCATIONS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_invocations_are_as_described(
+def test_invocations_conform_to_the_description(
     served: Server, described: Any, path: str, mode: GenerationMode
 ) -> None:
     statuses = check(served, described[path]["POST"], mode, 100)
     assert statuses & ({200} if mode is GenerationMode.POSITIVE else {400, 415})
 
 
-def test_the_example_has_the_columns_of_another_model() -> None:
+def test_example_has_the_columns_of_another_model() -> None:
     described = describe(
         "churn", {"tariff": "string", "gender": "string", "balance": "double"}, with_tokens=False
     )
@@ -80,5 +80,17 @@ def test_the_example_has_the_columns_of_another_model() -> None:
     record = {"tariff": "text", "gender": "Female", "balance": 1.0}
     assert example == {"dataframe_records": [record]}
     sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]
-    shown = sent["application/json"]["examples"]["columns"]["value"]
-    assert shown == {"inputs": {name: [value] for name, value in record.items()}}
+    columns = sent["application/json"]["examples"]["columns"]["value"]
+    assert columns == {"inputs": {name: [value] for name, value in record.items()}}
+
+
+def test_description_accepts_any_column_name() -> None:
+    """pydantic refuses some of them as names of its own fields."""
+    schema: dict[str, Any] = dict.fromkeys(("model_config", "_x", "schema", "a b"), "double")
+    described = describe("churn", schema, with_tokens=False)
+    number = {"type": "number", "nullable": True}
+    fields = described["components"]["schemas"]["Record"]["properties"]
+    assert {name: fields.pop(name) for name in schema} == dict.fromkeys(schema, number)
+    assert fields.keys() == {"page_id"}
+    split = described["components"]["schemas"]["DataframeSplit"]
+    assert split["properties"]["columns"]["items"]["enum"] == [*schema, "page_id"]

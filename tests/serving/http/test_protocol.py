@@ -1,4 +1,4 @@
-"""Bodies: nothing but a refusal comes of any of them, and MLflow's own server agrees."""
+"""Parsing of any body, and agreement with MLflow's scoring server."""
 
 import copy
 import json
@@ -47,7 +47,7 @@ GOOD = dict.fromkeys(TEXT_COLUMNS, TEXTS) | dict.fromkeys(NUMBER_COLUMNS, NUMBER
 
 
 def forms_of(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """The same records in each form; they have the same fields."""
+    """Return records, which have the same fields, in each form."""
     columns = list(records[0]) if records else []
     return {
         "dataframe_records": records,
@@ -60,20 +60,20 @@ def forms_of(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def same_fields(most: int = 5) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Records that all have the same fields of the model's."""
+def same_fields(max_size: int = 5) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Draw records that all have the same fields of the model."""
     names = st.sets(st.sampled_from(sorted(GOOD)), min_size=1)
     return names.flatmap(
         lambda chosen: st.lists(
             st.fixed_dictionaries({name: GOOD[name] for name in sorted(chosen)}),
             min_size=1,
-            max_size=most,
+            max_size=max_size,
         )
     )
 
 
 @given(ANY_JSON | ALMOST)
-def test_any_json_is_read_or_refused(value: Any) -> None:
+def test_any_json_is_parsed_or_gets_400(value: Any) -> None:
     try:
         request = protocol.read(json.dumps(value).encode())
         protocol.conform(request.records, SCHEMA)
@@ -85,7 +85,7 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_get_400(body: bytes) -> None:
     try:
         assert isinstance(protocol.read(body).records, list)
     except RequestError as error:
@@ -93,16 +93,16 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 
 
 @given(same_fields())
-def test_equal_records_in_any_form_are_read_as_the_same(records: list[dict[str, Any]]) -> None:
+def test_equal_records_are_parsed_the_same_in_every_form(records: list[dict[str, Any]]) -> None:
     for form, value in forms_of(records).items():
         body = json.dumps({form: value, "client_request_id": "reader"})
         request = protocol.read(body.encode())
         assert request.client_request_id == "reader"
-        assert in_words(request.records) == in_words(records), form
+        assert comparable(request.records) == comparable(records), form
 
 
-def in_words(records: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
-    """NaN equals itself, and a whole number its float: orjson makes it one beyond 64 bits."""
+def comparable(records: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """Make NaN equal to itself, and a whole number to its float: orjson converts beyond 64 bits."""
     return [
         sorted((k, repr(float(v) if type(v) is int else v)) for k, v in record.items())
         for record in records
@@ -110,34 +110,34 @@ def in_words(records: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
 
 
 @given(RECORDS)
-def test_what_conforms_has_the_types_of_the_schema(records: list[dict[str, Any]]) -> None:
+def test_conforming_records_have_the_types_of_the_schema(records: list[dict[str, Any]]) -> None:
     before = copy.deepcopy(records)
     try:
         found = protocol.conform(records, SCHEMA)
     except RequestError as error:
         assert error.code == "INVALID_PARAMETER_VALUE"  # noqa: PT017
         return
-    for was, record in zip(before, found, strict=True):
-        assert list(record) == list(was)
+    for sent, record in zip(before, found, strict=True):
+        assert list(record) == list(sent)
         for name, value in record.items():
             if name in TEXT_COLUMNS:
                 assert value is None or type(value) is str
-                assert value == was[name]
+                assert value == sent[name]
             elif name in NUMBER_COLUMNS and value is not None:
                 assert type(value) in (int, float)
-                assert math.isnan(value) or value == float(was[name])
+                assert math.isnan(value) or value == float(sent[name])
             elif name not in SCHEMA:
-                assert repr(value) == repr(was[name])
+                assert repr(value) == repr(sent[name])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["Alive", "Dead"]), st.floats(0, 1))))
-def test_the_answer_has_every_bit(scored: list[tuple[str, float]]) -> None:
+def test_answer_has_the_exact_probabilities(scored: list[tuple[str, float]]) -> None:
     answered = json.loads(protocol.answer(scored))
     assert list(answered) == ["predictions"]
     assert [(row["prediction"], row["probability"]) for row in answered["predictions"]] == scored
 
 
-def test_a_required_field_has_to_be_there() -> None:
+def test_missing_required_field_gets_400() -> None:
     records: list[dict[str, Any]] = [{"name": "A", "height": 1.0}, {"name": "B", "height": None}]
     with pytest.raises(RequestError, match="Record 1 lacks the required field height"):
         protocol.conform(records, SCHEMA, ["height"])
@@ -145,7 +145,7 @@ def test_a_required_field_has_to_be_there() -> None:
 
 
 @pytest.mark.parametrize("digits", [20, 300, 301, 5000, 100_000])
-def test_whole_numbers_of_any_length_are_read(digits: int) -> None:
+def test_whole_numbers_of_any_length_are_parsed(digits: int) -> None:
     request = protocol.read(b'{"inputs": [{"height": %s}]}' % (b"9" * digits))
     value = protocol.conform(request.records, SCHEMA)[0]["height"]
     assert float(value) == float("9" * digits)
@@ -155,14 +155,14 @@ def test_whole_numbers_of_any_length_are_read(digits: int) -> None:
 
 
 class Reference:
-    """MLflow's scoring server in this process, without its HTTP."""
+    """MLflow's scoring server in this process, without HTTP."""
 
     def __init__(self, folder: str) -> None:
         self._model: Any = mlflow.pyfunc.load_model(folder)
         self._schema = self._model.metadata.get_input_schema()
 
     def score(self, body: Any) -> list[tuple[str, float]] | None:
-        """What it answers; None if it refuses."""
+        """Return the predictions; None for a rejected request."""
         try:
             invocations: Any = scoring_server.invocations
             answer = invocations(json.dumps(body), "application/json", self._model, self._schema)
@@ -179,13 +179,13 @@ def predictions(answer: Any) -> list[tuple[str, float]]:
 
 @pytest.fixture(scope="module")
 def reference(registered: Store) -> Iterator[Reference]:
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it says so of each extra column
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns of each extra column
     yield Reference(mlflow_files(registered.client(), "1"))
     logging.getLogger("mlflow").setLevel(logging.INFO)
 
 
-def ours(asked: InProcess, body: Any) -> list[tuple[str, float]] | None:
-    answer = asked.post(body)
+def ours(endpoint: InProcess, body: Any) -> list[tuple[str, float]] | None:
+    answer = endpoint.post(body)
     if answer.status == 400:
         return None
     assert answer.status == 200
@@ -194,24 +194,24 @@ def ours(asked: InProcess, body: Any) -> list[tuple[str, float]] | None:
 
 @at_most(50, suppress_health_check=[HealthCheck.too_slow])
 @given(same_fields(4))
-def test_mlflow_scores_the_same(
-    asked: InProcess, reference: Reference, records: list[dict[str, Any]]
+def test_mlflow_scores_the_same_in_every_form(
+    endpoint: InProcess, reference: Reference, records: list[dict[str, Any]]
 ) -> None:
     bodies = forms_of(records)
-    answers = [ours(asked, {form: value}) for form, value in bodies.items()]
+    answers = [ours(endpoint, {form: value}) for form, value in bodies.items()]
     assert answers[0] is not None
     assert len(answers[0]) == len(records)
     assert answers == [answers[0]] * 4
     assert reference.score({"dataframe_records": records}) == answers[0]
     assert reference.score({"dataframe_split": bodies["dataframe_split"]}) == answers[0]
-    # Of nulls beside text it makes the text "None" in these forms, and of "1.8" what it likes.
+    # In these forms MLflow turns nulls beside text into "None", and guesses the type of "1.8".
     if all(value is not None for record in records for value in record.values()):
         assert reference.score({"instances": records}) == answers[0]
         assert reference.score({"inputs": bodies["inputs"]}) == answers[0]
 
 
 R = {"name": "A", "height": 1.7}
-BOTH = [
+ACCEPTED_BY_BOTH = [
     {"dataframe_records": [R, {}]},
     {"dataframe_records": [{"name": None, "shoe": [1]}], "params": {"a": 1}, "other": 1},
     {"dataframe_records": [{"height": "1.8"}, {"height": None}, {"height": "nan"}]},
@@ -224,7 +224,7 @@ BOTH = [
     {"inputs": {"name": []}},
     {"instances": {"name": ["A"], "height": [1.7]}},
 ]
-NEITHER = [
+REJECTED_BY_BOTH = [
     {},
     [],
     "x",
@@ -252,8 +252,8 @@ NEITHER = [
     {"instances": [1, 2]},
     {"inputs": {"name": ["A", "B"], "height": [1.7]}},
 ]
-# What MLflow takes and this server refuses, as `protocol.py` says.
-MLFLOW_ALONE = [
+# Differences that the docstring of `protocol.py` lists.
+ACCEPTED_BY_MLFLOW_ONLY = [
     {"dataframe_records": [{"name": 1}]},
     {"dataframe_records": [{"name": True}]},
     {"dataframe_records": [{"name": ["a"]}]},
@@ -267,8 +267,7 @@ MLFLOW_ALONE = [
     {"dataframe_split": {"columns": ["name", 1], "data": [["a", "b"]]}},
     {"dataframe_split": {"columns": ["name", "height"], "data": [["a", 1], ["b"]]}},
 ]
-# And the other way round.
-HERE_ALONE: list[dict[str, Any]] = [
+ACCEPTED_HERE_ONLY: list[dict[str, Any]] = [
     {"dataframe_records": []},
     {"instances": []},
     {"inputs": []},
@@ -279,36 +278,44 @@ HERE_ALONE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("body", BOTH, ids=json.dumps)
-def test_both_take(asked: InProcess, reference: Reference, body: Any) -> None:
-    answered = ours(asked, body)
-    assert answered is not None
-    assert answered == reference.score(body)
+@pytest.mark.parametrize("body", ACCEPTED_BY_BOTH, ids=json.dumps)
+def test_body_is_scored_the_same_by_both_servers(
+    endpoint: InProcess, reference: Reference, body: Any
+) -> None:
+    scored = ours(endpoint, body)
+    assert scored is not None
+    assert scored == reference.score(body)
 
 
-@pytest.mark.parametrize("body", NEITHER, ids=json.dumps)
-def test_neither_takes(asked: InProcess, reference: Reference, body: Any) -> None:
-    assert (ours(asked, body), reference.score(body)) == (None, None)
+@pytest.mark.parametrize("body", REJECTED_BY_BOTH, ids=json.dumps)
+def test_body_is_rejected_by_both_servers(
+    endpoint: InProcess, reference: Reference, body: Any
+) -> None:
+    assert (ours(endpoint, body), reference.score(body)) == (None, None)
 
 
-@pytest.mark.parametrize("body", MLFLOW_ALONE, ids=json.dumps)
-def test_mlflow_alone_takes(asked: InProcess, reference: Reference, body: Any) -> None:
-    assert ours(asked, body) is None
+@pytest.mark.parametrize("body", ACCEPTED_BY_MLFLOW_ONLY, ids=json.dumps)
+def test_body_is_accepted_by_mlflow_only(
+    endpoint: InProcess, reference: Reference, body: Any
+) -> None:
+    assert ours(endpoint, body) is None
     assert reference.score(body) is not None
 
 
-@pytest.mark.parametrize("body", HERE_ALONE, ids=lambda body: json.dumps(body)[:60])
-def test_this_server_alone_takes(asked: InProcess, reference: Reference, body: Any) -> None:
-    assert ours(asked, body) is not None
+@pytest.mark.parametrize("body", ACCEPTED_HERE_ONLY, ids=lambda body: json.dumps(body)[:60])
+def test_body_is_accepted_by_this_server_only(
+    endpoint: InProcess, reference: Reference, body: Any
+) -> None:
+    assert ours(endpoint, body) is not None
     assert reference.score(body) is None
 
 
-def test_records_with_different_fields_stay_in_their_places(
-    asked: InProcess, reference: Reference
+def test_records_with_different_fields_keep_their_values(
+    endpoint: InProcess, reference: Reference
 ) -> None:
     records = [{"name": "A"}, {"height": 1.0}]
-    singly = [ours(asked, {"instances": [record]}) for record in records]
-    assert ours(asked, {"instances": records}) == [row for one in singly if one for row in one]
-    slid = reference.score({"instances": records})
-    assert slid is not None
-    assert len(slid) == 1
+    singly = [ours(endpoint, {"instances": [record]}) for record in records]
+    assert ours(endpoint, {"instances": records}) == [row for one in singly if one for row in one]
+    mixed_up = reference.score({"instances": records})
+    assert mixed_up is not None
+    assert len(mixed_up) == 1

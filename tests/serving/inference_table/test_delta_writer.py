@@ -1,4 +1,4 @@
-"""The inference table: every request exactly once, whatever is killed, full or in the way."""
+"""The inference table has every request exactly once, despite kills, full disks and locks."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from support.examples import at_most
 from support.project import clean_environment
 from support.spooled import ENTRIES, entry, expected, mount, spool_in
 
-from marvel_kedro.serving.inference_table.delta_writer import TableWriter, parsed
+from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.inference_table.spool import Entry, lag_seconds
 
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -45,7 +45,7 @@ CONTRACT = {
     "served_entity_id": "string",
     "requester": "string",
 }
-"""Section 2 of the contracts, in Spark's words."""
+"""Columns of Databricks' inference table in Spark's type names."""
 
 
 class Server:
@@ -80,7 +80,7 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path)
 
 
-def test_the_table_is_the_contract(server: Server) -> None:
+def test_table_has_columns_of_databricks_inference_table(server: Server) -> None:
     assert server.flush() == 0
     table = DeltaTable(server.table)
     names = {"integer": "int", "long": "bigint"}
@@ -98,7 +98,7 @@ def test_the_table_is_the_contract(server: Server) -> None:
 
 @at_most(15)
 @given(st.lists(ENTRIES, min_size=1, max_size=10))
-def test_every_entry_arrives(entries: list[Entry]) -> None:
+def test_flush_commits_every_entry(entries: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         for item in entries:
@@ -110,15 +110,15 @@ def test_every_entry_arrives(entries: list[Entry]) -> None:
         for row in rows:
             assert row.pop("request_date") == row["request_time"].date()
             found.append(row | {"request_time": row["request_time"].timestamp()})
-        wanted = [expected(it) | {"request_time": it.request_time / 1e6} for it in entries]
+        wanted_rows = [expected(it) | {"request_time": it.request_time / 1e6} for it in entries]
         key = str
         assert sorted((sorted(row.items()) for row in found), key=key) == sorted(
-            (sorted(row.items()) for row in wanted), key=key
+            (sorted(row.items()) for row in wanted_rows), key=key
         )
         server.writer.close()
 
 
-def test_a_request_belongs_to_its_day(server: Server) -> None:
+def test_request_date_is_utc_day_of_request_time(server: Server) -> None:
     last, first = (
         datetime(2026, 3, day, hour, minute, second, micro, tzinfo=UTC)
         for day, hour, minute, second, micro in ((1, 23, 59, 59, 999_999), (2, 0, 0, 0, 0))
@@ -135,10 +135,10 @@ def test_a_request_belongs_to_its_day(server: Server) -> None:
     }
 
 
-def test_what_waits_is_told_by_its_age(server: Server) -> None:
+def test_lag_is_age_of_oldest_waiting_file(server: Server) -> None:
     assert lag_seconds(server.spool_folder) == 0
     server.answer("old", request_time=(time.time_ns() // 1000) - 100 * 10**6)
-    assert 0 < lag_seconds(server.spool_folder) < 10  # whatever time a client says, in a simulation
+    assert 0 < lag_seconds(server.spool_folder) < 10  # independent of a simulated request time
     (file,) = server.spool_folder.glob("*.closed")
     file.rename(file.with_name(f"{time.time_ns() - 100 * 10**9}-1.closed"))
     assert 100 <= lag_seconds(server.spool_folder) < 110
@@ -146,7 +146,7 @@ def test_what_waits_is_told_by_its_age(server: Server) -> None:
     assert lag_seconds(server.spool_folder) == 0
 
 
-def test_a_living_workers_file_is_left_alone(server: Server) -> None:
+def test_flush_skips_open_file_of_live_worker(server: Server) -> None:
     assert server.spool.write(entry("open"))
     assert server.flush() == 0
     assert lag_seconds(server.spool_folder) > 0
@@ -154,7 +154,7 @@ def test_a_living_workers_file_is_left_alone(server: Server) -> None:
     assert server.flush() == 2
 
 
-def test_batches_are_bounded(tmp_path: Path) -> None:
+def test_flush_commits_batches_of_bounded_size(tmp_path: Path) -> None:
     server = Server(tmp_path, batch_bytes=2_000)
     for number in range(30):
         server.answer(str(number))  # about 300 bytes, in a file of its own
@@ -164,41 +164,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     assert len(server.names()) == len(set(server.names())) == 30
 
 
-DAMAGE = st.sampled_from(
-    [
-        b"\0" * 300,
-        b"{",
-        b'{"request_time":1}',
-        b'{"request_time":99999999999999999999,"databricks_request_id":"a"}',
-        b'{"request_time":9223372036854775807,"databricks_request_id":"a"}',
-        b'{"request_time":1,"databricks_request_id":"\xff"}',
-        b'{"request_time":1,"databricks_request_id":"a"}' * 2,
-        b'{"request_time":1,"databricks_request_id":"a","status_code":"200"}',
-        b'{"request_time":1,"databricks_request_id":"a","status_code":99999999999}',
-        b'{"other":1}',
-        b"[]",
-        b"null",
-        b"   ",
-        b"\r",
-        b"",
-    ]
-)
-
-
-@given(st.lists(DAMAGE | st.none(), max_size=40))
-def test_damaged_lines_cost_no_other(lines: list[bytes | None]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        spool = spool_in(Path(folder))
-        spool.write(entry("sound"))
-        (file,) = Path(folder).iterdir()
-        sound = file.read_bytes()
-    data = b"".join(sound if line is None else line + b"\n" for line in lines)
-    rows, damaged = parsed(data)
-    assert rows["databricks_request_id"].to_pylist() == ["sound"] * lines.count(None)
-    assert b"".join(damaged) == b"".join(line + b"\n" for line in lines if line is not None)
-
-
-def test_damaged_lines_are_set_aside_and_counted(server: Server) -> None:
+def test_flush_sets_damaged_lines_aside_and_counts_them(server: Server) -> None:
     server.answer("a")
     server.answer("b")
     first, second = sorted(server.spool_folder.glob("*.closed"))
@@ -211,8 +177,8 @@ def test_damaged_lines_are_set_aside_and_counted(server: Server) -> None:
     assert lag_seconds(server.spool_folder) == 0
 
 
-def test_lines_that_were_set_aside_are_there_for_good(tmp_path: Path) -> None:
-    """A batch of nothing but damaged lines commits nothing, so the table knows no number of it."""
+def test_damaged_lines_of_several_runs_are_all_kept(tmp_path: Path) -> None:
+    """A batch of damaged lines alone is not committed, so the table lacks its number."""
     found = set()
     for number in range(3):
         server = Server(tmp_path)  # started again
@@ -226,18 +192,18 @@ def test_lines_that_were_set_aside_are_there_for_good(tmp_path: Path) -> None:
         assert found == {b"nonsense %d\n" % before for before in range(number + 1)}
 
 
-def test_lines_of_a_batch_are_set_aside_once(tmp_path: Path) -> None:
-    """It is tried again if its table cannot be written to; what has its name by chance stays."""
+def test_retried_batch_sets_damaged_lines_aside_once(tmp_path: Path) -> None:
+    """A batch is retried if its commit fails; an unrelated file of the same name is kept."""
     server = Server(tmp_path)
     server.flush()
     batch, aside = server.spool_folder / "batch-7", server.spool_folder / "damaged"
     aside.mkdir()
-    (aside / "batch-7.jsonl").write_bytes(b"of before\n")
+    (aside / "batch-7.jsonl").write_bytes(b"older\n")
     batch.mkdir()
     (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
     assert server.flush() == 0
     assert server.writer.damaged == 1
-    assert {path.read_bytes() for path in aside.iterdir()} == {b"of before\n", b"nonsense\n"}
+    assert {path.read_bytes() for path in aside.iterdir()} == {b"older\n", b"nonsense\n"}
     (aside / "batch-7.jsonl").write_bytes(b"nonsense\n")
     batch.mkdir()
     (batch / f"{time.time_ns()}-1.closed").write_bytes(b"nonsense\n")
@@ -245,7 +211,7 @@ def test_lines_of_a_batch_are_set_aside_once(tmp_path: Path) -> None:
     assert server.writer.damaged == 1
 
 
-def test_files_are_few_and_old_ones_go(tmp_path: Path) -> None:
+def test_flush_compacts_small_files_and_vacuums_once_a_day(tmp_path: Path) -> None:
     server = Server(tmp_path, compact_files=5)
     count = 0
     for number in range(23):
@@ -294,7 +260,7 @@ def running(*processes: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def read_by_all(table: Path) -> dict[str, list[str]]:
-    """The ids in the table as pandas, Polars and DuckDB see it."""
+    """Return the ids that pandas, Polars and DuckDB read."""
     dataset = DeltaTable(table).to_pyarrow_dataset()
     column = "databricks_request_id"
     duck = duckdb.connect()
@@ -308,8 +274,8 @@ def read_by_all(table: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.fault
-def test_two_servers_and_readers_at_one_table(tmp_path: Path) -> None:
-    """Workers are killed, too; both servers join files of the same day all the time."""
+def test_two_servers_and_readers_share_table_exactly_once(tmp_path: Path) -> None:
+    """Workers are killed, and both servers keep compacting files of the same day."""
     table = tmp_path / "inference"
     spools = [tmp_path / "one", tmp_path / "two"]
     logs = [(tmp_path / f"answered-{number}").open("w+") for number in range(4)]
@@ -340,14 +306,14 @@ def test_two_servers_and_readers_at_one_table(tmp_path: Path) -> None:
             worker.wait(30)
         for writer in writers:
             writer.send_signal(signal.SIGTERM)
-        said = [writer.communicate(timeout=120) for writer in writers]
-    assert all(out.endswith(" None\n") for out, _ in said), said
+        outputs = [writer.communicate(timeout=120) for writer in writers]
+    assert all(out.endswith(" None\n") for out, _ in outputs), outputs
     assert min(seen.values()) > 0
     answered = answered_in(logs)
     check_exactly_once(table, answered, workers=4)
     operations = [commit["operation"] for commit in DeltaTable(table).history()]
     assert operations.count("OPTIMIZE") > 3
-    assert sum(int(out.split()[0]) for out, _ in said) == len(names_in(table))
+    assert sum(int(out.split()[0]) for out, _ in outputs) == len(names_in(table))
 
 
 def answered_in(logs: list[Any]) -> list[str]:
@@ -360,7 +326,7 @@ def answered_in(logs: list[Any]) -> list[str]:
 
 
 def check_exactly_once(table: Path, answered: list[str], workers: int) -> None:
-    """Each answered request is there once; at most one a killed worker is there unanswered."""
+    """Each answered request is there once, and at most one unanswered per killed worker."""
     names = names_in(table)
     assert len(answered) > 1000
     assert len(set(names)) == len(names)
@@ -369,7 +335,7 @@ def check_exactly_once(table: Path, answered: list[str], workers: int) -> None:
 
 
 @pytest.mark.fault
-def test_workers_killed_under_load(tmp_path: Path) -> None:
+def test_requests_of_killed_workers_are_committed_exactly_once(tmp_path: Path) -> None:
     server = Server(tmp_path)
     logs = [(tmp_path / f"answered-{number}").open("w+") for number in range(8)]
     for first, second in zip(logs[::2], logs[1::2], strict=True):
@@ -389,10 +355,10 @@ def test_workers_killed_under_load(tmp_path: Path) -> None:
     assert not list(server.spool_folder.glob("*.open"))
 
 
-def test_a_flush_ends_while_more_is_written(
+def test_flush_ends_while_workers_keep_writing(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under load there is always one more file; joining files and the rest must get their turn."""
+    """Under load there is always another file, and compaction must still run."""
     server.answer("first")
     move = server.writer._move
 
@@ -406,7 +372,7 @@ def test_a_flush_ends_while_more_is_written(
 
 
 @pytest.mark.parametrize("point", ["gathered", "written", "deleting"])
-def test_the_writer_killed(server: Server, point: str) -> None:
+def test_killed_writer_commits_each_batch_exactly_once(server: Server, point: str) -> None:
     server.answer("before")
     server.flush()
     server.writer.close()
@@ -423,12 +389,12 @@ def test_the_writer_killed(server: Server, point: str) -> None:
     assert again.flush() == 0
 
 
-# What stands in the way
+# Locks, foreign tables, full disks
 
 
 @contextmanager
 def locked(table: Path) -> Iterator[None]:
-    """Nobody can commit: the log is somebody else's."""
+    """Make commits fail: the log is a file."""
     log, away = table / "_delta_log", table.with_name("log-away")
     log.rename(away)
     log.write_text("locked")
@@ -439,7 +405,9 @@ def locked(table: Path) -> Iterator[None]:
         away.rename(log)
 
 
-def test_a_locked_table_is_survived(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_flush_retries_unwritable_table_and_logs_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     server.answer("before")
     server.flush()
     with locked(server.table), caplog.at_level(logging.INFO):
@@ -449,14 +417,14 @@ def test_a_locked_table_is_survived(server: Server, caplog: pytest.LogCaptureFix
             assert server.writer.last_error
         assert len([line for line in caplog.records if line.levelname == "ERROR"]) == 1
         assert str(server.table) in caplog.text
-        assert server.writer.flush() == 0, "after a fault there is a pause"
+        assert server.writer.flush() == 0, "no attempt during the pause after an error"
         assert lag_seconds(server.spool_folder) > 0
     assert server.flush() == 5
     assert server.names() == ["0", "1", "2", "3", "4", "before"]
     assert "written again" in caplog.text
 
 
-def test_a_pause_ends(tmp_path: Path) -> None:
+def test_flush_is_retried_after_pause(tmp_path: Path) -> None:
     server = Server(tmp_path, pause=0.05)
     server.flush()
     with locked(server.table):
@@ -467,7 +435,7 @@ def test_a_pause_ends(tmp_path: Path) -> None:
     assert server.writer.flush() == 1
 
 
-def test_a_table_that_is_something_else_is_named(server: Server) -> None:
+def test_flush_reports_table_with_other_columns(server: Server) -> None:
     pl.DataFrame({"x": [1]}).write_delta(str(server.table))
     server.answer("a")
     assert server.writer.flush() == 0
@@ -476,7 +444,7 @@ def test_a_table_that_is_something_else_is_named(server: Server) -> None:
     assert server.flush() == 1
 
 
-def test_a_table_that_somebody_deletes_is_made_anew(server: Server) -> None:
+def test_deleted_table_is_created_again(server: Server) -> None:
     server.answer("a")
     server.flush()
     shutil.rmtree(server.table)
@@ -485,7 +453,7 @@ def test_a_table_that_somebody_deletes_is_made_anew(server: Server) -> None:
     assert server.names() == ["b"]
 
 
-def test_two_servers_with_one_spool(server: Server) -> None:
+def test_second_server_cannot_use_locked_spool(server: Server) -> None:
     server.flush()
     second = TableWriter(server.table, server.spool_folder)
     server.answer("a")
@@ -498,7 +466,7 @@ def test_two_servers_with_one_spool(server: Server) -> None:
 
 
 @pytest.mark.fault
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk_delays_commits_and_loses_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)):
@@ -529,7 +497,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-# Who is served
+# Served entities
 
 
 def served(name: str, **values: str) -> dict[str, Any]:
@@ -547,7 +515,7 @@ def served_in(folder: Path) -> pd.DataFrame:
     return DeltaTable(folder / "served_entities").to_pandas().sort_values("served_entity_id")
 
 
-def test_who_is_served_is_noted_once(server: Server) -> None:
+def test_served_entity_is_added_once(server: Server) -> None:
     server.writer.note_served([served("a"), served("b", entity_version="4")])
     server.writer.note_served([served("a")])
     server.flush()
@@ -564,7 +532,7 @@ def test_who_is_served_is_noted_once(server: Server) -> None:
     assert list(table["entity_version"]) == ["3", "4", "3"]
 
 
-def test_servers_that_note_the_same_at_once(tmp_path: Path) -> None:
+def test_concurrent_servers_add_served_entity_once(tmp_path: Path) -> None:
     writers = [TableWriter(tmp_path / "inference", tmp_path / str(n), pause=0) for n in range(4)]
 
     def note(writer: TableWriter) -> None:
@@ -588,8 +556,8 @@ def test_servers_that_note_the_same_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
-def test_an_engine_reads_it_while_it_is_written(engine: str, tmp_path: Path) -> None:
-    """Attached as the hook of the lakehouse does, in a process of its own."""
+def test_engine_reads_table_during_writes(engine: str, tmp_path: Path) -> None:
+    """The engine runs in a process of its own and attaches the table as the lakehouse does."""
     home = tmp_path / "warehouse" / "marvel_characters"
     worker = run_script("spool_worker.py", tmp_path / "spool", stdout=subprocess.DEVNULL)
     writer = run_script("table_writer.py", home / "inference", tmp_path / "spool")

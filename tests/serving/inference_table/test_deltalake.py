@@ -1,4 +1,4 @@
-"""What the inference table's writer relies on, or works around, in deltalake."""
+"""A defect of deltalake that the inference table's writer works around."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 
-def test_two_compactions_at_once_double_the_rows(tmp_path: Path) -> None:
-    """Why servers lock each other out. If this fails deltalake is mended: the lock may go."""
+def test_concurrent_compactions_duplicate_rows(tmp_path: Path) -> None:
+    """The reason for the table's lock. If this fails, deltalake is fixed and the lock can go."""
     for number in range(3):
         write_deltalake(tmp_path, pa.table({"x": [number]}), mode="append")
     first, second = DeltaTable(tmp_path), DeltaTable(tmp_path)

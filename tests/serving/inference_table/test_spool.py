@@ -1,6 +1,5 @@
-"""What a worker writes down, also on a disk that is full, for a while."""
+"""The spool of a worker, on a full disk as well."""
 
-import json
 import os
 import resource
 import subprocess
@@ -10,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,11 +16,11 @@ from hypothesis import strategies as st
 from support.spooled import ENTRIES, entry, expected, lines_in, mount, spool_in
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
-from marvel_kedro.serving.inference_table.spool import Entry, Spool, oldest, redacted
+from marvel_kedro.serving.inference_table.spool import Entry, Spool, oldest
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=20))
-def test_every_entry_comes_back(entries: list[Entry]) -> None:
+def test_spool_lines_contain_every_entry(entries: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spool = spool_in(Path(folder))
         assert all(spool.write(item) for item in entries)
@@ -35,7 +33,7 @@ def test_every_entry_comes_back(entries: list[Entry]) -> None:
         assert row == expected(item)
 
 
-def test_of_a_long_body_only_the_code_is_written(tmp_path: Path) -> None:
+def test_too_long_bodies_are_replaced_by_error_codes(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, max_body_bytes=10)
     for request, response in ((10, 10), (11, 10), (10, 11), (11, 11)):
         spool.write(entry(request=b"x" * request, response=b"y" * response))
@@ -49,7 +47,7 @@ def test_of_a_long_body_only_the_code_is_written(tmp_path: Path) -> None:
     ]
 
 
-def test_a_sample_is_a_share_of_the_requests_and_the_same_in_each_worker(tmp_path: Path) -> None:
+def test_sampling_is_proportional_and_equal_in_all_workers(tmp_path: Path) -> None:
     names = [uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128).hex
              for number in range(20_000)]  # fmt: skip
     samples = []
@@ -64,75 +62,15 @@ def test_a_sample_is_a_share_of_the_requests_and_the_same_in_each_worker(tmp_pat
     assert set(samples[0]["sampling_fraction"].to_pylist()) == {0.1}
 
 
-REDACTED: list[tuple[Any, Any]] = [
-    (
-        {"dataframe_records": [{"name": "s", "origin": "Human"}, {"name": None}]},
-        {"dataframe_records": [{"name": "***", "origin": "Human"}, {"name": "***"}]},
-    ),
-    (
-        {"dataframe_split": {"columns": ["origin", "name"], "data": [["Human", "s"], ["x", 1]]}},
-        {"dataframe_split": {"columns": ["origin", "name"],
-                             "data": [["Human", "***"], ["x", "***"]]}},
-    ),
-    ({"dataframe_split": {"data": [["Human", "s"]]}}, {"dataframe_split": {"data": ["***"]}}),
-    (
-        {"dataframe_split": {"columns": ["name"], "data": [["s", "s"], "s"]}},
-        {"dataframe_split": {"columns": ["name"], "data": ["***", "***"]}},
-    ),
-    ({"instances": [{"name": "s", "a": 1}]}, {"instances": [{"name": "***", "a": 1}]}),
-    ({"instances": [["s", 1]]}, {"instances": ["***"]}),
-    ({"instances": "s"}, {"instances": "***"}),
-    ({"inputs": {"name": ["s", "s"], "a": [1]}}, {"inputs": {"name": ["***", "***"], "a": [1]}}),
-    ({"inputs": {"name": "s", "a": 1}}, {"inputs": {"name": "***", "a": 1}}),
-    ({"params": {"deep": [{"name": {"of": "s"}}]}}, {"params": {"deep": [{"name": "***"}]}}),
-    ({"client_request_id": "s", "inputs": []}, {"client_request_id": "***", "inputs": []}),
-    (["s"], "***"),
-    ("s", "***"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("body", "written"), REDACTED)
-def test_named_fields_are_redacted(body: Any, written: Any, tmp_path: Path) -> None:
-    spool = spool_in(tmp_path, redact=("name", "client_request_id"))
-    spool.write(entry(request=json.dumps(body).encode(), client_request_id="s"))
-    (row,) = lines_in(tmp_path).to_pylist()
-    assert json.loads(row["request"]) == written
-    assert row["client_request_id"] == "***"
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"name=s", b"\xff", b"[" * 5000, b'{"a":' * 900])
-def test_a_body_that_cannot_be_read_is_redacted_as_a_whole(body: bytes, tmp_path: Path) -> None:
-    spool = spool_in(tmp_path, redact=("name",))
-    spool.write(entry(request=body))
-    spool.write(entry(request=None))
-    assert lines_in(tmp_path)["request"].to_pylist() == ['"***"', None]
-
-
-KEYS = st.sampled_from(["name", "origin", "data", "columns", "inputs", "dataframe_split", "deep"])
-JSON = st.recursive(
-    st.just("plain") | st.integers(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-)
-
-
-@given(st.recursive(
-    st.dictionaries(KEYS, JSON, max_size=3).map(lambda body: body | {"name": "SECRET"}),
-    lambda inner: st.dictionaries(KEYS.filter("name".__ne__), inner, min_size=1, max_size=2)
-    | st.lists(inner, min_size=1, max_size=2).map(lambda items: {"inputs": items}),
-))  # fmt: skip
-def test_a_secret_is_found_wherever_it_is(body: Any) -> None:
-    assert b"SECRET" not in redacted(json.dumps(body).encode(), frozenset({"name"}))
-
-
-def test_a_spool_that_holds_too_much_drops_and_recovers(tmp_path: Path) -> None:
-    told: list[tuple[str, int]] = []
-    spool = Spool(tmp_path, InferenceTableOptions(), 3000, on_drop=lambda *it: told.append(it))
+def test_full_spool_drops_requests_and_recovers(tmp_path: Path) -> None:
+    drops: list[tuple[str, int]] = []
+    spool = Spool(tmp_path, InferenceTableOptions(), 3000, on_drop=lambda *it: drops.append(it))
     results = [spool.write(entry(str(number))) for number in range(20)]
     kept = sum(results)
     assert 5 < kept < 20
     assert results == [True] * kept + [False] * (20 - kept)
     assert spool.dropped == {"spool_full": 20 - kept}
-    assert told == [("spool_full", 1)] * (20 - kept)
+    assert drops == [("spool_full", 1)] * (20 - kept)
     spool.rotate()
     assert not spool.write(entry())
     (closed,) = tmp_path.glob("*.closed")
@@ -144,7 +82,7 @@ def test_a_spool_that_holds_too_much_drops_and_recovers(tmp_path: Path) -> None:
     assert spool.write(entry())
 
 
-def test_a_file_that_is_long_is_closed(tmp_path: Path) -> None:
+def test_file_is_closed_at_segment_size(tmp_path: Path) -> None:
     spool = Spool(tmp_path, InferenceTableOptions(), 10**9, segment_bytes=2000)
     for number in range(40):
         assert spool.write(entry(str(number)))
@@ -155,7 +93,7 @@ def test_a_file_that_is_long_is_closed(tmp_path: Path) -> None:
     assert lines_in(tmp_path)["databricks_request_id"].to_pylist() == [str(n) for n in range(40)]
 
 
-def test_a_file_that_somebody_deletes_is_counted(tmp_path: Path) -> None:
+def test_deleted_file_is_counted_as_lost_segment(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "spool")
     for _ in range(3):
         assert spool.write(entry())
@@ -168,7 +106,7 @@ def test_a_file_that_somebody_deletes_is_counted(tmp_path: Path) -> None:
     assert len(lines_in(tmp_path / "spool")) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_counted(tmp_path: Path) -> None:
+def test_unusable_folder_is_counted_as_io_error(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     folder.write_text("in the way")
     spool = spool_in(folder)
@@ -179,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_counted(tmp_path: Path) -> None:
     assert spool.write(entry())
 
 
-def test_the_oldest_request_is_known(tmp_path: Path) -> None:
+def test_oldest_returns_creation_time_of_oldest_file(tmp_path: Path) -> None:
     assert oldest(tmp_path) is None
     before = time.time()
     spool = spool_in(tmp_path)
@@ -194,13 +132,13 @@ def test_the_oldest_request_is_known(tmp_path: Path) -> None:
 
 @pytest.fixture
 def limited_files() -> Iterator[int]:
-    """No file of this process grows beyond so many bytes: a full disk that needs no rights."""
+    """Limit the size of files of this process: a full disk that needs no privileges."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield 5_000
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_line_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, limited_files: int) -> None:
+def test_partial_line_is_removed_when_file_is_full(tmp_path: Path, limited_files: int) -> None:
     spool = spool_in(tmp_path)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limited_files, hard))
@@ -215,7 +153,7 @@ def test_a_line_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, limited_
 
 
 @pytest.mark.fault
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk_drops_requests_and_recovers(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)):

@@ -1,4 +1,4 @@
-"""Answers are those of `mlflow.pyfunc`, to the last bit."""
+"""Answers equal those of `mlflow.pyfunc` to the last bit."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 
 
 def body_of(form: str, frame: pd.DataFrame) -> dict[str, Any]:
-    """A body in a form, its nulls null."""
+    """Return a body in a form, with nulls for missing values."""
     plain = frame.astype(object).where(frame.notna(), None)
     if form == "dataframe_split":
         return {form: {"columns": list(plain), "data": plain.to_numpy().tolist()}}
@@ -36,10 +36,10 @@ def body_of(form: str, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def check(served: Server, registered: Store, frame: pd.DataFrame) -> None:
-    """All forms, in batches and alone, against MLflow's own answer."""
+    """Compare all forms, in batches and single records, with MLflow's answers."""
     model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
     expected = model.predict(conform(frame))
-    wanted = list(zip(expected["prediction"], expected["probability"], strict=True))
+    scored = list(zip(expected["prediction"], expected["probability"], strict=True))
     assert len(set(expected["probability"])) > len(frame) / 20
     with contextlib.closing(HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
         headers = {"Content-Type": "application/json"} | served.headers
@@ -58,19 +58,23 @@ def check(served: Server, registered: Store, frame: pd.DataFrame) -> None:
                 found: list[tuple[str, float]] = []
                 for start in range(0, len(frame), size):
                     found += answers(form, frame.iloc[start : start + size])
-                assert found == wanted, (form, size)
+                assert found == scored, (form, size)
             found = [answers(form, frame.iloc[[row]])[0] for row in range(len(frame))]
-            assert found == wanted, form
+            assert found == scored, form
 
 
-def test_a_thousand_real_rows(served: Server, registered: Store, real_sample_path: Path) -> None:
+def test_answers_equal_mlflow_for_thousand_real_rows(
+    served: Server, registered: Store, real_sample_path: Path
+) -> None:
     raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
     frame = select_usable(read_source(raw))[COLUMNS].head(1000)
     assert len(frame) == 1000
     check(served, registered, frame)
 
 
-def test_rows_that_were_not_seen(served: Server, registered: Store, tmp_path: Path) -> None:
+def test_answers_equal_mlflow_for_unseen_rows(
+    served: Server, registered: Store, tmp_path: Path
+) -> None:
     from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
     raw = RawCSVDataset(filepath=str(tmp_path / "raw.csv"))
@@ -88,8 +92,8 @@ VALUES = {name: st.none() | ANY_TEXT | st.sampled_from(["<NA>", "nan", "None", "
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=VALUES), max_size=6))
-def test_score_is_predict(model: CharacterModel, records: list[dict[str, Any]]) -> None:
-    """Whatever `protocol.conform` lets through."""
+def test_score_equals_predict(model: CharacterModel, records: list[dict[str, Any]]) -> None:
+    """Records as `protocol.conform` returns them."""
     frame = pd.DataFrame(
         {name: [record.get(name) for record in records] for name in VALUES}, dtype=object
     )
@@ -103,8 +107,8 @@ def test_score_is_predict(model: CharacterModel, records: list[dict[str, Any]]) 
 @given(
     st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.lists(st.integers()) | st.binary()
 )
-def test_score_is_predict_of_anything(model: CharacterModel, column: str, value: Any) -> None:
-    """Other servers hand on what they like."""
+def test_score_equals_predict_for_any_value(model: CharacterModel, column: str, value: Any) -> None:
+    """Other servers may pass any value."""
     frame = pd.DataFrame({column: pd.Series([value], dtype=object)})
     predicted = model.predict(frame)
     assert model.score([{column: value}]) == [
@@ -112,7 +116,7 @@ def test_score_is_predict_of_anything(model: CharacterModel, column: str, value:
     ]
 
 
-def test_the_answer_is_json_for_every_probability(served: Server) -> None:
+def test_probability_is_finite_json_number(served: Server) -> None:
     answer = served.invoke([{"name": "A"}]).json()["predictions"][0]
     assert type(answer["probability"]) is float
     assert np.isfinite(answer["probability"])

@@ -1,4 +1,4 @@
-"""The versions on this disk: damaged ones are replaced, and nobody loads them."""
+"""Copies of versions on this disk: damaged ones are replaced and never loaded."""
 
 import asyncio
 import json
@@ -12,9 +12,9 @@ import yaml
 from support.in_process import deploy
 from support.running_server import MODEL, RECORD, Store, describe
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
-from marvel_kedro.serving.models import loaded_model
+from marvel_kedro.serving.models import model_copies
 from marvel_kedro.serving.models.deployment import Deployment, stamp
 from marvel_kedro.serving.models.registry_watch import Registry
 from marvel_kedro.serving.models.served_entities import Entities
@@ -39,44 +39,44 @@ DAMAGES: list[Damage] = [
     of(".seal.json", lambda _: b"[]"),
     lambda folder: (folder / "artifacts" / "model" / "predictor.py").unlink(),
 ]
-WORDS = ["cut", "empty", "other", "no description", "half a description", "seal", "gone"]
+DAMAGE_IDS = ["cut", "empty", "other", "no MLmodel", "half an MLmodel", "seal", "gone"]
 
 
 @pytest.fixture
 def asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The registry that this process asks: its champion is 1, its challenger 2."""
+    """Use a registry whose champion is version 1 and whose challenger is version 2."""
     store.point("challenger", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     mlflow.set_tracking_uri(store.uri)
     return store
 
 
-def fetched(description: Description) -> dict[str, Path]:
-    """The folders by served entity."""
+def fetched(description: ServingConfiguration) -> dict[str, Path]:
+    """Fetch the versions and return their folders by served entity."""
     models = description.server.models
     deployment = Registry(description, models).refresh()
     assert deployment.faults == {}
     return {entity.name: models / entity.folder for entity in deployment.entities}
 
 
-def worker(description: Description, log: Path) -> Entities:
-    """What a worker that has just been started answers with."""
+def worker(description: ServingConfiguration, log: Path) -> Entities:
+    """Return the loaded versions of a worker that has just started."""
     with log.open("ab") as stream:
         entities = Entities(description, AccessLog(stream.fileno()))
         asyncio.run(entities.look())
         return entities
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=WORDS)
-def test_a_damaged_copy_is_fetched_anew(damage: Damage, asked: Store, tmp_path: Path) -> None:
-    """And workers are told to look again."""
+@pytest.mark.parametrize("damage", DAMAGES, ids=DAMAGE_IDS)
+def test_damaged_copy_is_fetched_again(damage: Damage, asked: Store, tmp_path: Path) -> None:
+    """The deployment is written again, so that workers load the new copy."""
     description = describe(tmp_path)
     folders = fetched(description)
     damage(folders["champion"])
     before = stamp(description.server.models)
     registry = Registry(description, description.server.models)
     assert registry.refresh().faults == {}
-    loaded_model.check_copy(folders["champion"])
+    model_copies.check_copy(folders["champion"])
     assert stamp(description.server.models) != before
     assert worker(description, tmp_path / "log").faults == {}
     assert list(description.server.models.glob(".fetch-*")) == []
@@ -85,61 +85,61 @@ def test_a_damaged_copy_is_fetched_anew(damage: Damage, asked: Store, tmp_path: 
     assert stamp(description.server.models) == after
 
 
-def test_a_copy_that_is_damaged_while_a_server_runs(asked: Store, tmp_path: Path) -> None:
+def test_copy_damaged_while_server_runs_is_fetched_again(asked: Store, tmp_path: Path) -> None:
     description = describe(tmp_path)
     registry = Registry(description, description.server.models)
     (champion, _) = registry.refresh().entities
     DAMAGES[0](description.server.models / champion.folder)
     assert registry.refresh().faults == {}
-    loaded_model.check_copy(description.server.models / champion.folder)
+    model_copies.check_copy(description.server.models / champion.folder)
 
 
-@pytest.mark.parametrize("damage", DAMAGES[1:4], ids=WORDS[1:4])
-def test_a_damaged_copy_is_not_served_while_the_registry_is_away(
+@pytest.mark.parametrize("damage", DAMAGES[1:4], ids=DAMAGE_IDS[1:4])
+def test_damaged_copy_is_not_loaded_while_registry_is_unreachable(
     damage: Damage, asked: Store, tmp_path: Path
 ) -> None:
     description = describe(tmp_path, traffic={"champion": 90, "challenger": 10})
     folders = fetched(description)
-    had_it = worker(description, tmp_path / "log")
+    running = worker(description, tmp_path / "log")
     damage(folders["champion"])
     mlflow.set_tracking_uri("http://127.0.0.1:9")
-    said = Registry(description, description.server.models).refresh().faults["champion"]
-    assert "The copy of version 1 on this disk is damaged" in said
-    has_not = worker(description, tmp_path / "log")
-    assert [served.name for served in has_not.served] == ["challenger"]
-    assert "champion: version 1 cannot be loaded" in has_not.why_not()
-    assert "the copy on this disk is damaged" in has_not.why_not()
-    assert str(tmp_path) not in has_not.why_not()
-    assert {has_not.choose(f"{number}").name for number in range(99)} == {"challenger"}
-    assert has_not.traffic == {"champion": 0, "challenger": 100}
-    asyncio.run(had_it.look())
-    assert had_it.traffic == {"champion": 90, "challenger": 10}
-    assert [served.name for served in had_it.served] == ["champion", "challenger"]
-    # The registry is there again.
+    fault = Registry(description, description.server.models).refresh().faults["champion"]
+    assert "The copy of version 1 on this disk is damaged" in fault
+    restarted = worker(description, tmp_path / "log")
+    assert [served.name for served in restarted.served] == ["challenger"]
+    assert "champion: version 1 cannot be loaded" in restarted.why_not()
+    assert "the copy on this disk is damaged" in restarted.why_not()
+    assert str(tmp_path) not in restarted.why_not()
+    assert {restarted.choose(f"{number}").name for number in range(99)} == {"challenger"}
+    assert restarted.traffic == {"champion": 0, "challenger": 100}
+    asyncio.run(running.look())
+    assert running.traffic == {"champion": 90, "challenger": 10}
+    assert [served.name for served in running.served] == ["champion", "challenger"]
+    # The registry is reachable again.
     mlflow.set_tracking_uri(asked.uri)
     assert Registry(description, description.server.models).refresh().faults == {}
-    asyncio.run(has_not.look())
-    assert [served.name for served in has_not.served] == ["champion", "challenger"]
-    assert has_not.why_not() == ""
+    asyncio.run(restarted.look())
+    assert [served.name for served in restarted.served] == ["champion", "challenger"]
+    assert restarted.why_not() == ""
 
 
-def test_what_python_compiles_is_no_damage(tmp_path: Path) -> None:
-    """Another Python, or another time of a file, and it is written anew."""
+def test_check_copy_ignores_compiled_python_files(tmp_path: Path) -> None:
+    """Python writes them again for another version of Python or time of a file."""
     compiled = tmp_path / "code" / "__pycache__" / "model.cpython-311.pyc"
     compiled.parent.mkdir(parents=True)
     compiled.write_bytes(b"1")
     (tmp_path / "code" / "model.py").write_bytes(b"1")
-    loaded_model.seal(tmp_path)
+    model_copies.seal(tmp_path)
     compiled.write_bytes(b"2")
     compiled.with_name("other.pyc").write_bytes(b"2")
-    loaded_model.check_copy(tmp_path)
+    model_copies.check_copy(tmp_path)
     (tmp_path / "code" / "model.py").write_bytes(b"2")
     with pytest.raises(ValueError, match=r"damaged \(code/model.py\)"):
-        loaded_model.check_copy(tmp_path)
+        model_copies.check_copy(tmp_path)
 
 
-def test_a_copy_without_a_seal_is_held_against_its_own_digest(asked: Store, tmp_path: Path) -> None:
-    """An earlier server has left it, or somebody has put it there."""
+def test_copy_without_seal_is_checked_by_model_digest(asked: Store, tmp_path: Path) -> None:
+    """It was fetched by an earlier server or by another program."""
     description = describe(tmp_path)
     folders = fetched(description)
     for folder in folders.values():
@@ -155,14 +155,16 @@ def test_a_copy_without_a_seal_is_held_against_its_own_digest(asked: Store, tmp_
 
 
 def ending(files: Path) -> None:
-    """A model of others, without a digest, that ends whoever loads it."""
+    """Make a model without a digest that ends the process which loads it."""
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]
     (files / "MLmodel").write_text(yaml.safe_dump(described))
     (files / "artifacts" / "model" / "predictor.py").write_text("import os\nos.abort()\n")
 
 
-def test_a_model_of_others_is_tried_at_the_first_start(asked: Store, tmp_path: Path) -> None:
+def test_version_without_digest_is_loaded_in_subprocess_at_first_start(
+    asked: Store, tmp_path: Path
+) -> None:
     version = asked.add_version(ending)
     asked.point("champion", version)
     description = describe(tmp_path)
@@ -174,10 +176,10 @@ def test_a_model_of_others_is_tried_at_the_first_start(asked: Store, tmp_path: P
     assert deployment.entities[0].model == MODEL
 
 
-def test_the_same_version_of_a_registry_that_was_made_anew(
+def test_same_version_number_of_recreated_registry_is_loaded_again(
     registered: Store, tmp_path: Path
 ) -> None:
-    """It has the same number, and is another model."""
+    """The version has the same number and is another model."""
     description = deploy(describe(tmp_path), registered)
     models = description.server.models
     before = Deployment.read(models)
@@ -190,17 +192,15 @@ def test_the_same_version_of_a_registry_that_was_made_anew(
         first, second = (served.loaded.score(records) for served in entities.served)
         assert first != second
         (models / "1-1").symlink_to(models / challenger.folder)
-        anew = champion.model_copy(update={"folder": "1-1"})
-        before.model_copy(update={"entities": (anew, challenger)}).write(models)
+        recreated = champion.model_copy(update={"folder": "1-1"})
+        before.model_copy(update={"entities": (recreated, challenger)}).write(models)
         runner.run(entities.look())
         assert [served.version for served in entities.served] == ["1", "2"]
         assert [served.loaded.score(records) for served in entities.served] == [second, second]
 
 
-def test_a_fault_of_the_challenger_does_not_unpublish_the_champion(
-    asked: Store, tmp_path: Path
-) -> None:
-    """Whose alias is deleted, while the challenger has never been served."""
+def test_broken_challenger_does_not_unpublish_champion(asked: Store, tmp_path: Path) -> None:
+    """The champion's alias is deleted, while the challenger has never been served."""
     asked.point("challenger", asked.add_version(lambda files: (files / "MLmodel").unlink()))
     description = describe(tmp_path)
     registry = Registry(description, description.server.models)
@@ -210,19 +210,19 @@ def test_a_fault_of_the_challenger_does_not_unpublish_the_champion(
         found = again.refresh()
         assert [(entity.name, entity.version) for entity in found.entities] == [("champion", "1")]
         assert set(found.faults) == {"challenger", "registry"}
-        assert "What was served goes on" in found.faults["registry"]
+        assert "The versions served so far stay" in found.faults["registry"]
 
 
-def test_versions_of_another_model_do_not_go_on(asked: Store, tmp_path: Path) -> None:
-    """The description names another one now, and the registry is away."""
+def test_versions_of_another_model_are_not_kept_in_service(asked: Store, tmp_path: Path) -> None:
+    """The configuration names another model, and the registry is unreachable."""
     before = describe(tmp_path)
     fetched(before)
     mlflow.set_tracking_uri("http://127.0.0.1:9")
     described = before.model_dump()
     described["endpoint"]["model"] = "others"
-    now = Description.model_validate(described)
+    now = ServingConfiguration.model_validate(described)
     assert worker(now, tmp_path / "log").served == []
     found = Registry(now, now.server.models).refresh()
     assert found.entities == ()
     assert set(found.faults) == {"champion", "challenger", "traffic"}
-    assert "goes on" not in " ".join(found.faults.values())
+    assert "stay" not in " ".join(found.faults.values())

@@ -1,4 +1,4 @@
-"""What a worker imports for a version, and what it does not."""
+"""The imports of a worker that loads a version."""
 
 import subprocess
 import sys
@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 """
 
 
-def test_what_is_slow_to_import_is_left_out(registered: Store) -> None:
-    """The order is that of a worker; whoever wants scikit-learn gets it all the same."""
+def test_load_imports_neither_mlflow_nor_scikit_learn(registered: Store) -> None:
+    """In a worker's order; scikit-learn can still be imported afterwards."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, mlflow_files(registered.client(), "1")],
         env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,

@@ -1,4 +1,4 @@
-"""Who answers: shares, stickiness, and who moves when shares do."""
+"""Request routing: shares, stickiness, and the clients that move when shares change."""
 
 from collections import Counter
 from pathlib import Path
@@ -26,9 +26,7 @@ def shares(draw: st.DrawFn) -> list[int]:
 
 
 @given(shares(), ANY_TEXT, ANY_TEXT)
-def test_the_same_client_comes_to_the_same_entity(
-    parts: list[int], endpoint: str, client: str
-) -> None:
+def test_same_client_is_routed_to_same_entity(parts: list[int], endpoint: str, client: str) -> None:
     routers = [Router(endpoint, NAMES, tuple(parts)) for _ in range(2)]
     chosen = {router.choose(client) for router in routers for _ in range(3)}
     assert len(chosen) == 1
@@ -36,7 +34,7 @@ def test_the_same_client_comes_to_the_same_entity(
 
 
 @given(shares(), st.integers(0, 2**32))
-def test_shares_are_those_of_the_traffic(parts: list[int], seed: int) -> None:
+def test_requests_are_distributed_by_shares(parts: list[int], seed: int) -> None:
     router = Router("marvel", NAMES, tuple(parts))
     for clients in ([f"{seed}-{number}" for number in range(2000)], [None] * 2000):
         counts = Counter(router.choose(client) for client in clients)
@@ -47,14 +45,14 @@ def test_shares_are_those_of_the_traffic(parts: list[int], seed: int) -> None:
             assert chisquare(*zip(*some, strict=True)).pvalue > 1e-9
 
 
-def test_a_wrong_share_would_be_seen() -> None:
+def test_distribution_test_detects_wrong_shares() -> None:
     router = Router("marvel", NAMES[:2], (45, 55))
     counts = Counter(router.choose(f"{number}") for number in range(20_000))
     assert chisquare([counts[name] for name in NAMES[:2]], [10_000, 10_000]).pvalue < 1e-9
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
-def test_only_those_move_by_whom_a_share_grew(before: int, after: int) -> None:
+def test_clients_move_only_to_grown_share(before: int, after: int) -> None:
     clients = [f"{number}" for number in range(1000)]
     found = [
         [Router("marvel", NAMES[:2], (100 - share, share)).choose(client) for client in clients]
@@ -68,7 +66,7 @@ def test_only_those_move_by_whom_a_share_grew(before: int, after: int) -> None:
 
 
 @given(shares(), shares())
-def test_who_moves_comes_to_a_share_that_has_grown_by_more(
+def test_clients_move_to_share_that_grew_by_greater_factor(
     before: list[int], after: list[int]
 ) -> None:
     routers = [Router("marvel", NAMES, parts) for parts in (before, after)]
@@ -84,9 +82,9 @@ def test_who_moves_comes_to_a_share_that_has_grown_by_more(
     ((50, 25, 25), (60, 20, 20)),
     ((20, 40, 40), (80, 10, 10)),
     ((50, 50, 0), (40, 40, 20)),
-    ((60, 20, 20), (75, 25, 0)),  # who has nothing any more gives to all
+    ((60, 20, 20), (75, 25, 0)),  # an entity without a share gives to all others
 ])  # fmt: skip
-def test_where_one_share_changes_nobody_moves_between_the_others(
+def test_clients_do_not_move_between_unchanged_proportions(
     before: tuple[int, ...], after: tuple[int, ...]
 ) -> None:
     clients = [f"{number}" for number in range(4000)]
@@ -98,17 +96,17 @@ def test_where_one_share_changes_nobody_moves_between_the_others(
     grown = {name for name, one, other in zip(NAMES, before, after, strict=True) if other > one}
     assert {to for _, to in moved} <= grown
     assert not {had for had, _ in moved} & grown
-    wanted = sum(max(0, other - one) for one, other in zip(before, after, strict=True))
-    assert abs(len(moved) / 40 - wanted) < 4  # points; five standard errors
+    expected = sum(max(0, other - one) for one, other in zip(before, after, strict=True))
+    assert abs(len(moved) / 40 - expected) < 4  # points; five standard errors
 
 
-def test_nobody_can_answer() -> None:
+def test_router_without_entities_chooses_none() -> None:
     assert Router("marvel", (), ()).choose("x") is None
     assert Router("marvel", (), ()).choose(None) is None
 
 
 @pytest.mark.parametrize("share", [0, 30, 100])
-def test_an_endpoint_shares_out(registered: Store, tmp_path: Path, share: int) -> None:
+def test_endpoint_routes_by_shares(registered: Store, tmp_path: Path, share: int) -> None:
     traffic = {"champion": 100 - share, "challenger": share}
     with started(deploy(describe(tmp_path, traffic=traffic), registered)) as asked:
         body = {"dataframe_records": [RECORD]}
@@ -125,21 +123,21 @@ def test_an_endpoint_shares_out(registered: Store, tmp_path: Path, share: int) -
         assert len(set(of.values())) == len(of)  # each by its own version
 
 
-def test_shares_that_are_told_are_those_that_hold(registered: Store, tmp_path: Path) -> None:
-    """Nobody is the challenger: the champion answers all."""
+def test_exported_traffic_is_effective_traffic(registered: Store, tmp_path: Path) -> None:
+    """Without a challenger the champion answers every request."""
     description = deploy(describe(tmp_path, traffic={"champion": 90, "challenger": 10}), registered)
     models = description.server.models
     both = Deployment.read(models)
     assert both is not None
     both.model_copy(update={"entities": both.entities[:1], "faults": {"x": "y"}}).write(models)
     with started(description) as asked:
-        said = asked.get("/version").json
-        assert said["traffic"] == {"champion": 100, "challenger": 0}
-        told = {
+        version = asked.get("/version").json
+        assert version["traffic"] == {"champion": 100, "challenger": 0}
+        exported = {
             name: REGISTRY.get_sample_value("marvel_traffic_percent", {"served_entity": name})
-            for name in said["traffic"]
+            for name in version["traffic"]
         }
-        assert told == said["traffic"]
+        assert exported == version["traffic"]
         assert REGISTRY.get_sample_value("marvel_deployment_faults") == 1
         labels = {"model": MODEL, "model_version": "1", "served_entity": "champion"}
         assert REGISTRY.get_sample_value("marvel_served_version", labels) == 1

@@ -1,16 +1,19 @@
-"""Clients that send more than they should, or less: the connections of a worker."""
+"""Connections of a worker: slow and greedy clients, and the verified versions of uvicorn."""
 
 import asyncio
 import contextlib
 import gc
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 import uvicorn
+from support.project import ROOT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from marvel_kedro.serving.processes import uvicorn_internals
@@ -20,11 +23,11 @@ GET = b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\n"
 SECONDS = 20.0
 
 
-class Uvicorn:
-    """A server of this protocol with an application that tells what it was asked."""
+class App:
+    """An application that records the paths of its requests."""
 
     def __init__(self, answer: bytes = b"{}") -> None:
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.slow: dict[str, float] = {}
         self.port = 0
         self._answer = answer
@@ -36,18 +39,20 @@ class Uvicorn:
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
-        self.asked.append(scope["path"])
+        self.requested.append(scope["path"])
         await asyncio.sleep(self.slow.get(scope["path"], 0))
-        said = self._answer + b" " + scope["path"].encode() + b" %d;" % len(body)
-        length = (b"content-length", b"%d" % len(said))
+        text = self._answer + b" " + scope["path"].encode() + b" %d;" % len(body)
+        length = (b"content-length", b"%d" % len(text))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": said})
+        await send({"type": "http.response.body", "body": text})
 
 
 @asynccontextmanager
-async def serving(app: Uvicorn, **options: Any) -> AsyncIterator[uvicorn.Server]:
-    """Serve until the end of the block, with what the supervisor says of connections."""
-    config = uvicorn.Config(app, http=uvicorn_internals.HttpProtocol, lifespan="off", log_level="error", **options)
+async def serving(app: App, **options: Any) -> AsyncIterator[uvicorn.Server]:
+    """Serve with the project's protocol until the end of the block."""
+    config = uvicorn.Config(
+        app, http=uvicorn_internals.HttpProtocol, lifespan="off", log_level="error", **options
+    )
     server = uvicorn.Server(config)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -67,12 +72,11 @@ async def until(true: Callable[[], object], seconds: float = SECONDS) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_very_many_requests_in_one_go() -> None:
-    """A client that reads gets all answers, in their order, bodies of any size in between."""
+def test_pipelined_requests_are_answered_in_order_with_bodies_of_any_size() -> None:
     number = 20_000
 
-    async def ask() -> bytes:
-        app = Uvicorn()
+    async def run() -> bytes:
+        app = App()
         async with serving(app):
             reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
             for one in range(number):
@@ -86,48 +90,47 @@ def test_very_many_requests_in_one_go() -> None:
                 while not answers.endswith(end):
                     answers += await reader.read(2**20)
             writer.close()
-        assert app.asked == [f"/{one}" for one in range(number + 1)]
+        assert app.requested == [f"/{one}" for one in range(number + 1)]
         return answers
 
-    answers = asyncio.run(ask()).split(b"HTTP/1.1 200 OK")[1:]
+    answers = asyncio.run(run()).split(b"HTTP/1.1 200 OK")[1:]
     sizes = [300_000 if one % 2_000 == 0 else one % 7 for one in range(number)]
-    wanted = [b"{} /%d %d;" % item for item in enumerate([*sizes, 0])]
-    assert [answer.rpartition(b"\r\n\r\n")[2] for answer in answers] == wanted
+    expected = [b"{} /%d %d;" % item for item in enumerate([*sizes, 0])]
+    assert [answer.rpartition(b"\r\n\r\n")[2] for answer in answers] == expected
 
 
 def waiting() -> int:
-    """Requests that were parsed and are not over."""
+    """Return the number of requests that were parsed and have not ended."""
     gc.collect()
     return sum(isinstance(one, RequestResponseCycle) for one in gc.get_objects())
 
 
-def test_a_client_that_never_reads_is_not_read_either() -> None:
-    """Else memory holds as many requests as it likes to send."""
+def test_requests_of_a_client_that_never_reads_are_not_parsed_without_limit() -> None:
 
-    async def ask() -> tuple[int, int, int]:
-        app = Uvicorn(b"x" * 1000)
+    async def run() -> tuple[int, int, int]:
+        app = App(b"x" * 1000)
         async with serving(app, timeout_keep_alive=60):
             with socket.socket() as client:
                 client.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", app.port))
                 sent, last = 0, time.monotonic()
-                while time.monotonic() - last < 1:  # then it takes no more
+                while time.monotonic() - last < 1:  # until the server reads no more
                     with contextlib.suppress(BlockingIOError):
                         sent += client.send(GET % 1 * 10_000)
                         last = time.monotonic()
                     await asyncio.sleep(0.001)
                 found = waiting()
             await until(lambda: waiting() == 0)
-            return sent // len(GET % 1), len(app.asked), found
+            return sent // len(GET % 1), len(app.requested), found
 
-    sent, asked, found = asyncio.run(ask())
-    assert asked < sent
+    sent, requested, found = asyncio.run(run())
+    assert requested < sent
     assert 0 < found < 200
 
 
-def test_a_client_that_never_reads_is_cut_off() -> None:
-    async def ask() -> None:
-        app = Uvicorn(b"x" * 100_000)
+def test_client_that_never_reads_is_disconnected() -> None:
+    async def run() -> None:
+        app = App(b"x" * 100_000)
         async with serving(app, timeout_keep_alive=1) as server:
             with socket.socket() as client:
                 client.setblocking(False)
@@ -135,17 +138,16 @@ def test_a_client_that_never_reads_is_cut_off() -> None:
                 client.send(GET % 1 * 500)
                 await until(lambda: server.server_state.connections)
                 await until(lambda: not server.server_state.connections)
-                assert 0 < len(app.asked) < 500
+                assert 0 < len(app.requested) < 500
                 await until(lambda: waiting() == 0)
 
-    asyncio.run(ask())
+    asyncio.run(run())
 
 
-def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
-    """As long as it takes what waits in the time for it."""
+def test_client_that_reads_slowly_is_not_disconnected() -> None:
 
-    async def ask() -> int:
-        app = Uvicorn(b"x" * 1_000_000)
+    async def run() -> int:
+        app = App(b"x" * 1_000_000)
         async with serving(app, timeout_keep_alive=1):
             reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
             writer.write(GET % 1 * 20)
@@ -156,27 +158,27 @@ def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
                 read += len(found)
                 await asyncio.sleep(0.02)
             writer.close()
-            return len(app.asked)
+            return len(app.requested)
 
     began = time.monotonic()
-    assert asyncio.run(ask()) == 20
+    assert asyncio.run(run()) == 20
     assert time.monotonic() - began > 2
 
 
 @pytest.mark.parametrize("sent", [b"GET /2", GET % 2 * 200 + b"GET /2"], ids=["short", "long"])
-def test_half_a_request_waits_while_others_are_answered(
+def test_deadline_of_half_a_request_stops_while_others_are_answered(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    """Its client cannot know that nobody reads; afterwards its time runs again."""
+    """The server does not read then; afterwards the deadline runs again."""
     monkeypatch.setattr(uvicorn_internals, "HEADER_SECONDS", 0.4)
 
-    async def ask() -> bytes:
-        app = Uvicorn()
+    async def run() -> bytes:
+        app = App()
         app.slow["/1"] = 1.0
         async with serving(app):
             reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
             writer.write(GET % 1 + GET % 2 + sent)
-            await until(lambda: len(app.asked) == 2 + sent.count(b"\n\r\n"))
+            await until(lambda: len(app.requested) == 2 + sent.count(b"\n\r\n"))
             writer.write(b" HTTP/1.1\r\n\r\n" + GET % 3 + b"GET /4")
             began = time.monotonic()
             found = await asyncio.wait_for(reader.read(), SECONDS)
@@ -184,7 +186,7 @@ def test_half_a_request_waits_while_others_are_answered(
             writer.close()
             return found
 
-    answers = asyncio.run(ask())
+    answers = asyncio.run(run())
     assert answers.count(b"/2 0;") == 2 + sent.count(b"\n\r\n")
     assert answers.endswith(b"/3 0;")
 
@@ -200,9 +202,9 @@ CHUNKED = b"POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     (CHUNKED + b"0\r\nX: ", b"x"),
     (b"", b"\r\n"),
 ], ids=["line", "header", "headers", "extension", "trailer", "nothing"])  # fmt: skip
-def test_what_has_no_end_is_cut_off(begin: bytes, more: bytes) -> None:
-    async def ask() -> int:
-        app = Uvicorn()
+def test_client_that_sends_headers_without_end_is_disconnected(begin: bytes, more: bytes) -> None:
+    async def run() -> int:
+        app = App()
         async with serving(app):
             reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
             writer.write(begin)
@@ -215,29 +217,50 @@ def test_what_has_no_end_is_cut_off(begin: bytes, more: bytes) -> None:
                         sent += len(more) * 2**14
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.wait_for(reader.read(), SECONDS) == b""
-            assert app.asked == []
+            assert app.requested == []
             return sent
 
-    assert asyncio.run(ask()) < 2**25  # with what the kernel has taken
+    assert asyncio.run(run()) < 2**25  # with the buffers of the kernel
 
 
-def test_what_follows_a_body_in_chunks_is_not_kept() -> None:
-    """Trailers: nobody asks for them, and they may go on and on."""
+def test_trailers_of_a_body_in_chunks_are_discarded() -> None:
 
-    async def ask() -> int:
-        app = Uvicorn()
+    async def run() -> int:
+        app = App()
         async with serving(app) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
             writer.write(CHUNKED + b"0\r\n" + b"X: y\r\n" * 10_000)
             await writer.drain()
             await asyncio.sleep(0.2)
             (protocol,) = server.server_state.connections
-            kept = len(list(protocol.scope["headers"]))  # type: ignore[union-attr]
+            stored = len(list(protocol.scope["headers"]))  # type: ignore[union-attr]
             writer.write(b"\r\n" + GET % 2)
             found = b""
             while not found.endswith(b"/2 0;"):
                 found += await asyncio.wait_for(reader.read(2**16), SECONDS)
             writer.close()
-            return kept
+            return stored
 
-    assert asyncio.run(ask()) == 1
+    assert asyncio.run(run()) == 1
+
+
+@pytest.mark.parametrize("package", uvicorn_internals.VERIFIED_VERSIONS)
+def test_installed_version_is_verified(package: str) -> None:
+    installed, verified = version(package), uvicorn_internals.VERIFIED_VERSIONS[package]
+    assert installed == verified, (
+        f"{package} {installed} is installed; serving/processes/uvicorn_internals.py was verified "
+        f"with {verified}. Read the changes to uvicorn's protocols/http/httptools_impl.py, "
+        "protocols/http/flow_control.py and supervisors/multiprocess.py since then, run "
+        "tests/serving/processes, tests/serving/http and tests/faults/test_server_*.py, "
+        "and change VERIFIED_VERSIONS."
+    )
+
+
+def test_no_other_module_imports_uvicorns_internals() -> None:
+    internals = re.compile(r"^\s*(?:from|import) uvicorn\.", re.MULTILINE)
+    importing = {
+        path.name
+        for path in (ROOT / "src").rglob("*.py")
+        if internals.search(path.read_text("utf-8"))
+    }
+    assert importing == {"uvicorn_internals.py"}

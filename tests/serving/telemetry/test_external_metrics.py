@@ -1,4 +1,4 @@
-"""Monitoring's metrics beside the server's own, and a file of them that is not sound."""
+"""Monitoring's metrics on the page of the server's own, and invalid files of them."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitoring.test_export import everything, read
-from support.exported_metrics import NOW
+from support.exported_metrics import NOW, every_family, parse_text
 from support.running_server import Store, describe, running, until
 
 from marvel_kedro.core.atomic_files import AtomicFile
-from marvel_kedro.monitoring.export import Exported, Family, Sample, render
+from marvel_kedro.monitoring.export import Exported, Family, Sample
+from marvel_kedro.monitoring.prometheus_text import render
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
-TEXT = render(everything())
+TEXT = render(every_family())
 LINE = "marvel_monitoring_records 1\n"
 
 
@@ -23,13 +23,15 @@ def write(path: Path, text: str | bytes) -> None:
         file.write(text if isinstance(text, bytes) else text.encode())
 
 
-def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> None:
+def test_page_has_the_metrics_of_a_valid_file_and_none_of_an_invalid_one(
+    registered: Store, tmp_path: Path
+) -> None:
     path = tmp_path / "reports" / "monitoring.prom"
     description = describe(tmp_path, monitoring_metrics=str(path))
     with running(registered.fetch(description), registered.uri) as server:
 
         def page() -> dict[str, float]:
-            found = read(server.ask("/metrics").text)
+            found = parse_text(server.ask("/metrics").text)
             assert any(name == "marvel_workers" for name, _ in found)
             return {name: value for (name, _), value in found.items() if "monitoring" in name}
 
@@ -38,13 +40,13 @@ def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> 
         assert len(page()) > 10
         write(path, TEXT.replace("marvel_monitoring_run_timestamp_seconds", "marvel_workers"))
         assert page() == {}
-        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.said, 5)
+        until(lambda: "monitoring.prom is left out of /metrics: line 1 is not" in server.stderr, 5)
         write(path, LINE)
         assert page() == {"marvel_monitoring_records": 1}
         path.unlink()
         assert page() == {}
         server.invoke()
-        assert server.said.count("left out") == 1
+        assert server.stderr.count("left out") == 1
 
 
 @given(
@@ -52,7 +54,7 @@ def test_the_page_has_both_and_never_half(registered: Store, tmp_path: Path) -> 
     value=st.floats(),
     meaning=st.text(min_size=1),
 )
-def test_whatever_is_rendered_is_sound(
+def test_every_exported_text_is_valid(
     tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, str], value: float, meaning: str
 ) -> None:
     family = Family("marvel_monitoring_any", meaning, ("one", "other"))
@@ -63,7 +65,7 @@ def test_whatever_is_rendered_is_sound(
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "problem"),
     [
         (LINE[:-1], "its last line has no end"),
         ("marvel_requests_total 5\n", "line 1"),
@@ -77,20 +79,22 @@ def test_whatever_is_rendered_is_sound(
         (LINE * 40_000, "1,120,000 bytes"),
     ],
 )
-def test_what_would_cost_prometheus_the_page_is_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | bytes, fault: str
+def test_invalid_file_is_left_out_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | bytes, problem: str
 ) -> None:
     path = tmp_path / "monitoring.prom"
     write(path, text)
     found = ExternalMetrics(path)
     assert [found.read(), found.read()] == [b"", b""]
     (record,) = caplog.records
-    assert fault in record.getMessage()
+    assert problem in record.getMessage()
     write(path, TEXT)
     assert found.read() == TEXT.encode()
 
 
-def test_nothing_and_what_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_file_is_empty_and_unreadable_one_warns_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert ExternalMetrics(None).read() == b""
     assert ExternalMetrics(tmp_path / "none").read() == b""
     assert not caplog.records
@@ -99,8 +103,7 @@ def test_nothing_and_what_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptu
     assert len(caplog.records) == 1
 
 
-def test_the_file_is_read_once(tmp_path: Path) -> None:
-    """A scrape costs a look at the file, whatever is in it."""
+def test_unchanged_file_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "monitoring.prom"
     write(path, LINE * 30_000)
     found = ExternalMetrics(path)

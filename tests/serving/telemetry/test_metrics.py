@@ -1,4 +1,4 @@
-"""Metrics: one truth, whichever of the processes is asked."""
+"""Metrics: every process reports the counts of all processes."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def samples(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], flo
     }
 
 
-def test_counts_are_exact_whoever_is_asked(registered: Store, tmp_path: Path) -> None:
+def test_counts_are_exact_in_every_process(registered: Store, tmp_path: Path) -> None:
     store = registered.copy_to(tmp_path / "store")
     store.point("challenger", "2")
     description = describe(tmp_path, workers=2, traffic={"champion": 60, "challenger": 40})
@@ -47,28 +47,28 @@ def test_counts_are_exact_whoever_is_asked(registered: Store, tmp_path: Path) ->
             records[entity] += len(predictions)
             alive[entity] += sum(row["prediction"] == "Alive" for row in predictions)
         versions = {"champion": "1", "challenger": "2", "": ""}
-        wanted: dict[Any, float] = {}
+        expected: dict[Any, float] = {}
         for (entity, code), number in codes.items():
             labels = {"served_entity": entity, "model_version": versions[entity]}
-            wanted["marvel_requests_total", _key(labels | {"code": code})] = number
+            expected["marvel_requests_total", _key(labels | {"code": code})] = number
             counted = ("marvel_request_duration_seconds_count", _key(labels))
-            wanted[counted] = wanted.get(counted, 0) + number
-            wanted["marvel_request_duration_seconds_bucket", _key(labels | {"le": "+Inf"})] = (
-                wanted[counted]
+            expected[counted] = expected.get(counted, 0) + number
+            expected["marvel_request_duration_seconds_bucket", _key(labels | {"le": "+Inf"})] = (
+                expected[counted]
             )
         for entity in ("champion", "challenger"):
             key = _key({"served_entity": entity, "model_version": versions[entity]})
-            wanted["marvel_records_total", key] = records[entity]
-            wanted["marvel_predicted_alive_total", key] = alive[entity]
-            wanted["marvel_traffic_percent", _key({"served_entity": entity})] = (
+            expected["marvel_records_total", key] = records[entity]
+            expected["marvel_predicted_alive_total", key] = alive[entity]
+            expected["marvel_traffic_percent", _key({"served_entity": entity})] = (
                 description.endpoint.traffic[entity]
             )
         assert {code for _, code in codes} == {"200", "400", "415", "405"}
-        until(lambda: wanted.items() <= samples(server).items(), 10)
+        until(lambda: expected.items() <= samples(server).items(), 10)
         until(lambda: server.metric("marvel_inference_log_rows_total") == len(answers), 20)
-        for _ in range(20):  # both processes are asked, and say the same
+        for _ in range(20):  # both processes answer, with the same counts
             found = samples(server)
-            assert wanted.items() <= found.items()
+            assert expected.items() <= found.items()
             assert found["marvel_workers", ()] == 2
             assert found["marvel_requests_in_progress", ()] == 0
             assert found["marvel_inference_log_rows_total", ()] == len(answers)
@@ -76,16 +76,16 @@ def test_counts_are_exact_whoever_is_asked(registered: Store, tmp_path: Path) ->
                 value for (name, _), value in found.items() if name == "marvel_requests_total"
             )
             assert total == len(answers)
-        until(lambda: len(logged(server)) == len(answers), 10)  # lines wait for a moment
+        until(lambda: len(logged(server)) == len(answers), 10)  # lines are buffered
         page = {"path": "/metrics", "code": "200"}
         before = samples(server)["marvel_page_requests_total", _key(page)]
         assert samples(server)["marvel_page_requests_total", _key(page)] == before + 1
-        assert '"/metrics"' not in server.logged
+        assert '"/metrics"' not in server.stdout
 
 
 def logged(server: Server) -> set[str]:
-    """The invocations that have a line in the log; the last line may not be whole yet."""
-    whole = [line for line in server.logged.splitlines(keepends=True) if line[-1] == "\n"]
+    """Return the ids of logged invocations; the last line may be incomplete."""
+    whole = [line for line in server.stdout.splitlines(keepends=True) if line[-1] == "\n"]
     return {json.loads(line)["request_id"] for line in whole if "/invocations" in line}
 
 
@@ -96,7 +96,7 @@ def _key(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-def test_names_are_by_the_conventions(served: Server) -> None:
+def test_names_follow_the_conventions_of_prometheus(served: Server) -> None:
     served.invoke()
     until(lambda: served.metric("marvel_requests_total"), 10)
     families = list(text_string_to_metric_families(served.ask("/metrics").text))
@@ -114,8 +114,8 @@ def test_names_are_by_the_conventions(served: Server) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_losses_are_counted_from_zero_on(served: Server) -> None:
-    """A counter that begins with its first count has not increased."""
+def test_losses_are_counted_from_zero(served: Server) -> None:
+    """Else the first loss is no increase, and no alert fires."""
     found = samples(served)
     for reason in ("disk_full", "spool_full", "segment_lost", "io"):
         assert found["marvel_inference_log_dropped_total", _key({"reason": reason})] == 0

@@ -1,4 +1,4 @@
-"""OpenTelemetry by its standard variables, and the log line that has the same trace."""
+"""OpenTelemetry's standard variables, and the log lines with the same traces."""
 
 import json
 import os
@@ -23,22 +23,24 @@ ANSWERED = AnsweredRequest("/invocations", 200, 0.0, 0.1, "champion", "1", 1, "f
 
 
 def lines(server: Server) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in server.logged.splitlines()]
+    found = [json.loads(line) for line in server.stdout.splitlines()]
     return [line for line in found if line.get("path") == "/invocations"]
 
 
-def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> None:
+def test_spans_and_metrics_are_exported_with_the_traces_of_the_log(
+    registered: Store, tmp_path: Path
+) -> None:
     with (
         collecting() as collector,
         running(
-            describe(tmp_path),
+            registered.fetch(describe(tmp_path)),
             registered.uri,
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_EXPORTER_OTLP_HEADERS="x-key=abc",
             OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test,service.name=heroes",
         ) as server,
     ):
-        begun = server.invoke([RECORD, RECORD], headers={}).headers["x-request-id"]
+        untraced = server.invoke([RECORD, RECORD], headers={}).headers["x-request-id"]
         body = json.dumps({"inputs": [RECORD]})
         headers = {"Content-Type": "application/json", "traceparent": TRACEPARENT}
         known = server.ask("/invocations", "POST", data=body, headers=headers)
@@ -46,14 +48,14 @@ def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> No
             "/invocations", "POST", data=body,
             headers=headers | {"traceparent": f"00-{'1' * 32}-{PARENT}-00"},
         )  # fmt: skip
-        refused = server.ask("/invocations", "POST", data=b"{", headers=headers)
+        rejected = server.ask("/invocations", "POST", data=b"{", headers=headers)
         server.ask("/invocations", "POST", data=body, headers=headers | {"traceparent": "rubbish"})
         assert server.stop() == 0
         by_request = {attributes(span)["marvel.request_id"]: span for _, span in collector.spans}
         resources = [resource for resource, _ in collector.spans + collector.metrics]
         logged = {line["request_id"]: line for line in lines(server)}
     assert len(logged) == 5
-    assert len(by_request) == 4  # all but the one whose client says not to
+    assert len(by_request) == 4  # all but the one that its client does not sample
     assert unsampled.headers["x-request-id"] not in by_request
     assert logged[unsampled.headers["x-request-id"]]["trace_id"] == "1" * 32
     for request, span in by_request.items():
@@ -62,7 +64,7 @@ def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> No
         assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 10e9
     span = by_request[known.headers["x-request-id"]]
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
-    first = by_request[begun]
+    first = by_request[untraced]
     assert first.parent_span_id == b""
     assert first.name == "POST /invocations"
     assert attributes(first) == {
@@ -71,11 +73,11 @@ def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> No
         "http.response.status_code": 200,
         "marvel.served_entity": "champion",
         "marvel.model_version": "1",
-        "marvel.request_id": begun,
+        "marvel.request_id": untraced,
         "marvel.records": 2,
     }
     assert (
-        attributes(by_request[refused.headers["x-request-id"]])["http.response.status_code"] == 400
+        attributes(by_request[rejected.headers["x-request-id"]])["http.response.status_code"] == 400
     )
     for resource in resources:
         assert resource["service.name"] == "heroes"
@@ -99,10 +101,10 @@ def test_spans_and_metrics_are_exported(registered: Store, tmp_path: Path) -> No
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "URL"}, True, True),
     ],
 )
-def test_the_environment_turns_it_on(
+def test_environment_enables_each_signal_and_imports_nothing_else(
     variables: dict[str, str], *, traces: bool, metrics: bool
 ) -> None:
-    """In a process of its own: what is off is not even imported."""
+    """In a separate process, to see what is imported."""
     code = """
 import sys
 from marvel_kedro.serving.telemetry import opentelemetry as telemetry
@@ -114,10 +116,12 @@ telemetry.close()
 print("opentelemetry.sdk" in sys.modules, "opentelemetry" in sys.modules)
 """
     with collecting() as collector:
-        given = {name: value.replace("URL", collector.url) for name, value in variables.items()}
+        environment = {
+            name: value.replace("URL", collector.url) for name, value in variables.items()
+        }
         done = subprocess.run(
             [sys.executable, "-c", code, TRACEPARENT],
-            env=clean_environment() | {"PYTHONPATH": str(ROOT / "src")} | given,
+            env=clean_environment() | {"PYTHONPATH": str(ROOT / "src")} | environment,
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
     trace, imported = done.stdout.splitlines()
@@ -141,22 +145,22 @@ print("opentelemetry.sdk" in sys.modules, "opentelemetry" in sys.modules)
         ),
     ],
 )
-def test_the_environment_says_who_tells(
+def test_attributes_of_the_environment_have_priority(
     variables: dict[str, str], name: str, instance: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
         monkeypatch.delenv(variable, raising=False)
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    given = dict(opentelemetry._resource("marvel").attributes)
-    assert given["service.name"] == name
-    assert given["service.instance.id"] == (instance or f"{socket.gethostname()}-{os.getpid()}")
-    assert given["process.pid"] == os.getpid()
-    assert given["telemetry.sdk.language"] == "python"
+    found = dict(opentelemetry._resource("marvel").attributes)
+    assert found["service.name"] == name
+    assert found["service.instance.id"] == (instance or f"{socket.gethostname()}-{os.getpid()}")
+    assert found["process.pid"] == os.getpid()
+    assert found["telemetry.sdk.language"] == "python"
 
 
 @pytest.mark.parametrize(
-    ("said", "trace"),
+    ("traceparent", "trace"),
     [
         (TRACEPARENT, TRACE),
         ("", "f" * 32),
@@ -167,12 +171,14 @@ def test_the_environment_says_who_tells(
         (TRACEPARENT[:-1], "f" * 32),
     ],
 )
-def test_a_trace_is_the_clients_or_the_requests_own(said: str | None, trace: str) -> None:
-    sent = None if said is None else said.encode()
+def test_trace_is_the_clients_or_the_requests_own(traceparent: str | None, trace: str) -> None:
+    sent = None if traceparent is None else traceparent.encode()
     assert Telemetry().record(ANSWERED, sent) == trace
 
 
-def test_a_collector_that_is_away_holds_nothing_up(registered: Store, tmp_path: Path) -> None:
+def test_unreachable_collector_delays_neither_requests_nor_the_stop(
+    registered: Store, tmp_path: Path
+) -> None:
     with running(
         describe(tmp_path), registered.uri, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9"
     ) as server:

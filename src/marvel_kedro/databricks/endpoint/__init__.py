@@ -1,9 +1,11 @@
-"""The endpoint of the parameters as a served endpoint of a Databricks workspace.
+"""Deployment of the configured endpoint to Model Serving of a Databricks workspace.
 
-It is made and changed by difference: what is there as described is left alone. Written from the
-source of databricks-sdk and from public documentation; no workspace has seen it yet.
+Only what differs from the configuration is changed. Written from the source of databricks-sdk and
+from public documentation; not yet run against a workspace.
 
-From the description to requests: `wanted` says what is asked for, `served` what is there,
-`difference` what is not the same; `deployment` and `shifting` are the commands; `update` sets what
-is served, by way of `waiting` and `smoke`, and undoes it; `refusals` says what went wrong.
+- `spec`: the endpoint that the configuration requests, in the SDK's types.
+- `difference`: what differs from it in the workspace.
+- `deployment`, `traffic_shift`: the commands `kedro deploy` and `kedro endpoint`.
+- `update`: changes what is served, waits for it, and rolls back if the `smoke` test fails.
+- `errors`: messages and remedies for rejected requests.
 """

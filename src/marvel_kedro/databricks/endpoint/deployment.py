@@ -1,142 +1,117 @@
-"""`deploy`: an endpoint is made, or what differs of it is changed."""
+"""The deployment of an endpoint: create it, or change what differs from its specification."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.serving import (
-    AiGatewayConfig,
-    AiGatewayRateLimit,
-    AiGatewayRateLimitKey,
-    AiGatewayRateLimitRenewalPeriod,
-    EndpointCoreConfigInput,
-    EndpointTag,
-    ServingEndpointAccessControlRequest,
-    ServingEndpointDetailed,
-    ServingEndpointPermissionLevel,
-)
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.databricks.endpoint.difference import (
-    config_difference,
-    differences_from,
+    Difference,
     enabled_table,
-    gateway_difference,
     missing_groups,
-    missing_tags,
+    new_lines,
 )
-from marvel_kedro.databricks.endpoint.errors import asking
-from marvel_kedro.databricks.endpoint.served_entities import traffic_config
-from marvel_kedro.databricks.endpoint.spec import Wanted
-from marvel_kedro.databricks.endpoint.update import see, serve
-from marvel_kedro.databricks.endpoint.waiting import WAIT, find, settled
+from marvel_kedro.databricks.endpoint.errors import explained
+from marvel_kedro.databricks.endpoint.spec import EndpointSpec, traffic_config
+from marvel_kedro.databricks.endpoint.update import UPDATE_TIMEOUT, Update, find, find_settled
 
 
-def deploy(client: WorkspaceClient, wanted: Wanted, timeout: timedelta = WAIT) -> list[str]:
-    """Make the endpoint, or what differs of it, and see that every served entity answers.
+def deploy(
+    client: WorkspaceClient, spec: EndpointSpec, timeout: timedelta = UPDATE_TIMEOUT
+) -> list[str]:
+    """Create the endpoint, or change what differs, and verify that every served entity answers.
 
-    An update that is under way is waited for. What a deployment that died has left is completed.
-    Where the new served entities do not come up or do not answer, what served before is brought
-    back.
-
-    Args:
-        client: The workspace.
-        wanted: What is to be there.
-        timeout: How long an update may take.
+    An update in progress is waited for, an interrupted deployment is completed. If the new served
+    entities do not start or do not answer, the previous ones are restored.
 
     Returns:
-        What was changed, a sentence each; none if all was as described.
+        A line per change; none if the endpoint was as specified.
 
     Raises:
         ProjectError: It names the endpoint, what failed, what serves now and the remedy.
     """
-    found = settled(client, wanted.name, timeout)
-    done = differences_from(client, wanted, found)
+    found = find_settled(client, spec.name, timeout)
     if found is None:
-        gateway = _gateway(wanted, None)
-        with asking(wanted.name, "made"):
-            client.serving_endpoints.create(
-                wanted.name,
-                config=EndpointCoreConfigInput(
-                    name=wanted.name,
-                    served_entities=list(wanted.entities),
-                    traffic_config=traffic_config(wanted.traffic),
-                ),
-                ai_gateway=gateway if gateway.as_dict() else None,
-                tags=[EndpointTag(key, value) for key, value in wanted.tags.items()],
-            )
-        _grant(client, wanted)
-        see(client, wanted.name, wanted.entities, wanted.traffic, None, timeout=timeout)
-        return done
-    _put_gateway(client, wanted, found)
-    if tags := missing_tags(wanted, found):
-        with asking(wanted.name, "tagged"):
-            added = [EndpointTag(key, value) for key, value in tags.items()]
-            client.serving_endpoints.patch(wanted.name, add_tags=added)
-    _grant(client, wanted)
-    serve(
-        client,
-        wanted.name,
-        wanted.entities,
-        wanted.traffic,
-        found.config,
-        timeout=timeout,
-        change=bool(config_difference(wanted, found)),
-    )
-    return done
+        _create(client, spec)
+        created = find(client, spec.name) if spec.query_groups else None
+        if created:
+            _grant(client, spec, created, missing_groups(client, spec, created))
+        Update(client, spec.name, spec.entities, spec.traffic, None, timeout).verify()
+        return new_lines(spec)
+    difference = Difference.of(client, spec, found)
+    if difference.gateway:
+        _put_gateway(client, spec, found.ai_gateway)
+    if difference.tags:
+        with explained(spec.name, "tagged"):
+            tags = [sdk.EndpointTag(key, value) for key, value in difference.tags.items()]
+            client.serving_endpoints.patch(spec.name, add_tags=tags)
+    _grant(client, spec, found, difference.groups)
+    update = Update(client, spec.name, spec.entities, spec.traffic, found.config, timeout)
+    update.run(is_change=bool(difference.config))
+    return difference.lines
 
 
-def _put_gateway(client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed) -> None:
-    """Set inference table and rate limits; guardrails and the like stay as they are."""
-    there = found.ai_gateway
-    if not gateway_difference(wanted, there):
-        return
-    asked = [_gateway(wanted, there)]
-    table = enabled_table(there)
-    if table and wanted.table and table != wanted.table:
-        # The platform changes its names only while it is off.
-        asked.insert(0, _gateway(replace(wanted, table=None), there))
-    for gateway in asked:
-        with asking(wanted.name, "given its inference table and rate limits"):
-            client.serving_endpoints.put_ai_gateway(
-                wanted.name,
-                fallback_config=gateway.fallback_config,
-                guardrails=gateway.guardrails,
-                inference_table_config=gateway.inference_table_config,
-                rate_limits=gateway.rate_limits,
-                usage_tracking_config=gateway.usage_tracking_config,
-            )
+def _create(client: WorkspaceClient, spec: EndpointSpec) -> None:
+    gateway = _gateway(spec, None)
+    with explained(spec.name, "created"):
+        client.serving_endpoints.create(
+            spec.name,
+            config=sdk.EndpointCoreConfigInput(
+                name=spec.name,
+                served_entities=list(spec.entities),
+                traffic_config=traffic_config(spec.traffic),
+            ),
+            ai_gateway=gateway if gateway.as_dict() else None,
+            tags=[sdk.EndpointTag(key, value) for key, value in spec.tags.items()],
+        )
 
 
-def _gateway(wanted: Wanted, there: AiGatewayConfig | None) -> AiGatewayConfig:
-    table = enabled_table(there)
-    return AiGatewayConfig(
-        fallback_config=there.fallback_config if there else None,
-        guardrails=there.guardrails if there else None,
-        usage_tracking_config=there.usage_tracking_config if there else None,
-        inference_table_config=wanted.table or (replace(table, enabled=False) if table else None),
+def _put_gateway(
+    client: WorkspaceClient, spec: EndpointSpec, current: sdk.AiGatewayConfig | None
+) -> None:
+    """Set inference table and rate limits; guardrails and other settings stay."""
+    requested = [_gateway(spec, current)]
+    table = enabled_table(current)
+    if table and spec.table and table != spec.table:
+        # The platform changes the names of a table only while it is disabled.
+        requested.insert(0, _gateway(replace(spec, table=None), current))
+    for gateway in requested:
+        with explained(spec.name, "given its inference table and rate limits"):
+            client.serving_endpoints.put_ai_gateway(spec.name, **vars(gateway))
+
+
+def _gateway(spec: EndpointSpec, current: sdk.AiGatewayConfig | None) -> sdk.AiGatewayConfig:
+    table = enabled_table(current)
+    return replace(
+        current or sdk.AiGatewayConfig(),
+        inference_table_config=spec.table or (replace(table, enabled=False) if table else None),
         rate_limits=[
-            AiGatewayRateLimit(
-                renewal_period=AiGatewayRateLimitRenewalPeriod.MINUTE,
-                key=AiGatewayRateLimitKey(key),
+            sdk.AiGatewayRateLimit(
+                renewal_period=sdk.AiGatewayRateLimitRenewalPeriod.MINUTE,
+                key=sdk.AiGatewayRateLimitKey(key),
                 calls=calls,
             )
-            for key, calls in wanted.rate_limits.items()
+            for key, calls in spec.rate_limits.items()
         ],
     )
 
 
-def _grant(client: WorkspaceClient, wanted: Wanted) -> None:
-    """Let the groups query the endpoint that are not yet allowed to."""
-    found = find(client, wanted.name) if wanted.query_groups else None
-    groups = missing_groups(client, wanted, found) if found else []
-    if not (found and groups):
+def _grant(
+    client: WorkspaceClient,
+    spec: EndpointSpec,
+    found: sdk.ServingEndpointDetailed,
+    groups: list[str],
+) -> None:
+    if not groups:
         return
-    with asking(wanted.name, f"opened to {', '.join(groups)}"):
+    with explained(spec.name, f"opened to {', '.join(groups)}"):
         client.serving_endpoints.update_permissions(
             str(found.id),
             access_control_list=[
-                ServingEndpointAccessControlRequest(
-                    group_name=group, permission_level=ServingEndpointPermissionLevel.CAN_QUERY
+                sdk.ServingEndpointAccessControlRequest(
+                    group_name=group,
+                    permission_level=sdk.ServingEndpointPermissionLevel.CAN_QUERY,
                 )
                 for group in groups
             ],

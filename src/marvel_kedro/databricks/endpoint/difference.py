@@ -1,133 +1,143 @@
-"""What of an endpoint is not as described."""
+"""The difference between an endpoint in the workspace and its specification."""
+
+from dataclasses import dataclass
+from typing import Self
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.serving import (
-    AiGatewayConfig,
-    AiGatewayInferenceTableConfig,
-    EndpointStateConfigUpdate,
-    ServedEntityInput,
-    ServedEntityOutput,
-    ServingEndpointDetailed,
-    ServingEndpointPermissionLevel,
-)
+from databricks.sdk.service import serving as sdk
 
-from marvel_kedro.databricks.endpoint.errors import asking
-from marvel_kedro.databricks.endpoint.served_entities import (
+from marvel_kedro.databricks.endpoint.errors import explained
+from marvel_kedro.databricks.endpoint.spec import (
+    EndpointSpec,
+    format_served,
     routed_shares,
     served_entities,
-    serving_words,
-    traffic_words,
-    without_zeros,
 )
-from marvel_kedro.databricks.endpoint.spec import Wanted
-from marvel_kedro.databricks.endpoint.waiting import find
+from marvel_kedro.databricks.endpoint.update import find
+from marvel_kedro.serving.traffic_split import format_shares, without_zeros
 
-_FAILED = (EndpointStateConfigUpdate.UPDATE_FAILED, EndpointStateConfigUpdate.UPDATE_CANCELED)
+_FAILED = (
+    sdk.EndpointStateConfigUpdate.UPDATE_FAILED,
+    sdk.EndpointStateConfigUpdate.UPDATE_CANCELED,
+)
+_MAY_QUERY = {
+    sdk.ServingEndpointPermissionLevel.CAN_QUERY,
+    sdk.ServingEndpointPermissionLevel.CAN_MANAGE,
+}
 
 
-def differences(client: WorkspaceClient, wanted: Wanted) -> list[str]:
-    """Say what `deploy` would change now; nothing is changed.
+@dataclass(frozen=True)
+class Difference:
+    """What differs of an existing endpoint.
 
-    Returns:
-        A sentence a difference; none if all is as described.
+    Attributes:
+        config: Differences of served entities and traffic, one line each.
+        gateway: Differences of inference table and rate limits, one line each.
+        tags: Tags that it lacks, or has with another value.
+        groups: Groups that may not query it yet.
     """
-    return differences_from(client, wanted, find(client, wanted.name))
+
+    config: list[str]
+    gateway: list[str]
+    tags: dict[str, str]
+    groups: list[str]
+
+    @classmethod
+    def of(
+        cls, client: WorkspaceClient, spec: EndpointSpec, found: sdk.ServingEndpointDetailed
+    ) -> Self:
+        """Compare an endpoint with its specification."""
+        tags = {tag.key: tag.value for tag in found.tags or ()}
+        return cls(
+            config=_config_lines(spec, found),
+            gateway=_gateway_lines(spec, found.ai_gateway),
+            tags={key: value for key, value in spec.tags.items() if tags.get(key) != value},
+            groups=missing_groups(client, spec, found),
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """A line per difference."""
+        return [
+            *self.config,
+            *self.gateway,
+            *(f"tag {key}: {value}" for key, value in self.tags.items()),
+            *(f"{group} may query it" for group in self.groups),
+        ]
 
 
-def differences_from(
-    client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed | None
-) -> list[str]:
-    """Likewise, where the endpoint was looked up already."""
-    if found is None:
-        words = serving_words(wanted.entities, wanted.traffic)
-        return [f"the endpoint '{wanted.name}' is new: {words}"]
-    return [
-        *config_difference(wanted, found),
-        *gateway_difference(wanted, found.ai_gateway),
-        *(f"tag {key}: {value}" for key, value in missing_tags(wanted, found).items()),
-        *(f"{group} may query it" for group in missing_groups(client, wanted, found)),
-    ]
+def differences(client: WorkspaceClient, spec: EndpointSpec) -> list[str]:
+    """Describe what `deploy` would change, one line each, without changing it."""
+    found = find(client, spec.name)
+    return Difference.of(client, spec, found).lines if found else new_lines(spec)
 
 
-def config_difference(wanted: Wanted, found: ServingEndpointDetailed) -> list[str]:
-    """What of served entities and traffic is not as described, a sentence each."""
-    there = {entity.name: _key(entity) for entity in served_entities(found.config)}
-    asked = {entity.name: _key(entity) for entity in wanted.entities}
-    told = [
-        f"{name}: {_entity_words(there.get(name))} -> {_entity_words(asked.get(name))}"
-        for name in dict.fromkeys([*there, *asked])
-        if there.get(name) != asked.get(name)
+def new_lines(spec: EndpointSpec) -> list[str]:
+    """Describe an endpoint that does not exist yet."""
+    return [f"the endpoint '{spec.name}' is new: {format_served(spec.entities, spec.traffic)}"]
+
+
+def _config_lines(spec: EndpointSpec, found: sdk.ServingEndpointDetailed) -> list[str]:
+    current = {entity.name: _format_entity(entity) for entity in served_entities(found.config)}
+    target = {entity.name: _format_entity(entity) for entity in spec.entities}
+    lines = [
+        f"{name}: {current.get(name, 'nothing')} -> {target.get(name, 'nothing')}"
+        for name in dict.fromkeys([*current, *target])
+        if current.get(name) != target.get(name)
     ]
     shares = routed_shares(found.config)
-    if without_zeros(shares) != without_zeros(wanted.traffic):
-        told.append(f"traffic: {traffic_words(shares)} -> {traffic_words(wanted.traffic)}")
-    if not told and found.state and found.state.config_update in _FAILED:
-        told.append("the last update has failed: what is described is set again")
-    return told
+    if without_zeros(shares) != without_zeros(spec.traffic):
+        lines.append(f"traffic: {format_shares(shares)} -> {format_shares(spec.traffic)}")
+    if not lines and found.state and found.state.config_update in _FAILED:
+        lines.append("the last update has failed: the configuration is applied again")
+    return lines
 
 
-def gateway_difference(wanted: Wanted, there: AiGatewayConfig | None) -> list[str]:
-    """What of the inference table and the rate limits is not as described, a sentence each."""
-    told = []
-    table = enabled_table(there)
-    if table != wanted.table:
-        told.append(f"inference table: {_table_words(table)} -> {_table_words(wanted.table)}")
+def _gateway_lines(spec: EndpointSpec, gateway: sdk.AiGatewayConfig | None) -> list[str]:
+    lines = []
+    table = enabled_table(gateway)
+    if table != spec.table:
+        lines.append(f"inference table: {_format_table(table)} -> {_format_table(spec.table)}")
     limits = {
         (limit.key.value if limit.key else "endpoint"): limit.calls or 0
-        for limit in (there and there.rate_limits) or ()
+        for limit in (gateway and gateway.rate_limits) or ()
     }
-    if limits != wanted.rate_limits:
-        told.append(f"calls a minute: {limits or 'no limit'} -> {wanted.rate_limits or 'no limit'}")
-    return told
-
-
-def missing_tags(wanted: Wanted, found: ServingEndpointDetailed) -> dict[str, str]:
-    """Tags that it has not, or with another value."""
-    there = {tag.key: tag.value for tag in found.tags or ()}
-    return {key: value for key, value in wanted.tags.items() if there.get(key) != value}
+    if limits != spec.rate_limits:
+        lines.append(f"calls a minute: {limits or 'no limit'} -> {spec.rate_limits or 'no limit'}")
+    return lines
 
 
 def missing_groups(
-    client: WorkspaceClient, wanted: Wanted, found: ServingEndpointDetailed
+    client: WorkspaceClient, spec: EndpointSpec, found: sdk.ServingEndpointDetailed
 ) -> list[str]:
-    """Groups that may not query it yet."""
-    if not wanted.query_groups:
+    """Return the groups that may not query the endpoint yet."""
+    if not spec.query_groups:
         return []
-    with asking(wanted.name, "asked who may query it"):
-        lists = client.serving_endpoints.get_permissions(str(found.id)).access_control_list
-    enough = {ServingEndpointPermissionLevel.CAN_QUERY, ServingEndpointPermissionLevel.CAN_MANAGE}
-    may = {
+    with explained(spec.name, "queried for its permissions"):
+        entries = client.serving_endpoints.get_permissions(str(found.id)).access_control_list
+    permitted = {
         entry.group_name
-        for entry in lists or ()
-        if enough & {held.permission_level for held in entry.all_permissions or ()}
+        for entry in entries or ()
+        if _MAY_QUERY & {held.permission_level for held in entry.all_permissions or ()}
     }
-    return [group for group in wanted.query_groups if group not in may]
+    return [group for group in spec.query_groups if group not in permitted]
 
 
-def enabled_table(there: AiGatewayConfig | None) -> AiGatewayInferenceTableConfig | None:
-    """The inference table, if it is on."""
-    table = there.inference_table_config if there else None
+def enabled_table(
+    gateway: sdk.AiGatewayConfig | None,
+) -> sdk.AiGatewayInferenceTableConfig | None:
+    """Return the inference table if it is enabled."""
+    table = gateway.inference_table_config if gateway else None
     return table if table and table.enabled else None
 
 
-def _key(entity: ServedEntityInput | ServedEntityOutput) -> tuple[str, str, str, bool]:
-    """What the description says of a served entity."""
-    return (
-        str(entity.entity_name),
-        str(entity.entity_version),
-        str(entity.workload_size),
-        bool(entity.scale_to_zero_enabled),
-    )
+def _format_entity(entity: sdk.ServedEntityInput | sdk.ServedEntityOutput) -> str:
+    """Format all that the configuration sets of a served entity."""
+    to_zero = ", to zero" if entity.scale_to_zero_enabled else ""
+    return f"{entity.entity_name} version {entity.entity_version} ({entity.workload_size}{to_zero})"
 
 
-def _entity_words(key: tuple[str, str, str, bool] | None) -> str:
-    if key is None:
-        return "nothing"
-    model, version, size, to_zero = key
-    return f"{model} version {version} ({size}{', to zero' if to_zero else ''})"
-
-
-def _table_words(table: AiGatewayInferenceTableConfig | None) -> str:
+def _format_table(table: sdk.AiGatewayInferenceTableConfig | None) -> str:
     if table is None:
         return "none"
     return f"{table.catalog_name}.{table.schema_name}.{table.table_name_prefix}_payload"

@@ -1,4 +1,4 @@
-"""What a workspace refuses an endpoint, and what to do about it."""
+"""Errors of a workspace's endpoints, with their remedies."""
 
 from contextlib import AbstractContextManager
 
@@ -13,30 +13,35 @@ from databricks.sdk.errors.base import DatabricksError
 
 from marvel_kedro.databricks import workspace
 
-AGAIN = "run the same command again: it goes on from what is there."
-_OTHER = f"Another deployment changes it at the same time. Wait for its end, then {AGAIN}"
+AGAIN = "run the same command again: it continues from what is there."
+_CONFLICT = f"Another deployment changes it at the same time. Wait until it has ended, then {AGAIN}"
 _REMEDIES: dict[type[DatabricksError], str] = {
     PermissionDenied: "Have it granted by an owner: CAN MANAGE on the endpoint; USE CATALOG, USE "
     "SCHEMA and EXECUTE ON MODEL for the model; CREATE TABLE ON SCHEMA as well for the inference "
     "table.",
-    ResourceConflict: _OTHER,
-    InvalidState: _OTHER,
-    NotFound: "Somebody has deleted it, or the model, its version, the catalog or the schema is "
-    "not there. Look at endpoint.model (MARVEL_CATALOG, MARVEL_SCHEMA), then run the same command "
-    "again: it makes an endpoint that is missing.",
-    BadRequest: "Mend the section `endpoint` in conf/*/serving/parameters.yml; if a quota is used "
-    "up, delete an endpoint that nobody needs.",
+    ResourceConflict: _CONFLICT,
+    InvalidState: _CONFLICT,
+    NotFound: "Either it was deleted, or the model, its version, the catalog or the schema does "
+    "not exist. Check endpoint.model (MARVEL_CATALOG, MARVEL_SCHEMA), then run the same command "
+    "again: it creates a missing endpoint.",
+    BadRequest: "Correct the section `endpoint` in conf/*/serving/parameters.yml; if a quota is "
+    "used up, delete an endpoint that is no longer needed.",
 }
 
 
-class UnfitError(Exception):
-    """What was to serve does not: the reason to roll back."""
+class UnhealthyError(Exception):
+    """The new served entities do not serve, which is a reason to roll back."""
 
 
-class UntriedError(Exception):
-    """Whether it serves could not be tried: no reason to."""
+class UnverifiedError(Exception):
+    """The smoke test could not reach the endpoint, which is no reason to roll back."""
 
 
-def asking(name: str, what: str) -> AbstractContextManager[None]:
-    """Make one message of what the workspace refuses: endpoint, fault and remedy."""
-    return workspace.asking(f"The endpoint '{name}'", what, _REMEDIES)
+def explained(name: str, action: str) -> AbstractContextManager[None]:
+    """Raise errors of the workspace as one message with endpoint, error and remedy.
+
+    Args:
+        name: Name of the endpoint.
+        action: What is done with it, as a participle.
+    """
+    return workspace.asking(f"The endpoint '{name}'", action, _REMEDIES)

@@ -1,4 +1,4 @@
-"""The smoke request: the model's example, sent to all that is served."""
+"""The smoke test of a workspace's endpoint: the example record, sent to every served entity."""
 
 import logging
 import time
@@ -8,24 +8,21 @@ from functools import partial
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import TooManyRequests
-from databricks.sdk.service.serving import DataframeSplitInput
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core.errors import remote_failure
 from marvel_kedro.databricks import workspace
-from marvel_kedro.databricks.endpoint.errors import UnfitError, UntriedError, asking
+from marvel_kedro.databricks.endpoint.errors import UnhealthyError, UnverifiedError, explained
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
 
 logger = logging.getLogger(__name__)
 
-SMOKE_SECONDS = 600.0
-"""For how long a smoke request begins anew that did not reach the endpoint."""
+_RETRY_SECONDS = 600.0  # after which no request is repeated that did not reach the endpoint
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 
-_FIRST_SECONDS, _MOST_SECONDS = 5.0, 60.0
-"""Between two tries."""
-
-# The endpoint has not taken the request, or its answer was lost: that says nothing about it. One
-# that took it and kept silent (`requests.ReadTimeout`) is none of these.
-_OUT_OF_REACH = (
+# The request did not reach the endpoint or its answer was lost, which says nothing about it. A
+# request that was accepted and not answered (`requests.ReadTimeout`) is not among these.
+_UNREACHABLE = (
     requests.ConnectionError,
     requests.exceptions.ChunkedEncodingError,
     TooManyRequests,
@@ -33,63 +30,63 @@ _OUT_OF_REACH = (
 
 
 def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
-    """Send the example to the endpoint, and to each served entity whatever its traffic is.
+    """Send the example to the endpoint, and to each served entity whatever its share is.
 
     Raises:
-        UnfitError: One refuses it, keeps silent, or answers without a prediction.
-        UntriedError: One could not be reached for a while.
-        ProjectError: The token was not taken.
+        UnhealthyError: One rejects it, does not answer, or answers without a prediction.
+        UnverifiedError: One could not be reached for some minutes.
+        ProjectError: The token was rejected.
     """
     from marvel_kedro.model.packaging import EXAMPLE  # noqa: PLC0415 - imports MLflow
 
     record = EXAMPLE.to_dict(orient="split", index=False)
-    sent = DataframeSplitInput(columns=record["columns"], data=record["data"])
+    body = sdk.DataframeSplitInput(columns=record["columns"], data=record["data"])
 
-    def of_endpoint() -> object:
+    def query_endpoint() -> object:
         return client.serving_endpoints.query(
-            name, client_request_id=SMOKE_REQUEST, dataframe_split=sent
+            name, client_request_id=SMOKE_REQUEST, dataframe_split=body
         ).predictions
 
-    def of_entity(entity: str) -> object:
+    def query_entity(entity: str) -> object:
         return client.api_client.do(
             "POST",
             f"/serving-endpoints/{name}/served-models/{entity}/invocations",
-            body={"dataframe_split": sent.as_dict(), "client_request_id": SMOKE_REQUEST},
+            body={"dataframe_split": body.as_dict(), "client_request_id": SMOKE_REQUEST},
         ).get("predictions")
 
-    end = time.monotonic() + SMOKE_SECONDS
-    asked: dict[str, Callable[[], object]] = {name: of_endpoint}
-    asked |= {f"{name}/{entity}": partial(of_entity, entity) for entity in entities}
-    for who, ask in asked.items():
-        predictions = _answer(name, who, ask, end)
+    end = time.monotonic() + _RETRY_SECONDS
+    queries: dict[str, Callable[[], object]] = {name: query_endpoint}
+    queries |= {f"{name}/{entity}": partial(query_entity, entity) for entity in entities}
+    for target, query in queries.items():
+        predictions = _answer(name, target, query, end)
         if not isinstance(predictions, list) or len(predictions) != len(record["data"]):
-            raise UnfitError(
-                f"The endpoint '{name}' answers the smoke request ({who}) without a prediction."
+            raise UnhealthyError(
+                f"The endpoint '{name}' answers the smoke request ({target}) without a prediction."
             )
     logger.info("The endpoint '%s' answers, and so does %s.", name, ", ".join(entities))
 
 
-def _answer(name: str, who: str, ask: Callable[[], object], end: float) -> object:
-    """Ask until somebody answers, with a refusal even; after `end` no try begins."""
-    wait = _FIRST_SECONDS
+def _answer(name: str, target: str, query: Callable[[], object], end: float) -> object:
+    """Repeat a query until it is answered or rejected; after `end` it is not repeated."""
+    pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            return ask()
+            return query()
         except workspace.FAULTS as error:
-            # Where the SDK has tried for minutes, the cause is what its last try met.
-            fault = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
-            said = workspace.said(fault)
+            # After minutes of retries the SDK raises TimeoutError from the last error.
+            cause = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
+            reason = workspace.said(cause)
             if remote_failure(error) == "token":
-                with asking(name, "asked for a prediction"):
+                with explained(name, "queried for a prediction"):
                     raise
-            if not isinstance(fault, _OUT_OF_REACH):
-                raise UnfitError(
-                    f"The endpoint '{name}' does not answer the smoke request ({who}): {said}"
+            if not isinstance(cause, _UNREACHABLE):
+                raise UnhealthyError(
+                    f"The endpoint '{name}' does not answer the smoke request ({target}): {reason}"
                 ) from error
             if time.monotonic() >= end:
-                raise UntriedError(
-                    f"The endpoint '{name}' could not be tried ({who}): {said}"
+                raise UnverifiedError(
+                    f"The endpoint '{name}' could not be tested ({target}): {reason}"
                 ) from error
-        logger.warning("%s cannot be asked (%s): again in %d seconds.", who, said, wait)
-        time.sleep(wait)
-        wait = min(2 * wait, _MOST_SECONDS)
+        logger.warning("%s is unreachable (%s): retry in %d seconds.", target, reason, pause)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

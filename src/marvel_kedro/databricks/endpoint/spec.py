@@ -1,36 +1,37 @@
-"""What the description asks for, in the platform's words."""
+"""The endpoint that the configuration requests, and what an endpoint serves, in the SDK's types."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from databricks.sdk.service.serving import AiGatewayInferenceTableConfig, ServedEntityInput
+from databricks.sdk.service import serving as sdk
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import EndpointOptions, effective_traffic
+from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.serving.traffic_split import format_shares, redistribute
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be there.
+class EndpointSpec:
+    """The endpoint to reach.
 
     Attributes:
         name: Name of the endpoint.
-        entities: What is served.
+        entities: The served entities.
         traffic: Percentages by served entity, 100 in all.
-        table: Where requests and answers are written down; None for nowhere.
-        rate_limits: Calls a minute by key.
-        tags: Tags that it has among others.
-        query_groups: Groups that may query it, among others.
+        table: The inference table; None for none.
+        rate_limits: Calls per minute by key.
+        tags: Tags to have; others stay.
+        query_groups: Groups that may query it; others keep their permissions.
     """
 
     name: str
-    entities: tuple[ServedEntityInput, ...]
+    entities: tuple[sdk.ServedEntityInput, ...]
     traffic: dict[str, int]
-    table: AiGatewayInferenceTableConfig | None
+    table: sdk.AiGatewayInferenceTableConfig | None
     rate_limits: dict[str, int]
     tags: dict[str, str]
     query_groups: tuple[str, ...]
@@ -39,16 +40,16 @@ class Wanted:
     def of(
         cls, endpoint: EndpointOptions, versions: Mapping[str, str], catalog: str, schema: str
     ) -> Self:
-        """Say in the platform's words what the description asks for.
+        """Translate the configuration.
 
         Args:
-            endpoint: The description.
-            versions: By served entity its version; one without a version gets no traffic.
-            catalog: Where the inference table goes.
-            schema: Likewise.
+            endpoint: The configuration.
+            versions: Versions by served entity; an entity without one gets no traffic.
+            catalog: Catalog of the inference table.
+            schema: Its schema.
 
         Raises:
-            ProjectError: The platform cannot do what is asked for; it names the key.
+            ProjectError: The platform lacks a requested feature; the message names the key.
         """
         table, options = endpoint.inference_table, endpoint.databricks
         if table.enabled and table.redact:
@@ -60,12 +61,12 @@ class Wanted:
         if table.enabled and table.sampling_fraction < 1:
             logger.warning(
                 "endpoint.inference_table.sampling_fraction does nothing on Databricks: every "
-                "request is written down."
+                "request is logged."
             )
         return cls(
             name=endpoint.name,
             entities=tuple(
-                ServedEntityInput(
+                sdk.ServedEntityInput(
                     name=name,
                     entity_name=endpoint.model,
                     entity_version=version,
@@ -74,8 +75,8 @@ class Wanted:
                 )
                 for name, version in versions.items()
             ),
-            traffic=effective_traffic(endpoint.traffic, list(versions)),
-            table=AiGatewayInferenceTableConfig(
+            traffic=redistribute(endpoint.traffic, versions),
+            table=sdk.AiGatewayInferenceTableConfig(
                 catalog_name=catalog,
                 schema_name=schema,
                 table_name_prefix=table.table_name_prefix,
@@ -87,3 +88,54 @@ class Wanted:
             tags=options.tags,
             query_groups=options.query_groups,
         )
+
+
+def served_entities(
+    config: sdk.EndpointCoreConfigOutput | sdk.EndpointPendingConfig | None,
+) -> list[sdk.ServedEntityOutput]:
+    """Return the served entities; none for an endpoint that has never come up."""
+    return (config.served_entities if config else None) or []
+
+
+def as_input(entity: sdk.ServedEntityOutput) -> sdk.ServedEntityInput:
+    """Convert a served entity so that it can be requested again."""
+    converted = sdk.ServedEntityInput.from_dict(entity.as_dict())
+    if converted.workload_size:  # the platform accepts a size or these, not both
+        converted.min_provisioned_concurrency = converted.max_provisioned_concurrency = None
+    return converted
+
+
+def routed_shares(config: sdk.EndpointCoreConfigOutput | None) -> dict[str, int]:
+    """Return the shares of the routes; older endpoints call a served entity a model."""
+    routes = config.traffic_config.routes if config and config.traffic_config else None
+    return {
+        str(route.served_entity_name or route.served_model_name): int(route.traffic_percentage)
+        for route in routes or ()
+    }
+
+
+def all_shares(config: sdk.EndpointCoreConfigOutput) -> dict[str, int]:
+    """Return the shares of all served entities; a single one needs no route."""
+    return redistribute(
+        routed_shares(config), [str(entity.name) for entity in served_entities(config)]
+    )
+
+
+def traffic_config(shares: Mapping[str, int]) -> sdk.TrafficConfig | None:
+    """Convert shares to routes; None without shares, as for a single served entity."""
+    if not shares:
+        return None
+    return sdk.TrafficConfig(
+        routes=[
+            sdk.Route(served_entity_name=name, traffic_percentage=share)
+            for name, share in shares.items()
+        ]
+    )
+
+
+def format_served(
+    entities: Sequence[sdk.ServedEntityInput | sdk.ServedEntityOutput], shares: Mapping[str, int]
+) -> str:
+    """Format versions and shares of the served entities for messages."""
+    versions = ", ".join(f"{entity.name} version {entity.entity_version}" for entity in entities)
+    return f"{versions} (traffic: {format_shares(shares)})"

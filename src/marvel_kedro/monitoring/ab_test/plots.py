@@ -1,4 +1,4 @@
-"""Plots of an A/B test: who got the requests, and how the difference became clear."""
+"""Plots of an A/B test: traffic by day, and the gain over the champion by day."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from marvel_kedro.model.plots import INK, plain, title
 from marvel_kedro.monitoring.ab_test.comparison import GAINS
 
-# Okabe and Ito's, as in the plots of `training`: the champion's green first.
+# Okabe and Ito's colours, as in the plots of `training`: the champion's green first.
 COLOURS = ("#009E73", "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
-_MOST_OF_THE_ERROR = 4.0
+_WIDTHS_SHOWN = 4.0  # height of the plot in widths of the last interval
 
 
 def draw_traffic(traffic: pd.DataFrame) -> Figure:
-    """Requests a day by entity, the champion at the bottom."""
+    """Draw the requests a day by entity as stacked bars, the champion at the bottom."""
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     axes = figure.subplots()
     below = np.zeros(len(traffic))
@@ -26,7 +26,7 @@ def draw_traffic(traffic: pd.DataFrame) -> Figure:
     axes.set(ylabel="Requests a day")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    _dates(axes)
+    date_axis(axes, 8)
     plain(axes)
     share = traffic.iloc[:, 0].sum() / max(below.sum(), 1)
     title(axes, f"{share:.0%} of the requests went to {traffic.columns[0]}")
@@ -34,13 +34,12 @@ def draw_traffic(traffic: pd.DataFrame) -> Figure:
 
 
 def draw_gain(history: pd.DataFrame) -> Figure:
-    """How much better than the champion, with the bounds, as the end of each day saw it."""
+    """Draw the gain over the champion with its bounds as of the end of each day."""
     decisive = history[history["metric"] == GAINS[0]]
     entities = list(decisive["entity"].unique())
     figure = Figure(figsize=(7.6, 3.6 * len(entities)), layout="constrained")
-    for number, (axes, entity) in enumerate(
-        zip(np.atleast_1d(figure.subplots(len(entities), 1, sharex=True)), entities, strict=True), 1
-    ):
+    all_axes = np.atleast_1d(figure.subplots(len(entities), 1, sharex=True))
+    for number, (axes, entity) in enumerate(zip(all_axes, entities, strict=True), 1):
         rows = decisive[decisive["entity"] == entity]
         rows = rows[np.isfinite(rows["low"]) & np.isfinite(rows["high"])]
         colour = COLOURS[number % len(COLOURS)]
@@ -49,34 +48,32 @@ def draw_gain(history: pd.DataFrame) -> Figure:
         axes.fill_between(days, rows["low"], rows["high"], color=colour, alpha=0.25, lw=0)
         axes.plot(days, rows["gain"], color=colour, lw=2, marker="o", ms=3)
         axes.set(ylabel="Gain in log loss")
-        _dates(axes)
+        date_axis(axes, 8)
         plain(axes)
-        if len(rows):
-            last = rows.iloc[-1]
-            # The first days know little: their bounds would flatten all the others.
-            widest = _MOST_OF_THE_ERROR * (last["high"] - last["low"])
-            middle = (last["high"] + last["low"]) / 2
-            least = min(0, middle - widest / 2)
-            most = max(0, middle + widest / 2)
-            axes.set_ylim(max(least, rows["low"].min()), min(most, rows["high"].max()))
-            finding = _finding(last["low"], last["high"], str(entity))
-        else:
-            finding = f"Too few labels to say anything of {entity}"
-        title(axes, finding)
+        if rows.empty:
+            title(axes, f"Too few labels to compare {entity}")
+            continue
+        low, high = rows[["low", "high"]].iloc[-1]
+        # The wide bounds of the first days would flatten all later ones.
+        reach, middle = _WIDTHS_SHOWN * (high - low) / 2, (high + low) / 2
+        axes.set_ylim(
+            max(min(0, middle - reach), rows["low"].min()),
+            min(max(0, middle + reach), rows["high"].max()),
+        )
+        title(axes, _finding(low, high, str(entity)))
     return figure
+
+
+def date_axis(axes: Axes, max_ticks: int) -> None:
+    """Label the x axis with dates."""
+    locator = AutoDateLocator(minticks=2, maxticks=max_ticks)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _finding(low: float, high: float, entity: str) -> str:
     if low > 0:
-        return f"{entity} is better: above 0 lies all that is believable"
+        return f"{entity} is better: its bounds are above 0"
     if high < 0:
-        return f"{entity} is worse: below 0 lies all that is believable"
+        return f"{entity} is worse: its bounds are below 0"
     return f"{entity}: the difference may still be 0"
-
-
-def _dates(axes: Axes) -> None:
-    locator = AutoDateLocator(minticks=2, maxticks=8)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(
-        ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-    )

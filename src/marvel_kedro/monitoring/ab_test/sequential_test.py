@@ -1,7 +1,7 @@
-"""A sequential test: the gain of one entity over another, and bounds that hold whenever one looks.
+"""A sequential test: the gain of one entity over another, with bounds valid at every reading.
 
-It may be read every day and stopped whenever it says something: its intervals hold at all readings
-at once (`always_valid`), and so does the check of the traffic (`mismatch`).
+It may be read every day and stopped as soon as there is a verdict: its intervals hold at all
+readings at once (`always_valid`), and so does the check of the traffic split (`mismatch`).
 """
 
 import math
@@ -18,12 +18,12 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """How much better the second of two entities is than the first.
+    """The gain of the second of two entities over the first.
 
     Attributes:
         gain: The difference of their means, second minus first; NaN where they share no day.
         error: Its standard error.
-        first: Clusters of the first entity on days that both answered.
+        first: Clusters of the first entity on days on which both answered.
         second: Those of the second.
     """
 
@@ -35,7 +35,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What holds at every reading at once."""
+    """Bounds of the gain and a p-value, valid at all readings at once."""
 
     low: float
     high: float
@@ -43,25 +43,26 @@ class Bounds:
 
 
 def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate:
-    """Compare two entities within each day, since days differ and the split of traffic changes.
+    """Compare two entities within each day, since days differ and the traffic split changes.
 
     A client's mean of a day is one observation y. With p the second entity's share of a day's
-    observations, z whether one is of it, and m their mean, the score of a day is the sum of
-    (z - p)(y - m): the difference of the means times the weight n p (1 - p). A day that one of the
-    two had no part in scores nothing. Scores of one client on several days depend on each other:
-    their sum is squared for the variance (Liang and Zeger, 1986). The factor n / (n - 1) makes the
-    variance unbiased on days with few observations. Where nothing differs, z alone is random, drawn
-    by client: that many clients ask for one page, whose loss is the same, does no harm.
+    observations, z = 1 if an observation is of the second entity and else 0, and m their mean, the
+    score of a day is the sum of (z - p)(y - m): the difference of the means times the weight
+    n p (1 - p). A day on which one of the two had no requests scores nothing. Scores of one client
+    on several days depend on each other: their sum is squared for the variance (Liang and Zeger,
+    1986). The factor n / (n - 1) makes the variance unbiased on days with few observations. Without
+    a difference, z alone is random, drawn by client: it does no harm that many clients request one
+    key, whose loss is the same.
 
     Args:
-        value: By record what is averaged.
-        second: Whether it is of the second entity.
-        day: Its day, from 0 on.
-        cluster: Its client or request, from 0 on; the same number may stand in both entities.
+        value: The averaged value of each record.
+        second: True for records of the second entity.
+        day: Day of each record, from 0 on.
+        cluster: Client or request of each record, from 0 on; both entities may share a number.
     """
     if not len(value):
         return Estimate(np.nan, np.nan, 0, 0)
-    # A client of both entities is one of each: they are compared as if they were two.
+    # A client with records of both entities counts as two clients.
     own = 2 * cluster + second
     unit = own * (int(day.max()) + 1) + day
     start, member = np.unique(unit, return_index=True, return_inverse=True)[1:]
@@ -80,35 +81,35 @@ def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate
         np.unique(own, return_inverse=True)[1],
         score * np.sqrt(rows / np.maximum(rows - 1, 1))[d],
     )
-    of = np.unique(own[counted]) % 2
+    side = np.unique(own[counted]) % 2
     return Estimate(
         gain=float(score.sum()) / weight,
         error=float(np.sqrt(np.sum(by_cluster**2))) / weight,
-        first=int(np.sum(of == 0)),
-        second=int(np.sum(of == 1)),
+        first=int(np.sum(side == 0)),
+        second=int(np.sum(side == 1)),
     )
 
 
 def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
-    """Bounds and a p value that hold at all readings at once, however often one reads.
+    """Compute bounds and a p-value that are valid at all readings at once.
 
     The mixture sequential probability ratio test with the mixing distribution N(0, expected^2)
     (Robbins, 1970; Johari, Koomen, Pekelis and Walsh, "Always valid inference", Operations Research
     70, 2022). With I = 1 / error^2, the likelihood ratio against no difference is
-    (1 + expected^2 I)^(-1/2) exp(gain^2 I expected^2 I / (2 (1 + expected^2 I))), the p value its
+    (1 + expected^2 I)^(-1/2) exp(gain^2 I expected^2 I / (2 (1 + expected^2 I))), the p-value its
     inverse, and the bounds are the differences against which it is 1 / alpha. They are those of the
     asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas ("Time-uniform
     central limit theory and asymptotic confidence sequences", Annals of Statistics 52, 2024) with
-    rho^2 t = expected^2 I: it holds where the variance is estimated and observations are not
-    normal as well, once there are enough of them (`min_clusters`). Observations of clients who come
-    again are correlated from reading to reading, which makes false alarms rarer, not more frequent.
+    rho^2 t = expected^2 I: it also holds where the variance is estimated and observations are not
+    normal, once there are enough of them (`min_clusters`). Observations of returning clients are
+    correlated from reading to reading, which makes false alarms rarer, not more frequent.
 
     Args:
-        found: What is known at this reading.
-        expected: The size of difference that is looked for.
-        alpha: Chance that the bounds ever miss the truth.
+        found: The estimate at this reading.
+        expected: The effect size that the test is tuned to detect.
+        alpha: Probability that the bounds ever exclude the true gain.
     """
-    if not found.error > 0:  # nothing known, or no spread to judge by
+    if not found.error > 0:  # no observations, or no variance
         return Bounds(-np.inf, np.inf, 1.0)
     squared = (expected / found.error) ** 2
     log_ratio = (found.gain / found.error) ** 2 * squared / (2 * (1 + squared)) - 0.5 * math.log1p(
@@ -119,7 +120,7 @@ def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
 
 
 def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]) -> float:
-    """A p value, valid at every reading, for counts that should follow given shares.
+    """Compute a p-value, valid at every reading, for counts that should follow given shares.
 
     The Dirichlet-multinomial test of Lindon and Malek ("Anytime-valid inference for multinomial
     count data", NeurIPS 2022) with a prior of 100 observations around the shares. Where the shares
@@ -127,13 +128,13 @@ def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]])
 
     Args:
         counts: By period the count of each entity.
-        shares: By period the share that each was to have; each period's add up to 1.
+        shares: By period the expected share of each; the shares of a period add up to 1.
     """
     prior = 100.0
     log_ratio = 0.0
-    for period, wanted in zip(counts, shares, strict=True):
+    for period, expected in zip(counts, shares, strict=True):
         log_ratio += math.lgamma(prior) - math.lgamma(prior + sum(period))
-        for count, share in zip(period, wanted, strict=True):
+        for count, share in zip(period, expected, strict=True):
             if share == 0 and count:
                 return 0.0
             if share > 0:

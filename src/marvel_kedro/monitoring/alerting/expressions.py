@@ -1,4 +1,4 @@
-"""What a rule looks at: columns of a table, and arithmetic on them, written as text."""
+"""Metric expressions of alert rules: columns of a table and arithmetic on them, as text."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -17,18 +17,9 @@ _OPERATORS: dict[type[ast.operator], Callable[..., Floats]] = {
     ast.Mult: np.multiply,
     ast.Div: np.divide,
 }
-
-
-def _first(*values: Floats) -> Floats:
-    found = values[0]
-    for value in values[1:]:
-        found = np.where(np.isnan(found), value, found)
-    return found
-
-
 _FUNCTIONS: dict[str, Callable[..., Floats]] = {
     "abs": np.abs,
-    "first": _first,
+    "first": lambda *values: reduce(lambda a, b: np.where(np.isnan(a), b, a), values),
     "hypot": lambda *values: np.sqrt(reduce(np.add, (value * value for value in values))),
     "max": lambda *values: reduce(np.maximum, values),
     "min": lambda *values: reduce(np.minimum, values),
@@ -36,50 +27,50 @@ _FUNCTIONS: dict[str, Callable[..., Floats]] = {
 
 
 def values(expression: str, table: pa.Table) -> Floats:
-    """Work an expression out for every row of a table.
+    """Evaluate an expression for every row of a table.
 
-    An expression is made of columns (`estimate`; dotted within a struct or a map, such as
-    `ks_test.statistic`), numbers, `+ - * /`, and the functions `abs`, `max`, `min`, `hypot`, the
-    root of the sum of squares, and `first`, which is the first of its arguments that the row has.
+    An expression consists of columns (`estimate`; dotted within a struct or a map, such as
+    `ks_test.statistic`), numbers, `+ - * /`, and the functions `abs`, `max`, `min`, `hypot` (the
+    root of the sum of squares) and `first` (its first argument that the row has).
 
     Args:
         expression: Such as `first(js_distance, ks_test.statistic)`.
-        table: Its columns.
+        table: The table with the columns.
 
     Returns:
         Shape (rows,); NaN where a value is missing or the result is not finite, such as 0 / 0.
 
     Raises:
-        ValueError: It is no such expression, or the table lacks a column.
+        ValueError: The expression is invalid, or the table lacks a column.
     """
     with np.errstate(all="ignore"):
-        found = np.broadcast_to(_value(_parsed(expression), table), table.num_rows)
+        found = np.broadcast_to(_value(_parse(expression), table), table.num_rows)
     return np.where(np.isfinite(found), found, np.nan)
 
 
 def check(expression: str, schema: pa.Schema) -> None:
-    """Refuse what cannot be worked out for a table of the schema.
+    """Check that an expression can be evaluated for a table of a schema.
 
     Raises:
-        ValueError: It says why.
+        ValueError: It cannot, with the reason.
     """
     values(expression, schema.empty_table())
 
 
 def columns(expression: str) -> list[str]:
-    """The dotted names in an expression.
+    """Return the dotted names in an expression.
 
     Raises:
-        ValueError: It is no expression.
+        ValueError: The expression is invalid.
     """
-    return list(_names(_parsed(expression)))
+    return list(_names(_parse(expression)))
 
 
-def _parsed(expression: str) -> ast.expr:
+def _parse(expression: str) -> ast.expr:
     try:
         return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError:
-        raise ValueError(f"'{expression}' is no expression") from None
+        raise ValueError(f"'{expression}' is not a valid expression") from None
 
 
 def _names(node: ast.expr) -> Iterator[str]:
@@ -108,8 +99,8 @@ def _value(node: ast.expr, table: pa.Table) -> Any:  # noqa: ANN401 - an array o
         case ast.Name() | ast.Attribute():
             return _column(ast.unparse(node), table)
     raise ValueError(
-        f"'{ast.unparse(node)}' is not understood: columns, numbers, + - * / and the functions "
-        f"{', '.join(_FUNCTIONS)} are"
+        f"'{ast.unparse(node)}' is not supported: use columns, numbers, + - * / and the functions "
+        f"{', '.join(_FUNCTIONS)}"
     )
 
 
@@ -126,5 +117,5 @@ def _column(dotted: str, table: pa.Table) -> Floats:
         else:
             raise ValueError(f"'{dotted}': there is no '{member}' in it")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise ValueError(f"'{dotted}' is no number, but {column.type}")
+        raise ValueError(f"'{dotted}' is not a number, but {column.type}")
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

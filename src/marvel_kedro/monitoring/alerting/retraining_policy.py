@@ -1,21 +1,25 @@
-"""Whether a new model is to be trained."""
+"""The retraining policy: decide from alerts, labels and past retrainings whether to retrain."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
+from narwhals.typing import IntoFrame
 
-from marvel_kedro.monitoring.alerting import evaluation as alerting
+from marvel_kedro.monitoring.alerting.lifecycle import firing
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.local_engine import on_engine
 
 
 class LabelCounts(NamedTuple):
-    """How many characters have a label.
+    """Numbers of labelled keys in the inference log.
 
     Attributes:
-        new: Whose label has become known since the last training.
-        in_all: Whose label is known.
+        new: Labelled since the last retraining.
+        in_all: Labelled.
     """
 
     new: int
@@ -29,50 +33,57 @@ def decide(
     champion: str | None,
     options: AlertingOptions,
 ) -> dict[str, Any]:
-    """Decide about a new training.
+    """Decide whether to retrain.
 
-    There is one if a rule with `retrain: true` fires (which a silence prevents and an
-    acknowledgement does not) for the champion or for no version in particular, enough labels have
-    become known since the last one to learn from, and the cool-down after that one is over. The
-    cool-down counts from when a training began, whether it ended well, badly or not at all: what
-    could not be mended is not tried again and again.
+    All of these conditions must hold:
+
+    - A rule with `retrain: true` fires for the champion or for no particular version. A silence
+      prevents that, an acknowledgement does not.
+    - Enough labels have arrived since the last retraining began.
+    - The cool-down after the last retraining is over. It counts from the start, whatever the
+      outcome, so that a drift that retraining cannot fix does not retrain again and again.
 
     Args:
         alerts: `tables.ALERTS`.
-        labels: How many characters there are to learn from.
+        labels: Labelled records to learn from.
         retraining_log: `tables.RETRAINING_LOG`.
-        champion: The version that a training would replace; an older one that keeps a share of the
-            traffic drifts on, whatever is trained. None if there is none: then all of them count.
-        options: The rules, the thresholds in `retrain`, and when this is decided.
+        champion: The version that a retraining would replace. Alerts about another version do not
+            count: an older one that keeps a share of the traffic drifts whatever is trained. None
+            if there is no champion: alerts about any version count.
+        options: The rules, the thresholds in `retrain`, and the time of the decision.
 
     Returns:
-        What JSON can hold: `retrain`, `reasons` (what fires, then what stands against it),
-        `cooldown_until` (null without a training before), `labelled_records`, `decided_at`.
+        A JSON object: `retrain`, `reasons` (the alerts, then the conditions that do not hold),
+        `cooldown_until` (null without a past retraining), `labelled_records`, `decided_at`.
     """
-    asked = {name for name, rule in options.active.items() if rule.retrain}
-    firing = [row for row in alerting.firing(alerts) if row["rule"] in asked]
-    others = {row["model_version"] for row in firing if _is_another(row["model_version"], champion)}
-    wanted = [
-        f"{row['rule']}: {row['message']}" for row in firing if row["model_version"] not in others
+    rules = {name for name, rule in options.active.items() if rule.retrain}
+    relevant = [row for row in firing(alerts) if row["rule"] in rules]
+    versions = {row["model_version"] for row in relevant}
+    others = {version for version in versions if _is_other_version(version, champion)}
+    reasons = [
+        f"{row['rule']}: {row['message']}" for row in relevant if row["model_version"] not in others
     ]
-    until = cooldown_until(retraining_log, options)
-    against = []
-    if not wanted:
-        against.append(
-            f"alerts about {_listed(others)} not the champion (version {champion})"
+    last = last_training(retraining_log)
+    until = None if last is None else last + timedelta(days=options.retrain.cooldown_days)
+    obstacles = []
+    if not reasons:
+        obstacles.append(
+            f"alerts about {_list_versions(others)} not the champion (version {champion})"
             if others
-            else "no rule that asks for a training fires"
+            else "no alert of a rule with retrain: true fires"
         )
     if labels.new < options.retrain.min_labelled_records:
-        against.append(
-            f"{labels.new} new labelled records, and "
-            f"alerting.retrain.min_labelled_records asks for {options.retrain.min_labelled_records}"
+        obstacles.append(
+            f"{labels.new} new labelled records, fewer than "
+            f"alerting.retrain.min_labelled_records ({options.retrain.min_labelled_records})"
         )
     if until is not None and options.now < until:
-        against.append(f"the cool-down after the last training lasts until {_said(until)}")
+        obstacles.append(
+            f"the cool-down after the last retraining ends at {until:%Y-%m-%d %H:%M} UTC"
+        )
     return {
-        "retrain": not against,
-        "reasons": wanted + against,
+        "retrain": not obstacles,
+        "reasons": reasons + obstacles,
         "cooldown_until": None if until is None else until.isoformat(),
         "labelled_records": labels.new,
         "decided_at": options.now.isoformat(),
@@ -80,32 +91,49 @@ def decide(
 
 
 def retrained_versions(retraining_log: pa.Table) -> set[str]:
-    """The versions of the model that `retraining` has made, whatever was said of them.
+    """Return the model versions that retrainings have registered, whatever their outcome.
 
-    One that was killed after it had promoted its version finds that version again when it is
-    repeated, and is refused, since it is no better than itself.
+    A retraining that was killed after it promoted its version finds that version again when it is
+    repeated, and is refused, since the version is no better than itself.
     """
     return set(retraining_log["model_version"].to_pylist()) - {None}
 
 
 def last_training(retraining_log: pa.Table) -> datetime | None:
-    """When the last training began; None if there was none."""
+    """Return the start of the last retraining; None if there was none."""
     last: datetime | None = pc.max(retraining_log["retrained_at"]).as_py()
     return last
 
 
-def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> LabelCounts:
-    """Say how many characters have got a label since the last training began.
-
-    These are so many more than there were then: `labelled_at` says when something became of a
-    character, and a batch of labels may be loaded long after that, or without it. If the log has
-    lost pages since then, those count whose `labelled_at` is later than the training, as they
-    all do after a training that has not noted how many there were.
+def count_labelled(
+    inference_log: IntoFrame, retraining_log: pa.Table, now: datetime
+) -> LabelCounts:
+    """Count the keys with a label, and those labelled since the last retraining.
 
     Args:
-        in_all: Characters with a label.
-        labelled_since: Those of them whose `labelled_at` is after the last training; all of them
-            if there was none.
+        inference_log: One row a scored record.
+        retraining_log: `tables.RETRAINING_LOG`.
+        now: Later records do not count, since no training uses them.
+    """
+    rows = lazily(on_engine(inference_log)).filter(
+        ~nw.col("page_id").is_null(), ~nw.col("alive").is_null(), nw.col("request_time") <= now
+    )
+    in_all, last = _keys(rows), last_training(retraining_log)
+    since = in_all if last is None else _keys(rows.filter(nw.col("labelled_at") > last))
+    return count_labels(in_all, since, retraining_log)
+
+
+def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> LabelCounts:
+    """Count the labels that have arrived since the last retraining began.
+
+    They are the difference to the number recorded then: `labelled_at` is the time of the outcome,
+    and a batch of labels may be loaded long after it, or without it. If keys have left the log
+    since then, or the retraining recorded no number, those with a later `labelled_at` count.
+
+    Args:
+        in_all: Keys with a label.
+        labelled_since: Those of them whose `labelled_at` is after the start of the last
+            retraining; all of them if there was none.
         retraining_log: `tables.RETRAINING_LOG`.
     """
     last = last_training(retraining_log)
@@ -118,31 +146,21 @@ def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> 
     return LabelCounts(new=max(labelled_since, more), in_all=in_all)
 
 
-def cooldown_until(retraining_log: pa.Table, options: AlertingOptions) -> datetime | None:
-    """Until when there is no other training; None if there was none."""
-    last = last_training(retraining_log)
-    return None if last is None else last + timedelta(days=options.retrain.cooldown_days)
+def _keys(rows: nw.LazyFrame[Any]) -> int:
+    return int(rows.select("page_id").unique().select(nw.len()).lazy().collect().item())
 
 
-def _is_another(version: str | None, champion: str | None) -> bool:
-    """Whether it is a version of the registry, and another one than the champion.
+def _is_other_version(version: str | None, champion: str | None) -> bool:
+    """Check whether it is a registered version other than the champion.
 
-    What answered under a name that nobody has noted goes by the id of its served entity: nobody can
-    say that this is not the champion.
+    A served entity of unknown version is named by its id, and may be the champion.
     """
     return (
-        champion is not None
-        and version is not None
-        and version.isdecimal()
-        and (version != champion)
+        champion is not None and version is not None and version.isdecimal() and version != champion
     )
 
 
-def _listed(versions: set[str]) -> str:
+def _list_versions(versions: set[str]) -> str:
     if len(versions) == 1:
         return f"version {min(versions)}, which is"
     return f"versions {', '.join(sorted(versions, key=int))}, which are"
-
-
-def _said(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC"

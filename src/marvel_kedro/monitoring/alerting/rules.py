@@ -1,4 +1,4 @@
-"""When an alert is raised: the section `alerting` of the parameters."""
+"""Alert rules: the section `alerting` of the parameters."""
 
 from typing import Literal
 
@@ -25,33 +25,43 @@ _RECORDS: dict[Table, str] = {
     "quality_estimates": "records",
     "health_metrics": "requests",
 }
+_TABLES_BY_KEY: dict[str, tuple[Table, ...]] = {
+    "columns": ("drift_metrics", "profile_metrics"),
+    "slices": ("drift_metrics", "profile_metrics", "quality_estimates"),
+    "drift_type": ("drift_metrics",),
+    "test": ("drift_metrics",),
+    "estimate_of": ("quality_estimates",),
+    "by": ("health_metrics",),
+}
+"""Keys of a rule that apply to some tables only."""
 
 
 class Rule(Options):
-    """When an alert is raised about the rows of a table of metrics.
+    """A condition on the rows of a table of metrics that raises an alert.
 
     Attributes:
         table: The table.
         metric: An expression of its columns, see `expressions.values`.
-        comparison: How the metric stands to the threshold when something is wrong.
-        threshold: In the unit of the metric. With `test` it is the size of the effect below which
-            a difference, however certain, does not matter.
-        test: An expression of p-values. The rule fires if, besides, the p-value that is adjusted
-            over all columns is at most `alerting.alpha`.
-        columns: Of drift and profile: which. `all` is every column, not the rows about all of them.
-        slices: Of drift, profile and quality: whether slices are looked at as well.
-        drift_type: Of drift: held against the baseline, or against the window before.
-        estimate_of: Of quality: which metric.
-        by: Of health: each served entity, or the endpoint as a whole. A window in which nobody
-            asked the endpoint counts as one of 0 requests.
-        granularity: Windows of which length are looked at.
-        windows: How many in a row have to be so.
-        min_records: A window with fewer says nothing: it neither fires nor calms.
-        records: The column of the table that `min_records` is about; by default its number of rows
-            or requests, and for drift that of the column in `profile_metrics`.
-        severity: How bad it is.
-        meaning: What the metric is, in the message.
-        retrain: Whether it is a reason to train a new model.
+        comparison: How the metric compares with the threshold when the rule fires.
+        threshold: In the unit of the metric. With `test` it is the effect size below which a
+            difference does not matter, even if it is statistically significant.
+        test: An expression of p-values. The rule fires only if the p-value, adjusted over all
+            columns, is also at most `alerting.alpha`.
+        columns: Drift and profile only: the columns to check. `all` is every column, without the
+            rows about the table as a whole.
+        slices: Drift, profile and performance estimates only: also check slices.
+        drift_type: Drift only: compare with the baseline or with the previous window.
+        estimate_of: Performance estimates only: the metric that is estimated.
+        by: Operational metrics only: check each served entity, or the endpoint as a whole. For the
+            endpoint, a window without requests counts as a window of 0 requests.
+        granularity: Length of the windows to check.
+        windows: Number of consecutive windows that must meet the condition.
+        min_records: A window with fewer records is skipped: it neither fires nor resolves.
+        records: The column that `min_records` applies to. Default: the table's number of rows or
+            requests; for drift, that of the column in `profile_metrics`.
+        severity: Severity of the alert.
+        meaning: Description of the metric in the message.
+        retrain: The alert is a reason to retrain the model.
     """
 
     table: Table
@@ -73,52 +83,46 @@ class Rule(Options):
     retrain: bool = False
 
     @property
-    def counted(self) -> str:
-        """The column that `min_records` is about."""
+    def records_column(self) -> str:
+        """Return the column that `min_records` applies to."""
         return self.records or _RECORDS[self.table]
 
     @model_validator(mode="after")
-    def _is_of_its_table(self) -> "Rule":
-        for key, owners in (
-            ("columns", ("drift_metrics", "profile_metrics")),
-            ("slices", ("drift_metrics", "profile_metrics", "quality_estimates")),
-            ("drift_type", ("drift_metrics",)),
-            ("test", ("drift_metrics",)),
-            ("estimate_of", ("quality_estimates",)),
-            ("by", ("health_metrics",)),
-        ):
-            if key in self.model_fields_set and self.table not in owners:
-                raise ValueError(f"{key} is for {' and '.join(owners)}, not for {self.table}")
+    def _check_keys(self) -> "Rule":
+        for key, allowed in _TABLES_BY_KEY.items():
+            if key in self.model_fields_set and self.table not in allowed:
+                raise ValueError(f"{key} is for {' and '.join(allowed)}, not for {self.table}")
         if self.table == "quality_estimates" and self.estimate_of is None:
             raise ValueError("a rule about quality_estimates needs estimate_of")
         if self.table == "drift_metrics" and self.records is not None:
-            raise ValueError("the records of a drift are those of its column in profile_metrics")
+            raise ValueError(
+                "drift_metrics takes no `records`: min_records counts the column's rows in "
+                "profile_metrics"
+            )
         return self
 
     @model_validator(mode="after")
-    def _can_be_worked_out(self) -> "Rule":
-        for expression in filter(None, (self.metric, self.test)):
+    def _check_expressions(self) -> "Rule":
+        for expression in filter(None, (self.metric, self.test, self.records)):
             expressions.check(expression, SCHEMAS[self.table])
-        if self.records is not None:
-            expressions.check(self.records, SCHEMAS[self.table])
-        raw = [name for name in expressions.columns(self.metric) if name.endswith("pvalue")]
-        if raw:
+        pvalues = [name for name in expressions.columns(self.metric) if name.endswith("pvalue")]
+        if pvalues:
             raise ValueError(
-                f"a rule about {raw[0]} alone would raise false alarms over many columns: give it "
-                "as `test`, which is adjusted, and a size of the effect as `metric`"
+                f"a rule on {pvalues[0]} alone would raise false alarms over many columns: give it "
+                "as `test`, which is adjusted, and an effect size as `metric`"
             )
         return self
 
 
 class NotificationOptions(Options):
-    """How alerts are told to people.
+    """Delivery of alerts to the webhook.
 
     Attributes:
-        format: `json` for programs, `slack` for a channel of Slack or what takes its messages.
-        min_severity: Lesser alerts are in the table alone.
-        seconds: That one try may take.
-        tries: How often it is tried.
-        pause_seconds: Before the second try; before each later one twice as long as before.
+        format: `json` for programs, `slack` for Slack and compatible services.
+        min_severity: Alerts below it are only written to the table.
+        seconds: Timeout of one attempt.
+        tries: Number of attempts.
+        pause_seconds: Pause before the second attempt; it doubles before each later one.
     """
 
     format: Literal["json", "slack"] = "slack"
@@ -128,12 +132,13 @@ class NotificationOptions(Options):
     pause_seconds: float = Field(1, ge=0)
 
 
-class DecisionOptions(Options):
-    """When alerts lead to a new training.
+class RetrainingPolicyOptions(Options):
+    """Conditions under which alerts lead to retraining.
 
     Attributes:
-        cooldown_days: After a training, whatever came of it, none for so long.
-        min_labelled_records: Characters whose label has become known since the last one.
+        cooldown_days: Days after the start of a retraining, whatever its outcome, in which no
+            other one starts.
+        min_labelled_records: Records labelled since the last retraining.
     """
 
     cooldown_days: float = Field(7, ge=0)
@@ -144,14 +149,14 @@ class AlertingOptions(Options):
     """The section `alerting` of the parameters.
 
     Attributes:
-        now: The time of the run: windows that end later are not complete.
-        alpha: Chance of a false alarm of the rules with a `test`, over all columns of a window
+        now: The time of the run: windows that end later are incomplete.
+        alpha: Probability of a false alarm of the rules with a `test`, over all columns of a window
             and model version together.
-        expires_after_windows: An alert whose model, slice or column has not been seen in so many
-            of the newest windows is resolved.
+        expires_after_windows: Resolve an alert whose model, slice or column is absent from this
+            number of newest windows.
         rules: By name; null turns one off.
-        notification: How people are told.
-        retrain: When a new model is trained.
+        notification: Delivery to the webhook.
+        retrain: The retraining policy.
     """
 
     now: AwareDatetime
@@ -159,9 +164,9 @@ class AlertingOptions(Options):
     expires_after_windows: int = Field(3, ge=1)
     rules: dict[str, Rule | None] = Field(default_factory=dict)
     notification: NotificationOptions = NotificationOptions()
-    retrain: DecisionOptions = DecisionOptions()
+    retrain: RetrainingPolicyOptions = RetrainingPolicyOptions()
 
     @property
     def active(self) -> dict[str, Rule]:
-        """The rules that are not turned off."""
+        """Return the rules that are not turned off."""
         return {name: rule for name, rule in self.rules.items() if rule is not None}

@@ -1,10 +1,12 @@
-"""How the report writes numbers, times and names."""
+"""Formatting of numbers, times and names in the report."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from marvel_kedro.monitoring.report.data import Quality, Row, Span
+from marvel_kedro.monitoring.report.windows import Row, Window
 
 UNKNOWN = "\N{EN DASH}"
 NAMES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
@@ -13,118 +15,111 @@ _THOUSAND = 1000
 
 
 @dataclass(frozen=True)
-class Grid:
+class HtmlTable:
     """A table of the page; the first cell of each row is its heading.
 
     Attributes:
-        caption: What it is.
+        caption: The caption.
         head: Headings of the columns.
         rows: Texts by row and column.
-        texts: Columns that hold text rather than numbers, by place.
+        text_columns: Positions of columns that hold text rather than numbers.
     """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    texts: frozenset[int] = frozenset()
+    text_columns: frozenset[int] = frozenset()
 
 
-def whole(value: float | None) -> str:
-    """A count."""
-    return UNKNOWN if value is None else f"{value:,.0f}"
+def number(value: float | None, form: str) -> str:
+    """Format a number by a format specification; None and NaN are a dash."""
+    return UNKNOWN if value is None or not math.isfinite(value) else format(value, form)
 
 
-def share(value: float | None) -> str:
-    """A part of one, in percent."""
-    return UNKNOWN if value is None else f"{value:.1%}"
+whole = partial(number, form=",.0f")
+share = partial(number, form=".1%")
+decimal = partial(number, form=".3f")
 
 
 def percent(value: float | None) -> str:
-    """What is in percent already."""
+    """Format a value that is already in percent."""
     return UNKNOWN if value is None else f"{value:.1f}%"
 
 
-def figure(value: float | None) -> str:
-    """A metric."""
-    return UNKNOWN if value is None else f"{value:.3f}"
-
-
 def signed(value: float | None, form: str = ".3f") -> str:
-    """A difference."""
+    """Format a difference with its sign."""
     if value is None:
         return UNKNOWN
-    said = format(abs(value), form)
-    if not said.strip("0.%"):
-        return said
-    return f"{'+' if value > 0 else chr(0x2212)}{said}"
+    text = format(abs(value), form)
+    sign = "" if not text.strip("0.%") else "+" if value > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{text}"
 
 
 def measure(value: float | None) -> str:
-    """A value of a column, in its unit."""
+    """Format a value of a column."""
     return UNKNOWN if value is None else f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4g}"
 
 
 def millis(value: float | None) -> str:
-    """A time in milliseconds."""
+    """Format a duration in milliseconds."""
     if value is None:
         return UNKNOWN
     return f"{value / _THOUSAND:,.1f} s" if value >= _THOUSAND else f"{value:.0f} ms"
 
 
 def p_value(value: float | None) -> str:
-    """A p-value."""
+    """Format a p-value."""
     if value is None:
         return UNKNOWN
     return f"<{_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.3f}"
 
 
-def interval(quality: Quality | None) -> str:
-    """An estimate with its interval."""
-    if quality is None or quality.estimate is None:
-        return UNKNOWN
-    if quality.low is None or quality.high is None:
-        return figure(quality.estimate)
-    return f"{quality.estimate:.3f} ({quality.low:.3f}{UNKNOWN}{quality.high:.3f})"
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Format a metric with its interval."""
+    if value is None or low is None or high is None:
+        return decimal(value)
+    return f"{value:.3f} ({low:.3f}{UNKNOWN}{high:.3f})"
 
 
 def day(moment: datetime) -> str:
-    """A day, with the time where it is not midnight."""
-    said = f"{moment.day} {moment:%b}"
-    return said if moment.time() == datetime.min.time() else f"{said} {moment:%H:%M}"
+    """Format a day, with the time unless it is midnight."""
+    text = f"{moment.day} {moment:%b}"
+    return text if moment.time() == datetime.min.time() else f"{text} {moment:%H:%M}"
 
 
-def moment(time: datetime) -> str:
-    """A time in full."""
+def timestamp(time: datetime | str) -> str:
+    """Format a time in full; text is in ISO 8601."""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time).astimezone(UTC)
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
-def read_moment(text: str) -> str:
-    """A time in full, from ISO 8601."""
-    return moment(datetime.fromisoformat(text).astimezone(UTC))
-
-
-def window(span: Span) -> str:
-    """A window in full: its day where it is one."""
+def window(span: Window) -> str:
+    """Format a window in full, or its day if it is one day."""
     whole_days = all(edge.time() == datetime.min.time() for edge in span)
-    if whole_days and (span.end - span.start).days == 1:
+    if whole_days and span.end - span.start == timedelta(days=1):
         return f"{span.start:%Y-%m-%d}"
     form = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M"
     return f"{span.start:{form}} to {span.end:{form}}"
 
 
 def entity(row: Row) -> str:
-    """Who answered."""
+    """Format the served entity of a row of `health_metrics`."""
     if row["served_entity_name"] is None and row["model_version"] is None:
         return "no entity"
-    name = row["served_entity_name"] or "unnamed"
-    return f"{name} (version {row['model_version']})"
+    return f"{row['served_entity_name'] or 'unnamed'} (version {row['model_version']})"
 
 
 def listed(things: Sequence[str]) -> str:
-    """A list in a sentence."""
+    """Join names as a list in a sentence."""
     return things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
 
 
 def number_of(count: int, thing: str) -> str:
-    """A count of things."""
+    """Format a count with its noun."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Divide; None if the whole is zero."""
+    return part / whole if whole else None

@@ -1,45 +1,40 @@
-"""The figures of the report that are plots by themselves, for MLflow and kedro-viz."""
+"""Plots of drift and performance for MLflow and kedro-viz."""
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from marvel_kedro.model.plots import INK, plain, title
-from marvel_kedro.monitoring.report import formatting
-from marvel_kedro.monitoring.report.data import QUALITY, Facts, Quality
-from marvel_kedro.monitoring.report.figures import level
-from marvel_kedro.monitoring.report.formatting import NAMES
+from marvel_kedro.monitoring.ab_test.plots import date_axis
+from marvel_kedro.monitoring.report import formatting as fmt
+from marvel_kedro.monitoring.report.data import METRICS, Performance, ReportData
+from marvel_kedro.monitoring.report.drift_figures import level
 
 _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other plots
 _HALF = 0.5
-_FADED = 0.15  # how much of its colour a cell keeps that may be chance
-_MOST_NUMBERS = 16  # windows, above which numbers in the cells would touch
+_FADED = 0.15  # opacity of a cell that may be due to chance
+_MAX_NUMBERED = 16  # with more windows, numbers in the cells would touch
+_NO_VERSION = "No model version has scored a record in a complete window"
 
 
-def draw_drift(facts: Facts) -> Figure:
-    """How far each column is from the baseline, by window; the version with the most records."""
-    if not facts.versions:
-        return _nothing("No model version has scored a record in a complete window")
-    version = facts.versions[0]
-    strength = np.array(
-        [
-            [
-                np.nan if cell is None or cell.strength is None else cell.strength
-                for cell in row.cells
-            ]
-            for row in version.columns
-        ]
+def draw_drift(data: ReportData) -> Figure:
+    """Draw the drift of each column by window, for the version with the most records."""
+    if not data.versions:
+        return _text_only(_NO_VERSION)
+    version = data.versions[0]
+    distance = np.array(
+        [[drift.distance if drift else None for drift in row.drifts] for row in version.columns],
+        dtype=np.float64,
     )
+    significant = np.array([[level(drift) > 0 for drift in row.drifts] for row in version.columns])
     figure = Figure(figsize=(8.4, 1.2 + 0.36 * len(version.columns)), layout="constrained")
     axes = figure.subplots()
-    clear = np.array([[level(cell) > 0 for cell in row.cells] for row in version.columns])
-    image = axes.imshow(
-        strength, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", alpha=np.where(clear, 1.0, _FADED)
-    )
+    opacity = np.where(significant, 1.0, _FADED)
+    image = axes.imshow(distance, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", alpha=opacity)
     figure.colorbar(image, ax=axes, label="distance from the baseline", shrink=0.8)
-    for (row, column), value in np.ndenumerate(strength):
-        if len(facts.windows) > _MOST_NUMBERS or np.isnan(value):
+    for (row, column), value in np.ndenumerate(distance):
+        if len(data.windows) > _MAX_NUMBERED or np.isnan(value):
             continue
+        bold = significant[row, column]
         axes.text(
             column,
             row,
@@ -47,20 +42,18 @@ def draw_drift(facts: Facts) -> Figure:
             ha="center",
             va="center",
             fontsize=8,
-            color="white" if value > _HALF and clear[row, column] else INK,
-            fontweight="bold" if clear[row, column] else "normal",
+            color="white" if value > _HALF and bold else INK,
+            fontweight="bold" if bold else "normal",
         )
-    step = max(1, len(facts.windows) // 8)
-    places = list(range(0, len(facts.windows), step))
-    axes.set_xticks(places, [formatting.day(facts.windows[place].start) for place in places])
+    places = range(0, len(data.windows), max(1, len(data.windows) // 8))
+    axes.set_xticks(places, [fmt.day(data.windows[place].start) for place in places])
     axes.set_yticks(range(len(version.columns)), [column.name for column in version.columns])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    newest = facts.windows.index(version.newest)
-    drifting = int(clear[:, newest].sum())
+    drifting = int(significant[:, data.windows.index(version.newest)].sum())
     axes.set_title(
-        f"Version {version.name}: {formatting.number_of(drifting, 'column')} "
-        f"{'is' if drifting == 1 else 'are'} further from the baseline than chance explains (bold)",
+        f"Version {version.name}: {fmt.number_of(drifting, 'column')} with significant "
+        f"drift (bold) in window {fmt.window(version.newest)}",
         loc="left",
         color=INK,
         fontsize=11,
@@ -69,18 +62,17 @@ def draw_drift(facts: Facts) -> Figure:
     return figure
 
 
-def draw_quality(facts: Facts) -> Figure:
-    """Estimated and realised quality over time; a row a version, a column a metric."""
-    if not facts.versions:
-        return _nothing("No model version has scored a record in a complete window")
-    rows = len(facts.versions)
+def draw_performance(data: ReportData) -> Figure:
+    """Draw estimated and realised performance over time: a row a version, a column a metric."""
+    if not data.versions:
+        return _text_only(_NO_VERSION)
+    rows = len(data.versions)
     figure = Figure(figsize=(10.8, 0.6 + 2.5 * rows), layout="constrained")
-    starts = np.array([span.start for span in facts.windows], dtype=object)
-    for row, version in zip(
-        figure.subplots(rows, len(QUALITY), squeeze=False, sharex=True), facts.versions, strict=True
-    ):
-        for axes, metric in zip(row, QUALITY, strict=True):
-            found = [one or Quality() for one in version.quality[metric]]
+    starts = np.array([window.start for window in data.windows], dtype=object)
+    grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
+    for row, version in zip(grid, data.versions, strict=True):
+        for axes, metric in zip(row, METRICS, strict=True):
+            found = [one or Performance() for one in version.performance[metric]]
             estimate, low, high, realised, baseline = (
                 np.array([getattr(one, name) for one in found], np.float64)
                 for name in ("estimate", "low", "high", "realised", "baseline")
@@ -91,21 +83,17 @@ def draw_quality(facts: Facts) -> Figure:
                 starts, realised, color=_REALISED, marker="D", ms=3, ls="--", label="from labels"
             )
             axes.plot(starts, baseline, color=INK, ls=":", label="baseline")
-            locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
-            axes.xaxis.set_major_locator(locator)
-            axes.xaxis.set_major_formatter(
-                ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-            )
+            date_axis(axes, 5)
             plain(axes)
-            title(axes, f"{NAMES[metric]}, version {version.name}")
+            title(axes, f"{fmt.NAMES[metric]}, version {version.name}")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     return figure
 
 
-def _nothing(said: str) -> Figure:
+def _text_only(text: str) -> Figure:
     figure = Figure(figsize=(7.6, 1.6), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
-    axes.text(0, _HALF, said, color=INK, fontsize=12, va="center")
+    axes.text(0, _HALF, text, color=INK, fontsize=12, va="center")
     return figure

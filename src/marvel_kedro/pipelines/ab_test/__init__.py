@@ -1,1 +1,1 @@
-"""The `ab_test` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""
+"""The `ab_test` pipeline: comparison of served entities with the champion."""

@@ -1,4 +1,4 @@
-"""Wiring of `ab_test`: the inference table and labels become a reading of the A/B test."""
+"""Wiring of the `ab_test` pipeline: the inference table and labels to the A/B test report."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,7 @@ from marvel_kedro.pipelines.ab_test import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `ab_test`."""
+    """Create the `ab_test` pipeline."""
     return Pipeline(
         [
             node(

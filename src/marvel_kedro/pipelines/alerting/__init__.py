@@ -1,1 +1,1 @@
-"""The `alerting` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""
+"""The `alerting` pipeline: alerts from metrics, notification and the decision to retrain."""

@@ -1,4 +1,4 @@
-"""Wiring of `alerting`: metrics become alerts, messages, and the decision `retrain`."""
+"""Wiring of the `alerting` pipeline: metrics to alerts, messages and the decision to retrain."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,7 @@ from marvel_kedro.pipelines.alerting import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `alerting`."""
+    """Create the `alerting` pipeline."""
     return Pipeline(
         [
             node(
@@ -37,13 +37,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.decide_retraining,
-                [
-                    "alerts",
-                    "label_counts",
-                    "retraining_log",
-                    "champion_version",
-                    "params:alerting",
-                ],
+                ["alerts", "label_counts", "retraining_log", "champion_version", "params:alerting"],
                 "retrain",
                 name="decide_retraining",
             ),

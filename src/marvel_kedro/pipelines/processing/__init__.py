@@ -1,1 +1,1 @@
-"""The `processing` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""
+"""The pipeline `processing`: from the raw file to clean tables."""

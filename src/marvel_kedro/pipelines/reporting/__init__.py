@@ -1,1 +1,1 @@
-"""The `reporting` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""
+"""The `reporting` pipeline: a page and plots from the tables of monitoring."""

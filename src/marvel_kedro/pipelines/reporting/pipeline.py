@@ -1,24 +1,24 @@
-"""Wiring of `reporting`: the tables of monitoring become a page and plots."""
+"""Wiring of the `reporting` pipeline: the tables of monitoring to a page and plots."""
 
 from kedro.pipeline import Pipeline, node
 
 from marvel_kedro.pipelines.reporting import nodes
 
-_MEASURED, _SHOWN = "params:monitoring", "params:reporting"
+_MONITORING, _REPORTING = "params:monitoring", "params:reporting"
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `reporting`, the last part of `monitoring`."""
+    """Create the `reporting` pipeline, the last part of `monitoring`."""
     return Pipeline(
         [
             node(
                 nodes.count_rejected,
-                ["rejected_requests", "health_metrics", _MEASURED, _SHOWN],
+                ["rejected_requests", "health_metrics", _MONITORING, _REPORTING],
                 "rejected_by_reason",
                 name="count_rejected",
             ),
             node(
-                nodes.gather_facts,
+                nodes.build_report_data,
                 [
                     "health_metrics",
                     "profile_metrics",
@@ -28,16 +28,16 @@ def create_pipeline() -> Pipeline:
                     "retrain",
                     "rejected_by_reason",
                     "newest_ab_report",
-                    _MEASURED,
+                    _MONITORING,
                     "params:alerting",
-                    _SHOWN,
+                    _REPORTING,
                 ],
                 "report_facts",
-                name="gather_facts",
+                name="build_report_data",
             ),
             node(nodes.write_report, "report_facts", "monitoring_report", name="write_report"),
             node(nodes.draw_drift, "report_facts", "drift_plot", name="draw_drift"),
-            node(nodes.draw_quality, "report_facts", "quality_plot", name="draw_quality"),
+            node(nodes.draw_performance, "report_facts", "quality_plot", name="draw_performance"),
         ],
         tags="reporting",
     )

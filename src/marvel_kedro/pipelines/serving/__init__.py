@@ -1,1 +1,1 @@
-"""The `serving` pipeline: `nodes.py` is pure functions, `pipeline.py` wires them."""
+"""The pipeline `serving`: predictions for a table, and the records of the lookup."""

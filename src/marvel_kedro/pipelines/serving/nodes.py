@@ -1,4 +1,4 @@
-"""The champion at work on tables."""
+"""Nodes of `serving`: predictions of the champion, and the records of the lookup."""
 
 from typing import Any
 
@@ -17,16 +17,17 @@ def score_characters(
     """Score every character with the champion.
 
     Returns:
-        `predictions`: one row a character with `page_id`, `prediction`, `probability` (of Alive),
+        `predictions`: one row per character with `page_id`, `prediction`, `probability` (of Alive),
         `model_name`, `model_version`, `scored_at` (UTC).
     """
     return batch.score(characters, champion, options.scored_at)
 
 
 def publish_characters(characters: IntoFrame) -> Any:  # noqa: ANN401 - a frame of the same engine
-    """Choose what an endpoint needs to answer for a character of which it is told only the id.
+    """Select the fields that an endpoint looks up for a record with only its `page_id`.
 
     Returns:
-        `online_characters`: one row a character with `page_id` and the fields of the model's input.
+        `online_characters`: one row per character with `page_id` and the columns of the model's
+        input.
     """
     return lazily(characters).select("page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()

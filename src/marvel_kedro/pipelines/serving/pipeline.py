@@ -1,4 +1,4 @@
-"""Wiring of `serving`: the champion scores the characters, and an endpoint gets their fields."""
+"""Wiring of `serving`: predictions of the champion, and the records of the lookup."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,7 @@ from marvel_kedro.pipelines.serving import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `serving`."""
+    """Create the pipeline `serving`."""
     return Pipeline(
         [
             node(

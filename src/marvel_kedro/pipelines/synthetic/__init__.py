@@ -1,1 +1,1 @@
-"""The `synthetic` pipeline: a raw file of made-up rows with the quirks of the real one."""
+"""The pipeline `synthetic`: a raw file of synthetic rows with the quirks of the real one."""

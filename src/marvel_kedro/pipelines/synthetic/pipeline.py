@@ -1,20 +1,11 @@
-"""Wiring of `synthetic`: a raw file out of nothing."""
+"""Wiring of `synthetic`: a raw file without any input."""
 
 from kedro.pipeline import Pipeline, node
 
-from marvel_kedro.characters import synthetic
+from marvel_kedro.pipelines.synthetic import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `synthetic`."""
-    return Pipeline(
-        [
-            node(
-                synthetic.make_characters,
-                "params:synthetic",
-                "raw_characters",
-                name="make_characters",
-            )
-        ],
-        tags="synthetic",
-    )
+    """Create the pipeline `synthetic`."""
+    make = node(nodes.make_characters, "params:synthetic", "raw_characters", name="make_characters")
+    return Pipeline([make], tags="synthetic")

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving import lookup
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog, utc
 from marvel_kedro.serving.http.auth import Tokens
@@ -24,7 +24,8 @@ from marvel_kedro.serving.http.concurrency import ConcurrencyLimit
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
 from marvel_kedro.serving.http.limits import ClientDisconnectedError
 from marvel_kedro.serving.http.pages import Pages
-from marvel_kedro.serving.inference_table.spool import REDACTED, Entry, Spool
+from marvel_kedro.serving.inference_table.redaction import REDACTED
+from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.state_folder import SPOOL
@@ -77,18 +78,18 @@ class Invocation:
 class Endpoint:
     """The application of one worker process."""
 
-    def __init__(self, description: Description, tokens: Tokens, log: AccessLog) -> None:
-        self._limits = description.endpoint.limits
-        self._server = description.server
+    def __init__(self, configuration: ServingConfiguration, tokens: Tokens, log: AccessLog) -> None:
+        self._limits = configuration.endpoint.limits
+        self._server = configuration.server
         self._tokens = tokens
         self._log = log
-        table, name = description.endpoint.inference_table, description.endpoint.name
+        table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(description.server.characters)
+        self._lookup = Lookup(configuration.server.characters)
         spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
         self._spool = spool(on_drop=_count_dropped) if table.enabled else None
-        self._entities = Entities(description, log)
-        self._pages = Pages(description, self._entities, tokens, log)
+        self._entities = Entities(configuration, log)
+        self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
         self._concurrency = ConcurrencyLimit(self._limits, self._server.threads)
         self._tally = metrics.Tally()

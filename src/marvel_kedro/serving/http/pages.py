@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog, utc
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import RequestError, internal_error
@@ -47,17 +47,21 @@ class Pages:
     """The application for every path but the invocations."""
 
     def __init__(
-        self, description: Description, entities: Entities, tokens: Tokens, log: AccessLog
+        self,
+        configuration: ServingConfiguration,
+        entities: Entities,
+        tokens: Tokens,
+        log: AccessLog,
     ) -> None:
         self._log = log
-        self._name = description.endpoint.name
-        self._workers = description.server.workers
+        self._name = configuration.endpoint.name
+        self._workers = configuration.server.workers
         self._were_all_ready = self._workers == 1
         self._entities = entities
         self._tokens = tokens
-        has_table = description.endpoint.inference_table.enabled
-        self._spool = description.server.folder / SPOOL if has_table else None
-        self._monitoring = ExternalMetrics(description.server.monitoring_metrics)
+        has_table = configuration.endpoint.inference_table.enabled
+        self._spool = configuration.server.folder / SPOOL if has_table else None
+        self._monitoring = ExternalMetrics(configuration.server.monitoring_metrics)
         routes = [
             Route("/", self._docs),
             Route("/docs", self._docs),
@@ -75,12 +79,14 @@ class Pages:
         """Answer, count and log one request."""
         received, started, request_id = time.time(), time.perf_counter(), os.urandom(16).hex()
         path, method, headers = scope["path"], scope["method"], dict(scope["headers"])
+        label = path if path in self._paths else "other"  # clients choose paths: no label for each
         status = 0
 
         async def send_page(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
+                metrics.PAGES.labels(label, str(status)).inc()
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             elif method == "HEAD":
                 message["body"] = b""
@@ -96,8 +102,6 @@ class Pages:
             response = Response(error.body, error.status, media_type="application/json")
             response.raw_headers += error.headers
             await response(scope, receive, send_page)
-        label = path if path in self._paths else "other"  # clients choose paths: no label for each
-        metrics.PAGES.labels(label, str(status)).inc()
         if path in _PROBED_PATHS and status in _EXPECTED:
             return
         self._log.line(

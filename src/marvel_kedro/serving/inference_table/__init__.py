@@ -1,1 +1,1 @@
-"""The inference table: schema, redaction, spool and the Delta writer."""
+"""The inference table: schema, redaction, the spool of the workers and the Delta writer."""

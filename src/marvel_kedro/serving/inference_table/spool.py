@@ -1,7 +1,7 @@
-"""What a worker writes down of a request before it answers: one JSON line in a file on this disk.
+"""The spool: requests that a worker logs before it answers, one JSON line each in a local file.
 
 A line is with the operating system when `write` returns, so it survives `kill -9` of the worker.
-It is not forced to the disk: a power cut may take the last seconds.
+It is not synced to disk: a power cut may lose the last seconds.
 """
 
 import errno
@@ -19,35 +19,34 @@ from typing import Any
 import orjson
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
+from marvel_kedro.serving.inference_table.redaction import REDACTED, redact
 
 OPEN, CLOSED = ".open", ".closed"
 DAMAGED = "damaged"
 FIRST_KEY = b'{"request_time":'
 
-REDACTED = "***"
 REQUEST_TOO_LONG = "MAX_REQUEST_SIZE_EXCEEDED"
 RESPONSE_TOO_LONG = "MAX_RESPONSE_SIZE_EXCEEDED"
 
 _SEGMENT_BYTES = 8 * 1024**2
-_HASHES = 2**32  # how many values a CRC-32 has
-_TRIES = 10
-_ROWS = ("dataframe_records", "instances", "inputs")
+_HASHES = 2**32  # number of values of a CRC-32
+_OPEN_ATTEMPTS = 10
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True)
 class Entry:
-    """A request and how it was answered or refused.
+    """A request and its answer.
 
     Attributes:
-        databricks_request_id: The server's own name for the request; each is another.
-        client_request_id: The client's.
-        request_time: When it came, microseconds since 1970 in UTC.
-        status_code: Of the answer.
-        execution_duration_ms: How long the answer took.
-        request: The body; None if it was not read.
-        response: The body of the answer.
-        served_entity_id: Who answered; None if nobody did.
+        databricks_request_id: The server's unique id of the request.
+        client_request_id: The client's id of the request.
+        request_time: When it arrived, in microseconds since 1970, UTC.
+        status_code: HTTP status of the answer.
+        execution_duration_ms: Duration in milliseconds.
+        request: Body of the request; None if it was not read.
+        response: Body of the answer.
+        served_entity_id: The entity that answered; None if none did.
         requester: Name of the token.
     """
 
@@ -63,14 +62,14 @@ class Entry:
 
 
 class Spool:
-    """The files of one worker. To be used from one thread.
+    """The files of one worker. Not thread-safe.
 
-    A file ends in `.open` and is locked while its worker lives, and in `.closed` when it is whole.
-    `TableWriter` moves both the closed ones and the open ones of the dead to the table.
+    A file ends in `.open` and is locked while its worker lives, and in `.closed` once it is
+    complete. `TableWriter` moves closed files, and open ones of dead workers, to the table.
 
     Attributes:
-        dropped: How many requests were not written down, by reason: `disk_full`, `spool_full`
-            (too much waits for the table), `segment_lost` (somebody deleted the file), `io`.
+        dropped: Number of requests that were not logged, by reason: `disk_full`, `spool_full`
+            (too much waits for the table), `segment_lost` (the file was deleted), `io`.
     """
 
     def __init__(
@@ -81,14 +80,14 @@ class Spool:
         on_drop: Callable[[str, int], None] | None = None,
         segment_bytes: int = _SEGMENT_BYTES,
     ) -> None:
-        """Nothing is made before the first request is written.
+        """Configure the spool; files are created by the first request.
 
         Args:
-            folder: Where all workers of a server have their files.
+            folder: Folder of the files of all workers of a server.
             options: Size limit, sampling and redaction.
-            spool_bytes: How much may wait there, of all workers.
-            on_drop: Told a reason and a number of requests whenever some are dropped.
-            segment_bytes: From what size on a file is closed before its time.
+            spool_bytes: Bytes of all workers that may wait for the table.
+            on_drop: Called with a reason and a number of requests when some are dropped.
+            segment_bytes: Size at which a file is closed early.
         """
         self.dropped: Counter[str] = Counter()
         self._folder = folder
@@ -105,12 +104,12 @@ class Spool:
         self._waiting = bytes_in(folder)
 
     def write(self, entry: Entry) -> bool:
-        """Write a request down, before it is answered; never raises for a fault of the disk.
+        """Log a request before it is answered; errors of the disk are counted, not raised.
 
         Returns:
-            False if the request is lost for the table, which `dropped` counts.
+            False if the request is dropped, which `dropped` counts.
         """
-        if self._sampled < _HASHES:  # the same requests whoever asks
+        if self._sampled < _HASHES:  # by id, so that every worker samples the same requests
             key = entry.databricks_request_id.encode(errors="replace")
             if zlib.crc32(key) >= self._sampled:
                 return True
@@ -122,7 +121,7 @@ class Spool:
             if os.write(file, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
         except OSError as error:
-            self._cut()
+            self._truncate()
             return self._drop("disk_full" if error.errno in _DISK_FULL else "io")
         self._size += len(line)
         self._waiting += len(line)
@@ -132,7 +131,7 @@ class Spool:
         return True
 
     def rotate(self) -> None:
-        """Hand over what was written; a timer calls it, so that the table is not far behind."""
+        """Close the file for the table's writer; a timer calls this to keep the table current."""
         if self._file is not None:
             try:
                 self._path.rename(self._path.with_suffix(CLOSED))
@@ -140,19 +139,19 @@ class Spool:
                 self._drop("segment_lost", self._lines)
                 self._release()
             except OSError:
-                pass  # it stays open, and goes on
+                pass  # it stays open and in use
             else:
                 self._release()
         self._waiting = bytes_in(self._folder)
 
     def _open(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(_TRIES):
+        for _ in range(_OPEN_ATTEMPTS):
             path = self._folder / f"{time.time_ns()}-{os.getpid()}{OPEN}"
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The table's writer may have taken it for one of the dead before it was locked.
+                # Before the lock the table's writer may have taken it for a dead worker's file.
                 if path.stat().st_ino == os.fstat(file).st_ino:
                     self._file, self._path = file, path
                     return file
@@ -164,14 +163,13 @@ class Spool:
             os.close(file)
         raise OSError(errno.EAGAIN, "no file could be locked", str(self._folder))
 
-    def _cut(self) -> None:
-        """Take back what a failed write has left of its line."""
-        if self._file is None:
-            return
-        try:
-            os.ftruncate(self._file, self._size)
-        except OSError:
-            self._release()  # no owner any more: the reader drops what has no line end
+    def _truncate(self) -> None:
+        """Remove the partial line of a failed write."""
+        if self._file is not None:
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError:
+                self._release()  # the reader drops a line without an end
 
     def _release(self) -> None:
         if self._file is not None:
@@ -192,12 +190,12 @@ class Spool:
         client_request_id = entry.client_request_id
         request = self._body(entry.request, REQUEST_TOO_LONG, codes)
         if self._redact:
-            request = None if request is None else redacted(request, self._redact)
+            request = None if request is None else redact(request, self._redact)
             if client_request_id is not None and "client_request_id" in self._redact:
                 client_request_id = REDACTED
         response = self._body(entry.response, RESPONSE_TOO_LONG, codes)
         line = {
-            "request_time": entry.request_time,  # first: `oldest` reads it
+            "request_time": entry.request_time,  # must be first, see FIRST_KEY
             "databricks_request_id": entry.databricks_request_id,
             "client_request_id": client_request_id,
             "status_code": entry.status_code,
@@ -211,8 +209,8 @@ class Spool:
         }
         try:
             return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # a lone surrogate, which UTF-8 does not have
-            line = {key: _valid(value) for key, value in line.items()}
+        except TypeError:  # a lone surrogate, which UTF-8 cannot encode
+            line = {key: _encodable(value) for key, value in line.items()}
             return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def _body(self, body: bytes | None, code: str, codes: list[str]) -> bytes | None:
@@ -222,31 +220,35 @@ class Spool:
         return body
 
 
+def _encodable(value: Any) -> Any:  # noqa: ANN401 - text, numbers, lists
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
 def bytes_in(folder: Path) -> int:
-    """How much waits for the table; what is damaged waits for nothing."""
+    """Return how many bytes wait for the table, damaged lines excluded."""
     return sum(entry.stat().st_size for entry in _files(folder))
 
 
-def begun_at(file: Path) -> int:
-    """When a file was begun, in nanoseconds since 1970; 0 if its name does not say."""
+def created_at(file: Path) -> int:
+    """Return the creation time in a file's name, in nanoseconds since 1970; 0 if it has none."""
     digits = file.name.partition("-")[0]
     return int(digits) if digits.isdigit() else 0
 
 
 def oldest(folder: Path) -> float | None:
-    """When the oldest file was begun that waits for the table, in seconds; None if none does."""
-    times = (begun_at(Path(entry.path)) / 1e9 for entry in _files(folder) if entry.stat().st_size)
+    """Return when the oldest waiting file was created, in seconds since 1970; None if none is."""
+    times = (created_at(Path(entry.path)) / 1e9 for entry in _files(folder) if entry.stat().st_size)
     return min(times, default=None)
 
 
 def lag_seconds(folder: Path) -> float:
-    """Age of the oldest request that is not in the table."""
+    """Return the age of the oldest request that is not in the table, in seconds."""
     since = oldest(folder)
     return 0.0 if since is None else max(0.0, time.time() - since)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """The files of workers and batches; they may go while one looks."""
+    """Yield the files of workers and batches that exist; others may vanish meanwhile."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -256,60 +258,5 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
             if entry.is_dir() and entry.name != DAMAGED:
                 yield from _files(Path(entry.path))
             elif entry.name.endswith((OPEN, CLOSED)):
-                entry.stat()  # kept in the entry
+                entry.stat()  # cached in the entry
                 yield entry
-
-
-def redacted(body: bytes, fields: frozenset[str]) -> bytes:
-    """Replace the values of named fields, wherever in a request they are.
-
-    What cannot be told apart is replaced as a whole: a body that is no JSON object, rows without
-    names.
-    """
-    try:
-        value = orjson.loads(body)
-        return orjson.dumps(_redacted(value, fields) if isinstance(value, dict) else REDACTED)
-    except (ValueError, TypeError, RecursionError):  # orjson's errors are the first two
-        return orjson.dumps(REDACTED)
-
-
-def _redacted(value: Any, fields: frozenset[str]) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, list):
-        return [_redacted(item, fields) for item in value]
-    if not isinstance(value, dict):
-        return value
-    result = {}
-    for name, item in value.items():
-        if name in fields:
-            result[name] = [REDACTED] * len(item) if isinstance(item, list) else REDACTED
-        elif name in _ROWS and not isinstance(item, dict):
-            result[name] = _redacted_rows(item, [], fields)
-        elif name == "data":
-            columns = value.get("columns")
-            result[name] = _redacted_rows(item, columns, fields)
-        else:
-            result[name] = _redacted(item, fields)
-    return result
-
-
-def _redacted_rows(rows: Any, columns: Any, fields: frozenset[str]) -> Any:  # noqa: ANN401
-    """Rows are objects, or lists in the order of the columns; anything else has no names."""
-    if not isinstance(rows, list):
-        return REDACTED
-    names = columns if isinstance(columns, list) else []
-
-    def row_redacted(row: Any) -> Any:  # noqa: ANN401
-        if isinstance(row, dict):
-            return _redacted(row, fields)
-        if not isinstance(row, list) or len(row) != len(names):
-            return REDACTED
-        return [
-            REDACTED if isinstance(name, str) and name in fields else _redacted(cell, fields)
-            for name, cell in zip(names, row, strict=True)
-        ]
-
-    return [row_redacted(row) for row in rows]
-
-
-def _valid(value: Any) -> Any:  # noqa: ANN401 - text, numbers, lists
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What is served right now: written by the process that asks the registry, read by the workers."""
+"""The published deployment: written by the process that polls the registry, read by workers."""
 
 import os
 import uuid
@@ -18,7 +18,7 @@ class Deployed(BaseModel):
         name: The served entity.
         model: The registered model.
         version: Its version.
-        folder: Name of the folder beside the file that holds the version.
+        folder: Name of the version's folder, next to `deployment.json`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,19 +29,19 @@ class Deployed(BaseModel):
     folder: str
 
     def id(self, endpoint: str) -> str:
-        """What the inference table calls it: the same wherever the same version is served."""
-        words = f"{endpoint}/{self.name}/{self.model}/{self.version}"
-        return uuid.uuid5(uuid.NAMESPACE_URL, words).hex
+        """Return its `served_entity_id`: the same wherever the same version is served."""
+        path = f"{endpoint}/{self.name}/{self.model}/{self.version}"
+        return uuid.uuid5(uuid.NAMESPACE_URL, path).hex
 
 
 class Deployment(BaseModel):
-    """Everything that is served.
+    """The served entities of an endpoint with their versions and shares.
 
     Attributes:
         endpoint: Name of the endpoint.
-        entities: Who may answer.
-        traffic: Shares by served entity, in per cent; an entity may be missing from `entities`.
-        faults: By served entity, or `registry`, why it is not as the description wants it.
+        entities: The entities that have a version.
+        traffic: Percentages by served entity, which `entities` may lack.
+        faults: By served entity, `registry` or `traffic`, why it differs from the configuration.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ class Deployment(BaseModel):
     faults: dict[str, str] = Field(default_factory=dict)
 
     def served_rows(self, since: datetime) -> list[dict[str, Any]]:
-        """What the table `served_entities` says of them."""
+        """Return the entities as rows of the table `served_entities`."""
         return [
             {
                 "served_entity_id": entity.id(self.endpoint),
@@ -66,7 +66,7 @@ class Deployment(BaseModel):
         ]
 
     def write(self, folder: Path) -> None:
-        """Make this what the workers read; whole or not at all."""
+        """Publish the deployment to the workers, atomically."""
         partial = folder / f".{FILE}.{os.getpid()}.partial"
         with partial.open("w", encoding="utf-8") as stream:
             stream.write(self.model_dump_json(indent=1))
@@ -76,7 +76,7 @@ class Deployment(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> "Deployment | None":
-        """What is to be served; None if nobody has said so yet."""
+        """Read the published deployment; None if there is none."""
         try:
             return cls.model_validate_json((folder / FILE).read_bytes())
         except (OSError, ValidationError):
@@ -84,7 +84,7 @@ class Deployment(BaseModel):
 
 
 def stamp(folder: Path) -> Any:  # noqa: ANN401 - only compared
-    """What changes when another deployment was written."""
+    """Return a value that changes whenever a deployment is written."""
     try:
         found = (folder / FILE).stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Who answers a request."""
+"""Request routing: the served entity that answers a request."""
 
 import hashlib
 import math
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Router:
-    """Shares requests out among those who can answer.
+    """Distributes requests among the served entities that can answer.
 
     Attributes:
         endpoint: Name of the endpoint.
         names: Served entities that can answer.
-        shares: Their percentages, 100 in all; nothing if nobody can answer.
+        shares: Their percentages, 100 in all; empty if none can answer.
     """
 
     endpoint: str
@@ -22,31 +22,32 @@ class Router:
     shares: Sequence[int]
 
     def choose(self, client_request_id: str | None) -> str | None:
-        """Choose who answers.
+        """Choose the entity that answers a request.
 
-        The same `client_request_id` comes to the same entity as long as shares stay. When they
-        change, a client moves only to an entity whose share has grown by a greater factor than that
-        of the one it had: where one share grows and the others keep their proportions, only to that
-        one, and no more clients than it grew by. (Weighted rendezvous hashing: each entity draws a
-        lot for the client, exponential with its share as the rate, and the least one wins.)
+        The same `client_request_id` is routed to the same entity while the shares stay the same.
+        When they change, a client moves only to an entity whose share has grown by a greater
+        factor than that of its previous one: if one share grows and the others keep their
+        proportions, clients move only to that entity, and no more than its share grew by. The
+        method is weighted rendezvous hashing: each entity draws a number for the client,
+        exponentially distributed with its share as the rate, and the least number wins.
 
         Returns:
-            The name of an entity; None if nobody can answer.
+            The name of an entity; None if none can answer.
         """
         if len(self.names) <= 1:
             return self.names[0] if self.names else None
         if client_request_id is None:
             return random.choices(self.names, self.shares)[0]  # noqa: S311 - no secret
-        begin = f"{self.endpoint}/{client_request_id}/".encode("utf-8", "surrogatepass")
-        lots = (
-            (_exponential(begin + name.encode()) / share, name)
+        prefix = f"{self.endpoint}/{client_request_id}/".encode("utf-8", "surrogatepass")
+        draws = (
+            (_exponential(prefix + name.encode()) / share, name)
             for name, share in zip(self.names, self.shares, strict=True)
             if share
         )
-        return min(lots, default=(0.0, None))[1]
+        return min(draws, default=(0.0, None))[1]
 
 
-def _exponential(words: bytes) -> float:
-    """The same number for the same words, distributed with the rate 1."""
-    drawn = int.from_bytes(hashlib.blake2b(words, digest_size=6).digest())
+def _exponential(key: bytes) -> float:
+    """Return a number that depends only on the key, exponentially distributed with rate 1."""
+    drawn = int.from_bytes(hashlib.blake2b(key, digest_size=6).digest())
     return -math.log((drawn + 0.5) / 2**48)

@@ -1,4 +1,4 @@
-"""The versions that a worker answers with, as `deployment.json` has them."""
+"""The served entities of a worker: the loaded versions of the published deployment."""
 
 import asyncio
 import time
@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from marvel_kedro.serving.configuration import Description, effective_traffic
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog, now
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment, stamp
 from marvel_kedro.serving.models.loaded_model import ServedModel
+from marvel_kedro.serving.models.model_copies import check_copy
 from marvel_kedro.serving.models.routing import Router
 from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.traffic_split import redistribute
 
 LOOK_SECONDS = 0.2
-_PATIENCE = 30.0  # seconds, after which what could not be loaded is tried again
+_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,23 @@ class Served:
 
 
 class Entities:
-    """Loads what is to be served; what cannot be loaded leaves the version before in its place.
+    """Loads the published versions; if one cannot be loaded, its previous version is kept.
 
     Attributes:
-        deployment: What is to be served, as far as it was read.
-        faults: By served entity, why it is not what it is to be.
+        deployment: The deployment as last read.
+        faults: By served entity, why it is not the published version.
     """
 
-    def __init__(self, description: Description, log: AccessLog) -> None:
+    def __init__(self, configuration: ServingConfiguration, log: AccessLog) -> None:
         self.deployment: Deployment | None = None
         self.faults: dict[str, str] = {}
-        self._endpoint = description.endpoint
-        self._folder = description.server.models
+        self._endpoint = configuration.endpoint
+        self._folder = configuration.server.models
         self._log = log
         self._served: dict[str, Served] = {}
         self._router = Router(self._endpoint.name, (), ())
-        self._seen: object = None
-        self._try_again = 0.0
+        self._stamp: object = None
+        self._retry_at = 0.0
 
     @property
     def ready(self) -> bool:
@@ -57,14 +59,20 @@ class Entities:
 
     @property
     def served(self) -> list[Served]:
-        """Who can answer."""
+        """The entities that can answer."""
         return list(self._served.values())
 
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Percentages by served entity as requests are routed; 0 if it cannot answer."""
+        shares = zip(self._served, self._router.shares, strict=True)
+        return dict.fromkeys(self._endpoint.entity_names, 0) | dict(shares)
+
     def choose(self, client_request_id: str | None) -> Served:
-        """Choose who answers a request.
+        """Choose the entity that answers a request.
 
         Raises:
-            RequestError: 503; nobody can.
+            RequestError: 503; none can answer.
         """
         name = self._router.choose(client_request_id)
         if name is None:
@@ -76,65 +84,54 @@ class Entities:
             )
         return self._served[name]
 
-    @property
-    def traffic(self) -> dict[str, int]:
-        """Percentages by served entity, as requests are shared out; 0 for who cannot answer."""
-        shares = zip(self._served, self._router.shares, strict=True)
-        return {entity.name: 0 for entity in self._endpoint.served_entities} | dict(shares)
-
     def why_not(self) -> str:
-        """What keeps the endpoint from being what the description says; empty if nothing does."""
+        """Describe how the endpoint differs from its configuration; empty if it does not."""
         return " ".join(f"{name}: {fault}" for name, fault in self._all_faults().items())
 
     def _all_faults(self) -> dict[str, str]:
         return (self.deployment.faults if self.deployment else {}) | self.faults
 
     async def follow(self) -> None:
-        """Load what is deployed whenever that changes; without an end."""
+        """Load each new deployment until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception as error:  # noqa: BLE001 - it goes on, whatever the disk says
-                self._seen = None
+            except Exception as error:  # noqa: BLE001 - the loop must survive any error of the disk
+                self._stamp = None
                 self._log.line(time=now(), level="error", fault=repr(error)[:1000])
 
     async def look(self) -> None:
-        """Load what is deployed if that has changed, or could not be loaded a while ago."""
-        found, now = stamp(self._folder), time.monotonic()
-        if found != self._seen or (self.faults and now > self._try_again):
-            self._seen = found
-            await self._take(Deployment.read(self._folder))
-            self._try_again = time.monotonic() + _PATIENCE
+        """Load the deployment if it has changed, or if a failed load is due to be retried."""
+        found = stamp(self._folder)
+        if found != self._stamp or (self.faults and time.monotonic() > self._retry_at):
+            self._stamp = found
+            await self._apply(Deployment.read(self._folder))
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
 
-    async def _take(self, deployment: Deployment | None) -> None:
+    async def _apply(self, deployment: Deployment | None) -> None:
         if deployment is None or deployment.endpoint != self._endpoint.name:
             return
         self.deployment = deployment
         served: dict[str, Served] = {}
         for entity in deployment.entities:
-            if entity.model != self._endpoint.model:  # of another description, until it is replaced
-                continue
-            one = await self._load(entity)
-            if one is not None:
-                served[one.name] = one
-        wanted = {entity.name for entity in deployment.entities}
-        self.faults = {name: fault for name, fault in self.faults.items() if name in wanted}
-        before, self._served = self._served, served
-        self._router = Router(
-            self._endpoint.name,
-            tuple(served),
-            tuple(effective_traffic(deployment.traffic, list(served)).values()),
-        )
-        self._count(before)
+            # Versions of another model are left from an earlier configuration.
+            if entity.model == self._endpoint.model and (loaded := await self._load(entity)):
+                served[entity.name] = loaded
+        published = {entity.name for entity in deployment.entities}
+        self.faults = {name: fault for name, fault in self.faults.items() if name in published}
+        previous, self._served = self._served, served
+        shares = redistribute(deployment.traffic, served)
+        self._router = Router(self._endpoint.name, tuple(served), tuple(shares.values()))
+        self._set_metrics(previous)
 
-    def _count(self, before: dict[str, Served]) -> None:
-        """Tell what this process answers with, whatever it was told to."""
-        now = {(one.name, one.model, one.version) for one in self._served.values()}
-        for one in before.values():
-            if (one.name, one.model, one.version) not in now:
+    def _set_metrics(self, previous: dict[str, Served]) -> None:
+        """Export what this process answers with, whether or not it is the published version."""
+        served = {(one.name, one.model, one.version) for one in self._served.values()}
+        for one in previous.values():
+            if (one.name, one.model, one.version) not in served:
                 metrics.SERVED.labels(one.name, one.model, one.version).set(0)
-        for labels in now:
+        for labels in served:
             metrics.SERVED.labels(*labels).set(1)
         for name, share in self.traffic.items():
             metrics.TRAFFIC.labels(name).set(share)
@@ -142,23 +139,23 @@ class Entities:
         metrics.READY.set(self.ready)
 
     async def _load(self, entity: Deployed) -> Served | None:
-        """The entity as it is to be; else as it was; None if there is neither."""
-        before = self._served.get(entity.name)
+        """Load the published version; else return the previous one, None if there is none."""
+        previous = self._served.get(entity.name)
         identity = entity.id(self._endpoint.name)
-        # In a registry that was made anew the same version is another model, in another folder.
-        if before is not None and (before.id, before.folder) == (identity, entity.folder):
+        # In a registry that was created again the same version is another model and folder.
+        if previous is not None and (previous.id, previous.folder) == (identity, entity.folder):
             self.faults.pop(entity.name, None)
-            return before
+            return previous
         try:
-            loaded = await asyncio.to_thread(_load_whole, self._folder / entity.folder)
-        except Exception as error:  # noqa: BLE001 - the code that a version carries may raise any
-            said = f"version {entity.version} cannot be loaded ({type(error).__name__}: {error})"
-            if before is not None:
-                said += f"; version {before.version} goes on"
-            self.faults[entity.name] = f"{said}."
+            loaded = await asyncio.to_thread(_load_intact, self._folder / entity.folder)
+        except Exception as error:  # noqa: BLE001 - a version's own code may raise any error
+            fault = f"version {entity.version} cannot be loaded ({type(error).__name__}: {error})"
+            if previous is not None:
+                fault += f"; version {previous.version} stays in service"
+            self.faults[entity.name] = f"{fault}."
             metrics.LOAD_FAILURES.labels(entity.name).inc()
-            self._log.line(time=now(), level="error", served_entity=entity.name, fault=said)
-            return before
+            self._log.line(time=now(), level="error", served_entity=entity.name, fault=fault)
+            return previous
         self.faults.pop(entity.name, None)
         self._log.line(
             time=now(), level="info", served_entity=entity.name, model_version=entity.version,
@@ -167,7 +164,7 @@ class Entities:
         return Served(entity.name, entity.model, entity.version, identity, entity.folder, loaded)
 
 
-def _load_whole(folder: Path) -> ServedModel:
-    """Load a version if it is whole: a damaged one may end the process, again and again."""
-    loaded_model.check_copy(folder)
+def _load_intact(folder: Path) -> ServedModel:
+    """Load a version if it is intact: a damaged one may end the process, again and again."""
+    check_copy(folder)
     return loaded_model.load(folder)

@@ -24,8 +24,8 @@ def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
             found[entity.name] = str(version.version)
         elif entity.alias is None:
             raise ProjectError(
-                f"The served entity '{entity.name}' (endpoint.served_entities) wants version "
-                f"{entity.version} of the model '{endpoint.model}', which is not there. Name "
+                f"The served entity '{entity.name}' (endpoint.served_entities) names version "
+                f"{entity.version} of the model '{endpoint.model}', which does not exist. Name "
                 "another, or an alias."
             )
     if not found:

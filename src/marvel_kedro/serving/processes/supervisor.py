@@ -11,7 +11,7 @@ from functools import partial
 from uvicorn import Config
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
@@ -62,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def serve(description: Description, sock: socket.socket) -> None:
+def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
     """Serve until a stop signal; then finish requests in progress and fill the inference table.
 
     Raises:
@@ -70,9 +70,9 @@ def serve(description: Description, sock: socket.socket) -> None:
     """
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
-    server = description.server
+    server = configuration.server
     config = Config(
-        partial(create_app, description),
+        partial(create_app, configuration),
         factory=True,
         workers=server.workers,
         http=HttpProtocol,
@@ -88,9 +88,11 @@ def serve(description: Description, sock: socket.socket) -> None:
     )
     stop = threading.Event()
     supervisor = _Supervisor(config, [sock], server.grace_seconds)
-    writer = _Writer(description, stop) if description.endpoint.inference_table.enabled else None
+    writer = (
+        _Writer(configuration, stop) if configuration.endpoint.inference_table.enabled else None
+    )
     writing = threading.Thread(target=writer.run, daemon=True) if writer else None
-    watching = threading.Thread(target=_watch, args=(description, stop, writer), daemon=True)
+    watching = threading.Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
     for thread in filter(None, (writing, watching)):
         thread.start()
     try:
@@ -115,8 +117,8 @@ def serve(description: Description, sock: socket.socket) -> None:
 class _Writer:
     """The thread that moves entries from the spool to the inference table."""
 
-    def __init__(self, description: Description, stop: threading.Event) -> None:
-        server = description.server
+    def __init__(self, configuration: ServingConfiguration, stop: threading.Event) -> None:
+        server = configuration.server
         self._seconds = server.flush_seconds
         self._stop = stop
         self._table = TableWriter(
@@ -141,9 +143,11 @@ class _Writer:
         metrics.LOG_FAILING.set(self._table.last_error is not None)
 
 
-def _watch(description: Description, stop: threading.Event, writer: _Writer | None) -> None:
+def _watch(
+    configuration: ServingConfiguration, stop: threading.Event, writer: _Writer | None
+) -> None:
     """Publish the versions to serve; workers report the versions that they have loaded."""
-    server = description.server
+    server = configuration.server
     published: set[tuple[str, str, str]] = set()
 
     def publish(deployment: Deployment) -> None:
@@ -155,7 +159,7 @@ def _watch(description: Description, stop: threading.Event, writer: _Writer | No
         published = versions
 
     if server.ask_registry:
-        registry = registry_watch.Registry(description, server.models)
+        registry = registry_watch.Registry(configuration, server.models)
         registry_watch.watch(registry, server.poll_seconds, stop, publish)
     elif (included := Deployment.read(server.models)) is not None:
         publish(included)

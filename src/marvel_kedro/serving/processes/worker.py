@@ -4,12 +4,12 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from marvel_kedro.serving.configuration import Description
+from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.telemetry import metric_files
 
 
-def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
+def create_app(configuration: ServingConfiguration) -> Callable[..., Awaitable[Any]]:
     """Create the application of this process."""
     os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which stops its workers
     # With several requests at a time, threads of one model wait for each other.
@@ -20,4 +20,4 @@ def create_app(description: Description) -> Callable[..., Awaitable[Any]]:
     from marvel_kedro.serving.http.app import Endpoint  # noqa: PLC0415
     from marvel_kedro.serving.http.auth import Tokens  # noqa: PLC0415
 
-    return Endpoint(description, Tokens.from_environment(), AccessLog())
+    return Endpoint(configuration, Tokens.from_environment(), AccessLog())

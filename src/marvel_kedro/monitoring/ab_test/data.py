@@ -1,0 +1,111 @@
+"""Requests, served entities and labels of an A/B test."""
+
+from datetime import timedelta
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from narwhals.typing import IntoFrame
+
+from marvel_kedro.model import metrics
+from marvel_kedro.monitoring.inference_log import parsing
+from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.options import ABTestOptions
+from marvel_kedro.table.frames import collect, lazily
+
+SERVED_COLUMNS = ("served_entity_id", "served_entity_name", "entity_version", "change_time")
+LABEL_COLUMNS = ("page_id", "alive", "labelled_at")
+
+
+def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
+    """Read the inference table: requests, scored records and rejected requests.
+
+    Raises:
+        ProjectError: It is not an inference table, or has too many rows.
+    """
+    rows = lazily(payload)
+    parsing.check_columns(rows.collect_schema().names())
+    # Days more than one outside the window stay on the engine; times decide about the others.
+    day, slack = nw.col("request_date"), timedelta(days=1)
+    if options.since:
+        rows = rows.filter(day >= options.since - slack)
+    if options.until:
+        rows = rows.filter(day <= options.until + slack)
+    return parsing.parse_payload(
+        collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
+    )
+
+
+def collect_columns(
+    table: IntoFrame, columns: tuple[str, ...], options: ABTestOptions
+) -> pd.DataFrame:
+    """Collect columns of a table of any engine, at most `max_requests` rows."""
+    rows = lazily(table).select(*columns).to_native()
+    return collect(rows, options.max_requests, "ab_test.max_requests")
+
+
+def name_entities(
+    requests: pd.DataFrame, served: pd.DataFrame, options: ABTestOptions
+) -> pd.DataFrame:
+    """Return unique display names by served entity id, champions first, then by latest change."""
+    newest = (
+        served.sort_values("change_time")
+        .drop_duplicates("served_entity_id", keep="last")
+        .set_index("served_entity_id")
+    )
+    ids = pd.Index(requests["served_entity_id"].dropna().unique())
+    names = [f"unknown {str(name)[:8]}" for name in ids]
+    unknown = pd.DataFrame({"served_entity_name": names, "entity_version": ""}, index=ids).drop(
+        index=newest.index, errors="ignore"
+    )
+    found = pd.concat([newest, unknown]) if len(unknown) else newest
+    version = found["entity_version"].fillna("").astype("str")
+    found["entity"] = found["served_entity_name"].str.cat(
+        version.where(version == "", " (version " + version + ")")
+    )
+    # The id distinguishes two models of one name and version.
+    repeated = found["entity"].duplicated(keep=False)
+    short = pd.Series(found.index.astype("str").str[:8], index=found.index)
+    found["entity"] = found["entity"].where(~repeated, found["entity"] + " " + short)
+    found["is_champion"] = found["served_entity_name"] == options.champion
+    return found.sort_values(
+        ["is_champion", "change_time", "entity"], ascending=[False, False, True]
+    )
+
+
+def within(rows: pd.DataFrame, options: ABTestOptions) -> pd.DataFrame:
+    """Select the rows from `since` to `until`."""
+    day = rows["request_time"].dt.date
+    inside = pd.Series(data=True, index=rows.index)
+    if options.since:
+        inside &= day >= options.since
+    if options.until:
+        inside &= day <= options.until
+    return rows[inside].reset_index(drop=True)
+
+
+def add_labels(records: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Add to each record its label, its loss and accuracy, and the day on which both are known."""
+    found = records.merge(
+        labels[[*LABEL_COLUMNS]].dropna(subset=["page_id"]),
+        on="page_id",
+        how="left",
+        validate="many_to_one",
+    )
+    alive = found["alive"].eq("Alive").to_numpy(dtype=bool, na_value=False)
+    labelled_at = pd.to_datetime(found["labelled_at"], utc=True)
+    known = found["request_time"].where(
+        ~(labelled_at > found["request_time"]), labelled_at.astype(found["request_time"].dtype)
+    )
+    return found.assign(
+        day=found["request_time"].dt.floor("D"),
+        known=known.dt.floor("D"),
+        log_loss=-metrics.losses(alive, found["probability"].to_numpy(dtype=np.float64)),
+        accuracy=(found["prediction"] == found["alive"]).astype("float64"),
+        client=client(found),
+    )
+
+
+def client(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Return the client of each row; a request without one counts as a client of its own."""
+    return rows["client_request_id"].fillna(rows["databricks_request_id"])

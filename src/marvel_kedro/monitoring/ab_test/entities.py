@@ -1,0 +1,85 @@
+"""Traffic, errors, latency and model performance of one served entity."""
+
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from marvel_kedro.model import evaluation
+from marvel_kedro.model.options import EvaluationOptions
+from marvel_kedro.monitoring.inference_log.parsing import ANSWERED
+from marvel_kedro.monitoring.options import ABTestOptions
+
+METRICS = ("roc_auc", "log_loss", "accuracy", "ece")
+
+
+def measure(
+    entity: Any,  # noqa: ANN401 - a named tuple of pandas
+    requests: pd.DataFrame,
+    records: pd.DataFrame,
+    options: ABTestOptions,
+) -> dict[str, Any]:
+    """Measure a served entity.
+
+    Args:
+        entity: A row of `data.name_entities`.
+        requests: Requests of all entities.
+        records: Scored records of all entities, with labels.
+        options: Settings of the bootstrap.
+
+    Returns:
+        A row of the table `ab_entities`.
+    """
+    own = requests[requests["entity"] == entity.entity]
+    status = own["status_code"]
+    throttled = float((status == HTTPStatus.TOO_MANY_REQUESTS).mean())
+    latency = own.loc[status == ANSWERED, "execution_duration_ms"].dropna()
+    scored = records[records["entity"] == entity.entity]
+    labelled = scored[scored["alive"].notna()]
+    return {
+        "entity": entity.entity,
+        "served_entity_name": entity.served_entity_name,
+        "entity_version": entity.entity_version,
+        "served_entity_id": entity.Index,
+        "requests": len(own),
+        "traffic_share": len(own) / requests["entity"].notna().sum(),
+        "refused_share": float(status.between(400, 499).mean() - throttled),
+        "throttled_share": throttled,
+        "failed_share": float((status >= HTTPStatus.INTERNAL_SERVER_ERROR).mean()),
+        **{f"latency_p{p}_ms": float(latency.quantile(p / 100)) for p in (50, 95, 99)},
+        "scored_records": len(scored),
+        "labelled_records": len(labelled),
+        "clusters": labelled["client"].nunique(),
+        **_performance(labelled, options),
+    }
+
+
+def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]:
+    """Compute each metric with its interval by a bootstrap over clients.
+
+    Records of one client depend on each other.
+    """
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    if labelled.empty:
+        return {f"{name}{end}": np.nan for name in METRICS for end in ends}
+    predicted_alive = labelled.loc[labelled["prediction"] == "Alive", "probability"]
+    table = evaluation.evaluate(
+        (labelled["alive"] == "Alive").to_numpy(),
+        {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
+        pd.DataFrame(index=labelled.index),
+        EvaluationOptions(
+            seed=options.seed,
+            resamples=options.resamples,
+            confidence=options.confidence,
+            calibration_bins=options.calibration_bins,
+        ),
+        # The model's threshold, as its answers show it.
+        float(predicted_alive.min()) if len(predicted_alive) else np.inf,
+        cluster=pd.factorize(labelled["client"])[0].astype(np.int64),
+    ).set_index("metric")
+    return {
+        f"{name}{end}": float(table[column][name])
+        for name in METRICS
+        for end, column in ends.items()
+    }

@@ -1,0 +1,276 @@
+"""Building of the report data from the tables of monitoring."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from marvel_kedro.monitoring.alerting import lifecycle
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
+from marvel_kedro.monitoring.report import data, windows
+from marvel_kedro.monitoring.report.windows import Row, Window
+from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
+
+_STATES = (lifecycle.OPEN, lifecycle.ACKNOWLEDGED, lifecycle.SILENCED, lifecycle.RESOLVED)
+
+Performances = dict[tuple[Window, str | None, str | None, str], data.Performance]
+"""By window, slice key, slice value and metric."""
+
+
+def build(
+    tables: data.MonitoringTables,
+    monitoring: MonitoringOptions,
+    alerting: AlertingOptions,
+    options: ReportingOptions,
+) -> data.ReportData:
+    """Build the report data.
+
+    Args:
+        tables: The inputs; any table may be empty.
+        monitoring: Settings of the metrics, and the time of the report.
+        alerting: The alert rules.
+        options: Limits of the report.
+    """
+    rows = _Rows(tables, monitoring, options)
+    versions = rows.version_names()
+    return data.ReportData(
+        now=monitoring.now,
+        granularity=rows.granularity,
+        windows=rows.windows,
+        windows_omitted=rows.selected.omitted,
+        incomplete=rows.selected.incomplete,
+        health=rows.health,
+        versions=[rows.version(name) for name in versions[: options.max_versions]],
+        versions_omitted=max(0, len(versions) - options.max_versions),
+        alerts=_alerts(tables.alerts, options),
+        retrain=tables.retrain,
+        rejected=dict(Counter(tables.rejected).most_common()),
+        ab_report=tables.ab_report,
+        monitoring=monitoring,
+        alerting=alerting,
+        options=options,
+    )
+
+
+class _Rows:
+    """Rows of the windows shown; `window` of each is a `Window`."""
+
+    def __init__(
+        self,
+        tables: data.MonitoringTables,
+        monitoring: MonitoringOptions,
+        options: ReportingOptions,
+    ) -> None:
+        self.options = options
+        self.granularity = windows.granularity_of(monitoring, options)
+        # Of slices only the rows about all columns are needed, and those of columns are many.
+        profile = tables.profile.filter(
+            pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
+        )
+        of_length = pc.field("granularity") == self.granularity
+        health, inputs, drift, estimates = (
+            table.filter(of_length)
+            for table in (tables.health, profile, tables.drift, tables.estimates)
+        )
+        self.selected = windows.windows_of((health, inputs, drift, estimates), monitoring, options)
+        self.windows = self.selected.shown
+        self.health: dict[Window, list[Row]] = {window: [] for window in self.windows}
+        for row in windows.rows_in(health, self.windows):
+            self.health[row["window"]].append(row)
+        inputs = inputs.filter(pc.field("log_type") == INPUT)
+        self.profile = windows.rows_in(inputs, self.windows)
+        self.baseline = profile.filter(pc.field("log_type") == BASELINE).to_pylist()
+        drift = drift.filter(pc.field("drift_type") == BASELINE)
+        self.drift = windows.rows_in(drift, self.windows)
+        self.estimates = windows.rows_in(estimates, self.windows)
+        self.alerts = tables.alerts.filter(of_length).to_pylist()
+
+    def version_names(self) -> list[str]:
+        """Order versions by their newest window, then by its records, highest first."""
+        newest: dict[str, tuple[Window, int]] = {}
+        for row in self.profile:
+            if row["column_name"] == TABLE and row["slice_key"] is None and row["count"]:
+                found = (row["window"], row["count"])
+                newest[row["model_version"]] = max(newest.get(row["model_version"], found), found)
+        return sorted(newest, key=lambda name: (newest[name], name), reverse=True)
+
+    def version(self, name: str) -> data.ModelVersion:
+        profile, baseline, drift, estimates = (
+            _where(rows, model_version=name)
+            for rows in (self.profile, self.baseline, self.drift, self.estimates)
+        )
+        whole = _where(profile, column_name=TABLE)
+        newest, records = max(
+            (row["window"], row["count"]) for row in _where(whole, slice_key=None) if row["count"]
+        )
+        columns = self._columns(
+            newest, *(_where(rows, slice_key=None) for rows in (profile, baseline, drift))
+        )
+        performances = _performances(whole, _where(baseline, column_name=TABLE), estimates)
+        slices = self._slices(
+            _where(whole, window=newest), _where(drift, window=newest), performances
+        )
+        rows = [row for rows in self.health.values() for row in rows]
+        entities = {row["served_entity_name"] for row in rows if row["model_version"] == name}
+        return data.ModelVersion(
+            name=name,
+            entities=sorted(entities - {None}),
+            newest=newest,
+            records=records,
+            columns=columns[: self.options.max_columns],
+            columns_omitted=max(0, len(columns) - self.options.max_columns),
+            performance={
+                metric: [performances.get((window, None, None, metric)) for window in self.windows]
+                for metric in data.METRICS
+            },
+            slices=slices[: self.options.max_slices],
+            slices_omitted=max(0, len(slices) - self.options.max_slices),
+        )
+
+    def _columns(
+        self, newest: Window, profile: list[Row], baseline: list[Row], drift: list[Row]
+    ) -> list[data.Column]:
+        drifts = {(row["column_name"], row["window"]): row for row in drift}
+        profiles = {row["column_name"]: row for row in profile if row["window"] == newest}
+        baselines = {row["column_name"]: row for row in baseline}
+        columns = [
+            data.Column(
+                name,
+                [self._drift(drifts.get((name, window))) for window in self.windows],
+                profiles.get(name),
+                baselines.get(name),
+                drifts.get((name, newest)),
+            )
+            for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE})
+        ]
+        place = self.windows.index(newest)
+        return sorted(columns, key=lambda column: _drift_rank(column.drifts[place]), reverse=True)
+
+    def _drift(self, drift: Row | None) -> data.ColumnDrift | None:
+        if drift is None:
+            return None
+        distance, pvalue = _distance(drift)
+        about = {name: drift[name] for name in ("column_name", "model_version")}
+        severities = (
+            row["severity"]
+            for row in _where(self.alerts, slice_key=None, **about)
+            if row["since"] <= drift["window"].start and drift["window"].end <= row["window"]["end"]
+        )
+        significant = self._is_significant(pvalue)
+        return data.ColumnDrift(distance, pvalue, significant, data.worst(severities))
+
+    def _slices(
+        self, profile: Sequence[Row], drift: Sequence[Row], performances: Performances
+    ) -> list[data.Slice]:
+        largest: dict[tuple[str, str], tuple[float, str]] = defaultdict(lambda: (-1.0, ""))
+        for row in drift:
+            distance, pvalue = _distance(row)
+            if distance is not None and self._is_significant(pvalue):
+                key = (row["slice_key"], row["slice_value"])
+                largest[key] = max(largest[key], (distance, row["column_name"]))
+        found = []
+        for row in profile:
+            key = (row["slice_key"], row["slice_value"])
+            if row["slice_key"] is None or not row["count"]:
+                continue
+            performance = {
+                metric: performances.get((row["window"], *key, metric), data.Performance())
+                for metric in data.METRICS
+            }
+            drifted = largest[key][::-1] if key in largest else None
+            fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
+            found.append(data.Slice(*key, row["count"], performance, drifted, fairness))
+        return sorted(found, key=lambda one: (-one.records, one.key, one.value))
+
+    def _is_significant(self, pvalue: float | None) -> bool:
+        return pvalue is not None and pvalue < self.options.chance
+
+
+def _where(rows: Sequence[Row], **values: Any) -> list[Row]:  # noqa: ANN401 - of any column
+    return [row for row in rows if all(row[name] == value for name, value in values.items())]
+
+
+def _distance(drift: Row) -> tuple[float | None, float | None]:
+    """Return the distance of a row of `drift_metrics`, and the p-value of its test."""
+    if _finite(drift["js_distance"]) is not None:
+        return drift["js_distance"], (drift["chi_squared_test"] or {}).get("pvalue")
+    test = drift["ks_test"] or {}
+    return _finite(test.get("statistic")), _finite(test.get("pvalue"))
+
+
+def _drift_rank(drift: data.ColumnDrift | None) -> tuple[bool, bool, float]:
+    """Order by alert, then significance, then distance."""
+    if drift is None:
+        return (False, False, -1.0)
+    distance = -1.0 if drift.distance is None else drift.distance
+    return (drift.severity is not None, drift.significant, distance)
+
+
+def _performances(
+    profile: Sequence[Row], baseline: Sequence[Row], estimates: Sequence[Row]
+) -> Performances:
+    """Join estimates with the profile, which has the values that estimates lack."""
+    baselines = {(row["slice_key"], row["slice_value"]): _realised(row) for row in baseline}
+    found = {
+        (row["window"], row["slice_key"], row["slice_value"], metric): data.Performance(
+            realised=value,
+            baseline=baselines.get((row["slice_key"], row["slice_value"]), {}).get(metric),
+            records=row["count"],
+        )
+        for row in profile
+        for metric, value in _realised(row).items()
+    }
+    for row in estimates:
+        key = (row["window"], row["slice_key"], row["slice_value"], row["metric"])
+        known = found.get(key, data.Performance())
+        realised, base = _finite(row["realised"]), _finite(row["baseline"])
+        found[key] = data.Performance(
+            estimate=_finite(row["estimate"]),
+            low=_finite(row["low"]),
+            high=_finite(row["high"]),
+            realised=known.realised if realised is None else realised,
+            baseline=known.baseline if base is None else base,
+            records=row["records"],
+            labelled=row["labelled"],
+        )
+    return found
+
+
+def _realised(row: Row) -> dict[str, float | None]:
+    area = ((row["roc_auc_score"] or {}).get("one_vs_one") or {}).get("weighted")
+    return {
+        "roc_auc": _finite(area),
+        "accuracy": _finite(row["accuracy_score"]),
+        "log_loss": _finite(row["log_loss"]),
+    }
+
+
+def _for_alive(measure: Row | None) -> float | None:
+    """Return the value for the class Alive of a map by class."""
+    return _finite(dict((measure or {}).get("one_vs_all") or ()).get("Alive"))
+
+
+def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:
+    rows = table.to_pylist()
+    rows.sort(key=lambda row: (row["since"], row["alert_id"]), reverse=True)
+    rows.sort(key=_alert_rank)
+    shown, omitted = rows[: options.max_alerts], rows[options.max_alerts :]
+    return data.Alerts(shown, len(omitted), lifecycle.firing(table))
+
+
+def _alert_rank(row: Row) -> tuple[int, int]:
+    """Order by state, and by severity unless resolved."""
+    severity = 0 if row["state"] == lifecycle.RESOLVED else _place(data.SEVERITIES, row["severity"])
+    return (_place(_STATES, row["state"]), severity)
+
+
+def _place(order: Sequence[str], value: str) -> int:
+    return order.index(value) if value in order else len(order)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

@@ -1,0 +1,153 @@
+"""The overview of the report: one tile a key figure of the newest complete window."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from marvel_kedro.monitoring.report import formatting as fmt
+from marvel_kedro.monitoring.report.charts import sparkline
+from marvel_kedro.monitoring.report.data import ModelVersion, Performance, ReportData
+from marvel_kedro.monitoring.report.drift_figures import level
+
+_NO_SPARK = Markup("")
+_METRIC = "roc_auc"
+_ESTIMATE_COLUMNS = ("estimate", "low", "high")
+_REALISED_COLUMNS = ("realised", "accuracy_score", "log_loss", "roc_auc_score")
+_DRIFT_COLUMNS = ("js_distance", "ks_test", "chi_squared_test", "percent_null_delta")
+_LATENCY_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A key figure, the highest severity of the alerts about it, and its course over time."""
+
+    name: str
+    figure: str
+    note: str
+    severity: str | None
+    spark: Markup = _NO_SPARK
+
+
+def tiles(data: ReportData) -> list[Tile]:
+    """Make the tiles of the overview."""
+    if not data.windows:
+        return []
+    found = _operational_tiles(data) if data.health[data.windows[-1]] else []
+    if data.versions:
+        version = data.versions[0]
+        performances = [one or Performance() for one in version.performance[_METRIC]]
+        found += [
+            _performance_tile(data, version, performances, realised=realised)
+            for realised in (False, True)
+        ]
+        found.append(_drift_tile(data, version))
+    firing = data.alerts.firing
+    acknowledged = Counter(row["state"] for row in firing)["acknowledged"]
+    note = f"{acknowledged:,} of them acknowledged" if firing else "none fires"
+    return [*found, Tile("Open alerts", f"{len(firing):,}", note, data.alerts.severity())]
+
+
+def _operational_tiles(data: ReportData) -> list[Tile]:
+    def totals(name: str) -> list[int]:
+        return [data.total(span, name) for span in data.windows]
+
+    def ratios(name: str, of: str) -> list[float | None]:
+        return [fmt.ratio(*pair) for pair in zip(totals(name), totals(of), strict=True)]
+
+    latencies: list[tuple[float | None, str]] = [
+        max(
+            (
+                (row["latency_p95_ms"], fmt.entity(row))
+                for row in data.health[span]
+                if row["latency_p95_ms"] is not None
+            ),
+            default=(None, ""),
+        )
+        for span in data.windows
+    ]
+    slowest, name = latencies[-1]
+    requests, records, labelled = totals("requests"), totals("records"), totals("labelled")
+    failed, labelled_share = ratios("failed", "requests"), ratios("labelled", "records")
+    refused, throttled = totals("refused")[-1], totals("throttled")[-1]
+    alerts = data.alerts
+    return [
+        Tile(
+            "Requests",
+            fmt.whole(requests[-1]),
+            f"{fmt.whole(requests[-2])} in the previous window"
+            if requests[:-1]
+            else "first window",
+            None if requests[-1] else alerts.severity(["requests"]),
+            sparkline(requests),
+        ),
+        Tile(
+            "Failed requests",
+            fmt.share(failed[-1]),
+            f"{fmt.whole(totals('failed')[-1])} failed, {fmt.whole(refused)} refused, "
+            f"{fmt.whole(throttled)} throttled",
+            alerts.severity(["failed", "refused", "throttled", "unread"]),
+            sparkline(failed),
+        ),
+        Tile(
+            "Latency, p95",
+            fmt.millis(slowest),
+            f"of the slowest: {name}" if name else "no answered request",
+            alerts.severity(_LATENCY_COLUMNS),
+            sparkline([value for value, _ in latencies]),
+        ),
+        Tile(
+            "Labelled records",
+            fmt.share(labelled_share[-1]),
+            f"{fmt.whole(labelled[-1])} of {fmt.whole(records[-1])}; all windows shown: "
+            f"{fmt.share(fmt.ratio(sum(labelled), sum(records)))}",
+            None,
+            sparkline(labelled_share),
+        ),
+    ]
+
+
+def _performance_tile(
+    data: ReportData, version: ModelVersion, found: list[Performance], *, realised: bool
+) -> Tile:
+    """Show the metric of the newest window that has it."""
+    title = f"{fmt.NAMES[_METRIC]}, {'from labels' if realised else 'estimated'}"
+    values = [one.realised if realised else one.estimate for one in found]
+    known = [(place, value) for place, value in enumerate(values) if value is not None]
+    if not known:
+        return Tile(title, fmt.UNKNOWN, f"not known for version {version.name}", None)
+    place, value = known[-1]
+    last, notes = found[place], []
+    if last.baseline is not None:
+        notes.append(f"baseline {fmt.decimal(last.baseline)} ({fmt.signed(value - last.baseline)})")
+    if realised and last.labelled is not None:
+        notes.append(fmt.number_of(last.labelled, "label"))
+    notes.append(f"version {version.name}")
+    if place != len(values) - 1:
+        notes.append(f"window {fmt.window(data.windows[place])}")
+    columns = _REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS
+    severity = data.alerts.severity(columns)
+    return Tile(title, fmt.decimal(value), "; ".join(notes), severity, sparkline(values))
+
+
+def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
+    """Count the columns with significant drift, and name the one that drifts most."""
+    place = data.windows.index(version.newest)
+    distances = {
+        column.name: drift.distance
+        for column in version.columns
+        if (drift := column.drifts[place]) and drift.significant and drift.distance is not None
+    }
+    counts = [
+        sum(level(column.drifts[at]) > 0 for column in version.columns)
+        for at in range(len(data.windows))
+    ]
+    strongest = max(distances, key=lambda name: distances[name], default=None)
+    note = "none more than chance explains" if strongest is None else f"most: {strongest}"
+    return Tile(
+        "Columns that drift",
+        f"{len(distances)} of {len(version.columns) + version.columns_omitted}",
+        f"{note}; version {version.name}",
+        data.alerts.severity(_DRIFT_COLUMNS),
+        sparkline(counts),
+    )

@@ -1,0 +1,143 @@
+"""The demo's own project: its configuration, its pipelines, and the tables and models they make."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import aliases, tracking
+from marvel_kedro.serving import traffic_shift
+from marvel_kedro.serving.configuration import EndpointOptions
+
+SYNTHETIC_ROWS = 6000
+_COPIED = ("conf", "src", "pyproject.toml", ".telemetry")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the project that the demo needs.
+
+    Attributes:
+        endpoint: The section `endpoint` of the parameters.
+        world_seed: The seed of the synthetic rows.
+    """
+
+    endpoint: EndpointOptions
+    world_seed: int
+
+
+def create_project(project: Path, folder: Path, port: int) -> None:
+    """Copy a project into the demo's folder, with the demo's settings in `conf/local`.
+
+    Raises:
+        ProjectError: The folder has other files.
+    """
+    if folder.exists() and not (folder / ".demo").exists() and any(folder.iterdir()):
+        raise ProjectError(f"{folder} is not empty, and no demo: name another folder, --folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    (folder / ".demo").touch()
+    for name in _COPIED:
+        source = project / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "local")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    server = {"port": port, "accept_simulated_time": True, "poll_seconds": 1, "flush_seconds": 1}
+    parameters = {
+        "synthetic": {"rows": SYNTHETIC_ROWS},
+        "server": server,
+        "retraining": {"release": "challenger", "days": 2},
+    }
+    local = folder / "conf" / "local"
+    local.mkdir()
+    (local / "parameters.yml").write_text(yaml.safe_dump(parameters), "utf-8")
+
+
+class DemoProject:
+    """Runs the pipelines of the demo's project in this process, and reads their results.
+
+    Args:
+        folder: The project.
+        read_settings: Reads the settings of the project in the current folder.
+    """
+
+    def __init__(self, folder: Path, read_settings: Callable[[], Settings]) -> None:
+        self._folder = folder.resolve()
+        self._reporting = self._folder / "data/08_reporting"
+        self._known_alerts: set[str] = set()
+        self.labels = self._folder / "data/03_primary/labels.parquet"
+        self.report_page = folder / "data/08_reporting/monitoring_report.html"
+        bootstrap_project(self._folder)
+        with chdir(self._folder):
+            self.settings = read_settings()
+        self._store = tracking.find_store(self._folder).uri
+
+    def run(self, *pipelines: str, **parameters: Mapping[str, Any]) -> None:
+        """Run pipelines; their output goes to `demo.log`."""
+        session: Any
+        with (
+            chdir(self._folder),
+            (self._folder / "demo.log").open("a", encoding="utf-8") as log,
+            redirect_stdout(log),
+            redirect_stderr(log),
+            KedroSession.create(self._folder, runtime_params=parameters) as session,
+        ):
+            session.run(pipeline_names=list(pipelines) or None)
+
+    def report(self, name: str) -> Any:  # noqa: ANN401 - what JSON holds
+        """Read a JSON report."""
+        return json.loads((self._reporting / f"{name}.json").read_text("utf-8"))
+
+    def new_alerts(self) -> list[str]:
+        """Return the rules of the alerts that have opened since the last call."""
+        alerts = pd.read_parquet(self._reporting / "alerts.parquet")
+        new = alerts[(alerts["state"] == "open") & ~alerts["alert_id"].isin(self._known_alerts)]
+        self._known_alerts |= set(new["alert_id"])
+        return sorted(new["rule"].unique())
+
+    def performance_by_day(self) -> pd.DataFrame:
+        """Return the daily ROC AUC of each version.
+
+        Returns:
+            `date`, `model_version`, `realised` (by the labels) and `estimate` (without labels).
+        """
+        rows = pd.read_parquet(self._reporting / "quality_estimates.parquet")
+        of_table = rows["slice_key"].isna() & (rows["granularity"] == "1 day")
+        rows = rows[of_table & (rows["metric"] == "roc_auc")].sort_values("model_version")
+        dates = [window["start"].date() for window in rows["window"]]
+        return rows.assign(date=dates)[["date", "model_version", "realised", "estimate"]]
+
+    def version(self, alias: str) -> str | None:
+        """Return the model version that has an alias."""
+        with self._registry():
+            found = aliases.find_version(self.settings.endpoint.model, alias=alias)
+        return str(found.version) if found else None
+
+    def shift_traffic(self, percent: int) -> None:
+        """Give the challenger a share of the traffic."""
+        shares = {"champion": 100 - percent, "challenger": percent}
+        with self._registry():
+            traffic_shift.shift(self.settings.endpoint, shares)
+
+    def promote(self, version: str) -> None:
+        """Make a version the champion, with all of the traffic."""
+        with self._registry():
+            aliases.move_alias(self.settings.endpoint.model, "champion", version)
+
+    @contextmanager
+    def _registry(self) -> Iterator[None]:
+        mlflow.set_tracking_uri(self._store)
+        with chdir(self._folder):
+            yield

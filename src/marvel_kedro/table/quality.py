@@ -1,0 +1,113 @@
+"""Data quality of the source rows: counts of rejected rows, nulls and unexpected categories."""
+
+from typing import Any
+
+import narwhals as nw
+from narwhals.typing import IntoFrame
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.cleaning import COLUMNS, MEASUREMENTS, plain_number
+from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.options import QualityOptions
+
+
+def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]:
+    """Count usable and rejected rows, nulls and unexpected values.
+
+    Args:
+        source_rows: The result of `cleaning.read_source`.
+        options: The expected categories.
+
+    Returns:
+        - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
+        - of the usable rows, by column: `nulls`; `unusable` (measurements that are given but are
+          not plain positive numbers); `new_categories` (rows by unexpected value, most frequent
+          first, at most `options.examples`); `new_category_rows` (rows with any such value).
+    """
+    rows = lazily(source_rows)
+    reasons = _counts_by_reason(rows)
+    filled = reasons.pop(None, {})
+    kept = filled.pop("rows", 0)
+    numbers = {name: filled.pop(f"{name}_number", 0) for name in MEASUREMENTS}
+    rejected = {str(reason): counts["rows"] for reason, counts in reasons.items()}
+    rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
+    return {
+        "rows_in": kept + sum(rejected.values()),
+        "rows_kept": kept,
+        "rows_rejected": sum(rejected.values()),
+        "rejected": rejected,
+        "nulls": {name: kept - (filled | numbers).get(name, 0) for name in COLUMNS},
+        "unusable": {name: filled.get(name, 0) - numbers[name] for name in MEASUREMENTS},
+    } | _new_categories(rows.filter(nw.col("reason").is_null()), options)
+
+
+def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
+    """Select the numbers of a summary that are worth a curve over runs, by metric name."""
+    rows = {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")}
+    new = data_quality["new_category_rows"]
+    return rows | {f"new_{column}_rows": number for column, number in new.items()}
+
+
+def require_usable_rows(data_quality: dict[str, Any]) -> None:
+    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are.
+
+    Raises:
+        ProjectError: No row is usable; the message lists the reasons.
+    """
+    if not data_quality["rows_kept"]:
+        raise ProjectError(
+            f"The raw file (raw_characters) has no row that can be used; of its "
+            f"{data_quality['rows_in']} rows these are rejected: {data_quality['rejected']}. "
+            "Correct its columns PageID and Alive (Alive or Dead)."
+        )
+
+
+def _counts_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int]]:
+    """Count, in one query and by reason, the rows and the values that are not null by column.
+
+    `height_number` and `weight_number` count the measurements that are numbers.
+    """
+    numbers = [f"{name}_number" for name in MEASUREMENTS]
+    counts = (
+        rows.with_columns(plain_number(name).alias(f"{name}_number") for name in MEASUREMENTS)
+        .group_by("reason")
+        .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in (*COLUMNS, *numbers)))
+    )
+    found = {}
+    for row in counts.lazy().collect().rows(named=True):
+        reason = row.pop("reason")
+        is_null = reason is None or reason != reason  # noqa: PLR0124 - NaN
+        found[None if is_null else str(reason)] = {name: int(row[name]) for name in row}
+    return found
+
+
+def _new_categories(usable: nw.LazyFrame[Any], options: QualityOptions) -> dict[str, Any]:
+    """Count rows with unexpected values by column: the most frequent values, and the total."""
+    found: dict[str, dict[str, int]] = {column: {} for column in options.expected}
+    totals = dict.fromkeys(options.expected, 0)
+    new = [
+        usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)).select(
+            nw.lit(column).alias("column"), nw.col(column).alias("value")
+        )
+        for column, expected in options.expected.items()
+    ]
+    if new:  # one query for all columns
+        rows = nw.col("rows").cast(nw.Int64)
+        place = nw.col("_one").cum_sum().over("column", order_by=["_order", "value"])
+        most_frequent = (
+            nw.concat(new)
+            .group_by("column", "value")
+            .agg(nw.len().alias("rows"))
+            .with_columns(
+                (-rows).alias("_order"),
+                nw.lit(1).alias("_one"),
+                rows.sum().over("column").alias("total"),
+            )
+            .with_columns(place.alias("place"))
+            .filter(nw.col("place") <= options.examples)
+            .select("column", "place", "value", "rows", "total")
+        )
+        for column, _, value, count, total in sorted(most_frequent.lazy().collect().iter_rows()):
+            found[column][str(value)] = int(count)
+            totals[column] = int(total)
+    return {"new_categories": found, "new_category_rows": totals}
