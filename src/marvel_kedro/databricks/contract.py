@@ -57,11 +57,6 @@ class Contract:
         """The unique column."""
         return next((name for name, column in self._columns.items() if column.unique), None)
 
-    @property
-    def not_null(self) -> set[str]:
-        """The columns without nulls."""
-        return {name for name, column in self._columns.items() if not column.nullable}
-
     def violations(self) -> dict[str, "Column"]:
         """Return the number of rows that break a rule, by rule, as aggregates over the table."""
         from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
@@ -69,7 +64,11 @@ class Contract:
         def rows(condition: "Column") -> "Column":
             return sql.coalesce(sql.sum(sql.when(condition, 1)), sql.lit(0))
 
-        found = {f"{name} is null": rows(sql.col(name).isNull()) for name in self.not_null}
+        found = {
+            f"{name} is null": rows(sql.col(name).isNull())
+            for name, column in self._columns.items()
+            if not column.nullable
+        }
         for name, column in self._columns.items():
             for check in column.checks:
                 rule = _rule(sql.col(name), check.name, check.statistics)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from marvel_kedro.datasets.read_only import ReadOnlyDataset
+from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 
@@ -39,9 +39,6 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
     def load(self) -> RefreshManagedMonitor:
         """Return a function that refreshes the monitor and reads its tables."""
         return partial(_refresh, self._table, self._baseline)
-
-    def _describe(self) -> dict[str, Any]:
-        return {"table": self._table}
 
 
 def _refresh(table: str, baseline: str, options: MonitoringOptions) -> tuple[pa.Table, pa.Table]:

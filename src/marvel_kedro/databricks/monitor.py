@@ -16,7 +16,7 @@ from databricks.sdk.service.dataquality import (
 )
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.databricks.monitored_table import BROKEN, MetricsTables, MonitoredTable, Patience
+from marvel_kedro.databricks.monitored_table import BROKEN, Deadline, MetricsTables, MonitoredTable
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 
@@ -55,8 +55,8 @@ def refresh(  # noqa: PLR0913 - what is monitored, and how it is waited for
     Raises:
         ProjectError: It names the table, what failed and the remedy.
     """
-    patience = Patience(options.timeout_minutes, monotonic(), sleep, monotonic)
-    monitored = MonitoredTable(client, table, patience)
+    deadline = Deadline(options.timeout_minutes, monotonic(), sleep, monotonic)
+    monitored = MonitoredTable(client, table, deadline)
     spec = DataProfilingConfig(
         output_schema_id=monitored.schema_id,
         baseline_table_name=monitored.existing(baseline_table) if baseline_table else None,

@@ -80,7 +80,7 @@ class MetricsTables:
 
 
 @dataclass(frozen=True)
-class Patience:
+class Deadline:
     """The time limit of waiting, and its clock."""
 
     minutes: float
@@ -111,12 +111,12 @@ class Patience:
 class MonitoredTable:
     """A table and its managed monitor."""
 
-    def __init__(self, client: WorkspaceClient, table: str, patience: Patience) -> None:
+    def __init__(self, client: WorkspaceClient, table: str, deadline: Deadline) -> None:
         self._client = client
         self._api = client.data_quality
         self._table = table
         self._name = f"The managed monitor of '{table}'"
-        self._patience = patience
+        self._deadline = deadline
         with workspace.errors_explained(f"The table '{table}'", "looked up", _REMEDIES):
             self._id = str(client.tables.get(table).table_id)
             self.schema_id = str(client.schemas.get(table.rpartition(".")[0]).schema_id)
@@ -136,7 +136,7 @@ class MonitoredTable:
         Raises:
             ProjectError: The monitor is not one for an inference log.
         """
-        found = self._patience.until(
+        found = self._deadline.until(
             self._find,
             lambda found: found is None or found.status not in _CHANGING,
             f"A change of {_lowered(self._name)}",
@@ -187,7 +187,7 @@ class MonitoredTable:
                 return [one for one in found if one.state in _IN_PROGRESS]
 
         thing = f"A refresh of {_lowered(self._name)}, started by another client,"
-        self._patience.until(in_progress, lambda found: not found, thing)
+        self._deadline.until(in_progress, lambda found: not found, thing)
 
     def refresh(self) -> None:
         """Refresh the metrics and wait for them."""
@@ -201,7 +201,7 @@ class MonitoredTable:
                 return self._api.get_refresh(_TABLE, self._id, number)
 
         thing = f"Refresh {number} of {_lowered(self._name)}"
-        done = self._patience.until(poll, lambda found: found.state in _OVER, thing)
+        done = self._deadline.until(poll, lambda found: found.state in _OVER, thing)
         if done.state in _UNSUCCESSFUL:
             reason = self._reason(self._find(), done.message)
             raise ProjectError(

@@ -3,17 +3,18 @@
 from typing import Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table.replacement import Replacement
 
 SAIL = "sail"
 
 
-class SchemaTableDataset(AbstractDataset[Any, Any]):
+class SchemaTableDataset(ProjectDataset[Any, Any]):
     """A table of a lakehouse that monitoring updates; it is empty until the first save.
 
     `ManagedTableDataset` can only overwrite a table or append to it, and has no nested types.
@@ -43,7 +44,7 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
         self._catalog = catalog
         self._schema: pa.Schema = getattr(tables, schema)
         self._arrow = arrow
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> Any:  # noqa: ANN401 - a Spark frame or an Arrow table
         """Read the table in its current version."""
@@ -94,9 +95,6 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
             return bool(session.active().catalog.tableExists(self._name))
         except Exception as error:
             raise DatasetError(f"Cannot tell whether {self._name} exists: {error}") from error
-
-    def _describe(self) -> dict[str, Any]:
-        return {"table": self._name}
 
 
 def _frame(table: pa.Table) -> Any:  # noqa: ANN401 - a Spark frame

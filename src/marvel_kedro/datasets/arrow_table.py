@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 
 _MAX_CELL_LENGTH = 200
@@ -19,7 +19,7 @@ _MAX_CELL_LENGTH = 200
 _MOVE_AWAY = "Move it away; the pipeline that writes it makes it again."
 
 
-class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
+class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
     """A Parquet file as an Arrow table, which is empty while there is no file."""
 
     def __init__(self, filepath: str, schema: str, metadata: dict[str, Any] | None = None) -> None:
@@ -32,7 +32,7 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
         """
         self._filepath = Path(filepath)
         self._schema: pa.Schema = getattr(tables, schema)
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> pa.Table:
         """Read the table.
@@ -79,9 +79,6 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
 
     def _exists(self) -> bool:
         return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - any Arrow type

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table import local_engine
 from marvel_kedro.table.replacement import Replacement
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 
-class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
+class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     """The newest version of a Delta table as a lazy frame, which may be larger than memory.
 
     `pandas.DeltaTableDataset` opens the table when the catalog is created, so that every command
@@ -37,7 +38,7 @@ class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
         """
         self._filepath = filepath
         self._schema: pa.Schema | None = getattr(tables, schema) if schema else None
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> "DuckDBPyRelation":
         """Read the table in its current version."""
@@ -85,9 +86,6 @@ class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
 
     def _exists(self) -> bool:
         return self._table() is not None
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 def _arrow(rows: Any) -> pa.Table:  # noqa: ANN401 - a frame

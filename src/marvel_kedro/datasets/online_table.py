@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.table.frames import lazily, rows_by
 
 _KEY = "page_id"
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
+class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
     """A SQLite file with the table `characters`: `page_id`, and the other columns as JSON text.
 
     - A save replaces the whole file atomically, from a frame of any engine, in bounded memory where
@@ -33,7 +33,7 @@ class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: IntoFrame) -> None:
         """Write the rows, ordered by the key.
@@ -78,9 +78,6 @@ class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _write(path: Path, data: IntoFrame) -> None:

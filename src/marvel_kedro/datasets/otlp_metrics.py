@@ -6,8 +6,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring.export import Exported
 from marvel_kedro.serving.telemetry.opentelemetry import is_enabled
 
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 
-class OtlpMetricsDataset(AbstractDataset[Exported, None]):
+class OtlpMetricsDataset(ProjectDataset[Exported, None]):
     """Send samples as gauges over OTLP/HTTP with protobuf when saved.
 
     - OTEL_EXPORTER_OTLP_ENDPOINT (or the variable for metrics alone) turns it on. The SDK reads
@@ -32,7 +33,7 @@ class OtlpMetricsDataset(AbstractDataset[Exported, None]):
             metadata: Metadata for Kedro's plugins.
         """
         self._service_name = service_name
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: Exported) -> None:
         """Send the samples, if the environment turns it on."""
@@ -59,9 +60,6 @@ class OtlpMetricsDataset(AbstractDataset[Exported, None]):
             DatasetError: Always.
         """
         raise DatasetError("Metrics are sent to a collector, and not read from it.")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"service_name": self._service_name}
 
 
 def _is_installed() -> bool:
