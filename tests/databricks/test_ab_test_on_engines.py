@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 from support.inference_traffic import make_traffic
-from support.project import Project, reset_store
+from support.project import Project
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
@@ -29,7 +29,6 @@ def test_ab_test_is_the_same_on_every_engine(
     ):
         partitions = ["request_date"] if name == "inference_payload" else None
         write_deltalake(str(warehouse / name), table, partition_by=partitions)
-    reset_store()
     words = ("--env", "lakehouse", "--pipelines", "ab_test", *window)
     outcome = lakehouse.on(engine, *words)
     assert outcome.status == 0, outcome.output

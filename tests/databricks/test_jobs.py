@@ -1,6 +1,8 @@
 """The bundle's jobs, run here from the installed wheel in a clean environment, on Sail."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from mlflow import MlflowClient
 from support.bundle.bundle import GIT, job_id, load
 from support.bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from support.inference_traffic import make_traffic
-from support.project import clean_environment
+from support.project import Project, clean_environment
 from support.workspace.catalog import UnityCatalog
 from support.workspace.identity import Identity
 from support.workspace.server import Workspace as Host
@@ -95,6 +97,7 @@ def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
     return {key: task.state for key, task in tasks.items()}
 
 
+@pytest.mark.slow
 def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
     workspace: Workspace,
 ) -> None:
@@ -158,6 +161,34 @@ def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
     assert "There is no raw file at" in lost["processing"].output
     assert "Traceback" not in lost["processing"].output
     assert states(lost)["training"] == states(lost)["serving"] == "UPSTREAM_FAILED"
+
+
+def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
+    project: Project, synthetic_path: Path, tmp_path: Path
+) -> None:
+    volume, warehouse = tmp_path / "files", tmp_path / "warehouse"
+    named = {"pipeline": "processing", "catalog": "sail", "schema": "mine", "files": str(volume)}
+    named |= {"tracking-uri": f"sqlite:///{project.path}/mlflow.db"}
+    words = [f"--{name}={value}" for name, value in named.items()]
+    entry_point = "from marvel_kedro.cli.job import main; main()"
+    task = [sys.executable, "-c", entry_point, *words]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = clean_environment() | {"MARVEL_WAREHOUSE": str(warehouse)}
+        return subprocess.run(
+            task, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    without = run()
+    assert without.returncode == 1
+    assert "There is no raw file at" in without.stdout + without.stderr
+    assert "Traceback" not in without.stdout + without.stderr
+    (volume / "01_raw").mkdir(parents=True)
+    shutil.copy(synthetic_path, volume / "01_raw" / "marvel_characters_dataset.csv")
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "INFO" in done.stdout
+    assert len(DeltaTable(warehouse / "mine" / "characters").to_pandas()) > 2000
 
 
 def monitoring_trains_anew(workspace: Workspace) -> None:

@@ -6,8 +6,7 @@ import time
 
 import pytest
 from kedro.io import DatasetError
-from monitoring.test_export import everything
-from support.exported_metrics import NOW, key
+from support.exported_metrics import NOW, every_family, key
 from support.otlp_collector import Collector, attributes, collecting
 
 from marvel_kedro.datasets.otlp_metrics import OtlpMetricsDataset
@@ -36,7 +35,7 @@ def test_all_samples_reach_the_collector(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "dd-api-key=abc")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
-    exported = everything()
+    exported = every_family()
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         save(exported)
@@ -44,7 +43,7 @@ def test_all_samples_reach_the_collector(monkeypatch: pytest.MonkeyPatch) -> Non
     by_name = {metric.name: metric for _, metric in collector.metrics}
     for family in FAMILIES:
         metric = by_name[family.name]
-        assert (metric.description, metric.unit) == (family.meaning, family.unit)
+        assert (metric.description, metric.unit) == (family.description, family.unit)
         for point in metric.gauge.data_points:
             assert point.time_unix_nano == NOW.timestamp() * 1e9
     assert by_name["marvel_monitoring_latency_seconds"].unit == "s"
@@ -78,7 +77,7 @@ def test_environment_variables_turn_export_on_and_off(
     with collecting() as collector:
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value.replace("URL", collector.url))
-        save(everything())
+        save(every_family())
     assert bool(collector.metrics) == arrives
     assert {resource["service.name"] for resource, _ in collector.metrics} == {name} - {""}
 
@@ -90,7 +89,7 @@ def test_unreachable_collector_is_a_warning(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        save(everything())
+        save(every_family())
     assert time.monotonic() - began < 5
     assert "rejected the metrics" in caplog.text
 
@@ -103,7 +102,7 @@ def test_missing_exporter_package_is_a_warning(
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with caplog.at_level(logging.WARNING):
-        save(everything())
+        save(every_family())
     assert "marvel-kedro[server]" in caplog.text
 
 

@@ -7,11 +7,10 @@ import pyarrow as pa
 
 from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.managed import Refresh
-from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 
 
-class ManagedMetricsDataset(ReadOnlyDataset[Refresh]):
+class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
     """Load a function that refreshes a managed monitor over a table of a lakehouse."""
 
     READ_ONLY = "the platform writes the metrics"
@@ -37,7 +36,7 @@ class ManagedMetricsDataset(ReadOnlyDataset[Refresh]):
         super().__init__(metadata)
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
 
-    def load(self) -> Refresh:
+    def load(self) -> RefreshManagedMonitor:
         """Return a function that refreshes the monitor and reads its tables."""
         return partial(_refresh, self._table, self._baseline)
 
@@ -58,7 +57,7 @@ def _refresh(table: str, baseline: str, options: MonitoringOptions) -> tuple[pa.
 
     def read(name: str, schema: pa.Schema) -> pa.Table:
         found = SparkSession.builder.getOrCreate().table(name).toArrow()
-        return tables.in_order(tables.conform(found, schema))
+        return tables.sort_rows(tables.conform(found, schema))
 
     return (
         read(names.profile, tables.PROFILE_METRICS),

@@ -49,7 +49,7 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
             raise ProjectError(
                 f"{self._filepath} cannot be read as a Parquet file: {error}. {_MOVE_AWAY}"
             ) from error
-        required = [name for name in self._schema.names if name not in tables.LATER_COLUMNS]
+        required = [name for name in self._schema.names if name not in tables.OPTIONAL_COLUMNS]
         if missing := [name for name in required if name not in table.column_names]:
             raise ProjectError(f"{self._filepath} lacks {', '.join(missing)}. {_MOVE_AWAY}")
         try:

@@ -92,7 +92,7 @@ def _send(exported: Exported, service_name: str) -> bool:
         attributes = dict(zip(family.labels, labels, strict=True))
         points.setdefault(family, []).append(NumberDataPoint(attributes, at, at, value))
     metrics = [
-        Metric(family.name, family.meaning, family.unit, Gauge(data_points))
+        Metric(family.name, family.description, family.unit, Gauge(data_points))
         for family, data_points in points.items()
     ]
     resource = Resource.create()

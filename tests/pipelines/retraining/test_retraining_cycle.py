@@ -41,9 +41,7 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(template, folder)
     project = Project(folder)
-    outcome = project.kedro(
-        "run", "--pipelines", "synthetic,processing,training", "--params", SMALL
-    )
+    outcome = project.cli("--pipelines", "synthetic,processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     return project
 
@@ -91,10 +89,8 @@ def log_of(project: Project) -> list[dict[str, Any]]:
 def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environment: str) -> str:
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
     params = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
-    arguments = ("--pipelines", "retraining", "--params", params)
-    outcome = (
-        project.kedro("run", *arguments, **environment) if environment else project.cli(*arguments)
-    )
+    words = ("--pipelines", "retraining", "--params", params)
+    outcome = project.cli(*words, environment=environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 
@@ -134,7 +130,7 @@ def test_better_model_is_promoted_after_drift(
     (promoted.path / REPORTS / "alerts.parquet").unlink()
     make_traffic(days=1, requests_a_day=40).write(promoted.path / "data")
     with monkeypatch.context() as patch:
-        patch.setattr("marvel_kedro.pipelines.monitoring.nodes._LEAST_BASELINE", len(test) + 1)
+        patch.setattr("marvel_kedro.monitoring.baseline.MIN_ROWS", len(test) + 1)
         monitor(promoted)
     past = set(promoted.table("test_set")["page_id"])
     assert baseline(promoted) == {"1": past, "2": past}
@@ -147,7 +143,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
     # On the test rows from before the drift, the older model would win.
     test = promoted.table("retraining_test_set")
 
-    outcome = promoted.kedro("run", "--pipelines", "training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert str(promoted.champion().version) == "2", outcome.output
     output = re.sub(r"[\s│]+", " ", outcome.output)
@@ -169,7 +165,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
 
     # With a smaller test side, half of those rows are on the train side.
     other = f"{SMALL},processing.split.test_share=0.1"
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", other)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", other)
     assert outcome.status == 0, outcome.output
     tested = set(promoted.table("test_scores")["page_id"])
     assert 0 < len(tested) < len(test)
@@ -179,7 +175,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
     # A real file arrives: the synthetic-data champion does not bind it.
     text = promoted.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
     promoted.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert "WARNING" not in outcome.output
     assert promoted.report("promotion")["tested_on"] == "test_set"
