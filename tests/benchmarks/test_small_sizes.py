@@ -18,6 +18,7 @@ TABLES = {
     "monitoring": ("this project", "Evidently was left out", "the pipeline monitoring"),
     "scale": ("pandas", "sail", "its first node starts"),
     "serving": ("this server", "mlflow models serve", "megabytes a worker", "features and trees"),
+    "start": ("kedro registry list, whole", "until the first node begins", "empty project"),
 }
 """Words of the last lines and tables of each script's output."""
 
