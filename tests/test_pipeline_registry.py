@@ -15,7 +15,7 @@ HEAVY = {"duckdb", "lightgbm", "matplotlib", "pandera", "scipy.stats", "sklearn"
 @pytest.mark.parametrize(
     "code",
     [
-        "from marvel_kedro import pipeline_registry; sorted(pipeline_registry.register_pipelines())",
+        "from marvel_kedro import pipeline_registry as r; sorted(r.register_pipelines())",
         "import marvel_kedro.project.parameters",
         "import marvel_kedro.settings",
         "import marvel_kedro.cli",
