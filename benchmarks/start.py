@@ -70,9 +70,7 @@ root: {level: WARNING, handlers: [out]}
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--rows", type=int, default=5000, help="rows that the champion is fitted to"
-    )
+    parser.add_argument("--rows", type=int, default=5000, help="rows of the raw file")
     parser.add_argument("--runs", type=int, default=9)
     options = parse(parser, rows=1500, runs=1)
     print(machine.describe("kedro-mlflow"))

@@ -24,13 +24,12 @@ def _platform(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_task_values_are_set_through_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
     values: dict[str, str] = {}
 
-    def tell(key: str, value: str) -> None:
+    def set_value(key: str, value: str) -> None:
         values[key] = value
 
     runtime = ModuleType("databricks.sdk.runtime")
-    values = SimpleNamespace(set=tell)
     runtime.dbutils = SimpleNamespace(  # type: ignore[attr-defined]
-        jobs=SimpleNamespace(taskValues=values)
+        jobs=SimpleNamespace(taskValues=SimpleNamespace(set=set_value))
     )
     monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
     task_values.set_values({"promoted": "true", "model_version": "3"})

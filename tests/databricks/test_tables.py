@@ -112,7 +112,7 @@ def test_create_statement_uses_the_features_of_the_catalog() -> None:
         "`page_id` string NOT NULL COMMENT 'Title of the wiki page; the key'",
         "PRIMARY KEY (`page_id`)",
         "CLUSTER BY (`page_id`)",
-        "COMMENT 'One row a page of the wiki; text is null where the source is empty.'",
+        "COMMENT 'One row per page of the wiki; text is null where the source is empty.'",
         "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
     ):
         assert part in whole
@@ -171,7 +171,7 @@ def test_spark_tables_keep_comments_clustering_and_change_feed(tmp_path: Path, r
     # written again.
     assert found["local version"] == found["history"] == found["after a second look"]
     table = DeltaTable(tmp_path / "features" / "predictions")
-    assert table.metadata().description == "One row a scored character."
+    assert table.metadata().description == "One row per scored character."
     comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
     assert comments["probability"] == "Probability of Alive"
     assert all(comments.values())
