@@ -68,7 +68,7 @@ def run(project: Project, *words: str, **environment: str) -> None:
     """Run the main job: on Sail and on files in this process, on Spark in one of its own."""
     words = ("--params", f"serving.scored_at={NOW}", *words)
     if environment in ({}, ENGINES["sail"]):
-        outcome = project.cli(*words, **environment)
+        outcome = project.cli(*words, environment=environment)
     else:
         outcome = project.kedro("run", *words, OMP_NUM_THREADS="1", **environment)
     assert outcome.status == 0, outcome.output

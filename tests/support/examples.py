@@ -12,4 +12,6 @@ def at_most(number: int, **options: Any) -> settings:
         number: Examples at most.
         options: Other settings of hypothesis.
     """
-    return settings(max_examples=min(number, settings.default.max_examples), **options)
+    profile = settings.default
+    assert profile
+    return settings(max_examples=min(number, profile.max_examples), **options)

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import click
@@ -78,7 +79,12 @@ class Project:
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
-    def cli(self, *words: str, command: click.Command = cli.run, **environment: str) -> Outcome:
+    def cli(
+        self,
+        *words: str,
+        command: click.Command = cli.run,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
         with self._here(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.path)
@@ -93,7 +99,7 @@ class Project:
         """Run `kedro run` on Sail in this process, on Spark in its own (the JVM would stay)."""
         environment |= {"MARVEL_ENGINE": engine}
         if engine == "sail":
-            return self.cli(*words, **environment)
+            return self.cli(*words, environment=environment)
         return self.kedro("run", *words, **environment)
 
     def run(self, *pipelines: str, **parameters: Any) -> None:

@@ -74,7 +74,7 @@ def run(project: Project, day: int, **environment: str) -> str:
     """Run the pipeline at the end of a day."""
     now = (START + (day + 1) * DAY).isoformat()
     params = ("--params", f"monitoring.now={now}")
-    outcome = project.cli("--pipelines", "alerting", *params, **environment)
+    outcome = project.cli("--pipelines", "alerting", *params, environment=environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 

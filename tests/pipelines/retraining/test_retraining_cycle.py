@@ -90,7 +90,7 @@ def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environ
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
     params = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
     words = ("--pipelines", "retraining", "--params", params)
-    outcome = project.cli(*words, **environment)
+    outcome = project.cli(*words, environment=environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 
