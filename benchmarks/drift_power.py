@@ -41,7 +41,7 @@ from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.aggregation import counting
+from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
 from marvel_kedro.monitoring.alerting import evaluation, lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
@@ -110,7 +110,7 @@ class Monitor:
         tested = pa.Table.from_pandas(
             self.reference, tables.MONITORING_BASELINE, preserve_index=False
         )
-        self.baseline = counting.count_baseline(relation(tested), self.options)
+        self.baseline = aggregate_baseline(relation(tested), self.options)
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Found:
         """Monitor the seeds of a scenario."""
@@ -132,8 +132,7 @@ class Monitor:
     def _add(self, found: Found, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
-        counted = counting.count(relation(log), self.options)
-        groups = counting.groups(counted, self.options.granularities, self.options)
+        groups = aggregate(relation(log), self.options)
         metrics: dict[Table, pa.Table] = {
             "profile_metrics": profile_metrics(groups, self.baseline),
             "drift_metrics": drift_metrics(groups, self.baseline),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from marvel_kedro.monitoring.aggregation import counting
+from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
@@ -29,9 +29,8 @@ def main() -> None:
     seconds, found = [], 0
     for _ in range(int(sys.argv[3])):
         begin = time.perf_counter()
-        counted = counting.count(relation(current), options)
-        groups = counting.groups(counted, options.granularities, options)
-        baseline = counting.count_baseline(relation(reference), options)
+        groups = aggregate(relation(current), options)
+        baseline = aggregate_baseline(relation(reference), options)
         tables = [profile_metrics(groups, baseline), drift_metrics(groups, baseline)]
         seconds.append(time.perf_counter() - begin)
         found = sum(

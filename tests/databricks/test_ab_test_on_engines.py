@@ -1,4 +1,4 @@
-"""The A/B reading of a lakehouse is that of files."""
+"""The A/B test of a lakehouse equals that of files."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from support.project import Project
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
-def test_an_engine_changes_nothing(
+def test_ab_test_is_the_same_on_every_engine(
     engine: str, project: Project, template: Path, tmp_path: Path
 ) -> None:
     traffic = make_traffic(days=4, requests_a_day=100)

@@ -29,7 +29,7 @@ ENDPOINT = "dev_jane_doe_marvel_characters_dev"
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the platform has: a volume, tables, an MLflow server, served endpoints."""
+    """A platform: a volume, tables, an MLflow server, served endpoints."""
 
     home: Path
     scripts: Path
@@ -98,13 +98,15 @@ def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
+def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
+    workspace: Workspace,
+) -> None:
     """Training both ways through its condition, then monitoring, scoring and a task that fails."""
     first = workspace.run("marvel_training")
     output = "\n".join(task.output for task in first.values())
     assert set(states(first).values()) == {"SUCCESS"}, output
-    told = first["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "true", "model_version": "1"}
+    task_values = first["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "true", "model_version": "1"}
     assert first["promoted"].outcome == "true"
     assert len(workspace.table("predictions")) == len(workspace.table("characters"))
     # A log for people: times, no colours, nothing of this project's tools that a job has not.
@@ -134,15 +136,15 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
 
     again = workspace.run("marvel_training", job_run_id="another")
     assert states(again)["training"] == "SUCCESS", again["training"].output
-    told = again["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "false", "model_version": "1"}
+    task_values = again["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "false", "model_version": "1"}
     assert again["promoted"].outcome == "false"
     assert again["serving"].state == again["deploy"].state == "EXCLUDED"
 
     # A repair of the run that promoted: its tasks run again, and later ones must not be left out.
     repaired = workspace.run("marvel_training")
-    told = repaired["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "true", "model_version": "1"}
+    task_values = repaired["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "true", "model_version": "1"}
     assert repaired["serving"].state == "SUCCESS"
     assert repaired["deploy"].state == "SUCCESS"
     assert f"The endpoint '{ENDPOINT}' is as described." in repaired["deploy"].output
@@ -199,5 +201,5 @@ def monitoring_trains_anew(workspace: Workspace) -> None:
     (row,) = workspace.table("retraining_log").to_dict(orient="records")
     assert row["outcome"] != "started"
     assert list(row["reasons"])
-    told = watched["training"].tasks["training"].values  # noqa: PD011 - no frame
-    assert told["promoted"] == str(row["outcome"] == "promoted").lower()
+    task_values = watched["training"].tasks["training"].values  # noqa: PD011 - no frame
+    assert task_values["promoted"] == str(row["outcome"] == "promoted").lower()

@@ -1,4 +1,4 @@
-"""Samples arrive at a collector, where the environment names one, and never hold a run up."""
+"""Samples reach a collector if the environment names one, and never fail a run."""
 
 import logging
 import sys
@@ -6,8 +6,7 @@ import time
 
 import pytest
 from kedro.io import DatasetError
-from monitoring.test_export import everything
-from support.exported_metrics import NOW, key
+from support.exported_metrics import NOW, every_family, key
 from support.otlp_collector import Collector, attributes, collecting
 
 from marvel_kedro.datasets.otlp_metrics import OtlpMetricsDataset
@@ -32,11 +31,11 @@ def sent(collector: Collector) -> dict[object, float]:
     }
 
 
-def test_all_samples_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_samples_reach_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "dd-api-key=abc")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
-    exported = everything()
+    exported = every_family()
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         save(exported)
@@ -44,7 +43,7 @@ def test_all_samples_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     by_name = {metric.name: metric for _, metric in collector.metrics}
     for family in FAMILIES:
         metric = by_name[family.name]
-        assert (metric.description, metric.unit) == (family.meaning, family.unit)
+        assert (metric.description, metric.unit) == (family.description, family.unit)
         for point in metric.gauge.data_points:
             assert point.time_unix_nano == NOW.timestamp() * 1e9
     assert by_name["marvel_monitoring_latency_seconds"].unit == "s"
@@ -72,30 +71,30 @@ def test_all_samples_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_the_environment_turns_it_on(
+def test_environment_variables_turn_export_on_and_off(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], *, arrives: bool, name: str
 ) -> None:
     with collecting() as collector:
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value.replace("URL", collector.url))
-        save(everything())
+        save(every_family())
     assert bool(collector.metrics) == arrives
     assert {resource["service.name"] for resource, _ in collector.metrics} == {name} - {""}
 
 
-def test_a_collector_that_is_away_is_a_warning(
+def test_unreachable_collector_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        save(everything())
+        save(every_family())
     assert time.monotonic() - began < 5
-    assert "did not take the metrics" in caplog.text
+    assert "rejected the metrics" in caplog.text
 
 
-def test_without_the_exporter_it_is_a_warning(
+def test_missing_exporter_package_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
@@ -103,10 +102,10 @@ def test_without_the_exporter_it_is_a_warning(
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with caplog.at_level(logging.WARNING):
-        save(everything())
+        save(every_family())
     assert "marvel-kedro[server]" in caplog.text
 
 
-def test_a_collector_is_not_read() -> None:
+def test_load_is_refused() -> None:
     with pytest.raises(DatasetError, match="not read from it"):
         OtlpMetricsDataset("marvel_monitoring").load()

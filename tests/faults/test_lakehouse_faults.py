@@ -103,7 +103,7 @@ def test_rows_that_break_the_contract_are_rejected_on_load(lake: Project) -> Non
         "characters",
         "alive breaks isin",
         "in 2 rows",
-        "page_id is there twice in 1 rows",
+        "page_id is repeated in 1 rows",
     )
     assert lake.cli(*LAKEHOUSE).status == 0
 

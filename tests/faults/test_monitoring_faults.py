@@ -1,4 +1,4 @@
-"""Monitoring that is killed, or that is shown odd requests: right figures or a named reason."""
+"""Monitoring after kills and with odd requests: correct figures or a named reason."""
 
 import json
 import shutil
@@ -16,9 +16,12 @@ from support.inference_traffic import (
     answer,
     body,
     make_traffic,
+    served_entities,
 )
 from support.monitoring_state import LOGS, METRICS, metrics, monitor, state
 from support.project import Project, at_kill_points
+
+from marvel_kedro.monitoring.inference_log import records
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -34,28 +37,28 @@ def test_monitoring_killed_at_many_points_ends_as_if_it_had_not_been(
     first.write(watched.path / "data")
     points: list[str] = []
     words = (shard, shards, "base", "monitoring")
-    for said in at_kill_points(watched, tmp_path / "log", *words):
-        if "undisturbed" in said:
+    for event in at_kill_points(watched, tmp_path / "log", *words):
+        if "undisturbed" in event:
             shutil.rmtree(watched.path / "data/07_model_output/inference_payload")
             shutil.rmtree(watched.path / "data/07_model_output/served_entities")
             then.write(watched.path / "data")
-        elif "points" in said:
-            points = said["points"]
-        elif "point" in said:
+        elif "points" in event:
+            points = event["points"]
+        elif "point" in event:
             for name in METRICS:
-                assert len(metrics(watched, name)), said
+                assert len(metrics(watched, name)), event
         else:
-            assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
+            assert event == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
     assert len(points) > 20 // int(shards)
     said_of_1 = [line for line in (tmp_path / "log").read_text().splitlines() if "ersion 1" in line]
     assert not said_of_1, "its baseline could not be made"
     assert not list(watched.path.rglob("*.partial"))
 
-    shutil.copytree(trained, tmp_path / "calm")
-    calm = Project(tmp_path / "calm")
-    then.write(calm.path / "data")
-    monitor(calm)
-    assert state(watched) == state(calm)
+    shutil.copytree(trained, tmp_path / "undisturbed")
+    undisturbed = Project(tmp_path / "undisturbed")
+    then.write(undisturbed.path / "data")
+    monitor(undisturbed)
+    assert state(watched) == state(undisturbed)
 
 
 def request(number: int, records: list[dict[str, Any]], **changed: Any) -> dict[str, Any]:
@@ -75,9 +78,7 @@ def request(number: int, records: list[dict[str, Any]], **changed: Any) -> dict[
     } | changed
 
 
-def given(project: Project, requests: list[dict[str, Any]], labels: list[tuple[str, str]]) -> None:
-    from support.inference_traffic import served_entities
-
+def write(project: Project, requests: list[dict[str, Any]], labels: list[tuple[str, str]]) -> None:
     known = [(page, alive, DAY + timedelta(days=1)) for page, alive in labels]
     Traffic(
         pa.Table.from_pylist(requests, PAYLOAD_SCHEMA),
@@ -100,8 +101,6 @@ def overall(project: Project, column: str, version: str = "1") -> list[dict[str,
 
 
 def reasons(project: Project) -> dict[str, int]:
-    from deltalake import DeltaTable
-
     table = DeltaTable(project.path / "data/07_model_output/rejected_requests").to_pandas()
     return {str(reason): int(rows) for reason, rows in table["reason"].value_counts().items()}
 
@@ -109,7 +108,7 @@ def reasons(project: Project) -> dict[str, int]:
 HERO = {"name": "Ann", "universe": "Earth-616", "gender": "Female", "height": 1.7, "weight": 60.0}
 
 
-def test_requests_that_cannot_be_read_have_a_reason(watched: Project) -> None:
+def test_unreadable_requests_are_rejected_with_a_reason_and_counted(watched: Project) -> None:
     odd: list[dict[str, Any]] = [
         {},
         {"request": None, "logging_error_codes": ["MAX_REQUEST_SIZE_EXCEEDED"]},
@@ -121,16 +120,16 @@ def test_requests_that_cannot_be_read_have_a_reason(watched: Project) -> None:
         {"request": "{"},
         {"response": answer([0.4, 0.5])},
     ]
-    given(watched, [request(n, [HERO], **changed) for n, changed in enumerate(odd)], [])
+    write(watched, [request(n, [HERO], **changed) for n, changed in enumerate(odd)], [])
     monitor(watched)
     assert reasons(watched) == {
-        "the request was not written down: MAX_REQUEST_SIZE_EXCEEDED": 1,
-        "the response was not written down: MAX_RESPONSE_SIZE_EXCEEDED": 1,
+        "the request was not logged: MAX_REQUEST_SIZE_EXCEEDED": 1,
+        "the response was not logged: MAX_RESPONSE_SIZE_EXCEEDED": 1,
         "it has no time": 1,
         "it has no id": 1,
         "it was not answered: no status": 1,
         "it was not answered: status 429": 1,
-        "the request is no JSON": 1,
+        "the request is not JSON": 1,
         "1 records and 2 predictions": 1,
     }
     health = metrics(watched, "health_metrics").to_pylist()
@@ -142,17 +141,17 @@ def test_requests_that_cannot_be_read_have_a_reason(watched: Project) -> None:
     assert {row["window"]["start"] for row in health} == {DAY}
 
 
-def test_nobody_is_said_to_have_answered(watched: Project) -> None:
-    nobody = [request(n, [HERO], served_entity_id=None if n % 2 else "a") for n in range(10)]
-    given(watched, nobody, [])
+def test_requests_without_a_served_entity_are_rejected(watched: Project) -> None:
+    requests = [request(n, [HERO], served_entity_id=None if n % 2 else "a") for n in range(10)]
+    write(watched, requests, [])
     monitor(watched)
     (row,) = overall(watched, ":table")
     assert row["count"] == 5
-    assert reasons(watched) == {"nobody is said to have answered it": 5}
+    assert reasons(watched) == {"it has no served_entity_id": 5}
 
 
-def test_a_request_twice_on_a_day_and_on_another(watched: Project) -> None:
-    """The first that has a time and a status counts, whatever order they come in."""
+def test_repeated_request_counts_once_per_day_whatever_the_order(watched: Project) -> None:
+    """The first row with a time and a status counts."""
     again = [
         request(1, [HERO], status_code=500),
         request(1, [HERO]),
@@ -167,24 +166,24 @@ def test_a_request_twice_on_a_day_and_on_another(watched: Project) -> None:
     ]
     for order in (again, again[::-1]):
         shutil.rmtree(watched.path / "data/07_model_output", ignore_errors=True)
-        given(watched, order, [])
+        write(watched, order, [])
         monitor(watched)
         counts = [row["count"] for row in overall(watched, ":table")]
         assert counts == [2, 1]
 
 
-def test_labels_that_are_none(watched: Project) -> None:
+def test_unknown_label_values_are_ignored_with_a_warning(watched: Project) -> None:
     known = [("P1", "Alive"), ("P2", "alive"), ("P3", "DEAD")]
-    given(watched, [request(n, [HERO | {"page_id": f"P{n}"}]) for n in range(4)], known)
+    write(watched, [request(n, [HERO | {"page_id": f"P{n}"}]) for n in range(4)], known)
     outcome = watched.cli("--pipelines", "monitoring")
     assert outcome.status == 0, outcome.output
-    said = " ".join(outcome.output.split())
-    assert "2 labels are neither Alive nor Dead and do not count" in said
+    output = " ".join(outcome.output.split())
+    assert "2 labels are neither Alive nor Dead and are ignored" in output
     health = metrics(watched, "health_metrics").to_pylist()
     assert sum(row["labelled"] for row in health) == 1
 
 
-def test_a_table_that_was_moved_away_is_made_again(watched: Project) -> None:
+def test_removed_table_is_rebuilt(watched: Project) -> None:
     make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
     monitor(watched)
     before = state(watched)
@@ -198,7 +197,7 @@ def test_a_table_that_was_moved_away_is_made_again(watched: Project) -> None:
         assert state(watched) == before, name
 
 
-def test_a_day_of_which_the_older_half_is_deleted_stays_as_it_was(watched: Project) -> None:
+def test_day_with_deleted_requests_keeps_its_metrics_unless_recomputed(watched: Project) -> None:
     make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
     monitor(watched)
     before = state(watched)
@@ -209,12 +208,12 @@ def test_a_day_of_which_the_older_half_is_deleted_stays_as_it_was(watched: Proje
     monitor(watched)
     monitor(watched)
     assert state(watched) == before
-    monitor(watched, recompute_from="2026-01-01")  # whoever wants it otherwise says so
+    monitor(watched, recompute_from="2026-01-01")
     assert sum(row["requests"] for row in metrics(watched, "health_metrics").to_pylist()) == left
 
 
-def test_names_that_come_late(watched: Project) -> None:
-    """Requests are there before anybody has noted who answers."""
+def test_version_is_updated_when_the_served_entity_gets_its_name(watched: Project) -> None:
+    """Requests are logged before the table of served entities names their entity."""
     traffic = make_traffic(days=2, requests_a_day=40)
     Traffic(traffic.payload, traffic.served.slice(0, 1), traffic.labels).write(
         watched.path / "data"
@@ -229,9 +228,9 @@ def test_names_that_come_late(watched: Project) -> None:
     assert versions == {"1", "2"}
 
 
-def test_a_column_that_vanishes_or_turns_to_text(watched: Project) -> None:
+def test_column_that_is_missing_or_text_on_a_day_counts_as_null(watched: Project) -> None:
     day_after = {"request_date": DAY.date() + timedelta(days=1)}
-    calm = [request(n, [HERO | {"height": 1.5 + n / 100}]) for n in range(20)]
+    normal = [request(n, [HERO | {"height": 1.5 + n / 100}]) for n in range(20)]
     odd = [
         request(
             100 + n,
@@ -241,7 +240,7 @@ def test_a_column_that_vanishes_or_turns_to_text(watched: Project) -> None:
         )
         for n in range(20)
     ]
-    given(watched, calm + odd, [])
+    write(watched, normal + odd, [])
     monitor(watched)
     for column in ("gender", "height", "weight"):
         first, second = overall(watched, column)
@@ -262,12 +261,12 @@ def test_a_column_that_vanishes_or_turns_to_text(watched: Project) -> None:
     assert "height" not in second["non_null_columns"]
 
 
-def test_one_class_and_a_version_in_mid_window(watched: Project) -> None:
+def test_new_version_within_a_window_and_labels_of_one_class(watched: Project) -> None:
     requests = [
         request(n, [HERO | {"page_id": f"P{n}"}], served_entity_id="a" if n < 30 else "b")
         for n in range(40)
     ]
-    given(watched, requests, [(f"P{n}", "Alive") for n in range(40)])
+    write(watched, requests, [(f"P{n}", "Alive") for n in range(40)])
     monitor(watched)
     (one,), (two,) = overall(watched, ":table", "1"), overall(watched, ":table", "2")
     assert (one["count"], two["count"]) == (30, 10)
@@ -275,15 +274,15 @@ def test_one_class_and_a_version_in_mid_window(watched: Project) -> None:
     assert one["roc_auc_score"] is None or one["roc_auc_score"]["one_vs_one"]["weighted"] is None
 
 
-def test_clocks_that_jump(watched: Project) -> None:
-    """Back by a minute, and to another day than the one that a request was filed under."""
+def test_request_dated_to_another_day_is_rejected_after_a_clock_jump(watched: Project) -> None:
+    """The clock jumps back by a minute, and to days other than the request_date."""
     jumped = [
         request(1, [HERO], request_time=DAY + timedelta(minutes=9)),
         request(2, [HERO], request_time=DAY + timedelta(minutes=8)),
         request(3, [HERO], request_time=DAY - timedelta(minutes=1)),
         request(4, [HERO], request_time=DAY + timedelta(days=400)),
     ]
-    given(watched, jumped, [])
+    write(watched, jumped, [])
     monitor(watched)
     (row,) = overall(watched, ":table")
     assert (row["window"]["start"], row["count"]) == (DAY, 2)
@@ -292,15 +291,15 @@ def test_clocks_that_jump(watched: Project) -> None:
     assert sum(found["requests"] for found in health) == 4
 
 
-def test_a_day_of_23_hours_where_the_machine_stands(watched: Project) -> None:
-    """Windows are of UTC: Berlin has no time between two and three on that night, and is ahead."""
+def test_windows_are_utc_days_on_a_local_day_of_23_hours(watched: Project) -> None:
+    """Berlin is ahead of UTC and skips the hour from two to three on that night."""
     night = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)
     times = [night + timedelta(hours=number) for number in range(4)]
-    asked = [
+    requests = [
         request(number, [HERO], request_time=time, request_date=time.date())
         for number, time in enumerate(times)
     ]
-    given(watched, asked, [])
+    write(watched, requests, [])
     now = "monitoring.now=2026-03-30T00:00:00+00:00"
     outcome = watched.kedro("run", "--pipelines", "monitoring", "--params", now, TZ="Europe/Berlin")
     assert outcome.status == 0, outcome.output
@@ -309,16 +308,13 @@ def test_a_day_of_23_hours_where_the_machine_stands(watched: Project) -> None:
     assert not reasons(watched)
 
 
-def test_a_table_that_is_written_meanwhile(
+def test_requests_written_during_a_run_are_read_by_the_next(
     watched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes after the days were counted is read by the next run."""
-    from marvel_kedro.monitoring.inference_log import records as request_log
+    write(watched, [request(n, [HERO]) for n in range(10)], [])
+    read = records.entities_by_id
 
-    given(watched, [request(n, [HERO]) for n in range(10)], [])
-    read = request_log.served_by_id
-
-    def and_meanwhile(entities: Any) -> Any:
+    def write_and_read(entities: Any) -> Any:
         late = pa.Table.from_pylist([request(n, [HERO]) for n in range(10, 15)], PAYLOAD_SCHEMA)
         write_deltalake(
             watched.path / "data/07_model_output/inference_payload", late, mode="append"
@@ -326,7 +322,7 @@ def test_a_table_that_is_written_meanwhile(
         return read(entities)
 
     with monkeypatch.context() as patched:
-        patched.setattr(request_log, "served_by_id", and_meanwhile)
+        patched.setattr(records, "entities_by_id", write_and_read)
         monitor(watched)
     monitor(watched)
     (row,) = overall(watched, ":table")
@@ -335,9 +331,9 @@ def test_a_table_that_is_written_meanwhile(
     assert sum(row["requests"] for row in health) == 15
 
 
-def test_a_body_of_a_million_bytes_is_read_where_it_is_there(watched: Project) -> None:
+def test_body_of_a_million_bytes_is_parsed_if_it_was_logged(watched: Project) -> None:
     large = json.dumps({"dataframe_records": [HERO | {"name": "x" * 1_000_000}]})
-    given(watched, [request(0, [HERO], request=large)], [])
+    write(watched, [request(0, [HERO], request=large)], [])
     monitor(watched)
     (row,) = overall(watched, "name")
     assert row["max_length"] == 1_000_000

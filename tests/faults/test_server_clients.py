@@ -1,4 +1,4 @@
-"""Very many clients, slow ones, and those that go away."""
+"""Very many clients, slow clients, and clients that disconnect."""
 
 import asyncio
 import contextlib
@@ -40,21 +40,21 @@ def test_requests_are_answered_beside_idle_connections(
 ) -> None:
     description = store.fetch(describe(tmp_path, workers=2))
     with running(description, store.uri) as server, many_files(connections) as number:
-        opened = asyncio.run(_open_and_ask(server, number))
+        opened = asyncio.run(_open_and_request(server, number))
         assert opened == number
         print(f"{number:,} connections at once")
         assert "Traceback" not in server.stderr
 
 
-async def _open_and_ask(server: Server, number: int) -> int:
-    """Hold connections that have been answered once; ask over new ones, and over some of them."""
+async def _open_and_request(server: Server, number: int) -> int:
+    """Hold connections that have been used once; send requests on new ones and on some of them."""
     body = json.dumps({"dataframe_records": [RECORD]}).encode()
     request = (
         b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )
 
-    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def invoke(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(request)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
         assert head.startswith(b"HTTP/1.1 200"), head
@@ -67,19 +67,19 @@ async def _open_and_ask(server: Server, number: int) -> int:
             *(asyncio.open_connection("127.0.0.1", server.port)
               for _ in range(min(500, number - begin)))
         )  # fmt: skip
-        # One in five never says a word.
-        await asyncio.gather(*(ask(*one) for place, one in enumerate(these) if place % 5))
+        # One in five never sends a byte.
+        await asyncio.gather(*(invoke(*one) for place, one in enumerate(these) if place % 5))
         held += these
     took = []
     for _ in range(100):
         began = time.perf_counter()
         one = await asyncio.open_connection("127.0.0.1", server.port)
-        await ask(*one)
+        await invoke(*one)
         took.append(time.perf_counter() - began)
         one[1].close()
     assert sorted(took)[50] < 0.1
     assert max(took) < 2
-    await asyncio.gather(*(ask(*one) for one in held[-400:]))
+    await asyncio.gather(*(invoke(*one) for one in held[-400:]))
     for _, writer in held:
         writer.transport.abort()
     return len(held)
@@ -97,7 +97,7 @@ def head(length: int) -> bytes:
 
 
 def drip(sock: socket.socket, text: bytes) -> None:
-    """Send a byte now and then until the server has enough."""
+    """Send a byte every 0.2 s until the server closes the connection."""
     try:
         for byte in text * 100:
             sock.sendall(bytes([byte]))
@@ -107,7 +107,7 @@ def drip(sock: socket.socket, text: bytes) -> None:
 
 
 def all_of(sock: socket.socket, end: bytes | None = None) -> bytes:
-    """What comes until the server closes, or up to an end."""
+    """Read until the server closes the connection, or up to an end."""
     found = b""
     try:
         while part := sock.recv(65536):
@@ -119,7 +119,7 @@ def all_of(sock: socket.socket, end: bytes | None = None) -> bytes:
     return found
 
 
-def test_slow_clients(tmp_path: Path, store: Store) -> None:
+def test_slow_clients_are_disconnected_and_delay_no_others(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, limits={"seconds": 1}))
     with running(description, store.uri) as server:
         by_headers, by_body, silent = connect(server), connect(server), connect(server)
@@ -147,15 +147,15 @@ def test_slow_clients(tmp_path: Path, store: Store) -> None:
         assert "Traceback" not in server.stderr + server.stdout
 
 
-def test_clients_that_go_away(tmp_path: Path, store: Store) -> None:
+def test_clients_that_disconnect_leave_no_request_in_progress(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, limits={"seconds": 20}))
     body = json.dumps(BATCH).encode()
     with running(description, store.uri) as server:
-        for _ in range(10):  # in mid-body
+        for _ in range(10):  # in the middle of the body
             with connect(server) as sock:
                 sock.sendall(head(len(body)) + body[:1000])
         until(lambda: server.metric("marvel_clients_gone_total") == 10, 10)
-        for _ in range(3):  # while it is scored, and in the midst of the answer
+        for _ in range(3):  # during scoring, and in the middle of the answer
             with connect(server) as sock:
                 sock.sendall(head(len(body)) + body)
             with connect(server) as sock:
@@ -169,7 +169,7 @@ def test_clients_that_go_away(tmp_path: Path, store: Store) -> None:
     assert '"level":"error"' not in server.stdout + server.stderr
 
 
-def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store) -> None:
+def test_late_batch_gets_504_and_concurrent_request_429(tmp_path: Path, store: Store) -> None:
     limits = {"concurrency": 1, "seconds": 0.05, "retry_after": 3, "records": 100_000}
     batch = {"dataframe_records": [RECORD] * 50_000}  # a second or so
     description = store.fetch(describe(tmp_path, limits=limits))
@@ -199,8 +199,9 @@ def test_what_is_too_much_at_once_or_takes_too_long(tmp_path: Path, store: Store
         assert "Traceback" not in server.stderr
 
 
-def test_large_bodies_that_come_at_once(tmp_path: Path, store: Store) -> None:
-    """More than fit are told to come again, and clients that go away leave their room."""
+def test_large_bodies_beyond_the_limit_get_429_until_others_end(
+    tmp_path: Path, store: Store
+) -> None:
     size = 2**20
     limits = {"body_bytes": size, "held_bytes": 2 * size, "retry_after": 3}
     body = json.dumps({"dataframe_records": [RECORD]}).ljust(size).encode()
@@ -215,7 +216,7 @@ def test_large_bodies_that_come_at_once(tmp_path: Path, store: Store) -> None:
         answer = all_of(more, b"}")
         assert answer.startswith(b"HTTP/1.1 429")
         assert b"\r\nretry-after: 3\r\n" in answer
-        assert server.invoke().status_code == 200  # a small one
+        assert server.invoke().status_code == 200  # a small body
         held[0].sendall(body[1000:])
         assert held[0].recv(100).startswith(b"HTTP/1.1 200")
         held[1].close()

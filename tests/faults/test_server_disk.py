@@ -16,7 +16,7 @@ pytestmark = pytest.mark.fault
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk, which needs the right to mount one."""
+    """A small disk, which only root can mount."""
     folder = tmp_path / "disk"
     folder.mkdir()
     options = ("-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder))
@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """Not a byte is free."""
+    """Fill the disk to its last byte."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
         while True:
@@ -41,21 +41,23 @@ def filled(disk: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-def test_a_full_disk(disk: Path, tmp_path: Path, store: Store) -> None:
+def test_full_disk_kills_no_worker_and_every_request_is_counted(
+    disk: Path, tmp_path: Path, store: Store
+) -> None:
     description = store.fetch(describe(disk, workers=2, inference_table={"max_body_bytes": 10**7}))
     with running(description, store.uri, folder=tmp_path) as server:
         workers = server.workers
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         with filled(disk):
             for number in range(60):
-                # Codes that were not counted yet: their counters want room as well.
+                # Codes without a counter so far, which needs room too.
                 answer = server.invoke([RECORD | {"name": "x" * 9000}] if number % 2 else [7])  # type: ignore[list-item]
                 assert answer.status_code == (200 if number % 2 else 400)
                 answered.append(answer.headers["x-request-id"])
             until(lambda: server.metric("marvel_inference_log_dropped_total") > 0)
             assert server.workers == workers, "a worker died of it"
         answered += [server.invoke().headers["x-request-id"] for _ in range(20)]
-        # Counts are handed on some times a second, so none of them is there at once.
+        # Counts are published several times a second.
         until(lambda: server.metric("marvel_requests_total") == len(answered))
         until(
             lambda: (
@@ -74,8 +76,8 @@ def test_a_full_disk(disk: Path, tmp_path: Path, store: Store) -> None:
     assert "Traceback" not in server.stderr
 
 
-def test_a_table_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
-    """Another process holds it, something else is in its place, it is read-only."""
+def test_rows_wait_while_the_table_cannot_be_written(tmp_path: Path, store: Store) -> None:
+    """A file is in the place of its folder, then another process holds its lock."""
     description = store.fetch(describe(tmp_path, compact_files=2))
     tables = description.server.inference_table.parent
     served = tables / "served_entities"
@@ -96,7 +98,7 @@ def test_a_table_that_cannot_be_written(tmp_path: Path, store: Store) -> None:
         until(lambda: server.metric("marvel_inference_log_failing") == 0)
         until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0)
         assert server.metric("marvel_inference_log_dropped_total") == 0
-        # The locks that servers of the same table hold while they join files.
+        # The locks that servers of the same table hold while they compact files.
         with (
             (tables / "payload" / "_server.lock").open("a") as payload,
             (served / "_server.lock").open("a") as entities,

@@ -1,4 +1,4 @@
-"""Workers and parents of the server that are killed, hang, or are told to stop under load."""
+"""Workers and supervisors that are killed, hang, or are stopped under load."""
 
 import os
 import signal
@@ -36,7 +36,9 @@ def listens(server: Server) -> bool:
     return " at http://" in server.stderr
 
 
-def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
+def test_killed_worker_is_replaced_and_loses_no_answered_request(
+    tmp_path: Path, store: Store
+) -> None:
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=0.2))
     with running(description, store.uri) as server:
         with Load(server) as load:
@@ -49,21 +51,21 @@ def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
                 until(partial(has_lost, server, killed), 10)
                 until(lambda: len(server.workers) == 2, 10)
         assert {answer.status for answer in load.answers} == {200}
-        assert len(load.failures) <= 8  # requests that a killed worker had begun: one a connection
+        assert len(load.failures) <= 8  # requests in progress in a killed worker: one a connection
         until(lambda: server.metric("marvel_worker_restarts_total") == 2)
-        # Counts are handed on some times a second: none of these is there at once.
+        # Counts are published several times a second.
         until(lambda: server.metric("marvel_inference_log_rows_total") >= len(load.answers))
         until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0)
-        # All requests of the dead are counted but those of their last fifth of a second.
+        # All requests of killed workers count but those of their last fifth of a second.
         moments = sorted(time for time, _ in load.failures)
         last = sum(any(0 < gone - answer.time < 0.4 for gone in moments) for answer in load.answers)
         until(lambda: server.metric("marvel_requests_total") >= len(load.answers) - last, 10)
         until(lambda: server.metric("marvel_requests_in_progress") == 0, 10)
         until(lambda: server.metric("marvel_workers") == 2, 10)
-        time.sleep(0.5)  # what is counted too often would be there by now
+        time.sleep(0.5)  # counts that are too high would show by now
         assert server.metric("marvel_requests_total") <= len(load.answers)
         in_table = server.metric("marvel_inference_log_rows_total")
-        # Written down before it is answered, so perhaps not answered.
+        # An entry is written before its answer, which may be missing.
         assert len(load.answers) <= in_table <= len(load.answers) + len(load.failures)
     server.check_rows([answer.request_id for answer in load.answers])
     with running(description, store.uri) as server:
@@ -72,8 +74,10 @@ def test_a_killed_worker(tmp_path: Path, store: Store) -> None:
     assert "Traceback" not in server.stderr
 
 
-def test_a_killed_parent(tmp_path: Path, store: Store) -> None:
-    # Nothing reaches the table before the parent dies.
+def test_workers_end_when_the_supervisor_is_killed_and_the_next_start_fills_the_table(
+    tmp_path: Path, store: Store
+) -> None:
+    # Nothing reaches the table before the supervisor is killed.
     description = store.fetch(describe(tmp_path, workers=2, flush_seconds=60))
     server = start(description, store.uri)
     until(lambda: " at http://" in server.stderr)
@@ -94,27 +98,27 @@ def test_a_killed_parent(tmp_path: Path, store: Store) -> None:
     again.check_rows([answer.request_id for answer in load.answers])
 
 
-def test_a_stop_under_load(tmp_path: Path, store: Store) -> None:
+def test_stop_under_load_answers_every_accepted_request(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, workers=2))
     with running(description, store.uri) as server:
         with Load(server, clients=6, pause=0) as load:
             until(lambda: len(load.answers) > 300)
-            asked = time.time()
+            stopped = time.time()
             assert server.stop(seconds=10) == 0
-        # Only new connections fail, once nobody listens, or in the very moment of it.
+        # Only new connections fail, after the socket is closed or at that moment.
         assert load.broken == 0
         assert {type(error) for _, error in load.failures} <= {
             ConnectionRefusedError, ConnectionResetError
         }  # fmt: skip
         assert sum(isinstance(error, ConnectionResetError) for _, error in load.failures) <= 6
         assert {answer.status for answer in load.answers} == {200}
-        assert max(answer.time for answer in load.answers) > asked
+        assert max(answer.time for answer in load.answers) > stopped
     server.check_rows([answer.request_id for answer in load.answers])
     assert "Traceback" not in server.stderr
     assert "ERROR" not in server.stderr.upper()
 
 
-def test_a_stop_while_a_worker_hangs(tmp_path: Path, store: Store) -> None:
+def test_stop_kills_a_worker_that_hangs(tmp_path: Path, store: Store) -> None:
     description = store.fetch(describe(tmp_path, workers=2, grace_seconds=1))
     with running(description, store.uri) as server:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
@@ -124,22 +128,22 @@ def test_a_stop_while_a_worker_hangs(tmp_path: Path, store: Store) -> None:
     server.check_rows(answered)
 
 
-def test_a_stop_while_it_starts(tmp_path: Path, store: Store) -> None:
-    """MLflow is being imported in a thread then."""
+def test_stop_during_the_start_ends_the_server(tmp_path: Path, store: Store) -> None:
+    """A thread imports MLflow at that time."""
     for after in (0.0, 0.5, 1.5):
         server = start(store.fetch(describe(tmp_path)), store.uri)
         until(partial(listens, server), every=0.01)
         time.sleep(after)
         began = time.monotonic()
         status = server.stop(seconds=10)
-        # Before the handler is there, the signal's own effect.
+        # Without the handler, which is not there yet, the signal kills the process.
         assert status in (0, -signal.SIGTERM), server.stderr
         assert time.monotonic() - began < 8
         assert "Traceback" not in server.stderr
 
 
-def test_a_server_is_ready_when_all_workers_are(tmp_path: Path, store: Store) -> None:
-    """At a first start they load the model while they answer, one sooner than the other."""
+def test_server_is_ready_when_all_workers_have_a_model(tmp_path: Path, store: Store) -> None:
+    """At a first start workers load the model while they answer, one sooner than the other."""
     store.client().delete_registered_model_alias(MODEL, "champion")
     with running(describe(tmp_path, workers=2), store.uri, wait=False) as server:
         until(lambda: server.ask("/health").json()["faults"])
@@ -161,15 +165,15 @@ def test_a_server_is_ready_when_all_workers_are(tmp_path: Path, store: Store) ->
         killed = server.workers[0]
         os.kill(killed, signal.SIGKILL)
         until(partial(has_lost, server, killed), 10)
-        for _ in range(20):  # the others answer, and whoever takes its place
+        for _ in range(20):  # the other worker answers, then also the new one
             assert ready(server)
             time.sleep(0.1)
         until(lambda: server.metric("marvel_workers_ready") == 2, 10)
         assert "Traceback" not in server.stderr
 
 
-def test_a_parent_that_hangs_is_behind(tmp_path: Path, store: Store) -> None:
-    """Its workers tell how far, whatever it waits for."""
+def test_lag_metric_grows_while_the_supervisor_hangs(tmp_path: Path, store: Store) -> None:
+    """Its workers measure the lag."""
     with running(store.fetch(describe(tmp_path)), store.uri) as server:
         until(lambda: server.metric("marvel_workers"))
         os.kill(server.process.pid, signal.SIGSTOP)
@@ -181,8 +185,8 @@ def test_a_parent_that_hangs_is_behind(tmp_path: Path, store: Store) -> None:
         until(lambda: server.metric("marvel_inference_log_lag_seconds") == 0, 20)
 
 
-def test_an_interrupt_from_the_terminal(tmp_path: Path, store: Store) -> None:
-    """Ctrl-C reaches all processes at once, the second one as well."""
+def test_second_ctrl_c_stops_the_server_without_losing_rows(tmp_path: Path, store: Store) -> None:
+    """Ctrl-C in a terminal reaches all processes."""
     with running(store.fetch(describe(tmp_path, workers=2)), store.uri) as server:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         os.killpg(server.process.pid, signal.SIGINT)

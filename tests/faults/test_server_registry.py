@@ -1,4 +1,4 @@
-"""Registries that are away, versions that are broken, aliases and traffic that move under load."""
+"""Unreachable registries, broken versions, aliases and traffic that change under load."""
 
 import hashlib
 import os
@@ -27,12 +27,12 @@ from marvel_kedro.serving.traffic_split import traffic_tag
 pytestmark = pytest.mark.fault
 
 POLL = 0.5  # seconds, see describe
-MOVE = 15.0  # what a new version may take, on a machine that does much else
+MOVE = 15.0  # limit for the switch to a new version, on a busy machine
 
 
 @contextmanager
 def registry_at(port: int, store: Store, folder: Path) -> Iterator[None]:
-    """MLflow's own server."""
+    """Run MLflow's own server."""
     with (folder / "mlflow.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
@@ -54,7 +54,9 @@ def free_port() -> int:
         return int(unused.getsockname()[1])
 
 
-def test_a_registry_that_comes_and_goes(tmp_path: Path, store: Store) -> None:
+def test_server_starts_without_a_registry_and_serves_on_when_it_disappears(
+    tmp_path: Path, store: Store
+) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     description = describe(tmp_path)
@@ -95,7 +97,7 @@ def without_description(files: Path) -> None:
 
 
 def sealed(files: Path) -> None:
-    """Make the digest right again."""
+    """Update the digest to the changed files."""
     described = yaml.safe_load((files / "MLmodel").read_text())
     parts = [
         part
@@ -110,7 +112,7 @@ def sealed(files: Path) -> None:
 
 def raising(files: Path) -> None:
     code = files / "artifacts" / "model" / "predictor.py"
-    code.write_text(code.read_text() + "\nraise RuntimeError('of another year')\n")
+    code.write_text(code.read_text() + "\nraise RuntimeError('broken on purpose')\n")
     sealed(files)
 
 
@@ -124,12 +126,12 @@ def says(server: Server, fault: str) -> bool:
     return fault in server.version()["faults"]
 
 
-def test_a_broken_version(tmp_path: Path, store: Store) -> None:
+def test_broken_version_leaves_the_previous_one_in_service(tmp_path: Path, store: Store) -> None:
     broken = {
         store.add_version(cut("booster.txt")): "not those that were registered",
         store.add_version(cut("encoder.json")): "not those that were registered",
         store.add_version(without_description): "cannot be used",
-        store.add_version(raising): "of another year",
+        store.add_version(raising): "broken on purpose",
         store.add_version(without_signature): "signature",
     }
     description = store.fetch(describe(tmp_path))
@@ -137,10 +139,10 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
         for version, why in broken.items():
             store.point("champion", version)
             until(partial(says, server, f"version {version}"), 20)
-            said = server.version()["faults"]
-            assert why in said
-            assert "Version 1 stays in service" in said
-            assert str(tmp_path) not in said
+            faults = server.version()["faults"]
+            assert why in faults
+            assert "Version 1 stays in service" in faults
+            assert str(tmp_path) not in faults
             assert server.serves() == {"champion": "1"}
             assert server.invoke().status_code == 200
             until(lambda: server.metric("marvel_deployment_faults") == 1)
@@ -159,9 +161,9 @@ def test_a_broken_version(tmp_path: Path, store: Store) -> None:
 
 @pytest.mark.parametrize(("change", "why"), [
     (cut("booster.txt"), "not those that were registered"),
-    (raising, "of another year"),
+    (raising, "broken on purpose"),
 ])  # fmt: skip
-def test_a_broken_version_at_the_first_start(
+def test_broken_version_at_the_first_start_is_reported_until_it_is_replaced(
     change: Callable[[Path], None], why: str, tmp_path: Path, store: Store
 ) -> None:
     store.point("champion", store.add_version(change))
@@ -180,8 +182,10 @@ def test_a_broken_version_at_the_first_start(
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["registry", "no registry"])
-def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Store) -> None:
-    """LightGBM ends the process that loads it: workers must not try, again and again."""
+def test_truncated_copy_is_never_loaded_and_fetched_again_if_possible(
+    is_there: bool, tmp_path: Path, store: Store
+) -> None:
+    """LightGBM kills the process that loads it."""
     description = store.fetch(describe(tmp_path))
     (copy,) = description.server.models.glob("1-*")
     cut("booster.txt")(copy)
@@ -195,7 +199,7 @@ def test_a_copy_that_the_disk_has_cut(is_there: bool, tmp_path: Path, store: Sto
             assert server.ask("/ping").status_code == 200
             assert server.ask("/health").status_code == 503
             assert server.invoke().json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
-            # What is published is not what is served.
+            # The published version is not served.
             assert server.metric("marvel_workers_ready") == 0
             assert server.metric("marvel_served_version") == 0
             assert server.metric("marvel_traffic_percent") == 0
@@ -209,34 +213,34 @@ def with_scikit_learn(files: Path) -> None:
     sealed(files)
 
 
-def of_others(files: Path) -> None:
-    """A model that this project has not made, of LightGBM's classes for scikit-learn."""
+def foreign(files: Path) -> None:
+    """Replace the model by one of LightGBM's classes for scikit-learn, not of this project."""
     (files / "artifacts" / "model" / "predictor.py").unlink()
     described = yaml.safe_load((files / "MLmodel").read_text())
     del described["metadata"]["model_digest"]
     (files / "MLmodel").write_text(yaml.safe_dump(described))
-    (files / "pyfunc.py").write_text(OF_OTHERS)
+    (files / "pyfunc.py").write_text(FOREIGN_MODEL)
 
 
-OF_OTHERS = """
+FOREIGN_MODEL = """
 import pandas as pd
 from lightgbm import LGBMClassifier
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 
-class OfOthers(PythonModel):
+class ForeignModel(PythonModel):
     def load_context(self, context):
         rows = pd.DataFrame({"height": [1.0, 2.0] * 50})
         self.model = LGBMClassifier(n_estimators=9).fit(rows, rows["height"] > 1.5)
 
     def predict(self, context, model_input, params=None):
         alive = self.model.predict_proba(model_input[["height"]])[:, 1]
-        words = ["Alive" if one > 0.5 else "Dead" for one in alive]
-        return pd.DataFrame({"prediction": words, "probability": alive})
+        labels = ["Alive" if one > 0.5 else "Dead" for one in alive]
+        return pd.DataFrame({"prediction": labels, "probability": alive})
 
 
-set_model(OfOthers())
+set_model(ForeignModel())
 """
 
 
@@ -244,19 +248,19 @@ def has_champion(server: Server, version: str) -> bool:
     return server.serves() == {"champion": version}
 
 
-def test_models_that_need_scikit_learn(tmp_path: Path, store: Store) -> None:
-    """At a first start, and in the place of another, beside one that does not."""
-    own, others = store.add_version(with_scikit_learn), store.add_version(of_others)
+def test_models_that_need_scikit_learn_are_served(tmp_path: Path, store: Store) -> None:
+    """At the first start, as a replacement, and before and after a model without it."""
+    own, other = store.add_version(with_scikit_learn), store.add_version(foreign)
     store.point("champion", own)
     description = describe(tmp_path)
     with running(description, store.uri) as server:
         assert server.serves() == {"champion": own}
         first = server.invoke().json()
-        for version in (others, "1", others, own):
+        for version in (other, "1", other, own):
             store.point("champion", version)
             until(partial(has_champion, server, version), 30)
             assert server.version()["faults"] == ""
-            if version == others:
+            if version == other:
                 tall, small = server.invoke([{"height": 2}, {"height": 1}]).json()["predictions"]
                 assert (tall["prediction"], small["prediction"]) == ("Alive", "Dead")
             else:
@@ -264,7 +268,7 @@ def test_models_that_need_scikit_learn(tmp_path: Path, store: Store) -> None:
         assert "Traceback" not in server.stderr
 
 
-def test_aliases_and_traffic_that_move_under_load(
+def test_aliases_and_traffic_change_under_load_without_a_failed_request(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
@@ -276,7 +280,7 @@ def test_aliases_and_traffic_that_move_under_load(
         with Load(server) as load:
             until(lambda: len(load.answers) > 100)
             first = load.answers[0].body
-            # An alias moves.
+            # The alias moves.
             moved = time.time()
             store.point("champion", "2")
             until(lambda: load.answers[-1].body != first, POLL + MOVE, every=0.02)
@@ -300,18 +304,18 @@ def test_aliases_and_traffic_that_move_under_load(
             time.sleep(1)
             at_60 = shares(load, 2)
             assert 0.5 < share(at_60) < 0.7
-            # Who had the challenger keeps it.
+            # Clients of the challenger stay there.
             assert challenged(at_30) <= challenged(at_60)
-            # Nonsense.
+            # Invalid tags change nothing.
             tag = traffic_tag(options.name)
-            for nonsense in ("{", "[]", '{"champion": 1e999}', '{"stranger": 100}', "[" * 9999):
-                store.client().set_registered_model_tag(MODEL, tag, nonsense[:4999])
+            for invalid in ("{", "[]", '{"champion": 1e999}', '{"stranger": 100}', "[" * 9999):
+                store.client().set_registered_model_tag(MODEL, tag, invalid[:4999])
                 until(lambda: "no traffic" in server.version()["faults"], 20)
                 assert server.version()["traffic"] == {"champion": 40, "challenger": 60}
             until(lambda: server.metric("marvel_deployment_faults") == 1, 10)
             assert traffic_shift.shift(options, {"champion": 40, "challenger": 60})
             until(lambda: server.version()["faults"] == "", 20)
-            # Nobody is the champion.
+            # Without a champion the challenger serves all.
             store.client().delete_registered_model_alias(MODEL, "champion")
             until(lambda: server.serves() == {"challenger": "1"}, 20)
             time.sleep(1)
@@ -326,7 +330,7 @@ def test_aliases_and_traffic_that_move_under_load(
 
 
 def shares(load: Load, seconds: float) -> dict[tuple[str, str], int]:
-    """How often who was answered by whom."""
+    """Count the answers by client request id and served entity."""
     before = len(load.answers)
     time.sleep(seconds)
     return Counter(

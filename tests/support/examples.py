@@ -13,5 +13,5 @@ def at_most(number: int, **options: Any) -> settings:
         options: Other settings of hypothesis.
     """
     profile = settings.default
-    assert profile
+    assert profile is not None
     return settings(max_examples=min(number, profile.max_examples), **options)

@@ -1,4 +1,4 @@
-"""A believable `inference_log`: records of `kedro traffic`, with what was answered and labels."""
+"""A realistic `inference_log`: records of `kedro traffic` with predictions and labels."""
 
 import json
 from datetime import date
@@ -29,7 +29,7 @@ _TEXTS = [
 def make_log(
     *, records: int, scenario: str, magnitude: float = 1.0, world: int = 42
 ) -> pd.DataFrame:
-    """Records of two days, all labelled a day later, that drift from the first one on."""
+    """Make records of two days, all labelled a day later, with drift from the first day on."""
     options = traffic_plan.TrafficOptions.model_validate(
         {
             "requests": records // 2,
@@ -69,7 +69,7 @@ def make_log(
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns in order and of their types; one that is not there is null."""
+    """Return the columns in order with their types; a missing column is null."""
     return rows.reindex(columns=list(COLUMNS)).astype(
         dict.fromkeys(_TEXTS, "str")
         | dict.fromkeys(_NUMBERS, "float64")
@@ -78,7 +78,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_log(rows: pd.DataFrame, folder: Path) -> None:
-    """Write it as a Delta table."""
+    """Write a log as a Delta table."""
     columns = {
         field.name: pa.nulls(len(rows), field.type)
         if rows[field.name].isna().all()

@@ -1,6 +1,6 @@
-"""What Databricks' data profiling writes for an inference log, in the words of Spark.
+"""Schemas that Databricks' data profiling writes for an inference log, in Spark's notation.
 
-Written down from the contract, not from `tables.py`: members and types are to be the platform's.
+Independent of `tables.py`: members and types are those of the platform.
 """
 
 import pyarrow as pa
@@ -91,15 +91,15 @@ _PLAIN = {
 
 
 def columns(schema: pa.Schema) -> list[str]:
-    """The columns of a table in the words of Spark."""
-    return [f"{field.name} {_word(field.type)}" for field in schema]
+    """Return the columns of a schema in Spark's notation."""
+    return [f"{field.name} {_type(field.type)}" for field in schema]
 
 
-def _word(kind: pa.DataType) -> str:
+def _type(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
-        return f"struct<{', '.join(f'{field.name} {_word(field.type)}' for field in kind)}>"
+        return f"struct<{', '.join(f'{field.name} {_type(field.type)}' for field in kind)}>"
     if pa.types.is_list(kind):
-        return f"array<{_word(kind.value_type)}>"
+        return f"array<{_type(kind.value_type)}>"
     if pa.types.is_map(kind):
-        return f"map<{_word(kind.key_type)}, {_word(kind.item_type)}>"
+        return f"map<{_type(kind.key_type)}, {_type(kind.item_type)}>"
     return _PLAIN[kind]

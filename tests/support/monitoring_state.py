@@ -1,4 +1,4 @@
-"""What a run of `monitoring` has left, to be held against another's."""
+"""Tables written by a run of `monitoring`, for comparison with another run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +22,17 @@ NOW = "2026-01-20T00:00:00+00:00"
 
 
 def monitor(project: Project, **parameters: Any) -> None:
-    """Run the pipeline at a moment after all traffic of `inference.py`."""
+    """Run the pipeline at a time after all traffic of `inference_traffic.py`."""
     project.run("monitoring", monitoring={"now": NOW} | parameters)
 
 
 def metrics(project: Project, name: str) -> pa.Table:
-    """A table of metrics, in `base`."""
+    """Read a metrics table of `base`."""
     return pq.read_table(project.path / f"data/08_reporting/{name}.parquet")
 
 
 def state(project: Project) -> dict[str, Any]:
-    """Every table of `base`, in full."""
+    """Read every table of `base`."""
     logs = project.path / "data/07_model_output"
     return {name: metrics(project, name).to_pylist() for name in METRICS} | {
         name: _sorted(DeltaTable(logs / name).to_pyarrow_table()) for name in LOGS
@@ -40,13 +40,13 @@ def state(project: Project) -> dict[str, Any]:
 
 
 def lakehouse_state(project: Project) -> dict[str, Any]:
-    """The same of a folder of Delta tables."""
+    """Read every table of a folder of Delta tables."""
     warehouse = project.path / "data/warehouse/marvel_characters"
     read = {name: DeltaTable(warehouse / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
     for name, contract in CONTRACT.items():
         assert columns(read[name].schema) == contract
     found = {name: conform(table, getattr(tables, name.upper())) for name, table in read.items()}
-    return {name: tables.in_order(found[name]).to_pylist() for name in METRICS} | {
+    return {name: tables.sort_rows(found[name]).to_pylist() for name in METRICS} | {
         name: _sorted(found[name]) for name in LOGS
     }
 

@@ -1,7 +1,7 @@
-"""Print what NannyML estimates for the data of `scenario.py`; `test_estimates.py` holds it.
+"""Print NannyML's estimates for `scenario.py`, as stored in `test_performance_estimation.py`.
 
-NannyML does not go together with the pandas of this project. In an environment of its own, such as
-one of Python 3.11 with `nannyml==0.13.1`, `statsmodels` and `setuptools<80`, run
+NannyML requires another pandas than this project. In an environment of its own, such as one of
+Python 3.11 with `nannyml==0.13.1`, `statsmodels` and `setuptools<80`, run
 `PYTHONPATH=tests python tests/support/nannyml_figures.py`.
 """
 
@@ -15,13 +15,13 @@ from support.scenario import CHUNK, reference_and_chunks
 os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"
 warnings.filterwarnings("ignore")
 
-import nannyml  # type: ignore[import-not-found] # noqa: E402 - it reads the variable then
+import nannyml  # type: ignore[import-not-found] # noqa: E402 - it reads the variable on import
 
 METRICS = ["roc_auc", "accuracy"]
 
 
 def figures(*, calibrated: bool) -> dict[str, object]:
-    """Estimates and realised values by chunk, and whether NannyML found calibration of use."""
+    """Return estimates and realised values by chunk, and NannyML's decision to calibrate."""
     reference, chunks = reference_and_chunks(calibrated=calibrated)
     known, *later = (
         pd.DataFrame(each).astype({"predicted": int, "alive": int}) for each in (reference, *chunks)
@@ -40,9 +40,9 @@ def figures(*, calibrated: bool) -> dict[str, object]:
     return {
         "calibrates": bool(estimator.needs_calibration),
         **{
-            f"{metric} {what}": found[(metric, what)].round(6).tolist()
+            f"{metric} {kind}": found[(metric, kind)].round(6).tolist()
             for metric in METRICS
-            for what in ("value", "realized")
+            for kind in ("value", "realized")
         },
     }
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 import click
@@ -83,12 +82,12 @@ class Project:
         self,
         *words: str,
         command: click.Command = cli.run,
-        environment: Mapping[str, str] = MappingProxyType({}),
+        environment: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
         with self._here(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.path)
-            for name, value in environment.items():
+            for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             result = CliRunner().invoke(command, list(words), prog_name=f"kedro {command.name}")
         if result.exception and not isinstance(result.exception, SystemExit):

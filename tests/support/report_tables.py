@@ -12,7 +12,7 @@ import pyarrow as pa
 from support.samples import START, distribution, group, scored, window
 
 from marvel_kedro.monitoring import tables
-from marvel_kedro.monitoring.aggregation.value_counts import Group, Part
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
@@ -56,7 +56,7 @@ def records(
 
 
 def report_tables(
-    groups: Mapping[tuple[int, Part], Group], baseline: Mapping[Part, Group], **others: Any
+    groups: Mapping[tuple[int, Segment], Group], baseline: Mapping[Segment, Group], **others: Any
 ) -> MonitoringTables:
     """Make the tables of groups, each of a day."""
     keyed = {(window(day), part): one for (day, part), one in groups.items()}

@@ -1,4 +1,4 @@
-"""Counts of samples, as an engine would hand them over."""
+"""Counts of samples, as an engine would return them, and their metrics."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,15 @@ from marvel_kedro.monitoring.aggregation.value_counts import (
     Distribution,
     Group,
     Kind,
-    Part,
-    Scored,
+    ScoreCounts,
+    Segment,
     Window,
 )
+from marvel_kedro.monitoring.metrics.drift import drift_metrics
+from marvel_kedro.monitoring.tables import DRIFT_METRICS, TABLE
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-ALL = Part("3")
+ALL = Segment("3")
 
 
 def window(day: int, granularity: str = "1 day", days: int = 1) -> Window:
@@ -26,7 +28,7 @@ def window(day: int, granularity: str = "1 day", days: int = 1) -> Window:
 
 
 def distribution(sample: Sequence[Any], kind: Kind = "number") -> Distribution:
-    """Count a sample: None is null; of free text the lengths are counted."""
+    """Count a sample; None is null, and free text is counted by its length."""
     known = [value for value in sample if value is not None]
     nulls = len(sample) - len(known)
     if kind == "category":
@@ -42,23 +44,25 @@ def scored(
     probability: Sequence[float] | Floats,
     predicted: Sequence[bool] | None = None,
     alive: Sequence[bool | None] | None = None,
-) -> Scored:
-    """Count scored records; alive: None where the label is not known."""
+) -> ScoreCounts:
+    """Count scored records; `alive` is None for an unknown label."""
     probabilities = np.asarray(probability, np.float64)
-    said = probabilities >= 0.5 if predicted is None else np.asarray(predicted, np.bool_)
+    predictions = probabilities >= 0.5 if predicted is None else np.asarray(predicted, np.bool_)
     labels = [None] * len(probabilities) if alive is None else list(alive)
     labelled = np.array([label is not None for label in labels], np.bool_)
-    table = np.column_stack([probabilities, said, labelled, [bool(label) for label in labels]])
+    table = np.column_stack([probabilities, predictions, labelled, list(map(bool, labels))])
     cells, rows = np.unique(table.reshape(-1, 4), axis=0, return_counts=True)
-    return Scored(
+    return ScoreCounts(
         cells[:, 0], cells[:, 1] > 0, cells[:, 2] > 0, cells[:, 3] > 0, rows.astype(np.int64)
     )
 
 
 def group(
-    columns: Mapping[str, Distribution] | None = None, of: Scored | None = None, records: int = 0
+    columns: Mapping[str, Distribution] | None = None,
+    of: ScoreCounts | None = None,
+    records: int = 0,
 ) -> Group:
-    """A group of some columns; without scored records there are so many without a label."""
+    """Make a group of columns; without score counts it has `records` unlabelled records."""
     return Group(columns or {}, of or scored([0.5] * records))
 
 
@@ -78,3 +82,15 @@ def many(seed: int, groups: int = 12) -> list[Group]:
         )
 
     return [one() for _ in range(groups)]
+
+
+def drift_row(these: list[Any], those: list[Any], kind: Kind = "number") -> dict[str, Any]:
+    """Return the drift metrics of the only column of a window, compared with a baseline."""
+    one, other = (
+        group({"one": distribution(sample, kind)}, records=len(sample)) for sample in (these, those)
+    )
+    found = drift_metrics({(window(0), ALL): one}, {ALL: other})
+    assert found.schema.equals(DRIFT_METRICS)
+    assert found["column_name"].to_pylist() == [TABLE, "one"]
+    row: dict[str, Any] = found.to_pylist()[1]
+    return row

@@ -17,12 +17,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:  # noqa: ANN401
-    """Validate values that were read from a file.
-
-    Args:
-        options: The class of the section.
-        values: The values.
-        remedy: A sentence for the message: where to correct them.
+    """Validate values that were read from a file; `remedy` says where to correct them.
 
     Raises:
         ProjectError: A key is unknown or a value is invalid; the message names each key.

@@ -12,14 +12,7 @@ SECONDS = 2.0
 
 
 def progress_logger(work: str) -> Callable[[int, int], None]:
-    """Make a function that logs progress at most every two seconds.
-
-    Args:
-        work: A description of the work with the unit that is counted.
-
-    Returns:
-        A function of the number done and the total.
-    """
+    """Return a function of the number done and the total that logs at most every two seconds."""
     last = time.monotonic()
 
     def log(done: int, total: int) -> None:
@@ -32,14 +25,7 @@ def progress_logger(work: str) -> Callable[[int, int], None]:
 
 
 def track(items: Iterable[Item], total: int, work: str, each: int = 1) -> Iterator[Item]:
-    """Yield items and log the progress.
-
-    Args:
-        items: The items.
-        total: The number of units.
-        work: A description of the work with the unit.
-        each: The number of units per item.
-    """
+    """Yield items and log the progress, in units of which each item has `each`."""
     log = progress_logger(work)
     for number, item in enumerate(items, 1):
         yield item

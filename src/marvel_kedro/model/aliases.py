@@ -18,12 +18,7 @@ TRAFFIC_TAG = "endpoint.{}.traffic"
 def find_version(
     name: str, *, alias: str | None = None, number: str | None = None
 ) -> "ModelVersion | None":
-    """Look up a version of a registered model by its alias or by its number.
-
-    Args:
-        name: The registered model.
-        alias: The alias of the version.
-        number: The number of the version; used if there is no alias.
+    """Look up a version of a registered model by its alias, or else by its number.
 
     Returns:
         The version, or None if the model has no such version.
@@ -45,9 +40,8 @@ def find_version(
 def move_alias(name: str, alias: str, version: str) -> None:
     """Point an alias at a version.
 
-    - A new champion starts without a challenger: that alias is deleted.
-    - Traffic shares that were shifted for other versions no longer apply: their tags are deleted,
-      so that the endpoint's configured traffic applies again.
+    A new champion starts without a challenger: that alias is deleted. So are the tags of traffic
+    that was shifted for other versions: the endpoint's configured traffic applies again.
     """
     from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
 

@@ -23,10 +23,9 @@ def rows_of_retraining(
 ) -> tuple[IntoFrame, str]:
     """Choose the test rows for a comparison with a champion that `retraining` has made.
 
-    The older test rows would favour a model of the old data: it would win on them, become champion
-    again and be retrained again. The rows of the newest retraining are therefore used, but only
-    those on the test side of the current split: the candidate was trained on none of them, even if
-    they were split another way.
+    On older test rows a model of the old data would win, become champion again and be retrained
+    again. The rows of the newest retraining are used instead, if they are on the test side of the
+    current split: the candidate was trained on none of those.
 
     Args:
         test_set: The test side of the known pages.

@@ -45,11 +45,8 @@ def render_markdown(
 ) -> str:
     """Write the card; the plots are files beside it.
 
-    Args:
-        promotion: The record of the decision.
-        tables: `digest` and `rows` of `train_set` and `test_set`.
-        evaluation: The result of `evaluation.evaluate`.
-        options: The parameters of the training.
+    `promotion` is the record of the decision; `tables` has `digest` and `rows` of the train and the
+    test set.
     """
     overall = evaluation[evaluation["slice_key"].isna()]
     models = [name for name in MODELS if name in set(overall["model"])]

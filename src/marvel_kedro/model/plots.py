@@ -23,17 +23,7 @@ _MAX_FEATURES = 20
 def draw_all(
     test_scores: pd.DataFrame, evaluation: pd.DataFrame, candidate: CharacterModel, bins: int
 ) -> dict[str, Figure]:
-    """Draw the plots of the model card.
-
-    Args:
-        test_scores: The result of `evaluation_rows.score`.
-        evaluation: The result of `evaluation.evaluate`.
-        candidate: The candidate.
-        bins: The number of bins of the calibration plot.
-
-    Returns:
-        The figures `roc`, `calibration`, `confusion` and `importance`, in this order.
-    """
+    """Draw `roc`, `calibration` (with `bins` bins), `confusion` and `importance`."""
     return {
         "roc": draw_roc(test_scores, evaluation),
         "calibration": draw_calibration(test_scores, evaluation, bins),

@@ -21,8 +21,7 @@ class Contender:
     """A model in the comparison.
 
     Attributes:
-        probabilities: Its probabilities of Alive on the test rows, shape (rows,); NaN for rows that
-            it was trained on.
+        probabilities: Probabilities of Alive, shape (rows,); NaN for rows it was trained on.
         source: The kind of data it was trained on.
     """
 
@@ -226,7 +225,7 @@ def promote(
         decision: The result of the gate.
         candidate_version: The version of the candidate, new or found by its digest.
         logged_candidate: The candidate.
-        champion: The champion that it was compared with, if any.
+        champion: The champion that it was compared with.
         tested_on: The table with the test rows.
 
     Returns:

@@ -1,7 +1,7 @@
 """The model registry: register logged models and load their versions."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,10 +127,7 @@ def find(
 def load(name: str, version: str, role: str) -> tuple[Path, Any]:
     """Download the files of a version and load the model.
 
-    Args:
-        name: The registered model.
-        version: The number of the version.
-        role: The role of the version for the message, such as `has the alias 'champion'`.
+    `role` is the role of the version for the message, such as `has the alias 'champion'`.
 
     Raises:
         ProjectError: The files are missing, or are no model.
@@ -153,19 +150,14 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
 def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     """Register a logged model as a version, unless a version with its `model_digest` exists.
 
-    A run that is repeated on the same data, or after it was killed before it moved an alias, thus
-    finds the version that it made.
-
-    Args:
-        name: The registered model; it is created if it does not exist.
-        model_uri: The logged model.
-        tags: Tags of the version, including `model_digest`.
+    A run that is repeated, on the same data or because it was killed before it moved an alias, thus
+    finds the version that it made. The registered model is created if it does not exist.
 
     Returns:
         The number of the version.
     """
     client = MlflowClient()
-    for number in _numbers(client, name):
+    for number in _numbers(name):
         # Read one by one: not every registry's search returns the tags.
         version = client.get_model_version(name, number)
         if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
@@ -178,20 +170,14 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     return str(version.version)
 
 
-def _numbers(client: MlflowClient, name: str) -> Iterator[str]:
-    """Yield the numbers of all versions, page by page."""
-    token: str | None = None
-    while True:
-        try:
-            page = client.search_model_versions(f"name='{name}'", page_token=token)
-        except MlflowException as error:
-            if error.error_code in NO_MODEL:
-                return
-            raise
-        yield from (str(found.version) for found in page)
-        token = page.token
-        if not token:
-            return
+def _numbers(name: str) -> list[str]:
+    try:
+        found = mlflow.search_model_versions(filter_string=f"name='{name}'")
+    except MlflowException as error:
+        if error.error_code in NO_MODEL:
+            return []
+        raise
+    return [str(version.version) for version in found]
 
 
 def _has_files(version: ModelVersion) -> bool:

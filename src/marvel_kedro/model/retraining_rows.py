@@ -44,8 +44,7 @@ def select_newest(
         characters: The known pages.
         options: The age limit of records.
         now: The current time.
-        max_rows: Maximum number of labelled pages in this process, where `characters` is a table in
-            memory.
+        max_rows: Maximum number of labelled pages if `characters` is a table in memory.
 
     Returns:
         One row per labelled page, with the columns of `characters`.

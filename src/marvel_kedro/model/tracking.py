@@ -55,9 +55,9 @@ def find_store(project_path: Path) -> Store:
 def make_store(uri: str) -> None:
     """Create an SQLite store atomically.
 
-    MLflow creates its tables one by one in seconds, and cannot continue after a kill. They are
-    therefore created in a file beside the store, which is renamed at the end. If another process
-    has created the store meanwhile, that one is kept.
+    MLflow takes seconds to create its tables and cannot continue after a kill, so they are created
+    in a file beside the store, which is renamed at the end. A store that another process has
+    created meanwhile is kept.
 
     Raises:
         ProjectError: The store cannot be created or used; MLflow itself would retry for minutes.

@@ -1,8 +1,9 @@
-"""The parameters of monitoring, reporting, exporting and the A/B test: options only."""
+"""Options of monitoring, reporting, exporting and the A/B test; no other code."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
@@ -10,18 +11,21 @@ from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import Granularity
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DECIMALS = 3
 
 
 class ManagedMonitorOptions(Options):
-    """What only the managed monitor has.
+    """Options of the managed monitor only.
 
     Attributes:
-        timeout_minutes: How long making it and bringing its metrics up to date may take in all.
-        assets_dir: Folder of the workspace for its dashboard, such as `/Workspace/Shared/..`; the
-            home of who makes it, if None. It counts when the monitor is made.
-        dashboard: Whether it gets a dashboard. It counts when the monitor is made.
-        warehouse_id: SQL warehouse of the dashboard; the first one that runs, if None.
+        timeout_minutes: Time limit for creating the monitor and refreshing its metrics together.
+        assets_dir: Workspace folder of its dashboard, such as `/Workspace/Shared/..`; None is the
+            home folder of the user who creates the monitor. Applies at creation.
+        dashboard: Create a dashboard. Applies at creation.
+        warehouse_id: SQL warehouse of the dashboard; None is the first running one.
     """
 
     timeout_minutes: float = Field(60.0, gt=0)
@@ -31,22 +35,22 @@ class ManagedMonitorOptions(Options):
 
 
 class MonitoringOptions(Options):
-    """What is measured, by which windows and slices.
+    """Windows, slices and columns of the metrics.
 
     Attributes:
-        now: When this is read; windows that end later are not complete.
+        now: Time of the run; windows that end later are incomplete.
         granularities: Lengths of the windows.
-        slices: Columns of `inference_log`, or SQL expressions over them: metrics are made for each
-            value, or for `true` and `false`.
-        columns: What is measured, and what kind of column it is.
-        decimals: Numbers are counted by so many decimals; 3, where nothing is said.
-        max_slice_values: More values of a slice are refused.
-        max_cells: More distinct values, over all windows, versions and slices, are refused.
-        recompute_from: From this day on everything is made anew, even if nothing has changed.
-        confidence: Of the interval of an estimate of quality.
-        computed_by: Whose `profile_metrics` and `drift_metrics` these are: the project's, or those
-            of a managed monitor of Databricks over `inference_log`.
-        managed: What only the managed monitor has.
+        slices: Columns of `inference_log`, or SQL expressions over them. Metrics are computed for
+            each value, or for `true` and `false`.
+        columns: Measured columns and their kinds.
+        decimals: Decimals to which numbers are rounded before counting; `DECIMALS` by default.
+        max_slice_values: Maximum number of values of a slice.
+        max_cells: Maximum number of distinct values over all windows, versions and slices.
+        recompute_from: Recompute all metrics from this day on.
+        confidence: Confidence level of the interval of estimated performance.
+        computed_by: Source of `profile_metrics` and `drift_metrics`: this project, or a managed
+            monitor of Databricks over `inference_log`.
+        managed: Options of the managed monitor.
     """
 
     now: AwareDatetime
@@ -63,31 +67,29 @@ class MonitoringOptions(Options):
 
     @field_validator("granularities", "slices")
     @classmethod
-    def _each_once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_unique(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(values)) < len(values):
-            raise ValueError("each is to be there once")
+            raise ValueError("values must be unique")
         return values
 
     @field_validator("decimals")
     @classmethod
-    def _fit_for_counting(cls, decimals: dict[str, int]) -> dict[str, int]:
+    def _check_decimals(cls, decimals: dict[str, int]) -> dict[str, int]:
         if wrong := [name for name, number in decimals.items() if not 0 <= number <= 6]:  # noqa: PLR2004
-            raise ValueError(f"0 to 6 decimals, at {', '.join(wrong)}")
+            raise ValueError(f"decimals must be 0 to 6, wrong for {', '.join(wrong)}")
         return decimals
 
     def decimals_of(self, column: str) -> int:
-        """By how many decimals the numbers of a column are counted."""
+        """Return the decimals to which the numbers of a column are rounded."""
         return self.decimals.get(column, DECIMALS)
 
     @property
     def settings(self) -> str:
-        """Digest of what metrics depend on beside the tables; another one, other metrics."""
-        said = self.model_dump_json(
-            include={
-                *("granularities", "slices", "columns", "decimals", "confidence", "computed_by"),
-            }
-        )
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """Return a digest of the options that metrics depend on."""
+        names = {
+            *("granularities", "slices", "columns", "decimals", "confidence", "computed_by"),
+        }
+        return hashlib.sha256(self.model_dump_json(include=names).encode()).hexdigest()[:16]
 
 
 class Split(Options):
@@ -145,11 +147,11 @@ class ABTestOptions(Options):
 
 
 class ExportingOptions(Options):
-    """What is exported.
+    """Limits of the exported metrics.
 
     Attributes:
-        min_labelled: Quality by labels is of the newest window with so many labelled records.
-        max_series: More samples than that are left out, and their number is a sample.
+        min_labelled: Labelled records that a window needs for its realised performance.
+        max_series: Maximum number of samples; the number of dropped samples is exported.
     """
 
     min_labelled: int = Field(200, ge=1)
@@ -178,3 +180,7 @@ class ReportingOptions(Options):
     max_slices: int = Field(20, ge=1)
     max_alerts: int = Field(50, ge=1)
     chance: float = Field(0.05, gt=0, lt=1)
+
+
+RefreshManagedMonitor = Callable[[MonitoringOptions], "tuple[pa.Table, pa.Table]"]
+"""Refresh a managed monitor and return its `PROFILE_METRICS` and `DRIFT_METRICS`."""

@@ -26,7 +26,7 @@ def compare(traffic: Traffic, options: ABTestOptions = FEW, **others: pd.DataFra
     """Compare the entities of the traffic, with some tables replaced."""
     names = ("payload", "served", "labels")
     tables = {name: getattr(traffic, name).to_pandas() for name in names} | others
-    log = parsing.read(tables["payload"])
+    log = parsing.parse_payload(tables["payload"])
     return comparison.compare(log, tables["served"], tables["labels"], options)
 
 
@@ -52,7 +52,7 @@ def test_metrics_of_an_entity_match_its_requests_and_scikit_learn(traffic: Traff
         for percent in (50, 95, 99):
             expected = np.percentile(answered["execution_duration_ms"], percent)
             assert found[f"latency_p{percent}_ms"] == pytest.approx(expected)
-        records = parsing.read(own).records
+        records = parsing.parse_payload(own).records
         alive = (labels[records["page_id"]] == "Alive").to_numpy()
         score = records["probability"].to_numpy()
         assert found["labelled_records"] == len(score)

@@ -1,4 +1,4 @@
-"""Requests are read in pieces that fit into memory, and days once."""
+"""Parsing in batches of limited size, and names of served entities."""
 
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -15,20 +15,20 @@ from marvel_kedro.monitoring.tables import INFERENCE_LOG, SERVED_ENTITIES
 BODIES = st.lists(st.tuples(*[st.none() | st.text(max_size=9)] * 2), max_size=30)
 
 
-@given(bodies=BODIES, most=st.integers(1, 40))
-def test_pieces_have_no_more_bytes_than_are_read_at_once(
-    bodies: list[tuple[str | None, str | None]], most: int
+@given(bodies=BODIES, limit=st.integers(1, 40))
+def test_batches_are_split_at_the_byte_limit_and_not_before(
+    bodies: list[tuple[str | None, str | None]], limit: int
 ) -> None:
     rows = [{"request": request, "response": response} for request, response in bodies]
     schema = pa.schema([("request", pa.string()), ("response", pa.string())])
     batch = pa.RecordBatch.from_pylist(rows, schema)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_BYTES", most)
-        pieces = list(records.pieces(batch))
+        patch.setattr(records, "_BATCH_BYTES", limit)
+        pieces = list(records.split_batch(batch))
     assert [row for piece in pieces for row in piece.to_pylist()] == rows
-    assert all(_bytes(piece) <= most or len(piece) == 1 for piece in pieces)
-    for piece, after in pairwise(pieces):  # none is shorter than it has to be
-        assert _bytes(piece) + _bytes(after.slice(0, 1)) > most
+    assert all(_bytes(piece) <= limit or len(piece) == 1 for piece in pieces)
+    for piece, after in pairwise(pieces):  # no piece is shorter than necessary
+        assert _bytes(piece) + _bytes(after.slice(0, 1)) > limit
 
 
 def _bytes(piece: pa.RecordBatch) -> int:
@@ -36,7 +36,7 @@ def _bytes(piece: pa.RecordBatch) -> int:
 
 
 @pytest.mark.parametrize("names", [[None], [None, "champion"], ["champion", None]])
-def test_a_day_whose_entity_has_no_name_is_not_read_again(names: list[str | None]) -> None:
+def test_entity_without_a_name_does_not_count_as_renamed(names: list[str | None]) -> None:
     entities = [
         {
             "served_entity_id": f"id{number}",
@@ -46,9 +46,9 @@ def test_a_day_whose_entity_has_no_name_is_not_read_again(names: list[str | None
         }
         for number, name in enumerate(names)
     ]
-    served = records.served_by_id(pa.Table.from_pylist(entities, SERVED_ENTITIES).to_pandas())
+    served = records.entities_by_id(pa.Table.from_pylist(entities, SERVED_ENTITIES).to_pandas())
     assert served == {f"id{number}": (name, "3") for number, name in enumerate(names)}
-    told: list[dict[str, Any]] = [
+    rows: list[dict[str, Any]] = [
         {
             "request_date": date(2026, 1, 1),
             "served_entity_id": entity,
@@ -57,7 +57,9 @@ def test_a_day_whose_entity_has_no_name_is_not_read_again(names: list[str | None
         }
         for entity, (name, version) in served.items()
     ]
-    log = pa.Table.from_pylist(told, INFERENCE_LOG)
-    assert records.renamed(log, served) == set()
-    told[0]["model_version"] = "2"
-    assert records.renamed(pa.Table.from_pylist(told, INFERENCE_LOG), served) == {date(2026, 1, 1)}
+    log = pa.Table.from_pylist(rows, INFERENCE_LOG)
+    assert records.days_with_new_names(log, served) == set()
+    rows[0]["model_version"] = "2"
+    assert records.days_with_new_names(pa.Table.from_pylist(rows, INFERENCE_LOG), served) == {
+        date(2026, 1, 1)
+    }

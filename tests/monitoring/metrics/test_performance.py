@@ -1,4 +1,4 @@
-"""How good predictions turned out to be: against scikit-learn on the records that were counted."""
+"""Performance and fairness metrics, compared with scikit-learn on the counted records."""
 
 import math
 import warnings
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from support.samples import ALL, distribution, group, scored, window
 
-from marvel_kedro.monitoring.aggregation.value_counts import Part, Scored
+from marvel_kedro.monitoring.aggregation.value_counts import ScoreCounts, Segment
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
-from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, QUALITY_FIELDS, TABLE
+from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS, TABLE
 
 CLASSES = ["Alive", "Dead"]
-QUALITY = [field.name for field in QUALITY_FIELDS]
+PERFORMANCE = [field.name for field in PERFORMANCE_FIELDS]
 FAIRNESS = [field.name for field in FAIRNESS_FIELDS]
 Record = tuple[float, bool, bool | None]
 some_records = st.lists(
@@ -33,35 +33,35 @@ some_records = st.lists(
 )
 
 
-def counted(records: list[Record]) -> Scored:
+def counted(records: list[Record]) -> ScoreCounts:
     probability, predicted, alive = zip(*records, strict=True)
     return scored(probability, predicted, alive)
 
 
-def quality_of(records: list[Record]) -> dict[str, Any]:
+def performance_of(records: list[Record]) -> dict[str, Any]:
     columns = {"height": distribution([1.0])}
     found = profile_metrics({(window(0), ALL): group(columns, counted(records))}, {})
     table, column = found.to_pylist()
     assert table["column_name"] == TABLE
-    assert [column[name] for name in (*QUALITY, *FAIRNESS)] == [None] * 11
+    assert [column[name] for name in (*PERFORMANCE, *FAIRNESS)] == [None] * 11
     return table
 
 
-def words(flags: list[Any]) -> list[str]:
+def class_names(flags: list[Any]) -> list[str]:
     return ["Alive" if flag else "Dead" for flag in flags]
 
 
 @given(some_records.filter(lambda rows: any(alive is not None for *_, alive in rows)))
-def test_as_scikit_learn(records: list[Record]) -> None:
-    row = quality_of(records)
+def test_metrics_equal_scikit_learn(records: list[Record]) -> None:
+    row = performance_of(records)
     score, predicted, alive = map(list, zip(*(r for r in records if r[2] is not None), strict=True))
-    said, truth = words(predicted), words(alive)
+    predictions, truth = class_names(predicted), class_names(alive)
     assert row["count"] == len(records)
-    assert row["accuracy_score"] == pytest.approx(reference.accuracy_score(truth, said))
+    assert row["accuracy_score"] == pytest.approx(reference.accuracy_score(truth, predictions))
     assert row["log_loss"] == pytest.approx(
         reference.log_loss(alive, score, labels=[False, True]), abs=1e-9
     )
-    matrix = reference.confusion_matrix(truth, said, labels=CLASSES)
+    matrix = reference.confusion_matrix(truth, predictions, labels=CLASSES)
     assert [
         (each["prediction"], each["label"], each["count"]) for each in row["confusion_matrix"]
     ] == [
@@ -79,8 +79,10 @@ def test_as_scikit_learn(records: list[Record]) -> None:
 
         def expected(average: str | None, score_of: Any = score_of) -> Any:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the mean of nothing
-                return score_of(truth, said, labels=CLASSES, average=average, zero_division=np.nan)
+                warnings.simplefilter("ignore")  # the mean of no values
+                return score_of(
+                    truth, predictions, labels=CLASSES, average=average, zero_division=np.nan
+                )
 
         one_vs_all = dict(row[name]["one_vs_all"])
         assert list(one_vs_all) == CLASSES
@@ -90,9 +92,9 @@ def test_as_scikit_learn(records: list[Record]) -> None:
         assert row[name]["weighted"] == pytest.approx(expected("weighted"))
 
 
-def test_by_hand() -> None:
-    """Four right of six: 3 Alive of which 2 found, 3 Dead of which 2 found; one has no label."""
-    row = quality_of(
+def test_metrics_equal_a_hand_calculation() -> None:
+    """Four of six right: 2 of 3 Alive and 2 of 3 Dead are found; one record has no label."""
+    row = performance_of(
         [
             (0.9, True, True),
             (0.8, True, True),
@@ -110,33 +112,33 @@ def test_by_hand() -> None:
     assert row["log_loss"] == pytest.approx(-np.mean(np.log(likely)))
 
 
-def test_without_labels_there_is_no_quality() -> None:
-    row = quality_of([(0.9, True, None), (0.1, False, None)])
-    assert [row[name] for name in (*QUALITY, *FAIRNESS)] == [None] * 11
+def test_performance_is_null_without_labels() -> None:
+    row = performance_of([(0.9, True, None), (0.1, False, None)])
+    assert [row[name] for name in (*PERFORMANCE, *FAIRNESS)] == [None] * 11
     assert row["count"] == 2
 
 
-def test_one_class_only() -> None:
-    row = quality_of([(0.9, True, True), (0.8, True, True)])
+def test_roc_auc_is_null_with_labels_of_one_class() -> None:
+    row = performance_of([(0.9, True, True), (0.8, True, True)])
     assert row["roc_auc_score"] is None
     assert dict(row["precision"]["one_vs_all"]) == {"Alive": 1.0, "Dead": None}
     assert (row["precision"]["macro"], row["recall"]["weighted"]) == (1.0, 1.0)
 
 
-def test_a_score_that_is_no_number_leaves_what_needs_no_score() -> None:
-    row = quality_of([(0.9, True, True), (np.nan, False, False)])
+def test_nan_probability_leaves_metrics_that_need_no_probability() -> None:
+    row = performance_of([(0.9, True, True), (np.nan, False, False)])
     assert row["accuracy_score"] == 1.0
     assert (row["log_loss"], row["roc_auc_score"]) == (None, None)
 
 
 def fairness_of(these: list[Record], others: list[Record] | None) -> dict[str, Any]:
-    groups = {(window(0), Part("3", "gender = 'Female'", "true")): group(of=counted(these))}
+    groups = {(window(0), Segment("3", "gender = 'Female'", "true")): group(of=counted(these))}
     if others is not None:
-        groups[window(0), Part("3", "gender = 'Female'", "false")] = group(of=counted(others))
-        # Neither another window nor another version nor another slice is its other side.
-        groups[window(1), Part("3", "gender = 'Female'", "false")] = group(of=counted(these))
-        groups[window(0), Part("4", "gender = 'Female'", "false")] = group(of=counted(these))
-        groups[window(0), Part("3", "origin = 'Human'", "false")] = group(of=counted(these))
+        groups[window(0), Segment("3", "gender = 'Female'", "false")] = group(of=counted(others))
+        # Other windows, versions and slices are not the opposite slice.
+        groups[window(1), Segment("3", "gender = 'Female'", "false")] = group(of=counted(these))
+        groups[window(0), Segment("4", "gender = 'Female'", "false")] = group(of=counted(these))
+        groups[window(0), Segment("3", "origin = 'Human'", "false")] = group(of=counted(these))
     rows = profile_metrics(groups, {}).to_pylist()
     (row,) = (r for r in rows if r["slice_value"] == "true")
     return {name: row[name] and dict(row[name]["one_vs_all"]) for name in FAIRNESS}
@@ -146,7 +148,7 @@ def times(number: int, probability: float, alive: bool | None) -> list[Record]:
     return [(probability, probability >= 0.5, alive)] * number
 
 
-def test_fairness_by_hand() -> None:
+def test_fairness_equals_a_hand_calculation() -> None:
     """Precision 6/8 to 5/10, false positives 2/4 to 5/10, true positives 6/8 to 5/5."""
     these = [
         *times(6, 0.9, True),
@@ -165,17 +167,17 @@ def test_fairness_by_hand() -> None:
     )
 
 
-def test_shares_of_predictions_need_no_labels() -> None:
+def test_statistical_parity_needs_no_labels() -> None:
     found = fairness_of(times(1, 0.9, None) + times(3, 0.1, None), times(1, 0.9, None) * 2)
     assert found.pop("statistical_parity") == {"Alive": 0.25, "Dead": None}
     assert list(found.values()) == [None] * 3
 
 
-def test_nobody_to_be_compared_with() -> None:
+def test_fairness_is_null_without_the_opposite_slice() -> None:
     assert list(fairness_of(times(3, 0.9, True), None).values()) == [None] * 4
 
 
-def test_the_same_records_give_the_same_bits_whatever_else_and_in_whatever_order() -> None:
+def test_performance_of_a_group_is_bitwise_independent_of_other_groups_and_row_order() -> None:
     generator = np.random.default_rng(8)
     groups = {}
     for day in range(8):
@@ -186,10 +188,10 @@ def test_the_same_records_give_the_same_bits_whatever_else_and_in_whatever_order
     alone = [profile_metrics({key: each}, {}) for key, each in groups.items()]
     assert pa.concat_tables(alone).equals(together)
 
-    def shuffled(cells: Scored) -> Scored:
+    def shuffled(cells: ScoreCounts) -> ScoreCounts:
         order = generator.permutation(len(cells.rows))
         names = ("probability", "predicted", "labelled", "alive", "rows")
-        return Scored(*(getattr(cells, name)[order] for name in names))
+        return ScoreCounts(*(getattr(cells, name)[order] for name in names))
 
     again = {key: group(of=shuffled(each.scored)) for key, each in groups.items()}
     assert profile_metrics(again, {}).equals(together)

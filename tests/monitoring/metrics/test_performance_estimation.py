@@ -1,4 +1,4 @@
-"""Quality before labels come: against NannyML's figures, and against what then comes true."""
+"""Performance estimation, compared with NannyML and with realised performance."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from sklearn.isotonic import IsotonicRegression
 from support.samples import ALL, distribution, group, scored, window
 from support.scenario import reference_and_chunks
 
-from marvel_kedro.monitoring.aggregation.value_counts import Group, Part
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
 from marvel_kedro.monitoring.metrics.performance_estimation import (
     METRICS,
-    calibration,
+    fit_calibration,
     quality_estimates,
 )
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
@@ -53,11 +53,11 @@ def estimates(groups: list[Group], baseline: Group, **options: float) -> list[li
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_as_nannyml_estimates(calibrated: bool) -> None:
+def test_estimates_equal_nannyml(calibrated: bool) -> None:
     data, chunks = reference_and_chunks(calibrated=calibrated)
     expected = NANNYML[calibrated]
     baseline = counted(data)
-    calibrate = calibration(baseline.scored)
+    calibrate = fit_calibration(baseline.scored)
     assert calibrate is not None
     grid = np.linspace(0, 1, 11)
     assert (not np.array_equal(calibrate(grid), grid)) == expected["calibrates"]
@@ -70,7 +70,7 @@ def test_as_nannyml_estimates(calibrated: bool) -> None:
         )
 
 
-def test_without_labels_the_estimate_is_the_same_and_nothing_is_realised() -> None:
+def test_estimate_is_independent_of_labels_and_realised_is_null_without() -> None:
     data, (chunk, *_) = reference_and_chunks(calibrated=False)
     (known,), (unknown,) = (
         estimates([counted(chunk, labels=labels)], counted(data)) for labels in (True, False)
@@ -83,52 +83,53 @@ def test_without_labels_the_estimate_is_the_same_and_nothing_is_realised() -> No
         assert (other["records"], other["labelled"], one["labelled"]) == (1000, 0, 1000)
 
 
-def test_the_baseline_is_measured_by_its_labels() -> None:
+def test_baseline_performance_is_that_of_its_labels() -> None:
     data, (chunk, *_) = reference_and_chunks(calibrated=False)
     ((area, accuracy, loss),) = estimates([counted(chunk)], counted(data))
-    alive, score, said = data["alive"], data["probability"], data["predicted"]
+    alive, score, predicted = data["alive"], data["probability"], data["predicted"]
     assert area["baseline"] == pytest.approx(reference.roc_auc_score(alive, score))
-    assert accuracy["baseline"] == pytest.approx(reference.accuracy_score(alive, said))
+    assert accuracy["baseline"] == pytest.approx(reference.accuracy_score(alive, predicted))
     assert loss["baseline"] == pytest.approx(reference.log_loss(alive, score))
 
 
-def test_calibration_is_scikit_learns_isotonic_regression() -> None:
+def test_calibration_equals_isotonic_regression_of_scikit_learn() -> None:
     data, _ = reference_and_chunks(calibrated=False)
-    calibrate = calibration(counted(data).scored)
+    calibrate = fit_calibration(counted(data).scored)
     assert calibrate is not None
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(data["probability"], data["alive"])
     grid = np.linspace(0, 1, 1001)
     assert calibrate(grid) == pytest.approx(isotonic.predict(grid), abs=1e-12)
 
 
-def test_what_is_calibrated_is_mostly_left_alone_and_what_is_not_is_mended() -> None:
+def test_only_miscalibrated_probabilities_are_calibrated() -> None:
     grid = np.linspace(0, 1, 11)
 
-    def mended(seed: int, too_sure: float) -> bool:
+    def is_calibrated(seed: int, overconfidence: float) -> bool:
         generator = np.random.default_rng(seed)
         logit = generator.normal(0.4, 1.2, 3000)
         alive = generator.random(3000) < 1 / (1 + np.exp(-logit))
-        said = np.round(1 / (1 + np.exp(-too_sure * logit)), 4)
-        calibrate = calibration(scored(said, alive=alive.tolist()))
+        stated = np.round(1 / (1 + np.exp(-overconfidence * logit)), 4)
+        calibrate = fit_calibration(scored(stated, alive=alive.tolist()))
         assert calibrate is not None
         return not np.array_equal(calibrate(grid), grid)
 
-    assert np.mean([mended(seed, 1.0) for seed in range(40)]) < 0.2
-    assert all(mended(seed, 2.0) for seed in range(40))
+    assert np.mean([is_calibrated(seed, 1.0) for seed in range(40)]) < 0.2
+    assert all(is_calibrated(seed, 2.0) for seed in range(40))
 
 
-def test_expectations_by_hand() -> None:
-    """Chances of 0.9 and 0.2, taken as they are since the baseline has one class only."""
+def test_estimates_equal_a_hand_calculation() -> None:
+    """Chances of 0.9 and 0.2, uncalibrated because the baseline has one class."""
     baseline = group({}, scored([0.5], [True], [True]))
     ((area, accuracy, loss),) = estimates([group({}, scored([0.9, 0.2]))], baseline)
     assert accuracy["estimate"] == pytest.approx((0.9 + 0.8) / 2)
     expected = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1) + 0.2 * np.log(0.2) + 0.8 * np.log(0.8)) / 2
     assert loss["estimate"] == pytest.approx(expected)
-    # 1.1 are Alive, 0.9 Dead: 0.9 of them beats 0.8 and half of 0.1, 0.2 beats half of 0.8.
+    # Expected: 1.1 Alive, 0.9 Dead. 0.9 Alive ranks above 0.8 Dead and half of 0.1, 0.2 above half
+    # of 0.8.
     assert area["estimate"] == pytest.approx((0.9 * 0.85 + 0.2 * 0.4) / (1.1 * 0.9))
 
 
-def test_what_comes_true_is_within_the_bounds_as_often_as_they_say() -> None:
+def test_bounds_contain_the_realised_value_at_the_confidence_level() -> None:
     generator = np.random.default_rng(12)
 
     def draw(rows: int) -> dict[str, Any]:
@@ -146,14 +147,14 @@ def test_what_comes_true_is_within_the_bounds_as_often_as_they_say() -> None:
     for place, metric in enumerate(METRICS):
         of = [rows[place] for rows in found]
         assert np.mean([row["low"] <= row["realised"] <= row["high"] for row in of]) > 0.87, metric
-        # They are as wide as realised values spread, no wider.
+        # The bounds are as wide as realised values spread.
         spread = np.std([row["realised"] for row in of])
         width = np.mean([row["high"] - row["low"] for row in of]) / 2 / 1.645
         assert width == pytest.approx(spread, rel=0.12), metric
         assert np.mean([row["realised"] for row in of]) == pytest.approx(truth[place], abs=0.005)
 
 
-def test_errors_of_what_came_true_are_as_large_as_it_spreads() -> None:
+def test_realised_error_equals_the_spread_of_realised_values() -> None:
     generator = np.random.default_rng(3)
 
     def draw(rows: int, known: int) -> Group:
@@ -167,12 +168,12 @@ def test_errors_of_what_came_true_are_as_large_as_it_spreads() -> None:
         of = [rows[place] for rows in found]
         spread = np.std([row["realised"] for row in of])
         assert np.mean([row["realised_error"] for row in of]) == pytest.approx(spread, rel=0.12)
-        # Twenty times the labels: the square root of it less error.
-        less = of[0]["baseline_error"] * np.sqrt(4000 / 200)
-        assert less == pytest.approx(spread, rel=0.15), metric
+        # Twenty times the labels: smaller by the square root of twenty.
+        scaled = of[0]["baseline_error"] * np.sqrt(4000 / 200)
+        assert scaled == pytest.approx(spread, rel=0.15), metric
 
 
-def test_more_confidence_is_wider_and_bounds_stay_in_range() -> None:
+def test_bounds_widen_with_confidence_and_stay_in_range() -> None:
     baseline = group({}, scored([0.5], [True], [True]))
     few = group({}, scored([0.99, 0.98, 0.01]))
     wide, narrow = (estimates([few], baseline, confidence=level)[0] for level in (0.99, 0.5))
@@ -181,9 +182,9 @@ def test_more_confidence_is_wider_and_bounds_stay_in_range() -> None:
     assert [row["high"] for row in wide[:2]] == [1.0, 1.0]
 
 
-def test_a_part_without_labels_in_the_baseline_has_no_estimate() -> None:
+def test_estimate_is_null_without_baseline_labels_of_the_segment() -> None:
     records = group({}, scored([0.9, 0.2, 0.7], alive=[True, False, None]))
-    groups = {(window(0), ALL): records, (window(0), Part("4")): records}
+    groups = {(window(0), ALL): records, (window(0), Segment("4")): records}
     unlabelled = group({}, scored([0.9, 0.2]))
     found = quality_estimates(groups, {ALL: unlabelled}).to_pylist()
     assert len(found) == 6
@@ -194,35 +195,35 @@ def test_a_part_without_labels_in_the_baseline_has_no_estimate() -> None:
         assert (row["records"], row["labelled"]) == (3, 2)
 
 
-def test_each_part_is_calibrated_by_its_own_baseline() -> None:
+def test_each_segment_is_calibrated_by_its_own_baseline() -> None:
     sure, _ = reference_and_chunks(calibrated=False)
     true, (chunk, *_) = reference_and_chunks(calibrated=True)
-    parts = {ALL: counted(sure), Part("4"): counted(true)}
-    together = quality_estimates({(window(0), part): counted(chunk) for part in parts}, parts)
+    baselines = {ALL: counted(sure), Segment("4"): counted(true)}
+    groups = {(window(0), segment): counted(chunk) for segment in baselines}
+    together = quality_estimates(groups, baselines)
     alone = [
-        quality_estimates({(window(0), part): counted(chunk)}, {part: baseline})
-        for part, baseline in parts.items()
+        quality_estimates({key: each}, {key[1]: baselines[key[1]]}) for key, each in groups.items()
     ]
     assert together.equals(pa.concat_tables(alone))
     assert together["estimate"][0] != together["estimate"][3]
 
 
-def test_odd_records() -> None:
+def test_estimate_is_null_for_nan_probability_and_without_records() -> None:
     baseline = group({}, scored([0.4, 0.6], alive=[False, True]))
     (of_nan,) = estimates([group({}, scored([np.nan, 0.9]))], baseline)
     assert [row["estimate"] for row in of_nan] == [None] * 3
-    (nobody,) = estimates([group({"height": distribution([])}, scored([]))], baseline)
-    assert [row["estimate"] for row in nobody] == [None] * 3
-    assert nobody[0]["records"] == 0
+    (empty,) = estimates([group({"height": distribution([])}, scored([]))], baseline)
+    assert [row["estimate"] for row in empty] == [None] * 3
+    assert empty[0]["records"] == 0
 
 
-def test_nothing_counted_is_an_empty_table() -> None:
+def test_no_groups_give_an_empty_table() -> None:
     found = quality_estimates({}, {})
     assert found.num_rows == 0
     assert found.schema.equals(QUALITY_ESTIMATES)
 
 
-def test_the_same_counts_give_the_same_bits_whatever_else_is_computed() -> None:
+def test_estimates_of_a_group_are_bitwise_independent_of_other_groups() -> None:
     data, chunks = reference_and_chunks(calibrated=False)
     groups = {(window(day), ALL): counted(chunk) for day, chunk in enumerate(chunks)}
     baseline = {ALL: counted(data)}

@@ -1,4 +1,4 @@
-"""What each column looks like: against numpy and pandas on the rows that were counted."""
+"""Column profiles, compared with NumPy and pandas on the counted rows."""
 
 from collections import Counter
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import ALL, distribution, group, many, window
 
-from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Part
+from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Segment
 from marvel_kedro.monitoring.metrics.profile import FREQUENT_ITEMS, profile_metrics
 from marvel_kedro.monitoring.tables import PROFILE_METRICS, TABLE
 
@@ -24,7 +24,7 @@ numbers = st.one_of(
 
 
 def profile_of(column: Distribution) -> dict[str, Any]:
-    """The row of the only column of the only window."""
+    """Return the profile of the only column of the only window."""
     found = profile_metrics({(window(0), ALL): group({"one": column}, records=1)}, {})
     assert found.schema.equals(PROFILE_METRICS)
     table, row = found.to_pylist()
@@ -33,7 +33,7 @@ def profile_of(column: Distribution) -> dict[str, Any]:
 
 
 @given(st.lists(numbers, min_size=1, max_size=40), st.integers(0, 3), st.integers(0, 3))
-def test_numbers_are_numpys(sample: list[float], nulls: int, nans: int) -> None:
+def test_figures_of_numbers_equal_numpy(sample: list[float], nulls: int, nans: int) -> None:
     row = profile_of(distribution([*sample, *[None] * nulls, *[np.nan] * nans]))
     count = len(sample) + nulls + nans
     assert row["avg"] == pytest.approx(np.mean(sample), abs=1e-9)
@@ -50,7 +50,7 @@ def test_numbers_are_numpys(sample: list[float], nulls: int, nans: int) -> None:
     assert found == [count, nulls, nans, zeros]
     distinct = len(set(sample))
     assert row["distinct_count"] == distinct
-    assert [row[f"percent_{what}"] for what in ("null", "nan", "zeros", "distinct")] == (
+    assert [row[f"percent_{name}"] for name in ("null", "nan", "zeros", "distinct")] == (
         pytest.approx([100 * rows / count for rows in (nulls, nans, zeros, distinct)])
     )
     assert row["data_type"] == "double"
@@ -61,7 +61,7 @@ def test_numbers_are_numpys(sample: list[float], nulls: int, nans: int) -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4), min_size=1),
     st.integers(0, 3),
 )
-def test_categories_are_counted(sample: list[str], nulls: int) -> None:
+def test_figures_of_categories_equal_a_count(sample: list[str], nulls: int) -> None:
     row = profile_of(distribution([*sample, *[None] * nulls], "category"))
     lengths = [len(text) for text in sample]
     assert [row[name] for name in LENGTHS] == pytest.approx(
@@ -74,7 +74,7 @@ def test_categories_are_counted(sample: list[str], nulls: int) -> None:
     assert [row[name] for name in NUMBERS] == [None] * len(NUMBERS)
 
 
-def test_of_many_categories_the_most_frequent_are_named_and_ties_go_by_name() -> None:
+def test_frequent_items_are_limited_with_ties_by_name() -> None:
     names = [f"{number:03}" for number in range(FREQUENT_ITEMS + 20)]
     row = profile_of(distribution([*names, "119"], "category"))
     items = [each["item"] for each in row["frequent_items"]]
@@ -82,7 +82,7 @@ def test_of_many_categories_the_most_frequent_are_named_and_ties_go_by_name() ->
     assert row["distinct_count"] == len(names)
 
 
-def test_of_free_text_there_are_lengths_only() -> None:
+def test_free_text_has_lengths_only() -> None:
     row = profile_of(distribution(["Ann", "Bobby", None, "Cy", "Deb"], "text"))
     assert [row[name] for name in LENGTHS] == pytest.approx([2, 5, 13 / 4])
     assert row["percent_null"] == pytest.approx(20)
@@ -91,8 +91,8 @@ def test_of_free_text_there_are_lengths_only() -> None:
     assert row["data_type"] == "string"
 
 
-def test_spark_s_sample_deviation_by_hand() -> None:
-    """2, 4, 4, 4, 5, 5, 7, 9: the squares add up to 32, of 7 degrees of freedom."""
+def test_sample_deviation_and_quantiles_equal_a_hand_calculation() -> None:
+    """2, 4, 4, 4, 5, 5, 7, 9: squared deviations of 32, 7 degrees of freedom."""
     row = profile_of(distribution([2.0, 4, 4, 4, 5, 5, 7, 9]))
     assert row["stddev"] == pytest.approx((32 / 7) ** 0.5)
     assert (row["avg"], row["median"]) == (5.0, 4.5)
@@ -101,7 +101,7 @@ def test_spark_s_sample_deviation_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["number", "text", "category"])
-def test_no_value_is_never_zero(kind: Any) -> None:
+def test_figures_without_values_are_null_not_zero(kind: Any) -> None:
     row = profile_of(distribution([None, None], kind))
     figures = [*NUMBERS[:6], *LENGTHS]
     assert [row[name] for name in figures] == [None] * len(figures)
@@ -112,17 +112,17 @@ def test_no_value_is_never_zero(kind: Any) -> None:
     assert nothing["percent_distinct"] is None
 
 
-def test_infinite_numbers_are_no_values() -> None:
+def test_infinite_numbers_count_as_nan() -> None:
     row = profile_of(distribution([1.0, np.inf, np.nan, 3.0]))
     assert (row["avg"], row["max"], row["num_nan"], row["percent_nan"]) == (2.0, 3.0, 2, 50.0)
 
 
-def test_rows_of_a_table() -> None:
+def test_rows_are_ordered_by_window_segment_and_column() -> None:
     height, origin = distribution([1.0]), distribution(["Human"], "category")
     empty = distribution([None])
     groups = {
         (window(1), ALL): group({"origin": origin, "height": empty}, records=1),
-        (window(0), Part("3", "gender", "Male")): group({"height": height}, records=4),
+        (window(0), Segment("3", "gender", "Male")): group({"height": height}, records=4),
         (window(0), ALL): group({"height": height, "weight": distribution([np.nan])}, records=7),
     }
     found = profile_metrics(groups, {ALL: group({"height": height}, records=9)})
@@ -147,7 +147,7 @@ def test_rows_of_a_table() -> None:
     assert found["logging_table_commit_version"].null_count == len(found)
 
 
-def test_nothing_counted_is_an_empty_table() -> None:
+def test_no_groups_give_an_empty_table() -> None:
     found = profile_metrics({}, {})
     assert found.num_rows == 0
     assert found.schema.equals(PROFILE_METRICS)
@@ -155,7 +155,7 @@ def test_nothing_counted_is_an_empty_table() -> None:
     assert no_column["non_null_columns"].to_pylist() == [[]]
 
 
-def test_the_same_counts_give_the_same_bits_whatever_else_is_computed() -> None:
+def test_profile_of_a_group_is_bitwise_independent_of_other_groups() -> None:
     of = {(window(day), ALL): each for day, each in enumerate(many(0))}
     together = profile_metrics(of, {})
     assert profile_metrics(dict(reversed(of.items())), {}).equals(together)
@@ -163,7 +163,7 @@ def test_the_same_counts_give_the_same_bits_whatever_else_is_computed() -> None:
     assert pa.concat_tables(alone).equals(together)
 
 
-def test_pandas_agrees_on_a_large_sample() -> None:
+def test_figures_of_a_large_sample_equal_pandas() -> None:
     generator = np.random.default_rng(5)
     sample = pd.Series(np.round(generator.normal(0, 3, 50_000), 3))
     row = profile_of(distribution(sample.tolist()))

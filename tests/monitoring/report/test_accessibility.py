@@ -13,7 +13,7 @@ from support.project import missing
 from support.report_tables import alert, alerts, records, report_data, report_tables
 from support.samples import ALL
 
-from marvel_kedro.monitoring.aggregation.value_counts import Part
+from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.report import page as report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -63,7 +63,7 @@ def axe() -> str:
 def test_axe_finds_no_violation(
     browser: str, axe: str, tmp_path: Path, scheme: str, width: int
 ) -> None:
-    versions = (ALL, Part("4"), Part("3", "gender", "Female"))
+    versions = (ALL, Segment("4"), Segment("3", "gender", "Female"))
     found = report_tables(
         {
             (day, part): records(day, moved=0.3 * (day == 2))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marvel_kedro.monitoring.report import axes, charts, svg
-from marvel_kedro.monitoring.report.charts import Band, Bar, Line, Range
+from marvel_kedro.monitoring.report.charts import Band, Bar, Line
+from marvel_kedro.monitoring.report.data import Performance
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = '</text><script>alert(1)</script>"&'
@@ -171,7 +172,9 @@ def test_unknown_share_has_no_bar_but_its_upper_limit() -> None:
 
 def test_interval_surrounds_its_dot() -> None:
     drawn = ET.fromstring(
-        charts.ranges([Range("one", 0.2, 0.4, 0.3, None, 0.25)], label="Something.", form=str)
+        charts.ranges(
+            [("one", Performance(0.3, 0.2, 0.4, baseline=0.25))], label="Something.", form=str
+        )
     )
     (line,) = [one for one in drawn.iter("line") if one.attrib["class"] == "range c1"]
     (dot,) = drawn.iter("circle")

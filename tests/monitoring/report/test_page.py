@@ -25,15 +25,15 @@ from support.report_tables import (
 )
 from support.samples import ALL, START
 
-from marvel_kedro.monitoring.aggregation.value_counts import Part
+from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report import plots
 from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
-WOMEN = Part("3", "gender", "Female")
-EARTH, ELSEWHERE = (Part("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
-CHALLENGER = Part("4")
+WOMEN = Segment("3", "gender", "Female")
+EARTH, ELSEWHERE = (Segment("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
+CHALLENGER = Segment("4")
 DECISION = {
     "retrain": True,
     "reasons": ["input_drift: height moved"],
@@ -457,8 +457,8 @@ def test_page_is_bounded_and_counts_what_it_omits() -> None:
     base = records(0)
     wide = {f"column_{number:02}": base.columns["gender"] for number in range(30)}
     whole = type(base)(wide, base.scored)
-    slices = [Part("0", "team", f"team {number:02}") for number in range(40)]
-    versions = [Part(str(number)) for number in range(6)]
+    slices = [Segment("0", "team", f"team {number:02}") for number in range(40)]
+    versions = [Segment(str(number)) for number in range(6)]
     found = report_tables(
         {
             **{(day, part): whole for day in range(60) for part in versions},
@@ -482,8 +482,8 @@ def test_page_is_bounded_and_counts_what_it_omits() -> None:
 def test_markup_in_tables_is_escaped() -> None:
     base = records(0, genders=[HOSTILE, "Male"])
     column = type(base)({**base.columns, HOSTILE: base.columns["gender"]}, base.scored)
-    part = Part(HOSTILE)
-    sliced = Part(HOSTILE, HOSTILE, HOSTILE)
+    part = Segment(HOSTILE)
+    sliced = Segment(HOSTILE, HOSTILE, HOSTILE)
     found = report_tables(
         {(0, part): column, (0, sliced): column},
         {part: column, sliced: column},

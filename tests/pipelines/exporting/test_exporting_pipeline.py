@@ -1,4 +1,4 @@
-"""What a run of `monitoring` tells the world outside is what its tables say."""
+"""The metrics that `monitoring` exports are those of its tables."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from monitoring.test_export import read
+from support.exported_metrics import parse_text
 from support.inference_traffic import make_traffic
 from support.monitoring_state import metrics
 from support.otlp_collector import collecting
@@ -22,7 +22,7 @@ SERIES = tuple[str, frozenset[tuple[str, str]]]
 
 @pytest.fixture(scope="module")
 def watched(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose endpoint was asked on three days, monitored."""
+    """Make a project with three monitored days of requests."""
     folder = tmp_path_factory.mktemp("exported") / "project"
     shutil.copytree(trained, folder)
     project = Project(folder)
@@ -32,11 +32,11 @@ def watched(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def page(project: Project) -> dict[SERIES, float]:
-    return read((project.path / "data/08_reporting/monitoring.prom").read_text("utf-8"))
+    return parse_text((project.path / "data/08_reporting/monitoring.prom").read_text("utf-8"))
 
 
 def by(found: dict[SERIES, float], name: str, label: str, **labels: str) -> dict[str, float]:
-    """Values by one label, of the series that have the others."""
+    """Return values by one label, of the series that have the other labels."""
     return {
         dict(pairs)[label]: value
         for (series, pairs), value in found.items()
@@ -53,7 +53,7 @@ def last_day(project: Project, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_the_text_says_what_the_tables_say(watched: Project) -> None:
+def test_prometheus_text_has_the_values_of_the_tables(watched: Project) -> None:
     found = page(watched)
     (health,) = last_day(watched, "health_metrics").to_dict("records")
     outcomes = by(found, "requests", "outcome", served_entity="champion", granularity="1 day")
@@ -65,28 +65,30 @@ def test_the_text_says_what_the_tables_say(watched: Project) -> None:
         found, "drift", "column",
         statistic="population_stability_index", drift_type="BASELINE", model_version="1",
     )  # fmt: skip
-    wanted = drifts["population_stability_index"].dropna().to_dict()
-    assert psi == wanted
-    assert {"height", "probability"} <= set(wanted)
+    expected = drifts["population_stability_index"].dropna().to_dict()
+    assert psi == expected
+    assert {"height", "probability"} <= set(expected)
     estimates = last_day(watched, "quality_estimates").set_index("metric")
     for source, column in (("estimate", "estimate"), ("estimate_high", "high")):
-        told = by(found, "quality", "metric", source=source)
-        assert told == estimates[column].to_dict()
-        assert set(told) == {"roc_auc", "accuracy", "log_loss"}
+        exported = by(found, "quality", "metric", source=source)
+        assert exported == estimates[column].to_dict()
+        assert set(exported) == {"roc_auc", "accuracy", "log_loss"}
     for source in ("realised", "baseline"):
-        told = by(found, "quality", "metric", source=source)
-        assert {name: told[name] for name in estimates.index} == estimates[source].to_dict()
-        assert "f1_score" in told
+        exported = by(found, "quality", "metric", source=source)
+        assert {name: exported[name] for name in estimates.index} == estimates[source].to_dict()
+        assert "f1_score" in exported
     end = by(found, "last_complete_window_timestamp_seconds", "granularity")
     assert end == {"1 day": (LAST_DAY + pd.Timedelta(days=1)).timestamp()}
 
 
-def test_the_server_would_show_it(watched: Project) -> None:
+def test_server_accepts_the_prometheus_text(watched: Project) -> None:
     path = watched.path / "data/08_reporting/monitoring.prom"
     assert ExternalMetrics(path).read() == path.read_bytes()
 
 
-def test_alerts_and_a_collector(watched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_alerts_are_exported_and_every_sample_is_sent_to_the_collector(
+    watched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = [{"rule": "input_drift", "severity": "warning", "state": "open"}]
     pq.write_table(
         pa.Table.from_pylist(found, schema=ALERTS),

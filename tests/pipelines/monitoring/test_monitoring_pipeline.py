@@ -1,4 +1,4 @@
-"""The pipeline `monitoring`, run as people run it: the same tables however requests arrive."""
+"""The pipeline `monitoring`: the same tables in whatever order requests and labels arrive."""
 
 import shutil
 from collections.abc import Sequence
@@ -37,10 +37,10 @@ def label(project: Project, labels: pa.Table) -> None:
 
 
 @pytest.fixture(scope="module")
-def at_once(
+def one_run(
     trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("at_once") / "project"
+    folder = tmp_path_factory.mktemp("one_run") / "project"
     shutil.copytree(trained, folder)
     project = Project(folder)
     append(project, traffic.payload, traffic.served)
@@ -54,7 +54,7 @@ def days_of(payload: pa.Table) -> list[pa.Table]:
             for day in sorted(set(payload["request_date"].to_pylist()))]  # fmt: skip
 
 
-def test_types_are_exact(watched: Project, traffic: Traffic) -> None:
+def test_tables_have_the_exact_schemas(watched: Project, traffic: Traffic) -> None:
     append(watched, traffic.payload, traffic.served)
     label(watched, traffic.labels)
     monitor(watched)
@@ -71,23 +71,23 @@ def test_types_are_exact(watched: Project, traffic: Traffic) -> None:
 @pytest.mark.parametrize(
     "order", [pytest.param((0, 1, 2, 3), marks=pytest.mark.slow), (3, 1, 2, 0)], ids=str
 )
-def test_a_day_after_the_other_in_any_order(
-    watched: Project, traffic: Traffic, at_once: dict[str, Any], order: Sequence[int]
+def test_runs_day_by_day_in_any_order_equal_one_run(
+    watched: Project, traffic: Traffic, one_run: dict[str, Any], order: Sequence[int]
 ) -> None:
     days = days_of(traffic.payload)
     label(watched, traffic.labels)
     for number in order:
         append(watched, days[number], traffic.served)
         monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
 
 
-def test_late_requests_and_late_labels(
-    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+def test_late_requests_and_late_or_corrected_labels_equal_one_run(
+    watched: Project, traffic: Traffic, one_run: dict[str, Any]
 ) -> None:
     shuffled = traffic.payload.take(np.random.default_rng(0).permutation(len(traffic.payload)))
     append(watched, shuffled.slice(0, 150), traffic.served)
-    monitor(watched)  # nobody has brought a label
+    monitor(watched)  # no labels yet
     without = metrics(watched, "profile_metrics").to_pandas()
     assert without.loc[without["log_type"] == "INPUT", "accuracy_score"].isna().all()
     label(watched, traffic.labels.slice(0, 100))
@@ -97,27 +97,27 @@ def test_late_requests_and_late_labels(
     wrong.loc[120:, "alive"] = wrong.loc[120:, "alive"].map({"Alive": "Dead", "Dead": "Alive"})
     label(watched, pa.Table.from_pandas(wrong, LABELS_SCHEMA, preserve_index=False))
     monitor(watched)
-    assert state(watched) != at_once
+    assert state(watched) != one_run
     label(watched, traffic.labels)
     monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
 
 
-def test_a_run_repeated_and_requests_twice(
-    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+def test_repeated_run_and_repeated_requests_change_nothing(
+    watched: Project, traffic: Traffic, one_run: dict[str, Any]
 ) -> None:
     label(watched, traffic.labels)
     append(watched, traffic.payload, traffic.served)
     monitor(watched)
     monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
     append(watched, traffic.payload.slice(30, 90), traffic.served)
     monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
 
 
-def test_other_settings_make_everything_anew(
-    watched: Project, traffic: Traffic, at_once: dict[str, Any]
+def test_changed_settings_recompute_all_windows(
+    watched: Project, traffic: Traffic, one_run: dict[str, Any]
 ) -> None:
     label(watched, traffic.labels)
     append(watched, traffic.payload, traffic.served)
@@ -127,39 +127,38 @@ def test_other_settings_make_everything_anew(
     by_length = hourly.group_by("granularity").aggregate([("requests", "sum")]).to_pydict()
     assert by_length["requests_sum"] == [240, 240]
     monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
 
 
-def test_other_settings_and_killed_and_back(
-    watched: Project, traffic: Traffic, at_once: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_settings_reverted_after_a_kill_leave_no_metrics_of_the_other_settings(
+    watched: Project, traffic: Traffic, one_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics of two settings never stand beside each other."""
     label(watched, traffic.labels)
     append(watched, traffic.payload, traffic.served)
     monitor(watched)
 
-    def dies(*_: Any) -> None:
-        raise RuntimeError("broken off")
+    def fail(*_: Any) -> None:
+        raise RuntimeError("interrupted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("marvel_kedro.monitoring.aggregation.watermarks.finish", dies)
-        with pytest.raises(RuntimeError, match="broken off"):
+        patched.setattr("marvel_kedro.monitoring.aggregation.watermarks.complete", fail)
+        with pytest.raises(RuntimeError, match="interrupted"):
             monitor(watched, granularities=["1 hour"])
     assert "1 hour" in metrics(watched, "profile_metrics")["granularity"].to_pylist()
     monitor(watched)
-    assert state(watched) == at_once
+    assert state(watched) == one_run
 
 
-def test_nothing_is_lost_and_nothing_counted_twice(
-    at_once: dict[str, Any], traffic: Traffic
+def test_every_request_and_record_is_counted_once(
+    one_run: dict[str, Any], traffic: Traffic
 ) -> None:
-    assert sum(row["requests"] for row in at_once["health_metrics"]) == len(traffic.payload)
+    assert sum(row["requests"] for row in one_run["health_metrics"]) == len(traffic.payload)
     answered = pc.sum(pc.equal(traffic.payload["status_code"], 200)).as_py()
-    assert sum(row["answered"] for row in at_once["health_metrics"]) == answered
-    records = sum(row["records"] for row in at_once["health_metrics"])
+    assert sum(row["answered"] for row in one_run["health_metrics"]) == answered
+    records = sum(row["records"] for row in one_run["health_metrics"])
     overall = [
         row["count"]
-        for row in at_once["profile_metrics"]
+        for row in one_run["profile_metrics"]
         if row["column_name"] == ":table"
         and row["log_type"] == "INPUT"
         and row["slice_key"] is None
@@ -167,14 +166,16 @@ def test_nothing_is_lost_and_nothing_counted_twice(
     assert sum(overall) == records > answered
 
 
-def test_an_empty_inference_table(watched: Project, traffic: Traffic) -> None:
+def test_empty_inference_table_gives_empty_metrics(watched: Project, traffic: Traffic) -> None:
     append(watched, PAYLOAD_SCHEMA.empty_table(), traffic.served)
     monitor(watched)
     for name in METRICS:
         assert len(metrics(watched, name)) == 0
 
 
-def test_a_table_that_lacks_a_column(watched: Project, traffic: Traffic) -> None:
+def test_inference_table_without_a_column_fails_and_names_it(
+    watched: Project, traffic: Traffic
+) -> None:
     append(watched, traffic.payload.drop_columns(["response"]), traffic.served)
     outcome = watched.cli("--pipelines", "monitoring")
     assert outcome.status == 1

@@ -130,7 +130,7 @@ def test_better_model_is_promoted_after_drift(
     (promoted.path / REPORTS / "alerts.parquet").unlink()
     make_traffic(days=1, requests_a_day=40).write(promoted.path / "data")
     with monkeypatch.context() as patch:
-        patch.setattr("marvel_kedro.pipelines.monitoring.nodes._LEAST_BASELINE", len(test) + 1)
+        patch.setattr("marvel_kedro.monitoring.baseline.MIN_ROWS", len(test) + 1)
         monitor(promoted)
     past = set(promoted.table("test_set")["page_id"])
     assert baseline(promoted) == {"1": past, "2": past}

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitoring.test_export import everything, read
-from support.exported_metrics import NOW
+from support.exported_metrics import NOW, every_family, parse_text
 from support.running_server import Store, describe, running, until
 
 from marvel_kedro.core.atomic_files import AtomicFile
-from marvel_kedro.monitoring.export import Exported, Family, Sample, render
+from marvel_kedro.monitoring.export import Exported, Family, Sample
+from marvel_kedro.monitoring.prometheus_text import render
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 
-TEXT = render(everything())
+TEXT = render(every_family())
 LINE = "marvel_monitoring_records 1\n"
 
 
@@ -31,7 +31,7 @@ def test_page_has_the_metrics_of_a_valid_file_and_none_of_an_invalid_one(
     with running(registered.fetch(description), registered.uri) as server:
 
         def page() -> dict[str, float]:
-            found = read(server.ask("/metrics").text)
+            found = parse_text(server.ask("/metrics").text)
             assert any(name == "marvel_workers" for name, _ in found)
             return {name: value for (name, _), value in found.items() if "monitoring" in name}
 

@@ -31,7 +31,9 @@ def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
         rows = rows.filter(day >= options.since - slack)
     if options.until:
         rows = rows.filter(day <= options.until + slack)
-    return parsing.read(collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options))
+    return parsing.parse_payload(
+        collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
+    )
 
 
 def collect_columns(

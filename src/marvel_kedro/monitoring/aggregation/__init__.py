@@ -1,1 +1,1 @@
-"""Windows, watermarks and counts: one pass over the records."""
+"""Counting of records by window and segment, in one pass of the engine."""

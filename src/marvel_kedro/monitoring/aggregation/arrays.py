@@ -1,86 +1,71 @@
-"""Arrow arrays of numpy's: where a figure has no value there is null, never NaN and never zero."""
+"""Arrow arrays from NumPy arrays, with null for a missing value, never NaN or zero."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from marvel_kedro.model.metrics import Floats
-from marvel_kedro.monitoring.aggregation.value_counts import Groups, Ints, Part, Window
+from marvel_kedro.model.metrics import Flags, Floats
+from marvel_kedro.monitoring.aggregation.value_counts import Ints, Segment, Window
 from marvel_kedro.monitoring.tables import TIME, WINDOW
 
-NOWHERE = -1
-"""As a place: there is nothing to take."""
+MISSING = -1
+"""Index of a missing element."""
+GroupKey = tuple[Window | None, Segment]
+"""Window (None for the baseline) and segment of a group."""
 
 
 def doubles(values: Floats) -> pa.Array:
-    """Floats; NaN becomes null."""
+    """Convert floats; NaN becomes null."""
     return pa.array(values, pa.float64(), mask=np.isnan(values))
 
 
-def whole(values: Floats) -> pa.Array:
-    """Whole numbers that are kept as floats; NaN becomes null."""
-    absent = np.isnan(values)
-    return pa.array(np.where(absent, 0, values).astype(np.int64), pa.int64(), mask=absent)
+def integers(values: Floats) -> pa.Array:
+    """Convert integers that are stored as floats; NaN becomes null."""
+    missing = np.isnan(values)
+    return pa.array(np.where(missing, 0, values).astype(np.int64), pa.int64(), mask=missing)
 
 
-def taken(values: pa.Array, place: Ints) -> pa.Array:
-    """What is at some places; null for `NOWHERE`."""
-    return values.take(pa.array(place, pa.int64(), mask=place == NOWHERE))
+def take(values: pa.Array, index: Ints) -> pa.Array:
+    """Select elements by index; null for `MISSING`."""
+    return values.take(pa.array(index, pa.int64(), mask=index == MISSING))
 
 
-def lists(values: pa.Array, length: Ints, absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """Lists of consecutive values.
+def lists(values: pa.Array, lengths: Ints, missing: Flags | None = None) -> pa.Array:
+    """Split consecutive values into lists.
 
     Args:
-        values: Those of all lists, one after the other.
-        length: By list.
-        absent: Which of them are null; these have the length 0.
+        values: Elements of all lists, end to end.
+        lengths: Length of each list.
+        missing: True for null lists, whose length is 0.
     """
-    offsets = pa.array(np.concatenate([[0], np.cumsum(length)]), pa.int32())
-    mask = None if absent is None else pa.array(absent)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    mask = None if missing is None else pa.array(missing)
     return pa.ListArray.from_arrays(offsets, values, mask=mask)
 
 
-def structs(
-    fields: dict[str, pa.Array], absent: npt.NDArray[np.bool_] | None = None
-) -> pa.StructArray:
-    """Structs of these fields; `absent` says which are null as a whole."""
-    mask = None if absent is None else pa.array(absent)
+def structs(fields: dict[str, pa.Array], missing: Flags | None = None) -> pa.StructArray:
+    """Combine fields into structs; `missing` is true for null structs."""
+    mask = None if missing is None else pa.array(missing)
     return pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=mask)
 
 
-def windows(of: Sequence[Window | None]) -> tuple[pa.Array, pa.Array]:
-    """Windows as structs, and their granularities; null for None."""
-    known = list(dict.fromkeys(one for one in of if one is not None))
-    place = {one: number for number, one in enumerate(known)}
-    at = np.array([NOWHERE if one is None else place[one] for one in of], np.int64)
-    both = pa.StructArray.from_arrays(
-        [
-            pa.array([one.start for one in known], TIME),
-            pa.array([one.end for one in known], TIME),
-        ],
-        fields=list(WINDOW),
-    )
-    return taken(both, at), taken(pa.array([one.granularity for one in known], pa.string()), at)
-
-
-def parts(of: Sequence[Part]) -> dict[str, pa.Array]:
-    """The columns that say whose records a row is about."""
+def key_columns(keys: Sequence[GroupKey]) -> dict[str, pa.Array]:
+    """Return the columns of windows (null for None) and segments."""
+    windows = list(dict.fromkeys(window for window, _ in keys if window is not None))
+    index = {window: number for number, window in enumerate(windows)}
+    at = np.array([MISSING if one is None else index[one] for one, _ in keys], np.int64)
+    times = [pa.array([getattr(one, name) for one in windows], TIME) for name in ("start", "end")]
     return {
-        "slice_key": pa.array([one.slice_key for one in of], pa.string()),
-        "slice_value": pa.array([one.slice_value for one in of], pa.string()),
-        "model_version": pa.array([one.model_version for one in of], pa.string()),
+        "window": take(pa.StructArray.from_arrays(times, fields=list(WINDOW)), at),
+        "granularity": take(pa.array([one.granularity for one in windows], pa.string()), at),
+        **{
+            name: pa.array([getattr(segment, name) for _, segment in keys], pa.string())
+            for name in ("slice_key", "slice_value", "model_version")
+        },
     }
 
 
-def ordered(groups: Groups) -> list[tuple[Window, Part]]:
-    """The keys of groups by window, then by part."""
-    return sorted(groups, key=lambda key: (key[0], in_order(key[1])))
-
-
-def in_order(part: Part) -> tuple[str, bool, str, str]:
-    """What parts are sorted by: the version, then all of its records before slices of them."""
-    key, value = part.slice_key, part.slice_value
-    return part.model_version, key is not None, key or "", value or ""
+def sorted_keys(keys: Iterable[tuple[Window, Segment]]) -> list[tuple[Window, Segment]]:
+    """Sort the keys of groups by window, then by segment."""
+    return sorted(keys, key=lambda key: (key[0], key[1].sort_key))

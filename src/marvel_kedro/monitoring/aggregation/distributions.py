@@ -1,14 +1,13 @@
-"""Distributions laid end to end, so that one operation on arrays does what a loop would.
+"""Many distributions in flat arrays, for vectorised metrics.
 
-Thousands of windows times parts times columns are as many distributions. Whatever is summed as a
-float is summed by distribution, in ascending order of its values: a figure has the same bits
-whichever other distributions it is computed with.
+Windows times segments times columns make thousands of distributions. Floats are summed within one
+distribution, in ascending order of its values, so a figure has the same bits whichever other
+distributions are computed with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Flags, Floats
+from marvel_kedro.monitoring.aggregation.arrays import MISSING
 from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Group, Ints
 
 Numbers = Ints | Floats
@@ -24,195 +24,205 @@ Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Stretches of an array, one after the other, which make up all of it; some may be empty.
+class RaggedIndex:
+    """Index of a ragged array: consecutive lists, some possibly empty, of a flat array.
 
     Attributes:
-        length: Shape (runs,).
+        lengths: Elements by list, shape (lists,).
     """
 
-    length: Ints
+    lengths: Ints
 
     @classmethod
-    def of(cls, parts: Sequence[npt.NDArray[Any]]) -> "Runs":
-        """The runs of what these arrays are concatenated to."""
-        return cls(np.fromiter(map(len, parts), np.int64, len(parts)))
+    def of(cls, arrays: Sequence[npt.NDArray[Any]]) -> "RaggedIndex":
+        """Return the index of the concatenation of arrays."""
+        return cls(np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
     @cached_property
-    def start(self) -> Ints:
-        """Where each begins, shape (runs,)."""
-        return np.cumsum(self.length) - self.length
+    def starts(self) -> Ints:
+        """First element of each list, shape (lists,)."""
+        return np.cumsum(self.lengths) - self.lengths
 
     @cached_property
-    def number(self) -> Ints:
-        """The run of each element, shape (elements,)."""
-        return np.repeat(np.arange(len(self.length)), self.length)
+    def parent(self) -> Ints:
+        """List of each element, shape (elements,)."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     @cached_property
-    def place(self) -> Ints:
-        """Where in its run each element is, from 0 on, shape (elements,)."""
-        return np.arange(int(self.length.sum())) - self.start[self.number]
+    def position(self) -> Ints:
+        """Zero-based position of each element in its list, shape (elements,)."""
+        return np.arange(int(self.lengths.sum())) - self.starts[self.parent]
 
     def sums(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """The sum of each run, 0 of an empty one."""
-        return self._reduced(np.add, values)
+        """Sum each list, 0 for an empty one."""
+        return self._reduce(np.add, values)
 
     def counts(self, flags: Flags) -> Ints:
-        """How many of each run are true."""
+        """Count the true elements of each list."""
         return self.sums(flags.astype(np.int64))
 
-    def largest(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """The largest of each run, 0 of an empty one."""
-        return self._reduced(np.maximum, values)
+    def maxima(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return the maximum of each list, 0 for an empty one."""
+        return self._reduce(np.maximum, values)
 
-    def smallest(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """The smallest of each run, 0 of an empty one."""
-        return self._reduced(np.minimum, values)
+    def minima(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return the minimum of each list, 0 for an empty one."""
+        return self._reduce(np.minimum, values)
 
-    def running(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """The sum of what is before each element in its run; shape (elements,)."""
+    def sums_before(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Sum the preceding elements of each element's list; shape (elements,)."""
         before = np.zeros_like(values)
-        some = self.length > 0
-        # One sum through all runs would carry the rounding of others into each.
-        for start, stop in zip(self.start[some], (self.start + self.length)[some], strict=True):
-            np.cumsum(values[start : stop - 1], out=before[start + 1 : stop])
+        filled = self.lengths > 0
+        # One sum over all lists would carry the rounding of one list into the next.
+        ends = (self.starts + self.lengths)[filled]
+        for start, end in zip(self.starts[filled], ends, strict=True):
+            np.cumsum(values[start : end - 1], out=before[start + 1 : end])
         return before
 
-    def _reduced(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        found = np.zeros(len(self.length), dtype=values.dtype)
-        some = self.length > 0
-        if some.any():
-            found[some] = ufunc.reduceat(values, self.start[some])
+    def _reduce(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        found = np.zeros(len(self.lengths), dtype=values.dtype)
+        filled = self.lengths > 0
+        if filled.any():
+            found[filled] = ufunc.reduceat(values, self.starts[filled])
         return found
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Distributions of numbers, or of categories, one after the other.
+class Distributions:
+    """Distributions of numbers, or of categories, end to end.
+
+    An element is one distinct value of one distribution.
 
     Attributes:
-        runs: Which cells are whose.
-        code: The place of each cell's value among `levels`, ascending in a run, shape (cells,).
-        levels: Every value that is anywhere, ascending: float64, or Arrow's text.
-        rows: Rows by cell, shape (cells,).
+        index: Elements by distribution.
+        code: Index of each element's value in `levels`, ascending in a distribution, shape
+            (elements,).
+        levels: Values of all distributions, ascending: float64, or Arrow text.
+        rows: Rows by element, shape (elements,).
     """
 
-    runs: Runs
+    index: RaggedIndex
     code: Ints
     levels: Floats | pa.StringArray
     rows: Ints
 
     @classmethod
-    def of_numbers(cls, of: Sequence[Distribution]) -> "Stack":
-        """Lay numbers, or lengths, end to end."""
-        values = _joined([one.values for one in of], np.float64)
+    def of_numbers(cls, distributions: Sequence[Distribution]) -> "Distributions":
+        """Concatenate distributions of numbers or lengths."""
+        values = concatenate([one.values for one in distributions], np.float64)
         levels, code = np.unique(values, return_inverse=True)
-        return cls(_runs(of), code.reshape(-1), levels, _rows(of))
+        return cls._of(distributions, code.reshape(-1), levels)
 
     @classmethod
-    def of_categories(cls, of: Sequence[Distribution]) -> "Stack":
-        """Lay categories end to end; they ascend by code point, as Python's text."""
-        values = pa.array(_joined([one.values for one in of], np.object_), pa.string())
-        coded = values.dictionary_encode()
+    def of_categories(cls, distributions: Sequence[Distribution]) -> "Distributions":
+        """Concatenate distributions of categories, which ascend by code point as in Python."""
+        texts = concatenate([one.values for one in distributions], np.object_)
+        coded = pa.array(texts, pa.string()).dictionary_encode()
         order = pc.array_sort_indices(coded.dictionary)
         rank = np.empty(len(order), np.int64)
         rank[order.to_numpy()] = np.arange(len(order))
-        code = rank[coded.indices.to_numpy()]
-        return cls(_runs(of), code, coded.dictionary.take(order), _rows(of))
+        code, levels = rank[coded.indices.to_numpy()], coded.dictionary.take(order)
+        return cls._of(distributions, code, levels)
+
+    @classmethod
+    def _of(
+        cls, distributions: Sequence[Distribution], code: Ints, levels: Floats | pa.StringArray
+    ) -> "Distributions":
+        rows = [one.rows for one in distributions]
+        return cls(RaggedIndex.of(rows), code, levels, concatenate(rows, np.int64))
 
     @cached_property
-    def total(self) -> Ints:
-        """Rows with a value by run, shape (runs,)."""
-        return self.runs.sums(self.rows)
+    def totals(self) -> Ints:
+        """Rows with a value by distribution, shape (distributions,)."""
+        return self.index.sums(self.rows)
 
     @cached_property
-    def below(self) -> Ints:
-        """Rows of all the cells before each cell, and of all; shape (cells + 1,)."""
+    def cumulative_rows(self) -> Ints:
+        """Rows of all elements before each element, then of all; shape (elements + 1,)."""
         return np.concatenate([[0], np.cumsum(self.rows)])
 
     @cached_property
-    def before(self) -> Ints:
-        """Rows of all the runs before each run, shape (runs,)."""
-        return self.below[self.runs.start]
+    def first_row(self) -> Ints:
+        """Rows of all distributions before each distribution, shape (distributions,)."""
+        return self.cumulative_rows[self.index.starts]
 
     @cached_property
     def values(self) -> Floats:
-        """The number of each cell, shape (cells,)."""
+        """Number of each element, shape (elements,)."""
         return np.asarray(self.levels)[self.code]
 
     @cached_property
     def by_frequency(self) -> Ints:
-        """The cells of each run from the one of most rows on, ties by value; shape (cells,)."""
-        most = int(self.rows.max(initial=0)) + 1
-        return np.argsort((self.runs.number + 1) * most - self.rows, kind="stable")
+        """Elements of each distribution by descending rows, ties by value; shape (elements,)."""
+        above_all = int(self.rows.max(initial=0)) + 1
+        return np.argsort((self.index.parent + 1) * above_all - self.rows, kind="stable")
 
     @cached_property
-    def running(self) -> Floats:
-        """The sum of all rows of smaller values of each cell's run, shape (cells,)."""
-        return self.runs.running(self.values * self.rows)
+    def sums_before(self) -> Floats:
+        """Sum of all rows with smaller values in each element's distribution, (elements,)."""
+        return self.index.sums_before(self.values * self.rows)
 
-    def cells_of(self, run: Ints) -> tuple[Runs, Ints]:
-        """The cells of some runs, one after the other."""
-        runs = Runs(self.runs.length[run])
-        return runs, runs.place + self.runs.start[run][runs.number]
+    def elements_of(self, distribution: Ints) -> tuple[RaggedIndex, Ints]:
+        """Return the elements of some distributions, end to end, with their index."""
+        index = RaggedIndex(self.index.lengths[distribution])
+        return index, index.position + self.index.starts[distribution][index.parent]
 
-    def first_from(self, run: Ints, code: Ints) -> Ints:
-        """The first cell of a run whose value is at least that of a code, else the end of it."""
-        return np.searchsorted(self._keys, run * self._levels + code)
+    def lower_bound(self, distribution: Ints, code: Ints) -> Ints:
+        """Return the first element of a distribution not below a code, or its end."""
+        return np.searchsorted(self._keys, distribution * self._stride + code)
 
-    def found(self, cell: Ints, run: Ints, code: Ints) -> Flags:
-        """Whether a cell from `first_from` has the very value."""
-        keys = np.append(self._keys, -1)
-        return keys[cell] == run * self._levels + code
+    def has_code(self, element: Ints, distribution: Ints, code: Ints) -> Flags:
+        """Return true where an element from `lower_bound` has the code itself."""
+        return np.append(self._keys, -1)[element] == distribution * self._stride + code
 
-    def rows_under(self, run: Ints, code: Ints) -> Ints:
-        """Rows of a run with a smaller value than that of a code."""
-        return self.below[self.first_from(run, code)] - self.before[run]
+    def rows_below(self, distribution: Ints, code: Ints) -> Ints:
+        """Count the rows of a distribution with a value below that of a code."""
+        element = self.lower_bound(distribution, code)
+        return self.cumulative_rows[element] - self.first_row[distribution]
 
-    def quantiles(self, run: Ints, percent: Ints) -> Floats:
-        """Quantiles, between neighbouring values linear, as numpy's default.
+    def quantiles(self, distribution: Ints, percent: Ints) -> Floats:
+        """Compute quantiles with linear interpolation, the default of `numpy.quantile`.
 
-        With n values in order the quantile of p % lies at p (n - 1) / 100, counted from 0.
+        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100.
 
         Args:
-            run: Runs that have rows, shape (some,).
+            distribution: Distributions with rows, shape (some,).
             percent: Shape (quantiles,).
 
         Returns:
             Shape (some, quantiles).
         """
-        hundredths = percent[None, :] * (self.total[run] - 1)[:, None]
-        place, part = np.divmod(hundredths, 100)
-        last = (self.total[run] - 1)[:, None]
-        low = self._at_row(run, place)
-        high = self._at_row(run, np.minimum(place + 1, last))
+        last = (self.totals[distribution] - 1)[:, None]
+        rank, part = np.divmod(percent[None, :] * last, 100)
+        low, high = (
+            self.values[self.element_at(distribution[:, None], row)]
+            for row in (rank, np.minimum(rank + 1, last))
+        )
         return low + (high - low) * (part / 100)
 
-    def cell_at_row(self, run: Ints, row: Ints) -> Ints:
-        """The cell that a row of a run is in, rows counted from 0 in ascending order."""
-        return np.searchsorted(self.below, self.before[run] + row, side="right") - 1
-
-    def _at_row(self, run: Ints, row: Ints) -> Floats:
-        return self.values[self.cell_at_row(run[:, None], row)]
+    def element_at(self, distribution: Ints, rank: Ints) -> Ints:
+        """Return the element that holds the row of a zero-based rank in a distribution."""
+        row = self.first_row[distribution] + rank
+        return np.searchsorted(self.cumulative_rows, row, side="right") - 1
 
     @cached_property
-    def _levels(self) -> int:
+    def _stride(self) -> int:
         return len(self.levels) + 1
 
     @cached_property
     def _keys(self) -> Ints:
-        return self.runs.number * self._levels + self.code
+        return self.index.parent * self._stride + self.code
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of many groups; what there is of one column in one group is an entry.
+    """Distributions of all columns of many groups; an entry is one column of one group.
 
     Attributes:
-        names: Every column that is anywhere, in order.
-        entry: By group and column the number of its entry, -1 where the group has none; shape
+        names: All column names, sorted.
+        entry: Entry by group and column, `MISSING` if the group lacks the column; shape
             (groups, columns).
-        entries: All of them, by group, then by name.
+        entries: Distributions by group, then by name.
     """
 
     names: list[str]
@@ -222,12 +232,12 @@ class Columns:
     @classmethod
     def of(cls, groups: Sequence[Group]) -> "Columns":
         """Collect the columns of groups."""
-        names = sorted(set(chain.from_iterable(group.columns for group in groups)))
-        there = np.array(
+        names = sorted({name for group in groups for name in group.columns})
+        present = np.array(
             [[name in group.columns for name in names] for group in groups], np.bool_
         ).reshape(len(groups), len(names))
-        entry = np.full(there.shape, -1)
-        entry[there] = np.arange(int(there.sum()))
+        entry = np.full(present.shape, MISSING)
+        entry[present] = np.arange(int(present.sum()))
         return cls(
             names,
             entry,
@@ -240,32 +250,26 @@ class Columns:
         return np.array([one.kind for one in self.entries], "U8")
 
     @cached_property
-    def numeric(self) -> Ints:
-        """The entries of `numbers`, in its order."""
-        return np.flatnonzero(self.kind != "category")
+    def is_category(self) -> Flags:
+        """True for categories, by entry."""
+        return self.kind == "category"
 
     @cached_property
-    def categorical(self) -> Ints:
-        """The entries of `categories`, in its order."""
-        return np.flatnonzero(self.kind == "category")
+    def numbers(self) -> Distributions:
+        """Distributions of the numbers and text lengths."""
+        return Distributions.of_numbers([one for one in self.entries if one.kind != "category"])
 
     @cached_property
-    def numbers(self) -> Stack:
-        """Numbers, and lengths of text."""
-        return Stack.of_numbers([self.entries[place] for place in self.numeric])
+    def categories(self) -> Distributions:
+        """Distributions of the categories."""
+        categories = [one for one in self.entries if one.kind == "category"]
+        return Distributions.of_categories(categories)
 
     @cached_property
-    def categories(self) -> Stack:
-        """Categories."""
-        return Stack.of_categories([self.entries[place] for place in self.categorical])
-
-    @cached_property
-    def run(self) -> Ints:
-        """By entry its run in `numbers` or `categories`."""
-        run = np.empty(len(self.entries), np.int64)
-        run[self.numeric] = np.arange(len(self.numeric))
-        run[self.categorical] = np.arange(len(self.categorical))
-        return run
+    def distribution(self) -> Ints:
+        """Index in `numbers` or `categories` by entry."""
+        before = np.cumsum(self.is_category)
+        return np.where(self.is_category, before - 1, np.arange(len(self.entries)) - before)
 
     @cached_property
     def nulls(self) -> Ints:
@@ -274,13 +278,13 @@ class Columns:
 
     @cached_property
     def nans(self) -> Ints:
-        """Rows of no finite number by entry."""
+        """Rows of non-finite numbers by entry."""
         return np.fromiter((one.nans for one in self.entries), np.int64, len(self.entries))
 
     @cached_property
     def valued(self) -> Ints:
         """Rows with a value by entry."""
-        return self._by_entry(self.numbers.total, self.categories.total).astype(np.int64)
+        return self.by_entry(self.numbers.totals, self.categories.totals).astype(np.int64)
 
     @cached_property
     def count(self) -> Ints:
@@ -289,65 +293,55 @@ class Columns:
 
     @cached_property
     def mean(self) -> Floats:
-        """Mean of numbers, mean length of text of either kind, by entry; NaN without a value."""
+        """Mean of numbers, mean length of texts and categories, by entry; NaN without a value."""
         numbers, categories = self.numbers, self.categories
         lengths = pc.utf8_length(categories.levels).to_numpy(zero_copy_only=False)
-        sums = self._by_entry(
-            numbers.runs.sums(numbers.values * numbers.rows),
-            categories.runs.sums(lengths.astype(np.int64)[categories.code] * categories.rows),
+        sums = self.by_entry(
+            numbers.index.sums(numbers.values * numbers.rows),
+            categories.index.sums(lengths.astype(np.int64)[categories.code] * categories.rows),
         )
         return ratio(sums, self.valued)
 
     @cached_property
     def zeros(self) -> Floats:
-        """Rows of the number 0 by entry; NaN for text."""
-        stack = self.numbers
-        return self._numbers_only(stack.runs.sums(np.where(stack.values == 0, stack.rows, 0)))
+        """Rows of the number 0 by entry; NaN for texts and categories."""
+        numbers = self.numbers
+        zeros = numbers.index.sums(np.where(numbers.values == 0, numbers.rows, 0))
+        return np.where(self.kind == "number", self.by_entry(zeros), np.nan)
 
     @cached_property
     def distinct(self) -> Floats:
-        """Distinct values by entry; NaN for free text, whose values were not counted."""
-        found = self._by_entry(self.numbers.runs.length, self.categories.runs.length)
+        """Distinct values by entry; NaN for free text, whose values are not counted."""
+        found = self.by_entry(self.numbers.index.lengths, self.categories.index.lengths)
         return np.where(self.kind == "text", np.nan, found)
 
     def percent(self, rows: Numbers) -> Floats:
-        """Rows by entry in percent of all of its rows; NaN without a row."""
+        """Return rows by entry as a percentage of all its rows; NaN without rows."""
         return 100 * ratio(rows, self.count)
 
     @cached_property
     def filled(self) -> Flags:
-        """By group and column whether there is any value, NaN being one; (groups, columns)."""
-        there = np.append(self.valued + self.nans > 0, False)
-        return there[self.entry]
+        """True where a column has a value, NaN included; shape (groups, columns)."""
+        return np.append(self.valued + self.nans > 0, False)[self.entry]
 
     @cached_property
-    def data_type(self) -> npt.NDArray[np.str_]:
-        """By entry its type in Spark's words."""
-        return np.where(self.kind == "number", "double", "string")
+    def data_type(self) -> pa.Array:
+        """Spark type by entry."""
+        return pa.array(np.where(self.kind == "number", "double", "string").tolist(), pa.string())
 
-    def _by_entry(self, numbers: Numbers, categories: Numbers) -> Floats:
+    def by_entry(self, numbers: Numbers | float, categories: Numbers | float = np.nan) -> Floats:
+        """Merge values of `numbers` and of `categories` to the order of the entries."""
         found = np.empty(len(self.entries))
-        found[self.numeric], found[self.categorical] = numbers, categories
+        found[~self.is_category], found[self.is_category] = numbers, categories
         return found
-
-    def _numbers_only(self, numbers: Numbers) -> Floats:
-        found = self._by_entry(numbers, np.full(len(self.categorical), np.nan))
-        return np.where(self.kind == "number", found, np.nan)
 
 
 def ratio(above: Numbers, below: Numbers) -> Floats:
-    """Divide; NaN where there is nothing to divide by."""
+    """Divide; NaN where the divisor is not positive."""
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
-def _joined(parts: Sequence[npt.NDArray[Any]], kind: type) -> npt.NDArray[Any]:
-    return np.concatenate([np.empty(0, kind), *parts]).astype(kind, copy=False)
-
-
-def _runs(of: Sequence[Distribution]) -> Runs:
-    return Runs.of([one.rows for one in of])
-
-
-def _rows(of: Sequence[Distribution]) -> Ints:
-    return _joined([one.rows for one in of], np.int64)
+def concatenate(arrays: Iterable[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    """Join arrays of a type, possibly none."""
+    return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype, copy=False)

@@ -1,4 +1,4 @@
-"""What every metric is arithmetic on: distinct values, and how many rows have each."""
+"""Distinct values with their numbers of rows, the input of every metric."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ Ints = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.object_]
 Kind = Literal["category", "number", "text"]
 """`category`: text whose values are counted. `number`: a measurement. `text`: free text, of which
-the length is looked at."""
+only the length is counted."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """The values of a column in one window, model version and slice.
+    """Value counts of a column in one group.
 
     Attributes:
-        kind: What the column is.
-        values: Distinct values that are not null, ascending, shape (values,): numbers (lengths for
-            free text) as float64, categories as objects of type str.
+        kind: Kind of the column.
+        values: Distinct non-null values, ascending, shape (values,): numbers (lengths of free text)
+            as float64, categories as objects of type str.
         rows: Rows by value, all positive, shape (values,).
         nulls: Rows without a value.
-        nans: Rows of a number that is not a finite one; they are not in `values`.
+        nans: Rows of a non-finite number, which are not in `values`.
     """
 
     kind: Kind
@@ -38,20 +38,20 @@ class Distribution:
 
     @property
     def count(self) -> int:
-        """All rows, those without a value included."""
+        """Return the number of all rows, nulls included."""
         return int(self.rows.sum()) + self.nulls + self.nans
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scored records of one window, model version and slice, equal ones counted.
+class ScoreCounts:
+    """Counts of the scored records of one group, one element per distinct combination.
 
     Attributes:
-        probability: Of Alive, shape (cells,).
-        predicted: Whether the prediction is Alive, shape (cells,).
-        labelled: Whether it is known what became of them, shape (cells,).
-        alive: What became of them; false where it is not known, shape (cells,).
-        rows: Records by cell, all positive, shape (cells,).
+        probability: Probability of Alive, shape (elements,).
+        predicted: True if the prediction is Alive, shape (elements,).
+        labelled: True if the label is known, shape (elements,).
+        alive: True if the label is Alive, false if unknown, shape (elements,).
+        rows: Records by element, all positive, shape (elements,).
     """
 
     probability: Floats
@@ -63,12 +63,12 @@ class Scored:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A stretch of time in which records are counted together.
+    """A time window.
 
     Attributes:
-        granularity: How long such windows are, in Databricks' words, such as `1 day`.
-        start: Its first moment, UTC.
-        end: The first moment after it, UTC.
+        granularity: Length in Databricks' notation, such as `1 day`.
+        start: Inclusive start, UTC.
+        end: Exclusive end, UTC.
     """
 
     granularity: str
@@ -77,39 +77,45 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Whose records: those of a model version, or of a slice of them.
+class Segment:
+    """A model version, or a slice of its records.
 
     Attributes:
-        model_version: The version that scored them.
-        slice_key: The column or the Boolean expression that cuts them; None: all of them.
-        slice_value: Its value; `true` and `false` for a Boolean expression.
+        model_version: Version that scored the records.
+        slice_key: Column or Boolean expression that defines the slice; None for all records.
+        slice_value: Value of the slice key; `true` or `false` for a Boolean expression.
     """
 
     model_version: str
     slice_key: str | None = None
     slice_value: str | None = None
 
+    @property
+    def sort_key(self) -> tuple[str, bool, str, str]:
+        """Return a key that sorts by version, all of its records before their slices."""
+        key, value = self.slice_key, self.slice_value
+        return self.model_version, key is not None, key or "", value or ""
+
 
 @dataclass(frozen=True)
 class Group:
-    """The records of a part, in a window or of the baseline.
+    """Counts of the records of a segment, in a window or in the baseline.
 
     Attributes:
-        columns: What there is of each column, by its name.
-        scored: How they were scored.
+        columns: Distributions by column name.
+        scored: Counts of the scores.
     """
 
     columns: Mapping[str, Distribution]
-    scored: Scored
+    scored: ScoreCounts
 
     @property
     def records(self) -> int:
-        """How many there are."""
+        """Return the number of records."""
         return int(self.scored.rows.sum())
 
 
-Groups = Mapping[tuple[Window, Part], Group]
-"""What was counted, by window and part; a window without records of a part is not there."""
-Baseline = Mapping[Part, Group]
-"""What each part is held against."""
+Groups = Mapping[tuple[Window, Segment], Group]
+"""Groups by window and segment; only groups with records are present."""
+Baseline = Mapping[Segment, Group]
+"""Reference groups by segment."""

@@ -1,37 +1,37 @@
-"""How far monitoring has got, and what of its tables is to be made anew.
+"""Watermarks: which days are processed, and what a run has to compute again.
 
-Days are read whole. A day is read again when the inference table has more rows for it than before
-or its served entities have other names. (It has fewer where old rows are deleted; their records
-stay in the log.) It is measured again when its labels have changed, one of its versions has got a
-baseline, or the settings have changed. While a run is at work its days are marked as unread, so a
-run that is killed is repeated by the next.
+- A day is read as a whole. It is read again when the inference table has more rows for it, or its
+  served entities have new names. Rows deleted from the inference table stay in the log.
+- A day is measured again when its labels change, one of its versions gets a baseline, or the
+  settings change.
+- A run marks its days as unread before it starts, so the next run repeats a killed one.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.aggregation import windows
-from marvel_kedro.monitoring.aggregation.value_counts import Window
+from marvel_kedro.monitoring.aggregation.value_counts import Groups, Window
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.monitoring.tables import WATERMARKS, in_order
+from marvel_kedro.monitoring.tables import WATERMARKS, sort_rows
 
 _UNREAD = -1
-_BEGUN = "begun "
-_ANEW = f"{_BEGUN}anew"
+_STARTED = "begun "
+_RECOMPUTE = f"{_STARTED}anew"
 
 
 @dataclass(frozen=True)
-class Days:
-    """What has changed since the last run.
+class ChangedDays:
+    """Days that changed since the last run.
 
     Attributes:
         requests: Rows of the inference table by day.
-        read: Days whose requests are to be read.
-        relabel: Days that are read and whose labels have changed.
+        read: Days whose requests must be read.
+        relabel: Other days whose labels have changed.
     """
 
     requests: Mapping[date, int]
@@ -40,146 +40,136 @@ class Days:
 
     @property
     def changed(self) -> tuple[date, ...]:
-        """Both."""
+        """Return all changed days."""
         return tuple(sorted({*self.read, *self.relabel}))
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What is measured in this run.
+class RunScope:
+    """Days and windows that a run measures.
 
     Attributes:
-        days: Days of the log that are counted.
-        windows: Windows whose metrics are made; those of others stay as they are.
-        anew: Whether nothing stays.
-        settings: By day what its metrics depend on beside the tables.
+        days: Days of the log to count.
+        windows: Windows to measure; other windows keep their metrics.
+        recompute_all: No window keeps its metrics.
+        settings: Watermark `settings` by day.
     """
 
     days: tuple[date, ...]
     windows: frozenset[Window]
-    anew: bool
+    recompute_all: bool
     settings: Mapping[date, str]
 
-    def merge(self, before: pa.Table, made: pa.Table) -> pa.Table:
-        """Put what was made in its place.
+    def merge(self, previous: pa.Table, computed: pa.Table) -> pa.Table:
+        """Replace the rows of this run's windows, and all rows without a window.
 
         Args:
-            before: The table as it was, with `window` and `granularity`.
-            made: Rows of any windows; those of others than this run's do not count. Rows without a
-                window always do.
+            previous: The table before the run, with `window` and `granularity`.
+            computed: New rows; those of windows outside the scope are ignored.
         """
+        kept = previous.filter(pc.invert(self._covers(previous)))
+        if self.recompute_all:
+            kept = previous.slice(0, 0)
+        return sort_rows(pa.concat_tables([kept, computed.filter(self._covers(computed))]))
+
+    def select(self, groups: Groups) -> Groups:
+        """Select the groups of this run's windows."""
+        return {key: group for key, group in groups.items() if key[0] in self.windows}
+
+    def _covers(self, table: pa.Table) -> pa.Array:
+        """Return true for rows of this run's windows and for rows without a window."""
         mine = {(window.granularity, window.start) for window in self.windows}
-        kept = (
-            before.slice(0, 0) if self.anew else before.filter(_among(before, mine, inside=False))
-        )
-        return in_order(pa.concat_tables([kept, made.filter(_among(made, mine, inside=True))]))
+        starts = pc.struct_field(table["window"], "start").to_pylist()
+        rows = zip(table["granularity"].to_pylist(), starts, strict=True)
+        return pa.array([row[1] is None or row in mine for row in rows], pa.bool_())
 
 
-def _among(table: pa.Table, mine: set[tuple[str, datetime]], *, inside: bool) -> pa.Array:
-    """Rows whose window is one of `mine`, or is not; those without a window are made each time."""
-    starts = pc.struct_field(table["window"], "start").to_pylist()
-    return pa.array(
-        [
-            inside if start is None else ((granularity, start) in mine) == inside
-            for granularity, start in zip(table["granularity"].to_pylist(), starts, strict=True)
-        ],
-        pa.bool_(),
-    )
-
-
-def find_days(
+def find_changed_days(
     requests: Mapping[date, int],
-    other: Iterable[date],
+    altered: Iterable[date],
     relabelled: Iterable[date],
-    known: pa.Table,
+    watermarks: pa.Table,
     options: MonitoringOptions,
-) -> Days:
-    """See which days have changed.
+) -> ChangedDays:
+    """Compare the input tables with the watermarks.
 
     Args:
-        requests: Rows of the inference table by day, as it is now.
-        other: Days whose rows in the logs are not what they were: served entities have other names
-            or versions now, or the rows are gone. They are read if the inference table has them
-            whole.
-        relabelled: Days of the log with a record whose label is another now.
-        known: `WATERMARKS` of the last run.
-        options: From which day on nothing is taken as known.
+        requests: Current rows of the inference table by day.
+        altered: Days whose log rows are outdated (served entities have new names or versions) or
+            lost. They are read if the inference table still has all of their rows.
+        relabelled: Days of the log with a record whose label has changed.
+        watermarks: `WATERMARKS` of the last run.
+        options: Their `recompute_from` is the first day to read again in any case.
     """
-    read_before = {row["request_date"]: row["requests"] for row in known.to_pylist()}
+    known = {row["request_date"]: row["requests"] for row in watermarks.to_pylist()}
     since = options.recompute_from or date.max
-    read = {
-        day
-        for day, rows in requests.items()
-        if rows > read_before.get(day, _UNREAD) or day >= since
-    }
-    read |= {day for day in other if requests.get(day, _UNREAD) >= read_before.get(day, 0)}
-    return Days(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
+    read = {day for day, rows in requests.items() if rows > known.get(day, _UNREAD) or day >= since}
+    read |= {day for day in altered if requests.get(day, _UNREAD) >= known.get(day, 0)}
+    return ChangedDays(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
 
 
-def begin(days: Days, known: pa.Table) -> pa.Table:
-    """Mark the days that this run changes: were it killed, the next would begin with them."""
-    before = {row["request_date"]: row for row in known.to_pylist()}
+def mark_unread(days: ChangedDays, watermarks: pa.Table) -> pa.Table:
+    """Mark the changed days, so that the next run starts with them if this one is killed."""
+    rows = {row["request_date"]: row for row in watermarks.to_pylist()}
     for day in days.changed:
-        row = before.get(day, {"requests": _UNREAD, "settings": ""})
-        before[day] = {
+        row = rows.get(day, {"requests": _UNREAD, "settings": ""})
+        rows[day] = {
             "request_date": day,
             "requests": _UNREAD if day in days.read else row["requests"],
-            "settings": _BEGUN + row["settings"].removeprefix(_BEGUN),
+            "settings": _STARTED + row["settings"].removeprefix(_STARTED),
         }
-    return _watermarks(before.values())
+    return _to_table(rows.values())
 
 
-def find_scope(  # noqa: PLR0913 - what is known of the days
-    days: Days,
-    known: pa.Table,
+def find_scope(  # noqa: PLR0913 - inputs of the decision
+    days: ChangedDays,
+    watermarks: pa.Table,
     versions: Mapping[date, Iterable[str]],
     baselines: Iterable[str],
     options: MonitoringOptions,
     *,
     lost: bool,
-) -> Scope:
-    """See which windows are to be measured.
+) -> RunScope:
+    """Select the windows to measure.
 
     Args:
-        days: What has changed.
-        known: `WATERMARKS` of the last run.
-        versions: By day of the log the versions that have answered.
-        baselines: The versions that have something to be held against.
+        days: Result of `find_changed_days`.
+        watermarks: `WATERMARKS` of the last run.
+        versions: Model versions by day of the log.
+        baselines: Versions with a baseline.
         options: Windows, slices and columns.
-        lost: Whether a table of metrics is not there any more.
+        lost: True if a table of metrics is missing.
     """
-    all_days = {*known["request_date"].to_pylist(), *days.requests}
-    there = set(baselines)
+    all_days = {*watermarks["request_date"].to_pylist(), *days.requests}
+    with_baseline = set(baselines)
     settings = {
-        day: " ".join([options.settings, *sorted(there & set(versions.get(day, ())))])
+        day: " ".join([options.settings, *sorted(with_baseline & set(versions.get(day, ())))])
         for day in all_days
     }
-    made_with = {row["request_date"]: row["settings"] for row in known.to_pylist()}
-    begun = {day: before.removeprefix(_BEGUN) for day, before in made_with.items()}
-    anew = lost or any(
-        before and before.partition(" ")[0] != options.settings for before in begun.values()
-    )
-    stale = {day for day, before in made_with.items() if before != settings[day]}
-    touched = all_days if anew else {*days.changed, *stale}
+    known = {row["request_date"]: row["settings"] for row in watermarks.to_pylist()}
+    digests = {text.removeprefix(_STARTED).partition(" ")[0] for text in known.values()}
+    recompute_all = lost or bool(digests - {"", options.settings})
+    outdated = {day for day, text in known.items() if text != settings[day]}
+    touched = all_days if recompute_all else {*days.changed, *outdated}
     changed = windows.windows_of(touched, options.granularities)
-    # The next one is held against the one before it.
-    affected = changed | {windows.after(window) for window in changed}
-    needed = windows.days_of(affected | {windows.before(window) for window in affected})
-    return Scope(tuple(sorted(needed & all_days)), frozenset(affected), anew, settings)
+    # Consecutive drift compares the following window with this one.
+    affected = changed | {windows.following(window) for window in changed}
+    needed = windows.days_of(affected | {windows.previous(window) for window in affected})
+    return RunScope(tuple(sorted(needed & all_days)), frozenset(affected), recompute_all, settings)
 
 
-def begin_anew(known: pa.Table, scope: Scope) -> pa.Table:
-    """Mark all days if nothing stays: were this run killed, the next would make all anew."""
-    if not scope.anew:
-        return known
-    return _watermarks([row | {"settings": _ANEW} for row in known.to_pylist()])
+def mark_recompute(watermarks: pa.Table, scope: RunScope) -> pa.Table:
+    """Mark all days if all are recomputed, so that the next run does so if this one is killed."""
+    if not scope.recompute_all:
+        return watermarks
+    return _to_table([row | {"settings": _RECOMPUTE} for row in watermarks.to_pylist()])
 
 
-def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
-    """Say that all days are read and measured."""
-    rows = {row["request_date"]: row["requests"] for row in known.to_pylist()}
+def complete(days: ChangedDays, watermarks: pa.Table, scope: RunScope) -> pa.Table:
+    """Mark all days as read and measured."""
+    rows = {row["request_date"]: row["requests"] for row in watermarks.to_pylist()}
     rows |= {day: days.requests[day] for day in days.read}
-    return _watermarks(
+    return _to_table(
         [
             {"request_date": day, "requests": number, "settings": scope.settings[day]}
             for day, number in rows.items()
@@ -187,6 +177,6 @@ def finish(days: Days, known: pa.Table, scope: Scope) -> pa.Table:
     )
 
 
-def _watermarks(rows: Iterable[Mapping[str, object]]) -> pa.Table:
+def _to_table(rows: Iterable[Mapping[str, object]]) -> pa.Table:
     ordered = sorted(rows, key=lambda row: str(row["request_date"]))
     return pa.Table.from_pylist(ordered, schema=WATERMARKS)

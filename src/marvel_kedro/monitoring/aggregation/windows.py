@@ -1,8 +1,7 @@
-"""Windows of time, as Databricks' data profiling cuts them; all of it is UTC.
+"""Time windows in UTC, as Databricks' data profiling defines them.
 
-A day has 24 hours whatever clocks do in the summer. A week starts on Monday, and two, three and
-four weeks are counted from 1970-01-05. From memory and not verified on a workspace: where
-Databricks starts its weeks, and its months and years.
+A day has 24 hours on every date. A week starts on Monday; two, three and four weeks count from
+1970-01-05. Not verified on a workspace: the starts of Databricks' weeks, months and years.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +25,7 @@ Granularity = Literal[
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 
 Unit = Literal["1m", "1h", "1d"]
-"""Stretches by which records are counted; every window is made of whole ones."""
+"""Time unit by which records are counted; every window consists of whole units."""
 
 _UNITS: dict[str, Unit] = {"5 minutes": "1m", "30 minutes": "1m", "1 hour": "1h"}
 _LENGTHS = {
@@ -40,17 +39,17 @@ _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 def unit_of(granularities: Iterable[Granularity]) -> Unit:
-    """The longest stretch that windows of all granularities are made of."""
+    """Return the longest unit that divides the windows of all granularities."""
     units: list[Unit] = [_UNITS.get(granularity, "1d") for granularity in granularities]
     return "1m" if "1m" in units else "1h" if "1h" in units else "1d"
 
 
-def window_at(granularity: Granularity, moment: datetime) -> Window:
-    """The window that a moment is in.
+def window_at(granularity: str, moment: datetime) -> Window:
+    """Return the window that contains a moment.
 
     Args:
-        granularity: How long it is.
-        moment: With a time zone.
+        granularity: One of `GRANULARITIES`.
+        moment: A time with a time zone.
     """
     moment = moment.astimezone(UTC)
     if granularity in _LENGTHS:
@@ -65,18 +64,18 @@ def window_at(granularity: Granularity, moment: datetime) -> Window:
     return Window(granularity, start, start.replace(year=start.year + 1))
 
 
-def before(window: Window) -> Window:
-    """The window before."""
-    return window_at(_named(window), window.start - timedelta(microseconds=1))
+def previous(window: Window) -> Window:
+    """Return the window that ends where this one starts."""
+    return window_at(window.granularity, window.start - timedelta(microseconds=1))
 
 
-def after(window: Window) -> Window:
-    """The window after."""
-    return window_at(_named(window), window.end)
+def following(window: Window) -> Window:
+    """Return the window that starts where this one ends."""
+    return window_at(window.granularity, window.end)
 
 
 def windows_of(days: Iterable[date], granularities: Sequence[Granularity]) -> set[Window]:
-    """The windows that have a part in one of the days."""
+    """Return the windows that overlap any of the days."""
     found: set[Window] = set()
     for day in set(days):
         start = datetime.combine(day, time(), UTC)
@@ -84,12 +83,12 @@ def windows_of(days: Iterable[date], granularities: Sequence[Granularity]) -> se
             window = window_at(granularity, start)
             while window.start < start + timedelta(days=1):
                 found.add(window)
-                window = after(window)
+                window = following(window)
     return found
 
 
 def days_of(windows: Iterable[Window]) -> set[date]:
-    """The days that have a part in one of the windows."""
+    """Return the days that overlap any of the windows."""
     found: set[date] = set()
     for window in windows:
         day = window.start.date()
@@ -97,7 +96,3 @@ def days_of(windows: Iterable[Window]) -> set[date]:
             found.add(day)
             day += timedelta(days=1)
     return found
-
-
-def _named(window: Window) -> Granularity:
-    return next(name for name in GRANULARITIES if name == window.granularity)

@@ -1,7 +1,6 @@
 """Evaluation of alert rules: from tables of metrics to alerts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,19 +12,6 @@ from marvel_kedro.monitoring.alerting.observations import Metrics, Observation, 
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 
 _COMPARISON_TEXT = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
-
-
-@dataclass(frozen=True)
-class _Episode:
-    """Consecutive windows in which a rule fires, oldest first.
-
-    Attributes:
-        windows: The windows.
-        ongoing: No window has ended the episode yet.
-    """
-
-    windows: Sequence[Observation]
-    ongoing: bool
 
 
 def evaluate(
@@ -50,9 +36,9 @@ def evaluate(
         nothing.
     """
     found = [
-        (_alert(name, rule, subject, episode), episode.ongoing)
+        (_alert(name, rule, subject, windows), ongoing)
         for name, rule in options.active.items()
-        for subject, episode in _episodes(rule, metrics, options, now)
+        for subject, windows, ongoing in _episodes(rule, metrics, options, now)
     ]
     known = PreviousAlerts(previous)
     rows = [known.add_history(row, now, ongoing=ongoing) for row, ongoing in found]
@@ -61,7 +47,8 @@ def evaluate(
 
 def _episodes(
     rule: Rule, metrics: Metrics, options: AlertingOptions, now: datetime
-) -> Iterator[tuple[Subject, _Episode]]:
+) -> Iterator[tuple[Subject, list[Observation], bool]]:
+    """Yield the consecutive windows in which a rule fires, and True if they are still ongoing."""
     rows = observations.rule_rows(rule, metrics, now)
     observed = observations.observe(rule, rows, metrics, options)
     ends = set(rows["end"].to_pylist())
@@ -77,30 +64,30 @@ def _episodes(
                 runs.append([])
         for run in runs:
             if len(run) >= rule.windows:
-                yield subject, _Episode(run, run is runs[-1] and run[-1].end in newest)
+                yield subject, run, run is runs[-1] and run[-1].end in newest
 
 
-def _alert(name: str, rule: Rule, subject: Subject, episode: _Episode) -> Row:
-    last = episode.windows[-1]
+def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observation]) -> Row:
+    last = windows[-1]
     return {
         "rule": name,
         "severity": rule.severity,
-        "since": episode.windows[0].start,
+        "since": windows[0].start,
         "window": {"start": last.start, "end": last.end},
         "granularity": rule.granularity,
         **subject._asdict(),
         "metric": rule.metric,
         "value": last.value,
         "threshold": rule.threshold,
-        "windows_in_a_row": len(episode.windows),
+        "windows_in_a_row": len(windows),
         "pvalue": last.pvalue,
         "adjusted_pvalue": last.adjusted_pvalue,
-        "message": _message(rule, subject, episode),
+        "message": _message(rule, subject, windows),
     }
 
 
-def _message(rule: Rule, subject: Subject, episode: _Episode) -> str:
-    last = episode.windows[-1]
+def _message(rule: Rule, subject: Subject, windows: Sequence[Observation]) -> str:
+    last = windows[-1]
     metric = rule.meaning or rule.metric
     if subject.column_name != tables.TABLE:
         metric = f"{subject.column_name}: {metric}"
@@ -112,7 +99,7 @@ def _message(rule: Rule, subject: Subject, episode: _Episode) -> str:
         parts.append(f"{subject.slice_key} {subject.slice_value}")
     if subject.model_version is not None:
         parts.append(f"model version {subject.model_version}")
-    windows = f"window of {rule.granularity} from "
-    if len(episode.windows) > 1:
-        windows = f"{len(episode.windows)} consecutive windows of {rule.granularity}, last from "
-    return "; ".join([*parts, f"{windows}{last.start:%Y-%m-%d %H:%M} UTC"])
+    stretch = f"window of {rule.granularity} from "
+    if len(windows) > 1:
+        stretch = f"{len(windows)} consecutive windows of {rule.granularity}, last from "
+    return "; ".join([*parts, f"{stretch}{last.start:%Y-%m-%d %H:%M} UTC"])

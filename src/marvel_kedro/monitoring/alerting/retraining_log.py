@@ -17,12 +17,7 @@ def begin(log: pa.Table, decision: dict[str, Any], labels: LabelCounts, now: dat
     """Add a row for a retraining that begins.
 
     It is saved before anything is trained, so that a retraining that fails also starts a cool-down.
-
-    Args:
-        log: `tables.RETRAINING_LOG`.
-        decision: The result of `retraining_policy.decide`.
-        labels: The characters with a label.
-        now: The time of the retraining.
+    `decision` is the result of `retraining_policy.decide`.
     """
     row = {
         "retrained_at": now,
@@ -35,14 +30,7 @@ def begin(log: pa.Table, decision: dict[str, Any], labels: LabelCounts, now: dat
 
 
 def end(log: pa.Table, promotion: dict[str, Any], outcome: Outcome, now: datetime) -> pa.Table:
-    """Complete the row of the retraining that began at `now`.
-
-    Args:
-        log: `tables.RETRAINING_LOG`.
-        promotion: The record of the decision.
-        outcome: The outcome of the retraining.
-        now: The time of the retraining.
-    """
+    """Complete the row of the retraining that began at `now` by the record of the decision."""
     rows = log.to_pylist()
     for row in rows:
         if row["retrained_at"] == now and row["outcome"] == "started":

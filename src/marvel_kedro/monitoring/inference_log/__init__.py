@@ -1,1 +1,1 @@
-"""From the inference table to one row a scored record."""
+"""Parsing of the inference table to one row per scored record."""

@@ -1,8 +1,9 @@
-"""The inference table becomes rows of `inference_log` and `rejected_requests`, on any engine.
+"""Rows of `inference_log` and `rejected_requests` from the inference table, on any engine.
 
-In this process a day is read at a time, and on Spark by its workers.
+DuckDB reads the table day by day in this process; Spark parses it on its workers.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -13,22 +14,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing
-from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS
+from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS, UNLABELLED_COLUMNS
+from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS, SERVED_ENTITIES
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
+from marvel_kedro.table.replacement import Replacement
 
-LABEL_COLUMNS = ("alive", "labelled_at")
 PARSED = pa.unify_schemas(
-    [
-        pa.schema([field for field in INFERENCE_LOG if field.name not in LABEL_COLUMNS]),
-        REJECTED_REQUESTS,
-    ]
+    [pa.schema([INFERENCE_LOG.field(name) for name in UNLABELLED_COLUMNS]), REJECTED_REQUESTS]
 )
-"""Records and, with a `reason`, requests of which none can be read."""
+"""Records, and rejected requests, which have a `reason`."""
 
-Served = Mapping[str, tuple[str | None, str]]
-"""Name and version by id of the served entity."""
+ServedEntities = Mapping[str, tuple[str | None, str]]
+"""Name and model version by id of the served entity."""
 
 _SPARK_TYPES = {
     pa.string(): "string",
@@ -37,13 +37,24 @@ _SPARK_TYPES = {
     pa.date32(): "date",
     pa.timestamp("us", "UTC"): "timestamp",
 }
+_SORT_COLUMNS = ("request_time", "databricks_request_id", "record_number")
+_BATCH_REQUESTS = 2048  # the smallest batch of DuckDB
+_BATCH_BYTES = 4_000_000
+"""Bytes of bodies parsed at once: their records take about twenty times the space."""
+_MAX_UNKNOWN_LABELS = 20
 
 
-def served_by_id(entities: pd.DataFrame) -> Served:
-    """Name and version of each served entity, as they were named last."""
+def read_served_entities(served_entities: AnyFrame) -> ServedEntities:
+    """Return the current name and version of each served entity."""
+    entities = lazily(on_engine(served_entities)).select(*SERVED_ENTITIES.names)
+    return entities_by_id(entities.collect("pyarrow").to_native().to_pandas())
+
+
+def entities_by_id(entities: pd.DataFrame) -> ServedEntities:
+    """Return the newest name and version of each served entity."""
     newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
     rows = newest.dropna(subset=["entity_version"])
-    # As the log has it: NaN, which pandas has for null, would be another name in every run.
+    # The log has null names; pandas' NaN would differ from them in every run.
     names = rows["served_entity_name"]
     named = names.astype(object).where(names.notna(), None)
     return {
@@ -54,73 +65,107 @@ def served_by_id(entities: pd.DataFrame) -> Served:
     }
 
 
-def parse(payload: AnyFrame, days: list[date], served: Served) -> AnyFrame:
-    """Read requests of some days, each id of a day once.
+def read_changed_days(
+    payload: AnyFrame, served: ServedEntities, labels: AnyFrame, log: AnyFrame, days: ChangedDays
+) -> Iterator[tuple[Replacement, Replacement]]:
+    """Parse the requests of changed days and join the labels.
 
-    Args:
-        payload: The inference table.
-        days: Which days of it.
-        served: Who answered.
+    Records that only get new labels are taken from `log`, the current `inference_log`.
+
+    Yields:
+        Replacements of days in `inference_log` and `rejected_requests`: all at once on Spark,
+        otherwise one day at a time.
+    """
+    payload = on_engine(payload)
+    if lazily(payload).implementation.is_spark_like() or not days.changed:
+        yield _replacements(payload, served, labels, log, days)
+        return
+    steps = [ChangedDays({}, (day,), ()) for day in days.read]
+    steps += [ChangedDays({}, (), (day,)) for day in days.relabel]
+    for step in steps:
+        both = _replacements(payload, served, labels, log, step)
+        # Computed once, in this process.
+        recorded, refused = (
+            Replacement(one.column, one.values, _consuming_reader(one.rows.to_arrow_table()))
+            for one in both
+        )
+        yield recorded, refused
+
+
+def _replacements(
+    payload: AnyFrame, served: ServedEntities, labels: AnyFrame, log: AnyFrame, days: ChangedDays
+) -> tuple[Replacement, Replacement]:
+    parsed = on_engine(parse(payload, list(days.read), served))
+    rows = lazily(accepted(parsed))
+    if days.relabel:
+        known = lazily(on_engine(log)).filter(nw.col("request_date").is_in(days.relabel))
+        rows = nw.concat([rows, known.select(*UNLABELLED_COLUMNS)], how="vertical")
+    return (
+        Replacement("request_date", days.changed, with_labels(rows.to_native(), labels)),
+        Replacement("request_date", days.read, rejected(parsed)),
+    )
+
+
+def _consuming_reader(table: pa.Table) -> pa.RecordBatchReader:
+    """Return a reader that releases rows as they are read: Kedro keeps what a node yields."""
+    batches = deque(table.to_batches())
+    return pa.RecordBatchReader.from_batches(
+        table.schema, (batches.popleft() for _ in range(len(batches)))
+    )
+
+
+def parse(payload: AnyFrame, days: list[date], served: ServedEntities) -> AnyFrame:
+    """Parse the requests of some days of the inference table, without duplicates of a day.
 
     Returns:
-        `PARSED`: a lazy Spark frame for one, an Arrow table for any other.
+        `PARSED`: a lazy Spark frame for a Spark frame, otherwise an Arrow table.
     """
-    wanted = [*parsing.PAYLOAD_COLUMNS]
-    rows = lazily(on_engine(payload)).filter(nw.col("request_date").is_in(days)).select(*wanted)
-    once = _once(rows)
+    rows = lazily(on_engine(payload)).filter(nw.col("request_date").is_in(days))
+    unique = _drop_duplicates(rows.select(*parsing.PAYLOAD_COLUMNS))
     if rows.implementation.is_spark_like():
         types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
-        return once.to_native().mapInArrow(_parser(dict(served)), types)
-    batches = once.to_native().to_arrow_reader(_REQUESTS)
+        return unique.to_native().mapInArrow(_parser(dict(served)), types)
+    batches = unique.to_native().to_arrow_reader(_BATCH_REQUESTS)
     parsed = pa.Table.from_batches(_parser(served)(batches), PARSED)
-    return parsed.sort_by([(name, "ascending") for name in _PLACE])
+    return parsed.sort_by([(name, "ascending") for name in _SORT_COLUMNS])
 
 
-_PLACE = ("request_time", "databricks_request_id", "record_number")
-_REQUESTS = 2048  # DuckDB passes on no fewer
-_BYTES = 4_000_000
-"""Bodies that are read at once: what they say takes about twenty times the space."""
+def _drop_duplicates(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Keep one row per id and day, and all requests without an id, which are rejected later.
 
-
-def _once(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Each id of a day once; a request without one is kept, to be rejected.
-
-    Only what is there twice is put in order, so that no engine has to hold all bodies for it.
+    Only duplicates are sorted, so that no engine has to hold all bodies for it.
     """
-    ids = list(parsing.ONCE)
-    counted = rows.group_by(*ids).agg(_rows=nw.len())
-    again = counted.filter(nw.col("_rows") > 1).select(*ids)
-    # Which one of several counts, no engine's own order may say, nor where it puts nulls.
-    last = {f"no_{name}": nw.col(name).is_null() for name in parsing.ORDER}
+    key = list(parsing.REQUEST_KEY)
+    counted = rows.group_by(*key).agg(_rows=nw.len())
+    repeated = counted.filter(nw.col("_rows") > 1).select(*key)
+    # Sort nulls explicitly: engines differ in where they put them.
+    null_flags = {f"no_{name}": nw.col(name).is_null() for name in parsing.DUPLICATE_ORDER}
+    order = [part for name in parsing.DUPLICATE_ORDER for part in (f"no_{name}", name)]
     first = (
-        rows.join(again, on=ids, how="semi")
-        .with_columns(**last)
-        .unique(
-            ids,
-            keep="first",
-            order_by=[part for name in parsing.ORDER for part in (f"no_{name}", name)],
-        )
+        rows.join(repeated, on=key, how="semi")
+        .with_columns(**null_flags)
+        .unique(key, keep="first", order_by=order)
         .select(*rows.collect_schema().names())
     )
-    return nw.concat([rows.join(again, on=ids, how="anti"), first])
+    return nw.concat([rows.join(repeated, on=key, how="anti"), first])
 
 
 def _parser(
-    served: Served,
+    served: ServedEntities,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def parse_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # The worker's own module: what is pickled with this function would be made anew each time.
+        # The worker's own module: globals pickled with this function would be rebuilt per task.
         from marvel_kedro.monitoring.inference_log import records  # noqa: PLC0415, PLW0406
 
         for batch in batches:
-            for piece in records.pieces(batch):
+            for piece in records.split_batch(batch):
                 yield from records.parse_batch(piece, served)
 
     return parse_batches
 
 
-def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Part requests so that no piece has bodies of more than some bytes, unless one alone has."""
+def split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Split requests so that a piece has at most `_BATCH_BYTES` of bodies, or one request."""
     sizes = [
         pc.fill_null(pc.binary_length(batch[name].cast(pa.large_string())), 0)
         for name in ("request", "response")
@@ -129,36 +174,32 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     start = 0
     while start < len(batch):
         before = ends[start - 1] if start else 0
-        end = max(start + 1, int(np.searchsorted(ends, before + _BYTES, side="right")))
+        end = max(start + 1, int(np.searchsorted(ends, before + _BATCH_BYTES, side="right")))
         yield batch.slice(start, end - start)
         start = end
 
 
-def parse_batch(batch: pa.RecordBatch, served: Served) -> list[pa.RecordBatch]:
-    """Read some requests."""
-    found: list[pa.RecordBatch] = _parsed(batch.to_pandas(date_as_object=True), served).to_batches()
-    return found
-
-
-def _parsed(payload: pd.DataFrame, served: Served) -> pa.Table:
-    read = parsing.read(payload)
-    both = [_told(read.records, served), _told(read.rejected, served)]
-    return pa.concat_tables(
+def parse_batch(batch: pa.RecordBatch, served: ServedEntities) -> list[pa.RecordBatch]:
+    """Parse requests to `PARSED`."""
+    log = parsing.parse_payload(batch.to_pandas(date_as_object=True))
+    parsed = pa.concat_tables(
         pa.table(
-            {
-                field.name: pa.Array.from_pandas(rows[field.name], type=field.type)
+            [
+                pa.Array.from_pandas(rows[field.name], type=field.type)
                 if field.name in rows
                 else pa.nulls(len(rows), field.type)
                 for field in PARSED
-            },
+            ],
             schema=PARSED,
         )
-        for rows in both
+        for rows in (_add_entity(log.records, served), _add_entity(log.rejected, served))
     )
+    batches: list[pa.RecordBatch] = parsed.to_batches()
+    return batches
 
 
-def _told(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
-    """Add who answered; an entity that nobody has noted is its own version."""
+def _add_entity(rows: pd.DataFrame, served: ServedEntities) -> pd.DataFrame:
+    """Add name and version of the served entity; an unknown entity's version is its id."""
     ids = rows["served_entity_id"].astype(object)
     known = [served.get(one, (None, one)) if isinstance(one, str) else (None, None) for one in ids]
     names, versions = [name for name, _ in known], [version for _, version in known]
@@ -168,70 +209,77 @@ def _told(rows: pd.DataFrame, served: Served) -> pd.DataFrame:
     )
 
 
-def records(parsed: AnyFrame) -> AnyFrame:
-    """Of what was parsed, the records, without labels."""
-    names = [name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS]
-    return _where(parsed, names, rejected=False)
+def accepted(parsed: AnyFrame) -> AnyFrame:
+    """Select the records of `PARSED`, without labels."""
+    rows = lazily(parsed).filter(nw.col("reason").is_null())
+    return rows.select(*UNLABELLED_COLUMNS).to_native()
 
 
 def rejected(parsed: AnyFrame) -> AnyFrame:
-    """Of what was parsed, the requests of which no record can be read."""
-    return _where(parsed, REJECTED_REQUESTS.names, rejected=True)
+    """Select the rejected requests of `PARSED`."""
+    rows = lazily(parsed).filter(~nw.col("reason").is_null())
+    return rows.select(*REJECTED_REQUESTS.names).to_native()
 
 
-def _where(parsed: AnyFrame, names: list[str], *, rejected: bool) -> AnyFrame:
-    found = ~nw.col("reason").is_null() if rejected else nw.col("reason").is_null()
-    return lazily(parsed).filter(found).select(*names).to_native()
+def versions(table: AnyFrame) -> set[str]:
+    """Return the model versions of a log or baseline."""
+    return {version for version, *_ in _distinct(table, ["model_version"])} - {None}
 
 
-def renamed(log: AnyFrame, served: Served) -> set[date]:
-    """Days with rows whose served entity has another name or version by now.
+def versions_by_day(log: AnyFrame) -> dict[date, set[str]]:
+    """Return the model versions of a log by `request_date`."""
+    found: dict[date, set[str]] = {}
+    for day, version in _distinct(log, ["request_date", "model_version"]):
+        found.setdefault(day, set()).add(version)
+    return found
 
-    Args:
-        log: Rows of `inference_log` or `rejected_requests`.
-        served: Who answered, as it is known now.
-    """
-    said = ["request_date", "served_entity_id", "served_entity_name", "model_version"]
-    found = lazily(on_engine(log)).select(*said).unique().collect("pyarrow").to_native()
+
+def _distinct(table: AnyFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    found = lazily(on_engine(table)).select(*columns).unique().collect("pyarrow").to_native()
+    return zip(*(found[name].to_pylist() for name in columns), strict=True)
+
+
+def days_with_new_names(log: AnyFrame, served: ServedEntities) -> set[date]:
+    """Return the days with rows whose served entity has another name or version now."""
+    columns = ["request_date", "served_entity_id", "served_entity_name", "model_version"]
     return {
         day
-        for day, entity, *known in zip(*(found[name].to_pylist() for name in said), strict=True)
+        for day, entity, *known in _distinct(log, columns)
         if entity is not None and tuple(known) != served.get(entity, (None, entity))
     }
 
 
-def labelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
-    """Join what became of the characters, by their page; the newest label of a page counts.
+def with_labels(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
+    """Join the newest label of each page to records.
 
     Args:
-        log: Records, whose own labels do not matter.
+        log: Records; their own labels are ignored.
         labels: `page_id`, `alive`, `labelled_at`.
 
     Returns:
         A lazy frame of `INFERENCE_LOG`.
     """
-    left = lazily(on_engine(log))
-    bare = left.select(*(name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS))
-    known = newest(labels)
-    return bare.join(known, on="page_id", how="left").select(*INFERENCE_LOG.names).to_native()
+    rows = lazily(on_engine(log)).select(*UNLABELLED_COLUMNS)
+    joined = rows.join(newest_labels(labels), on="page_id", how="left")
+    return joined.select(*INFERENCE_LOG.names).to_native()
 
 
-def relabelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
-    """Count by day the records whose label is not what the labels say now.
+def count_relabelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
+    """Count by day the records whose label differs from the newest one.
 
     Returns:
         A lazy frame: `request_date`, `rows`.
     """
-    known = newest(labels).rename({"alive": "alive_now", "labelled_at": "labelled_at_now"})
-    joined = lazily(on_engine(log)).join(known, on="page_id", how="left")
+    newest = newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
+    joined = lazily(on_engine(log)).join(newest, on="page_id", how="left")
     changed = _differs("alive") | _differs("labelled_at")
     return joined.filter(changed).group_by("request_date").agg(rows=nw.len()).to_native()
 
 
 def _differs(name: str) -> nw.Expr:
-    mine, now = nw.col(name), nw.col(f"{name}_now")
-    both = ~mine.is_null() & ~now.is_null()
-    return (mine.is_null() != now.is_null()) | nw.when(both).then(mine != now).otherwise(
+    logged, now = nw.col(name), nw.col(f"{name}_now")
+    both = ~logged.is_null() & ~now.is_null()
+    return (logged.is_null() != now.is_null()) | nw.when(both).then(logged != now).otherwise(
         nw.lit(False)
     )
 
@@ -240,18 +288,16 @@ _IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
 
 
 def unknown_labels(labels: AnyFrame) -> dict[str, int]:
-    """How many labels are neither Alive nor Dead, by what they are instead."""
+    """Count the labels that are neither Alive nor Dead, by value."""
     odd = lazily(on_engine(labels)).filter(~nw.coalesce(_IS_LABEL, nw.lit(False)))
-    found = odd.group_by("alive").agg(rows=nw.len()).head(_SOME).collect("pyarrow").to_native()
+    counted = odd.group_by("alive").agg(rows=nw.len()).head(_MAX_UNKNOWN_LABELS)
+    found = counted.collect("pyarrow").to_native()
     return dict(zip(map(str, found["alive"].to_pylist()), found["rows"].to_pylist(), strict=True))
 
 
-_SOME = 20
-
-
-def newest(labels: AnyFrame) -> nw.LazyFrame[Any]:
-    """The newest label of each page."""
+def newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
+    """Select the newest label of each page."""
     known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
     known = known.filter(~nw.col("page_id").is_null() & _IS_LABEL)
-    # Two of one moment: no engine's own order may decide.
+    # The label breaks ties of time: engines differ in their row order.
     return known.unique(["page_id"], keep="last", order_by=["labelled_at", "alive"])

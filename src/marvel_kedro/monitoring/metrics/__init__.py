@@ -1,1 +1,1 @@
-"""Metrics of monitoring, computed from counts."""
+"""Metrics tables, computed from counts."""

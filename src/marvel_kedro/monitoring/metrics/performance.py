@@ -1,25 +1,22 @@
-"""How good predictions turned out to be, and how even-handed: fields of the rows `TABLE`.
+"""Performance and fairness metrics of labelled records: fields of the `TABLE` rows.
 
-Of the records whose label is known:
+- `accuracy_score`; `log_loss` in nats; `confusion_matrix` with all four combinations.
+- `precision`, `recall`, `f1_score`: by class (`one_vs_all`), their unweighted mean (`macro`) and
+  the mean weighted by the labels of a class (`weighted`), as in scikit-learn with
+  `zero_division=nan`: an undefined score is null rather than zero, and the means skip it.
+- `roc_auc_score.one_vs_one.weighted`: for two classes the ROC AUC, ties half; null if all labels
+  are of one class.
 
-- `accuracy_score`; `log_loss` in nats; `confusion_matrix` with all four of its cells.
-- `precision`, `recall`, `f1_score`: of each class (`one_vs_all`), their plain mean (`macro`) and
-  their mean weighted by the class's labels (`weighted`), as scikit-learn with `zero_division=nan`:
-  where nothing was predicted or nothing is labelled so, there is no value rather than zero, and
-  means are of the rest.
-- `roc_auc_score.one_vs_one.weighted`: with two classes it is the ROC AUC, ties half; null with
-  labels of one class only.
-
-Fairness, of Boolean slices: the figure of the slice's records over that of the others (`true` over
-`false`, and the other way round), by class taken as the positive one. 1 is even-handed.
+Fairness metrics of a Boolean slice are ratios, by positive class: the rate in the slice's records
+over the rate in all others (`true` over `false` and the reverse). 1 means parity.
 
 - `predictive_parity`: precision. `predictive_equality`: false positive rate.
-- `equal_opportunity`: true positive rate, which is recall.
-- `statistical_parity`: share of records predicted so; it needs no labels.
+- `equal_opportunity`: true positive rate (recall).
+- `statistical_parity`: share of records predicted as the class; needs no labels.
 
-Null where either figure has no value, that of the others is 0, or there are no others. Databricks
-describes these four as comparisons between groups; that they are ratios, and their names and
-types in the table, is from memory and was not verified on a workspace.
+Null where a rate is undefined, the other rate is 0, or there are no other records. Databricks
+describes these as comparisons between groups; that they are ratios, and their names and types, was
+not verified on a workspace.
 """
 
 from collections.abc import Sequence
@@ -32,73 +29,68 @@ import pyarrow as pa
 
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.arrays import NOWHERE
-from marvel_kedro.monitoring.aggregation.distributions import Number, Runs, ratio
-from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, Part, Scored, Window
-from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, QUALITY_FIELDS
+from marvel_kedro.monitoring.aggregation.arrays import MISSING, GroupKey
+from marvel_kedro.monitoring.aggregation.distributions import (
+    Number,
+    RaggedIndex,
+    concatenate,
+    ratio,
+)
+from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
+from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS
 
 CLASSES = ("Alive", "Dead")
-_TRUE, _FALSE = "true", "false"
+_OPPOSITE = {"true": "false", "false": "true"}
 
 Fields = dict[str, pa.Array]
 
 
 @dataclass(frozen=True)
-class Records:
-    """The scored records of many groups, one group after the other, by probability in each.
+class ScoredRecords(ScoreCounts):
+    """Score counts of many groups, end to end, by ascending probability in each.
 
     Attributes:
-        runs: Which cells are whose.
-        probability: Of Alive, shape (cells,).
-        predicted: Whether the prediction is Alive, shape (cells,).
-        labelled: Whether it is known what became of them, shape (cells,).
-        alive: What became of them, shape (cells,).
-        rows: Records by cell, shape (cells,).
+        index: Elements by group.
     """
 
-    runs: Runs
-    probability: Floats
-    predicted: Flags
-    labelled: Flags
-    alive: Flags
-    rows: Ints
+    index: RaggedIndex
 
     @classmethod
-    def of(cls, scored: Sequence[Scored]) -> "Records":
-        """Lay the scored records of groups end to end."""
-        runs = Runs.of([one.rows for one in scored])
-        probability = np.concatenate([np.empty(0), *(one.probability for one in scored)])
+    def of(cls, scores: Sequence[ScoreCounts]) -> "ScoredRecords":
+        """Concatenate the score counts of groups."""
+        index = RaggedIndex.of([one.rows for one in scores])
+        probability = concatenate((one.probability for one in scores), np.float64)
         flags = [
-            np.concatenate([np.empty(0, np.bool_), *(getattr(one, name) for one in scored)])
+            concatenate((getattr(one, name) for one in scores), np.bool_)
             for name in ("predicted", "labelled", "alive")
         ]
-        rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one in scored)])
-        # Engines hand out groups in any order; sums of floats depend on it.
-        order = np.lexsort((*flags, probability, runs.number))
-        predicted, labelled, alive = (flag[order] for flag in flags)
-        return cls(runs, probability[order], predicted, labelled, alive, rows[order])
+        rows = concatenate((one.rows for one in scores), np.int64)
+        # Sums of floats depend on the order, which engines do not guarantee.
+        order = np.lexsort((*flags, probability, index.parent))
+        probability, predicted, labelled, alive, rows = (
+            array[order] for array in (probability, *flags, rows)
+        )
+        return cls(probability, predicted, labelled, alive, rows, index)
 
     @cached_property
     def records(self) -> Ints:
-        """By group."""
-        return self.runs.sums(self.rows)
+        """Records by group."""
+        return self.index.sums(self.rows)
 
     @cached_property
     def labels(self) -> Ints:
-        """Records with a label, by group."""
+        """Labelled records by group."""
         return self._rows_where(self.labelled)
 
     @cached_property
     def confusion(self) -> Ints:
         """Labelled records by group, prediction and label; shape (groups, 2, 2), as `CLASSES`."""
-        return np.stack(
-            [
-                self._rows_where(self.labelled & (self.predicted == said) & (self.alive == alive))
-                for said in (True, False)
-                for alive in (True, False)
-            ],
-            axis=1,
-        ).reshape(-1, 2, 2)
+        counts = [
+            self._rows_where(self.labelled & (self.predicted == predicted) & (self.alive == alive))
+            for predicted in (True, False)
+            for alive in (True, False)
+        ]
+        return np.stack(counts, axis=1).reshape(-1, 2, 2)
 
     @cached_property
     def predictions(self) -> Ints:
@@ -108,137 +100,134 @@ class Records:
 
     @cached_property
     def accuracy(self) -> Floats:
-        """Share of labelled records that were predicted right, by group."""
+        """Accuracy by group."""
         return ratio(np.trace(self.confusion, axis1=1, axis2=2), self.labels)
 
     @cached_property
     def log_loss(self) -> Floats:
-        """Mean loss of labelled records in nats, by group."""
+        """Mean log loss in nats by group."""
         loss = losses(self.alive, self.probability) * self.rows
-        return ratio(self.runs.sums(np.where(self.labelled, loss, 0.0)), self.labels)
+        return ratio(self.index.sums(np.where(self.labelled, loss, 0.0)), self.labels)
 
     @cached_property
     def roc_auc(self) -> Floats:
-        """Area under the ROC curve of labelled records, by group."""
-        known = np.where(self.labelled, self.rows, 0)
-        return roc_auc(self, np.where(self.alive, known, 0), np.where(self.alive, 0, known))[0]
+        """ROC AUC by group."""
+        return roc_auc(self, *self.rows_by_label)[0]
 
     @cached_property
-    def ties(self) -> tuple[Runs, Ints]:
-        """Cells of one group and probability: the ties of each group, the tie of each cell."""
+    def rows_by_label(self) -> tuple[Ints, Ints]:
+        """Records by element that are labelled Alive, and Dead; each of shape (elements,)."""
+        known = np.where(self.labelled, self.rows, 0)
+        return np.where(self.alive, known, 0), np.where(self.alive, 0, known)
+
+    @cached_property
+    def ties(self) -> tuple[RaggedIndex, RaggedIndex]:
+        """Ties by group, and elements by tie: the elements of one group and probability."""
         first = np.r_[
             np.ones(min(1, len(self.rows)), np.bool_),
-            (np.diff(self.probability) != 0) | (np.diff(self.runs.number) != 0),
+            (np.diff(self.probability) != 0) | (np.diff(self.index.parent) != 0),
         ]
-        return Runs(self.runs.counts(first)), np.cumsum(first) - 1
+        return RaggedIndex(self.index.counts(first)), RaggedIndex(np.bincount(np.cumsum(first) - 1))
 
     def _rows_where(self, which: Flags) -> Ints:
-        return self.runs.sums(np.where(which, self.rows, 0))
+        return self.index.sums(np.where(which, self.rows, 0))
 
 
 def roc_auc(
-    of: Records, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
 ) -> tuple[Floats, Floats]:
-    """The chance that an Alive record scores above a Dead one, ties half, and its standard error.
+    """Compute the ROC AUC, ties half, and its standard error.
 
-    The error is that of DeLong et al. (1988): the variance, over the Alive records, of the share of
-    Dead ones below each, by their number; plus the same the other way round.
+    The error is that of DeLong et al. (1988): the variance over the Alive records of the share of
+    Dead records below each, divided by their number, plus the same with the classes swapped.
 
     Args:
-        of: The records.
-        alive: How many of each cell are Alive, which may be an expected number; shape (cells,).
-        dead: How many are Dead.
+        records: The records.
+        alive: Number of Alive records by element, possibly an expectation; shape (elements,).
+        dead: Number of Dead records by element.
 
     Returns:
-        Both by group; NaN where there is one class only, or a score is NaN.
+        Both by group; NaN if there is only one class, or a probability is NaN.
     """
-    runs, _ = of.ties
-    alive, dead = by_tie(of, alive), by_tie(of, dead)
-    all_alive, all_dead = runs.sums(alive), runs.sums(dead)
-    beaten = runs.running(dead) + dead / 2
-    beating = all_alive[runs.number] - runs.running(alive) - alive / 2
-    unknown = of.runs.counts(np.isnan(of.probability)) > 0
-    area = np.where(unknown, np.nan, ratio(runs.sums(alive * beaten), all_alive * all_dead))
+    groups, ties = records.ties
+    alive, dead = ties.sums(alive), ties.sums(dead)
+    all_alive, all_dead = groups.sums(alive), groups.sums(dead)
+    dead_below = groups.sums_before(dead) + dead / 2
+    alive_above = all_alive[groups.parent] - groups.sums_before(alive) - alive / 2
+    unknown = records.index.counts(np.isnan(records.probability)) > 0
+    area = ratio(groups.sums(alive * dead_below), all_alive * all_dead)
+    area = np.where(unknown, np.nan, area)
     variance = sum(
-        ratio(runs.sums(some * (ratio(won, pairs[runs.number]) - area[runs.number]) ** 2), own**2)
-        for some, won, own, pairs in (
-            (alive, beaten, all_alive, all_dead),
-            (dead, beating, all_dead, all_alive),
+        ratio(
+            groups.sums(own * (ratio(won, others[groups.parent]) - area[groups.parent]) ** 2),
+            total**2,
+        )
+        for own, won, total, others in (
+            (alive, dead_below, all_alive, all_dead),
+            (dead, alive_above, all_dead, all_alive),
         )
     )
     return area, np.sqrt(variance)
 
 
-def by_tie(of: Records, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Add up the values of cells of one group and probability; shape (ties,)."""
-    _, tie = of.ties
-    return Runs(np.bincount(tie)).sums(values)
+def performance_columns(keys: Sequence[GroupKey], groups: Sequence[Group]) -> Fields:
+    """Compute the performance and fairness fields by name, with one element per group."""
+    records = ScoredRecords.of([group.scored for group in groups])
+    return _performance(records) | _fairness(records, _opposite_slices(keys))
 
 
-def columns(keys: Sequence[tuple[Window | None, Part]], groups: Sequence[Group]) -> Fields:
-    """The fields of quality and of fairness.
-
-    Args:
-        keys: The window (None: of the baseline) and the part of each group.
-        groups: What was counted.
-
-    Returns:
-        By name of the field an array of one element a group.
-    """
-    records = Records.of([group.scored for group in groups])
-    return _quality(records) | _fairness(records, _others(keys))
-
-
-def _quality(records: Records) -> Fields:
+def _performance(records: ScoredRecords) -> Fields:
     confusion = records.confusion
-    hits, said, are = _margins(confusion)
+    hits, predicted, actual = _margins(confusion)
     unlabelled = records.labels == 0
-    cells = arrays.structs(
+    matrix = arrays.structs(
         {
             "prediction": pa.array(np.tile(np.repeat(CLASSES, 2), len(confusion))),
             "label": pa.array(np.tile(CLASSES, 2 * len(confusion))),
             "count": pa.array(confusion.reshape(-1)),
         }
     ).filter(pa.array(np.repeat(~unlabelled, 4)))
+    no_area = np.isnan(records.roc_auc)
+    area = arrays.structs({"weighted": arrays.doubles(records.roc_auc)}, no_area)
     fields = {
         "accuracy_score": arrays.doubles(records.accuracy),
         "log_loss": arrays.doubles(records.log_loss),
-        "confusion_matrix": arrays.lists(cells, np.where(unlabelled, 0, 4), unlabelled),
-        "roc_auc_score": _roc_auc(records.roc_auc),
-        "precision": _averaged(ratio(hits, said), are, unlabelled),
-        "recall": _averaged(ratio(hits, are), are, unlabelled),
-        "f1_score": _averaged(ratio(2 * hits, said + are), are, unlabelled),
+        "confusion_matrix": arrays.lists(matrix, np.where(unlabelled, 0, 4), unlabelled),
+        "roc_auc_score": arrays.structs({"one_vs_one": area}, no_area),
+        "precision": _averages(ratio(hits, predicted), actual, unlabelled),
+        "recall": _averages(ratio(hits, actual), actual, unlabelled),
+        "f1_score": _averages(ratio(2 * hits, predicted + actual), actual, unlabelled),
     }
-    return {field.name: fields[field.name].cast(field.type) for field in QUALITY_FIELDS}
+    return {field.name: fields[field.name].cast(field.type) for field in PERFORMANCE_FIELDS}
 
 
-def _fairness(records: Records, others: Ints) -> Fields:
-    hits, said, are = _margins(records.confusion)
+def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
+    hits, predicted, actual = _margins(records.confusion)
     labels = records.labels[:, None]
     rates = {
-        "predictive_parity": ratio(hits, said),
-        "predictive_equality": ratio(said - hits, labels - are),
-        "equal_opportunity": ratio(hits, are),
+        "predictive_parity": ratio(hits, predicted),
+        "predictive_equality": ratio(predicted - hits, labels - actual),
+        "equal_opportunity": ratio(hits, actual),
         "statistical_parity": ratio(records.predictions, records.records[:, None]),
     }
-    nobody = others == NOWHERE
+    alone = (opposite == MISSING)[:, None]
     fields = {}
     for field in FAIRNESS_FIELDS:
         rate = rates[field.name]
-        parity = np.where(nobody[:, None], np.nan, ratio(rate, rate[others]))
-        absent = np.all(np.isnan(parity), axis=1)
-        by_class = {"one_vs_all": _by_class(parity, absent)}
-        fields[field.name] = arrays.structs(by_class, absent).cast(field.type)
+        parity = np.where(alone, np.nan, ratio(rate, rate[opposite]))
+        missing = np.all(np.isnan(parity), axis=1)
+        by_class = {"one_vs_all": _by_class(parity, missing)}
+        fields[field.name] = arrays.structs(by_class, missing).cast(field.type)
     return fields
 
 
 def _margins(confusion: Ints) -> tuple[Ints, Ints, Ints]:
-    """By group and class: predicted so and labelled so; predicted so; labelled so."""
+    """Return by group and class: true positives, predictions, labels."""
     return np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1)
 
 
-def _averaged(scores: Floats, labels: Ints, absent: Flags) -> pa.StructArray:
-    """A score by class, and its means over the classes that have one."""
+def _averages(scores: Floats, labels: Ints, missing: Flags) -> pa.StructArray:
+    """Combine a score by class with its means over the classes where it is defined."""
     known = ~np.isnan(scores)
     filled = np.where(known, scores, 0.0)
     macro = ratio(filled.sum(axis=1), known.sum(axis=1))
@@ -246,42 +235,34 @@ def _averaged(scores: Floats, labels: Ints, absent: Flags) -> pa.StructArray:
     weighted = ratio((filled * weight).sum(axis=1), weight.sum(axis=1))
     return arrays.structs(
         {
-            "one_vs_all": _by_class(scores, absent),
+            "one_vs_all": _by_class(scores, missing),
             "macro": arrays.doubles(macro),
-            # As scikit-learn: only a class without labels has a score.
+            # As in scikit-learn if only a class without labels has a score.
             "weighted": arrays.doubles(np.where(np.isnan(weighted), macro, weighted)),
         },
-        absent,
+        missing,
     )
 
 
-def _by_class(scores: Floats, absent: Flags) -> pa.MapArray:
-    number = len(scores) - int(absent.sum())
-    offsets = np.concatenate([[0], np.cumsum(np.where(absent, 0, len(CLASSES)))])
+def _by_class(scores: Floats, missing: Flags) -> pa.MapArray:
+    offsets = np.concatenate([[0], np.cumsum(np.where(missing, 0, len(CLASSES)))])
     return pa.MapArray.from_arrays(
         pa.array(offsets, pa.int32()),
-        pa.array(CLASSES * number, pa.string()),
-        arrays.doubles(scores[~absent].reshape(-1)),
-        mask=pa.array(absent),
+        pa.array(CLASSES * int((~missing).sum()), pa.string()),
+        arrays.doubles(scores[~missing].reshape(-1)),
+        mask=pa.array(missing),
     )
 
 
-def _roc_auc(area: Floats) -> pa.StructArray:
-    absent = np.isnan(area)
-    weighted = arrays.structs({"weighted": arrays.doubles(area)}, absent)
-    return arrays.structs({"one_vs_one": weighted}, absent)
-
-
-def _others(keys: Sequence[tuple[Window | None, Part]]) -> Ints:
-    """By group the one that holds the other records, if its part is a Boolean slice."""
-    place = {key: number for number, key in enumerate(keys)}
-    opposite = {_TRUE: _FALSE, _FALSE: _TRUE}
+def _opposite_slices(keys: Sequence[GroupKey]) -> Ints:
+    """Return the group with the other records of each Boolean slice, else `MISSING`."""
+    index = {key: number for number, key in enumerate(keys)}
     return np.array(
         [
-            place.get((window, replace(part, slice_value=opposite[part.slice_value])), NOWHERE)
-            if part.slice_value in opposite
-            else NOWHERE
-            for window, part in keys
+            index.get((window, replace(segment, slice_value=opposite)), MISSING)
+            if (opposite := _OPPOSITE.get(segment.slice_value or ""))
+            else MISSING
+            for window, segment in keys
         ],
         np.int64,
     )

@@ -1,23 +1,19 @@
-"""What each column of each window looks like: the table `profile_metrics`.
+"""Column profiles by window and segment: the table `profile_metrics`.
 
-Every figure is exact, from the counts; of numbers those that were rounded to the counts' grid.
+All figures are exact, computed from the counts; numbers are those rounded for counting.
 
-- `count`: all rows. `percent_*` are of these and run from 0 to 100.
-- Numbers: `avg`, `stddev`, `min`, `max`, `median`, `quantiles` and `num_zeros` are of the finite
-  ones. `num_nan` are the others that are not null, infinite ones among them.
-- `stddev` is that of a sample, as Spark's `stddev`; null of a single value.
-- `quantiles`: the 0th, 1st, .. 100th percentile, between neighbouring values linear, as numpy's
-  default. The median is the 50th.
-- `distinct_count` does not count null and NaN. `frequent_items`: the `FREQUENT_ITEMS` categories
-  of the most rows, ties by name.
-- Lengths are in characters. Of free text there is nothing else: its values were not counted.
-- `non_null_columns` of the row `TABLE`: in order of name. NaN is not null.
-- `logging_table_commit_version` is null: windows are counted from requests of a day, whatever
-  commits of the inference table brought them. `monitor_version` is 0, as on a new monitor at
-  Databricks: it counts re-creations there, and this monitoring has none.
+- `count`: all rows; `percent_*` are percentages of them.
+- Numbers: `avg`, `stddev`, `min`, `max`, `median`, `quantiles` and `num_zeros` cover the finite
+  ones. `num_nan` counts NaN and infinite ones.
+- `stddev` is the sample standard deviation, as Spark's `stddev`; null for a single value.
+- `quantiles`: the percentiles 0 to 100 with linear interpolation, the default of `numpy.quantile`.
+- `distinct_count` excludes null and NaN. `frequent_items`: the `FREQUENT_ITEMS` categories with
+  the most rows, ties by name.
+- Lengths are in characters. Free text has lengths only: its values are not counted.
+- `non_null_columns` of the row `TABLE`: sorted by name. NaN is not null.
+- `logging_table_commit_version` is null: windows cover the requests of days, not commits of the
+  inference table.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -25,56 +21,61 @@ import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.distributions import Columns, Stack, ratio
-from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints, Part, Window
+from marvel_kedro.monitoring.aggregation.distributions import (
+    Columns,
+    Distributions,
+    Numbers,
+    ratio,
+)
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.metrics import performance
-from marvel_kedro.monitoring.tables import BASELINE, INPUT, PROFILE_METRICS, TABLE
+from marvel_kedro.monitoring.tables import BASELINE, INPUT, MONITOR_VERSION, PROFILE_METRICS, TABLE
 
 FREQUENT_ITEMS = 100
-MONITOR_VERSION = 0
 PERCENTILES = np.arange(101)
 _MEDIAN = 50
 
 
 def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
-    """Describe the columns of every window and of the baseline, and the quality of the model.
-
-    Args:
-        groups: What was counted by window and part.
-        baseline: What was counted of the baseline by part.
+    """Profile the columns and compute the performance of every window and of the baseline.
 
     Returns:
-        `PROFILE_METRICS`: the baseline's rows first, then by window and part. Of each the row
-        `TABLE` comes before those of its columns. A column that a window does not have has no row.
+        `PROFILE_METRICS`: first the baseline, then by window and segment. The row `TABLE` of a
+        group precedes those of its columns. A column that a group lacks has no row.
     """
-    keys: list[tuple[Window | None, Part]] = [
-        *((None, part) for part in sorted(baseline, key=arrays.in_order)),
-        *arrays.ordered(groups),
+    keys: list[arrays.GroupKey] = [
+        *((None, segment) for segment in sorted(baseline, key=lambda one: one.sort_key)),
+        *arrays.sorted_keys(groups),
     ]
-    of = [baseline[part] if window is None else groups[window, part] for window, part in keys]
-    columns = Columns.of(of)
+    counted = [
+        baseline[segment] if window is None else groups[window, segment] for window, segment in keys
+    ]
+    columns = Columns.of(counted)
     group, column = np.nonzero(
-        np.concatenate([np.ones((len(of), 1), np.bool_), columns.entry >= 0], axis=1)
+        np.concatenate([np.ones((len(keys), 1), np.bool_), columns.entry >= 0], axis=1)
     )
     is_table = column == 0
-    entry = np.append(columns.entry, np.full((len(of), 1), arrays.NOWHERE), axis=1)
-    at = entry[group, column - 1]  # a table's is the last one, which is nowhere
-    whose = np.where(is_table, group, arrays.NOWHERE)
+    entry = np.append(columns.entry, np.full((len(keys), 1), arrays.MISSING), axis=1)
+    entry_of_row = entry[group, column - 1]  # -1 is the last column: MISSING, for a table row
+    table_group = np.where(is_table, group, arrays.MISSING)
+    records = np.array([one.records for one in counted], np.int64)[group]
+    log_type = pa.array([BASELINE if window is None else INPUT for window, _ in keys], pa.string())
+    by_group = {**arrays.key_columns(keys), "log_type": log_type}
+    by_entry = _column_figures(columns)
+    names = pa.array(columns.names, pa.string())
+    non_null = names.take(pa.array(np.nonzero(columns.filled)[1]))
+    on_table_rows = {
+        "non_null_columns": arrays.lists(non_null, columns.filled.sum(axis=1)),
+        **performance.performance_columns(keys, counted),
+    }
     fields = {
-        **_whose(keys, group),
         "column_name": pa.array([TABLE, *columns.names], pa.string()).take(pa.array(column)),
         "monitor_version": pa.array(np.full(len(group), MONITOR_VERSION)),
-        **{name: arrays.taken(found, at) for name, found in _figures(columns).items()},
-        "quantiles": arrays.taken(_quantiles(columns), at),
-        "frequent_items": arrays.taken(_frequent_items(columns), at),
-        **{
-            name: arrays.taken(found, whose)
-            for name, found in (_non_null(columns) | performance.columns(keys, of)).items()
-        },
+        "count": pa.array(np.where(is_table, records, np.append(columns.count, 0)[entry_of_row])),
+        **{name: arrays.take(found, group) for name, found in by_group.items()},
+        **{name: arrays.take(found, entry_of_row) for name, found in by_entry.items()},
+        **{name: arrays.take(found, table_group) for name, found in on_table_rows.items()},
     }
-    counts = np.append(columns.count, 0)[at]
-    records = np.array([one.records for one in of], np.int64)[group]
-    fields["count"] = pa.array(np.where(is_table, records, counts))
     return pa.table(
         [
             fields[field.name] if field.name in fields else pa.nulls(len(group), field.type)
@@ -84,100 +85,80 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     )
 
 
-def _whose(keys: Sequence[tuple[Window | None, Part]], group: Ints) -> dict[str, pa.Array]:
-    window, granularity = arrays.windows([window for window, _ in keys])
-    by_group = {
-        "window": window,
-        "granularity": granularity,
-        "log_type": pa.array([BASELINE if window is None else INPUT for window, _ in keys]),
-        **arrays.parts([part for _, part in keys]),
-    }
-    return {name: arrays.taken(found, group) for name, found in by_group.items()}
-
-
-def _figures(columns: Columns) -> dict[str, pa.Array]:
-    """The figures of one value an entry."""
+def _column_figures(columns: Columns) -> dict[str, pa.Array]:
+    """Compute the figures by entry."""
     is_number, is_text = columns.kind == "number", columns.kind == "text"
-    numbers = _of_numbers(columns.numbers)
-    lengths = _lengths(columns.categories)
+    numbers = _number_figures(columns.numbers)
+    lengths = _category_lengths(columns.categories)
     result: dict[str, Floats] = {}
     for name in ("min", "max"):
-        found = np.full(len(columns.entries), np.nan)
-        found[columns.numeric] = numbers[name]
+        found = columns.by_entry(numbers[name], lengths[name])
         result[name] = np.where(is_number, found, np.nan)
-        found[columns.categorical] = lengths[name]
         result[f"{name}_length"] = np.where(is_number, np.nan, found)
     for name in ("stddev", "median"):
-        found = np.full(len(columns.entries), np.nan)
-        found[columns.numeric] = numbers[name]
-        result[name] = np.where(is_text, np.nan, found)
+        result[name] = np.where(is_text, np.nan, columns.by_entry(numbers[name]))
     nans = np.where(is_number, columns.nans, np.nan)
+    rows: dict[str, Numbers] = {"nan": nans, "null": columns.nulls, "zeros": columns.zeros}
+    rows["distinct"] = columns.distinct
     return {
         **{name: arrays.doubles(values) for name, values in result.items()},
-        "data_type": pa.array(columns.data_type.tolist(), pa.string()),
+        "data_type": columns.data_type,
         "num_nulls": pa.array(columns.nulls),
         "avg": arrays.doubles(np.where(is_number, columns.mean, np.nan)),
         "avg_length": arrays.doubles(np.where(is_number, np.nan, columns.mean)),
-        "num_zeros": arrays.whole(columns.zeros),
-        "num_nan": arrays.whole(nans),
-        "distinct_count": arrays.whole(columns.distinct),
-        "percent_nan": arrays.doubles(columns.percent(nans)),
-        "percent_null": arrays.doubles(columns.percent(columns.nulls)),
-        "percent_zeros": arrays.doubles(columns.percent(columns.zeros)),
-        "percent_distinct": arrays.doubles(columns.percent(columns.distinct)),
+        "num_zeros": arrays.integers(columns.zeros),
+        "num_nan": arrays.integers(nans),
+        "distinct_count": arrays.integers(columns.distinct),
+        **{
+            f"percent_{name}": arrays.doubles(columns.percent(found))
+            for name, found in rows.items()
+        },
+        "quantiles": _quantiles(columns),
+        "frequent_items": _frequent_items(columns),
     }
 
 
-def _of_numbers(stack: Stack) -> dict[str, Floats]:
-    """By run: extremes, median and standard deviation; NaN without a value."""
-    some = np.flatnonzero(stack.total)
-    result = {name: np.full(len(stack.total), np.nan) for name in ("min", "max", "median")}
-    runs = stack.runs
-    result["min"][some] = stack.values[runs.start[some]]
-    result["max"][some] = stack.values[(runs.start + runs.length - 1)[some]]
-    result["median"][some] = stack.quantiles(some, np.array([_MEDIAN]))[:, 0]
-    mean = ratio(runs.sums(stack.values * stack.rows), stack.total)
-    squares = runs.sums(stack.rows * (stack.values - mean[runs.number]) ** 2)
-    return {**result, "stddev": np.sqrt(ratio(squares, stack.total - 1))}
+def _number_figures(numbers: Distributions) -> dict[str, Floats]:
+    """Compute extremes, median and standard deviation by distribution; NaN without a value."""
+    filled = np.flatnonzero(numbers.totals)
+    result = {name: np.full(len(numbers.totals), np.nan) for name in ("min", "max", "median")}
+    index = numbers.index
+    result["min"][filled] = numbers.values[index.starts[filled]]
+    result["max"][filled] = numbers.values[(index.starts + index.lengths - 1)[filled]]
+    result["median"][filled] = numbers.quantiles(filled, np.array([_MEDIAN]))[:, 0]
+    mean = ratio(index.sums(numbers.values * numbers.rows), numbers.totals)
+    squares = index.sums(numbers.rows * (numbers.values - mean[index.parent]) ** 2)
+    return {**result, "stddev": np.sqrt(ratio(squares, numbers.totals - 1))}
 
 
-def _lengths(stack: Stack) -> dict[str, Floats]:
-    """By run the shortest and the longest text in characters; NaN without any."""
-    lengths = pc.utf8_length(stack.levels).to_numpy(zero_copy_only=False).astype(np.float64)
-    there = np.where(stack.total > 0, 1.0, np.nan)
-    of_cell = lengths[stack.code]
+def _category_lengths(categories: Distributions) -> dict[str, Floats]:
+    """Compute minimum and maximum length by distribution; NaN without a value."""
+    lengths = pc.utf8_length(categories.levels).to_numpy(zero_copy_only=False).astype(np.float64)
+    by_element = lengths[categories.code]
+    nan_if_empty = np.where(categories.totals > 0, 1.0, np.nan)
     return {
-        "min": stack.runs.smallest(of_cell) * there,
-        "max": stack.runs.largest(of_cell) * there,
+        "min": categories.index.minima(by_element) * nan_if_empty,
+        "max": categories.index.maxima(by_element) * nan_if_empty,
     }
 
 
 def _quantiles(columns: Columns) -> pa.Array:
-    """By entry the percentiles of a number."""
-    numbers = columns.numbers
-    some = (columns.kind == "number") & (columns.valued > 0)
-    values = numbers.quantiles(columns.run[some], PERCENTILES)
-    return arrays.lists(
-        pa.array(values.reshape(-1)), np.where(some, len(PERCENTILES), 0), absent=~some
-    )
+    """Return the percentiles of numbers by entry."""
+    filled = (columns.kind == "number") & (columns.valued > 0)
+    values = columns.numbers.quantiles(columns.distribution[filled], PERCENTILES)
+    lengths = np.where(filled, len(PERCENTILES), 0)
+    return arrays.lists(pa.array(values.reshape(-1)), lengths, missing=~filled)
 
 
 def _frequent_items(columns: Columns) -> pa.Array:
-    """By entry the most frequent categories."""
-    stack, is_category = columns.categories, columns.kind == "category"
-    order = stack.by_frequency[stack.runs.place < FREQUENT_ITEMS]
+    """Return the most frequent categories by entry."""
+    categories = columns.categories
+    order = categories.by_frequency[categories.index.position < FREQUENT_ITEMS]
     items = arrays.structs(
         {
-            "item": stack.levels.take(pa.array(stack.code[order])),
-            "count": pa.array(stack.rows[order]),
+            "item": categories.levels.take(pa.array(categories.code[order])),
+            "count": pa.array(categories.rows[order]),
         }
     )
-    length = np.zeros(len(columns.entries), np.int64)
-    length[is_category] = np.minimum(stack.runs.length, FREQUENT_ITEMS)
-    return arrays.lists(items, length, absent=~is_category)
-
-
-def _non_null(columns: Columns) -> dict[str, pa.Array]:
-    _, column = np.nonzero(columns.filled)
-    names = pa.array(columns.names, pa.string()).take(pa.array(column))
-    return {"non_null_columns": arrays.lists(names, columns.filled.sum(axis=1))}
+    lengths = columns.by_entry(0, np.minimum(categories.index.lengths, FREQUENT_ITEMS))
+    return arrays.lists(items, lengths.astype(np.int64), missing=~columns.is_category)

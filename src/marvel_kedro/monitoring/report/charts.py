@@ -11,6 +11,7 @@ from markupsafe import Markup
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.report import axes, svg
 from marvel_kedro.monitoring.report.axes import Axis, Format, FormatTime
+from marvel_kedro.monitoring.report.data import Performance
 from marvel_kedro.monitoring.report.svg import WIDTH, Marker, coordinate, element
 
 Value = float | None
@@ -57,27 +58,6 @@ class Bar:
     first: Value
     second: Value
     at_most: Value = None
-
-
-@dataclass(frozen=True)
-class Range:
-    """A row of a chart of intervals.
-
-    Attributes:
-        name: The measured subject.
-        low: Of the interval.
-        high: Of the interval.
-        dot: The estimate.
-        diamond: The actual value.
-        tick: The reference.
-    """
-
-    name: str
-    low: Value
-    high: Value
-    dot: Value
-    diamond: Value
-    tick: Value
 
 
 def histogram_shares(quantiles: Sequence[float], edges: Floats) -> Floats:
@@ -211,11 +191,11 @@ def paired_bars(rows: Sequence[Bar], *, label: str, form: Format) -> Markup:
     return svg.chart(parts, max(high * len(rows), 1), label)
 
 
-def ranges(rows: Sequence[Range], *, label: str, form: Format) -> Markup:
-    """Draw an interval a row on a shared axis, with the actual value and the reference."""
+def ranges(rows: Sequence[tuple[str, Performance]], *, label: str, form: Format) -> Markup:
+    """Draw a row for each name: estimate, interval, realised value and baseline, on one axis."""
     high = 32
     height = high * len(rows) + axes.BOTTOM
-    values = (v for row in rows for v in (row.low, row.high, row.dot, row.diamond, row.tick))
+    values = (v for _, p in rows for v in (p.low, p.high, p.estimate, p.realised, p.baseline))
     axis = Axis.around(
         (v for v in values if v is not None), from_zero=False, start=8, end=WIDTH - 8
     )
@@ -223,19 +203,19 @@ def ranges(rows: Sequence[Range], *, label: str, form: Format) -> Markup:
         element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - axes.BOTTOM)
         for x in map(axis.at, axis.ticks)
     ]
-    for number, row in enumerate(rows):
+    for number, (name, row) in enumerate(rows):
         y = high * number + 22
-        parts.append(svg.text(0, y - 11, _shorten(row.name, 50), "start", "name"))
+        parts.append(svg.text(0, y - 11, _shorten(name, 50), "start", "name"))
         if row.low is not None and row.high is not None:
             low, top = axis.at(row.low), axis.at(row.high)
             parts.append(element("line", class_="range c1", x1=low, x2=top, y1=y, y2=y))
-        if row.tick is not None:
-            x = axis.at(row.tick)
+        if row.baseline is not None:
+            x = axis.at(row.baseline)
             parts.append(element("line", class_="tick", x1=x, x2=x, y1=y - 6, y2=y + 6))
-        if row.dot is not None:
-            parts.append(svg.marker("circle", axis.at(row.dot), y, "c1"))
-        if row.diamond is not None:
-            parts.append(svg.marker("diamond", axis.at(row.diamond), y, "c2"))
+        if row.estimate is not None:
+            parts.append(svg.marker("circle", axis.at(row.estimate), y, "c1"))
+        if row.realised is not None:
+            parts.append(svg.marker("diamond", axis.at(row.realised), y, "c2"))
     labels = ((axis.at(value), form(value)) for value in axis.ticks)
     return svg.chart([*parts, axes.labels_below(labels, height)], height, label)
 

@@ -1,5 +1,6 @@
 """The data of the report, before formatting and drawing."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,6 +92,12 @@ class Performance:
     records: int = 0
     labelled: int | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Return True if any of the values is known."""
+        values = (self.estimate, self.low, self.high, self.realised, self.baseline)
+        return any(value is not None for value in values)
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -165,7 +172,7 @@ class Alerts:
         found = {
             row["severity"]
             for row in self.firing
-            if names is None or names & _names_in(row["metric"])
+            if names is None or names & set(re.findall(r"\w+", row["metric"] or ""))
         }
         return worst(found)
 
@@ -211,8 +218,3 @@ def worst(severities: Iterable[str]) -> str | None:
     """Return the highest severity; None if there is none."""
     found = set(severities)
     return next((severity for severity in SEVERITIES if severity in found), None)
-
-
-def _names_in(metric: str | None) -> set[str]:
-    text = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in metric or "")
-    return set(text.split())

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
@@ -36,7 +35,11 @@ def render(data: ReportData) -> str:
         tiles=tiles(data),
         subject=_subject,
         handling=_handling,
-        versions=[_version(version, data) for version in data.versions],
+        heading=_heading,
+        drifted=_drifted,
+        nulls=_nulls,
+        drift=drift_figures,
+        performance=performance_figures,
         map_legend=_map_legend(),
         legends=_legends(data),
         traffic=traffic_figures.traffic(data),
@@ -44,7 +47,6 @@ def render(data: ReportData) -> str:
         comparisons=_comparisons(data),
         rejected=_rejected(data),
         rules=_rules(data),
-        thresholds=drift_figures.STEPS,
     )
     style = _templates.get_template("report.css").render()
     # The template escapes its inputs.
@@ -87,28 +89,15 @@ def _handling(alert: Row) -> str:
     return ""
 
 
-def _version(version: ModelVersion, data: ReportData) -> dict[str, Any]:
-    newest = data.windows.index(version.newest)
+def _heading(version: ModelVersion) -> str:
     entities = f" ({fmt.listed(version.entities)})" if version.entities else ""
-    return {
-        "name": version.name,
-        "heading": f"Version {version.name}{entities}",
-        "newest": fmt.window(version.newest),
-        "records": fmt.number_of(version.records, "record"),
-        "drifted": [
-            column.name
-            for column in version.columns
-            if (drift := column.drifts[newest]) and drift.significant
-        ],
-        "map": drift_figures.drift_map(version, data),
-        "columns_omitted": version.columns_omitted,
-        "distributions": drift_figures.distributions(version, data),
-        "performance": performance_figures.performance(version, data),
-        "slices": performance_figures.slices(version),
-        "slices_omitted": version.slices_omitted,
-        "fairness": performance_figures.fairness(version),
-        "nulls": _nulls(version),
-    }
+    return f"Version {version.name}{entities}"
+
+
+def _drifted(version: ModelVersion, data: ReportData) -> list[str]:
+    newest = data.windows.index(version.newest)
+    drifts = ((column.name, column.drifts[newest]) for column in version.columns)
+    return [name for name, drift in drifts if drift and drift.significant]
 
 
 def _nulls(version: ModelVersion) -> fmt.HtmlTable:

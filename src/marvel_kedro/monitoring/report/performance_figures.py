@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import charts
 from marvel_kedro.monitoring.report import formatting as fmt
-from marvel_kedro.monitoring.report.charts import Band, Line, Range
+from marvel_kedro.monitoring.report.charts import Band, Line
 from marvel_kedro.monitoring.report.data import (
     FAIRNESS,
     METRICS,
@@ -33,10 +33,9 @@ def slices(version: ModelVersion, metric: str = "roc_auc") -> Figure | None:
     name, newest = fmt.NAMES[metric], fmt.window(version.newest)
     found = [(one, one.performance[metric]) for one in version.slices]
     ranges = [
-        Range(f"{one.name} ({fmt.number_of(one.records, 'record')})", *values)
+        (f"{one.name} ({fmt.number_of(one.records, 'record')})", p)
         for one, p in found
-        for values in [(p.low, p.high, p.estimate, p.realised, p.baseline)]
-        if any(value is not None for value in values)
+        if p.is_known
     ]
     label = f"{name} of each slice of version {version.name}, window {newest}: " + _SERIES.format(
         "the slice in the baseline"

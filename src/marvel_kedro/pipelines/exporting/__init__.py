@@ -1,1 +1,1 @@
-"""From the tables of monitoring to Prometheus and OpenTelemetry."""
+"""Pipeline `exporting`."""

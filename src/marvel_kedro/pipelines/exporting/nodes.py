@@ -1,17 +1,16 @@
-"""Tell the world outside what monitoring has found."""
+"""Node of `exporting`."""
 
 import logging
 
 import pyarrow as pa
 
-from marvel_kedro.monitoring import export
-from marvel_kedro.monitoring.export import DROPPED, Exported
+from marvel_kedro.monitoring.export import DROPPED, Exported, export
 from marvel_kedro.monitoring.options import ExportingOptions, MonitoringOptions
 
 logger = logging.getLogger(__name__)
 
 
-def export_metrics(  # noqa: PLR0913, PLR0917 - one a table
+def export_metrics(  # noqa: PLR0913, PLR0917 - one per table
     health_metrics: pa.Table,
     profile_metrics: pa.Table,
     drift_metrics: pa.Table,
@@ -20,12 +19,14 @@ def export_metrics(  # noqa: PLR0913, PLR0917 - one a table
     monitoring: MonitoringOptions,
     options: ExportingOptions,
 ) -> tuple[str, Exported]:
-    """Take the figures of the newest windows out of the tables.
+    """Export the metrics of the newest windows.
 
     Returns:
-        Prometheus' text, and the same samples to be sent.
+        The samples in the Prometheus text format, and as they are for OpenTelemetry.
     """
-    exported = export.export(
+    from marvel_kedro.monitoring.prometheus_text import render  # noqa: PLC0415 - start-up time
+
+    exported = export(
         health_metrics,
         profile_metrics,
         drift_metrics,
@@ -35,8 +36,6 @@ def export_metrics(  # noqa: PLR0913, PLR0917 - one a table
         monitoring.now,
     )
     if dropped := sum(sample.value for sample in exported.samples if sample.family == DROPPED):
-        logger.warning(
-            "          %d samples are more than exporting.max_series and were left out", dropped
-        )
+        logger.warning("          %d samples above exporting.max_series were dropped", dropped)
     logger.info("          %s samples", f"{len(exported.samples):,}")
-    return export.render(exported), exported
+    return render(exported), exported

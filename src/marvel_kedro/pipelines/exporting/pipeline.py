@@ -1,4 +1,4 @@
-"""Wiring of `exporting`: tables of metrics become a text file and a message to a collector."""
+"""Pipeline `exporting`: metrics for Prometheus and an OpenTelemetry collector."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,7 @@ from marvel_kedro.pipelines.exporting import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Make the pipeline `exporting`, the last part of `monitoring`."""
+    """Create `exporting`, the last part of `monitoring`."""
     return Pipeline(
         [
             node(

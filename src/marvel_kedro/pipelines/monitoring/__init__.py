@@ -1,1 +1,1 @@
-"""From the inference table to the tables of metrics."""
+"""Pipeline `monitoring`."""

@@ -1,4 +1,4 @@
-"""Wiring of `monitoring`: what the endpoint wrote becomes tables of metrics."""
+"""Pipeline `monitoring`: from the inference table to tables of metrics."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -8,20 +8,14 @@ _OPTIONS = "params:monitoring"
 
 
 def create_pipeline() -> Pipeline:
-    """Make the first part of `monitoring`."""
+    """Create `monitoring` without alerting, reporting and exporting."""
     return Pipeline(
         [
             node(
                 nodes.find_days,
                 [
-                    "inference_payload",
-                    "served_entities",
-                    "known_labels",
-                    "known_log",
-                    "known_rejected",
-                    "known_health",
-                    "known_watermarks",
-                    _OPTIONS,
+                    *("inference_payload", "served_entities", "known_labels", "known_log"),
+                    *("known_rejected", "known_health", "known_watermarks", _OPTIONS),
                 ],
                 ["days", "begun_watermarks"],
                 name="find_days",
@@ -35,12 +29,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.extend_baseline,
                 [
-                    "inference_log",
-                    "known_baseline",
-                    "registered_versions",
-                    "test_set",
-                    "newest_retraining_test_set",
-                    "known_retraining_log",
+                    *("inference_log", "known_baseline", "registered_versions", "test_set"),
+                    *("newest_retraining_test_set", "known_retraining_log"),
                     "params:training.max_rows",
                 ],
                 "monitoring_baseline",
@@ -49,15 +39,9 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.find_scope,
                 [
-                    "days",
-                    "known_watermarks",
-                    "inference_log",
-                    "monitoring_baseline",
-                    "known_health",
-                    "known_profile",
-                    "known_drift",
+                    *("days", "known_watermarks", "inference_log", "monitoring_baseline"),
+                    *(_OPTIONS, "known_health", "known_profile", "known_drift"),
                     "known_estimates",
-                    _OPTIONS,
                 ],
                 ["scope", "anew_watermarks"],
                 name="find_scope",
@@ -69,22 +53,22 @@ def create_pipeline() -> Pipeline:
                 name="count_records",
             ),
             node(
-                nodes.measure_health,
+                nodes.measure_operations,
                 ["inference_log", "rejected_requests", "known_health", "scope", _OPTIONS],
                 "health_metrics",
-                name="measure_health",
+                name="measure_operations",
             ),
             node(
-                nodes.ask_managed_monitor,
+                nodes.refresh_managed_monitor,
                 ["managed_monitor", "inference_log", "monitoring_baseline", _OPTIONS],
                 "managed_metrics",
-                name="ask_managed_monitor",
+                name="refresh_managed_monitor",
             ),
             node(
-                nodes.profile,
+                nodes.profile_columns,
                 ["groups", "baseline", "known_profile", "scope", "managed_metrics"],
                 "profile_metrics",
-                name="profile",
+                name="profile_columns",
             ),
             node(
                 nodes.measure_drift,
@@ -93,24 +77,19 @@ def create_pipeline() -> Pipeline:
                 name="measure_drift",
             ),
             node(
-                nodes.estimate_quality,
+                nodes.estimate_performance,
                 ["groups", "baseline", "known_estimates", "scope", _OPTIONS],
                 "quality_estimates",
-                name="estimate_quality",
+                name="estimate_performance",
             ),
             node(
-                nodes.note_progress,
+                nodes.complete_watermarks,
                 [
-                    "days",
-                    "known_watermarks",
-                    "scope",
-                    "health_metrics",
-                    "profile_metrics",
-                    "drift_metrics",
-                    "quality_estimates",
+                    *("days", "known_watermarks", "scope", "health_metrics"),
+                    *("profile_metrics", "drift_metrics", "quality_estimates"),
                 ],
                 "watermarks",
-                name="note_progress",
+                name="complete_watermarks",
             ),
         ],
         tags="monitoring",

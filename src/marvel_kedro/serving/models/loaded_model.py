@@ -123,7 +123,7 @@ def _read_mlmodel(folder: Path) -> dict[str, Any]:
 
 def _pyfunc_score(folder: Path, inputs: list[dict[str, Any]]) -> Score:
     import mlflow  # noqa: PLC0415 - only for models of other origin
-    import pandas as pd  # noqa: PLC0415 - likewise
+    import pandas as pd  # noqa: PLC0415 - slow to import
 
     _unload_lightgbm()
     model = mlflow.pyfunc.load_model(str(folder))

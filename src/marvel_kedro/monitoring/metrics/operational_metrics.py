@@ -1,4 +1,4 @@
-"""Health of an endpoint by window and served entity: traffic, refusals, faults, latency."""
+"""Operational metrics by window and served entity (`health_metrics`): traffic, errors, latency."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -19,6 +19,8 @@ QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.
 
 _ENTITY = ["served_entity_name", "model_version"]
 _KEYS = ["unit", *_ENTITY]
+_REJECTED = ("refused", "throttled", "failed", "unread")
+_DAY = timedelta(days=1)
 
 _COUNTED = pa.schema(
     [
@@ -36,33 +38,34 @@ _COUNTED = pa.schema(
 def count_requests(
     log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
 ) -> tuple[pa.Table, pa.Table]:
-    """Count requests and records by unit of time and served entity, on the engine.
+    """Count requests and records by time unit and served entity, on the engine.
 
     Args:
         log: Rows of `inference_log`, a lazy frame.
         rejected: Rows of `rejected_requests`, a lazy frame of the same engine.
-        granularities: What the units are to add up to.
+        granularities: Lengths of the windows, which determine the unit.
 
     Returns:
-        Requests by `unit` (`day` where their time is not of it), entity, `status_code`, `unread`
-        and `execution_duration_ms`; records by `unit` and entity with `records` and `labelled`.
+        Requests by `unit`, entity, `status_code`, `unread`, `execution_duration_ms` and `day`
+        (their `request_date` if the time is missing or on another day, else null); records by
+        `unit` and entity with `records` and `labelled`.
     """
-    unit = unit_of(granularities)
+    unit = nw.col("request_time").dt.truncate(unit_of(granularities))
     records, refused = nw.from_native(log), nw.from_native(rejected)
-    asked = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]
+    columns = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]
     answered = records.filter(nw.col("record_number") == 0).select(
-        *asked, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
+        *columns, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
     )
     others = refused.select(
-        *asked,
+        *columns,
         "status_code",
         unread=nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False)),
     )
     time, date = nw.col("request_time"), nw.col("request_date")
-    astray = time.is_null() | (time.dt.date() != date)
-    # Added up here: Sail joins no rows that cannot be null with rows that can.
+    misdated = time.is_null() | (time.dt.date() != date)
+    # Concatenated here: Sail cannot combine non-nullable with nullable columns.
     requests = [
-        frame.with_columns(unit=time.dt.truncate(unit), day=nw.when(astray).then(date))
+        frame.with_columns(unit=unit, day=nw.when(misdated).then(date))
         .group_by(*_KEYS, "day", "status_code", "unread", "execution_duration_ms")
         .agg(rows=nw.len().cast(nw.Int64))
         .collect("pyarrow")
@@ -70,10 +73,7 @@ def count_requests(
         for frame in (answered, others)
     ]
     scored = (
-        records.with_columns(
-            unit=nw.col("request_time").dt.truncate(unit),
-            labelled=(~nw.col("alive").is_null()).cast(nw.Int64),
-        )
+        records.with_columns(unit=unit, labelled=(~nw.col("alive").is_null()).cast(nw.Int64))
         .group_by(*_KEYS)
         .agg(records=nw.len().cast(nw.Int64), labelled=nw.col("labelled").sum())
     )
@@ -82,18 +82,15 @@ def count_requests(
 
 
 def days_with_rejected(health: pa.Table) -> set[date]:
-    """The days that have requests in `rejected_requests`, by what was counted.
+    """Return the days of the shortest windows that counted rejected requests.
 
     Args:
-        health: `HEALTH_METRICS`; its shortest windows are looked at.
-
-    Returns:
-        Each day of such a window.
+        health: `HEALTH_METRICS`.
     """
     windows = {
         (row["window"]["start"], row["window"]["end"])
-        for row in health.select(["window", *_NOT_READ]).to_pylist()
-        if any(row[name] for name in _NOT_READ)
+        for row in health.select(["window", *_REJECTED]).to_pylist()
+        if any(row[name] for name in _REJECTED)
     }
     shortest = min((end - start for start, end in windows), default=timedelta())
     return {
@@ -104,51 +101,47 @@ def days_with_rejected(health: pa.Table) -> set[date]:
     }
 
 
-_DAY = timedelta(days=1)
-_NOT_READ = ("refused", "throttled", "failed", "unread")
-
-
 def health_metrics(
     requests: pa.Table, records: pa.Table, granularities: Sequence[Granularity]
 ) -> pa.Table:
-    """Add counts up to windows.
+    """Add the counts of `count_requests` up to windows.
 
     Returns:
-        `HEALTH_METRICS`, one row a window and served entity that had a request.
+        `HEALTH_METRICS`, one row per window and served entity with a request.
     """
-    asked, scored = requests.to_pandas(), records.to_pandas()
-    # Without a time, or with one of another day, a request is of the day it was filed under.
-    asked["unit"] = pd.to_datetime(asked.pop("day"), utc=True).fillna(asked["unit"])
+    counted, scored = requests.to_pandas(), records.to_pandas()
+    # A request without a time, or with that of another day, belongs to its request_date.
+    counted["unit"] = pd.to_datetime(counted.pop("day"), utc=True).fillna(counted["unit"])
     rows: list[dict[str, Any]] = []
     for granularity in granularities:
-        for frame in (asked, scored):
+        for frame in (counted, scored):
             frame["window"] = [window_at(granularity, unit) for unit in frame["unit"]]
         by_key = {
             key: (int(some["records"].sum()), int(some["labelled"].sum()))
             for key, some in scored.groupby(["window", *_ENTITY], dropna=False, sort=False)
         }
-        for key, some in asked.groupby(["window", *_ENTITY], dropna=False, sort=False):
+        for key, some in counted.groupby(["window", *_ENTITY], dropna=False, sort=False):
             window, name, version = key
-            known = by_key.get(key, (0, 0))
+            scored_records, labelled = by_key.get(key, (0, 0))
             rows.append(
                 {
                     "window": {"start": window.start, "end": window.end},
                     "granularity": granularity,
                     "served_entity_name": name if isinstance(name, str) else None,
                     "model_version": version if isinstance(version, str) else None,
-                    "records": known[0],
-                    "labelled": known[1],
-                    **_measured(some),
+                    "records": scored_records,
+                    "labelled": labelled,
+                    **_request_metrics(some),
                 }
             )
     return pa.Table.from_pylist(rows, schema=HEALTH_METRICS)
 
 
-def _measured(some: pd.DataFrame) -> dict[str, Any]:
-    status, rows = some["status_code"].to_numpy(np.float64), some["rows"]
+def _request_metrics(requests: pd.DataFrame) -> dict[str, Any]:
+    status, rows = requests["status_code"].to_numpy(np.float64), requests["rows"]
     answered, throttled = status == ANSWERED, status == HTTPStatus.TOO_MANY_REQUESTS
-    failed = ~(status < HTTPStatus.INTERNAL_SERVER_ERROR)  # no status is a fault, too
-    read = some[answered & ~some["unread"].to_numpy(bool)]
+    failed = ~(status < HTTPStatus.INTERNAL_SERVER_ERROR)  # a missing status counts as failed
+    read = requests[answered & ~requests["unread"].to_numpy(bool)]
     return {
         "requests": int(rows.sum()),
         "answered": int(rows[answered].sum()),
@@ -160,14 +153,14 @@ def _measured(some: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _latencies(read: pd.DataFrame) -> dict[str, float | None]:
-    """The shortest time within which a share of the requests was answered."""
-    ordered = read.sort_values("execution_duration_ms")
-    reached = ordered["rows"].cumsum().to_numpy()
-    if not len(reached):
+def _latencies(requests: pd.DataFrame) -> dict[str, float | None]:
+    """Return the shortest duration that covers each share of the requests."""
+    ordered = requests.sort_values("execution_duration_ms")
+    cumulative = ordered["rows"].cumsum().to_numpy()
+    if not len(cumulative):
         return dict.fromkeys(QUANTILES)
     times = ordered["execution_duration_ms"].to_numpy(np.float64)
     return {
-        name: float(times[np.searchsorted(reached, share * reached[-1])])
+        name: float(times[np.searchsorted(cumulative, share * cumulative[-1])])
         for name, share in QUANTILES.items()
     }

@@ -1,0 +1,108 @@
+"""Counts by window and segment on DuckDB, compared with pandas."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from support.random_log import OPTIONS, START, make_log
+
+from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
+from marvel_kedro.monitoring.aggregation.value_counts import Segment
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.table.local_engine import relation
+
+WEEKLY = OPTIONS.model_copy(update={"granularities": ("1 week",)})
+
+
+def test_counts_of_every_window_and_segment_equal_those_of_pandas() -> None:
+    log = make_log()
+    found = aggregate(relation(log), OPTIONS)
+    rows = pd.DataFrame(log.to_pylist())  # keeps NaN and None apart
+    checked = 0
+    for (window, segment), group in found.items():
+        mine = rows[(rows["request_time"] >= window.start) & (rows["request_time"] < window.end)]
+        mine = mine[mine["model_version"] == segment.model_version]
+        if segment.slice_key == "gender":
+            mine = mine[mine["gender"] == segment.slice_value]
+        elif segment.slice_key:
+            mine = mine[mine["universe"].notna()]
+            mine = mine[(mine["universe"] == "Earth-616") == (segment.slice_value == "true")]
+        assert group.records == len(mine)
+        universe = group.columns["universe"]
+        counted = mine["universe"].value_counts().sort_index()
+        assert list(universe.values) == list(counted.index)
+        assert list(universe.rows) == list(counted)
+        assert universe.nulls == mine["universe"].isna().sum()
+        height = group.columns["height"]
+        heights = log["height"].take(pa.array(mine.index, pa.int64())).to_pylist()
+        numbers = [value for value in heights if value is not None]
+        assert height.nulls == heights.count(None)
+        assert height.nans == sum(not np.isfinite(value) for value in numbers)
+        expected = pd.Series(
+            [{1.2345: 1.235, 1e300: 1e12}.get(v, v) + 0.0 for v in numbers if np.isfinite(v)],
+            dtype="float64",
+        ).value_counts().sort_index()  # fmt: skip
+        assert list(height.values) == list(expected.index)
+        assert list(height.rows) == list(expected)
+        lengths = group.columns["name"]
+        assert set(lengths.values) <= {0.0, 3.0, 5.0}
+        assert lengths.count == len(mine)
+        scored = group.scored
+        assert scored.rows[scored.labelled].sum() == mine["alive"].notna().sum()
+        assert scored.rows[scored.alive].sum() == (mine["alive"] == "Alive").sum()
+        assert scored.rows[scored.predicted].sum() == (mine["prediction"] == "Alive").sum()
+        assert np.average(scored.probability, weights=scored.rows) == pytest.approx(
+            mine["probability"].mean(), abs=5e-5
+        )
+        checked += 1
+    assert checked > 1000
+    daily = [
+        group.records
+        for (window, segment), group in found.items()
+        if window.granularity == "1 day" and not segment.slice_key
+    ]
+    assert sum(daily) == len(log)
+
+
+def test_counts_do_not_depend_on_the_order_of_rows() -> None:
+    log = make_log()
+    shuffled = log.take(np.random.default_rng(1).permutation(len(log)))
+    daily = OPTIONS.model_copy(update={"granularities": ("1 day",)})
+    first, second = (aggregate(relation(table), daily) for table in (log, shuffled))
+    assert list(first) == list(second)
+    for key, group in first.items():
+        for name, distribution in group.columns.items():
+            assert list(distribution.values) == list(second[key].columns[name].values)
+            assert distribution.rows.tolist() == second[key].columns[name].rows.tolist()
+
+
+def test_empty_log_has_no_groups() -> None:
+    assert aggregate(relation(make_log().slice(0, 0)), OPTIONS) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("probability", "number"), ("gender", "category"), ("name", "text")]
+)
+def test_columns_of_one_kind_only_are_counted(name: str, kind: str) -> None:
+    options = MonitoringOptions.model_validate(
+        {"now": START, "granularities": ["1 week"], "columns": {name: kind}}
+    )
+    found = aggregate(relation(make_log(50)), options)
+    assert {tuple(group.columns) for group in found.values()} == {(name,)}
+
+
+def test_baseline_skips_columns_and_slices_that_it_lacks() -> None:
+    """The served entity and the duration of a request exist in the log only."""
+    baseline = relation(make_log(50).drop_columns(["request_time", "gender", "height"]))
+    found = aggregate_baseline(baseline, OPTIONS)
+    assert {segment.slice_key for segment in found} == {None, "universe = 'Earth-616'"}
+    assert {tuple(group.columns) for group in found.values()} == {
+        ("name", "universe", "probability")
+    }
+
+
+def test_versions_and_slices_are_separate_segments() -> None:
+    segments = {segment for _, segment in aggregate(relation(make_log()), WEEKLY)}
+    assert Segment("1") in segments
+    assert Segment("2", "gender", "Male") in segments
+    assert Segment("2", "universe = 'Earth-616'", "false") in segments
