@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from support.inference_traffic import make_traffic
 from support.labelled_log import make_log, typed, write_log
 from support.monitoring_state import monitor
-from support.project import Project
+from support.project import Project, reset_store
 
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.monitoring import tables
@@ -41,10 +41,9 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(template, folder)
     project = Project(folder)
-    outcome = project.kedro(
-        "run", "--pipelines", "synthetic,processing,training", "--params", SMALL
-    )
+    outcome = project.cli("--pipelines", "synthetic,processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
+    reset_store()
     return project
 
 
@@ -71,6 +70,7 @@ def retrained(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Ret
     pq.write_table(alerts, project.path / REPORTS / "alerts.parquet")
     records = make_log(records=4000, scenario="concept")
     output = retrain(project, records, MARVEL_TASK_VALUES=str(folder / "values.json"))
+    reset_store()
     assert str(project.champion().version) == "2", output
     return Retrained(project, records, json.loads((folder / "values.json").read_text()))
 
@@ -91,10 +91,7 @@ def log_of(project: Project) -> list[dict[str, Any]]:
 def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environment: str) -> str:
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
     params = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
-    arguments = ("--pipelines", "retraining", "--params", params)
-    outcome = (
-        project.kedro("run", *arguments, **environment) if environment else project.cli(*arguments)
-    )
+    outcome = project.cli("--pipelines", "retraining", "--params", params, **environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 
@@ -147,7 +144,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
     # On the test rows from before the drift, the older model would win.
     test = promoted.table("retraining_test_set")
 
-    outcome = promoted.kedro("run", "--pipelines", "training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert str(promoted.champion().version) == "2", outcome.output
     output = re.sub(r"[\s│]+", " ", outcome.output)
@@ -169,7 +166,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
 
     # With a smaller test side, half of those rows are on the train side.
     other = f"{SMALL},processing.split.test_share=0.1"
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", other)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", other)
     assert outcome.status == 0, outcome.output
     tested = set(promoted.table("test_scores")["page_id"])
     assert 0 < len(tested) < len(test)
@@ -179,7 +176,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
     # A real file arrives: the synthetic-data champion does not bind it.
     text = promoted.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
     promoted.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
-    outcome = promoted.kedro("run", "--pipelines", "processing,training", "--params", SMALL)
+    outcome = promoted.cli("--pipelines", "processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
     assert "WARNING" not in outcome.output
     assert promoted.report("promotion")["tested_on"] == "test_set"
