@@ -10,7 +10,7 @@ import pytest
 from support.project import ROOT, clean_environment, missing
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "from arguments import parse" in path.read_text())
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "ArgumentParser(" in path.read_text())
 TABLES = {
     "drift_power": ("false alarms in", "covariate", "Evidently was left out"),
     "main_job": ("plain script, first", "kedro run, first", "times the rows"),

@@ -29,12 +29,11 @@ def ran(project: Project, *words: str, engine: str = "sail") -> None:
 
 @pytest.fixture(scope="module")
 def on_files(
-    traffic: Traffic, template: Path, tmp_path_factory: pytest.TempPathFactory
+    traffic: Traffic, trained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """The tables in the environment `base`."""
     project = Project(tmp_path_factory.mktemp("files") / "project")
-    shutil.copytree(template, project.path)
-    ran(project, "--params", SMALL)
+    shutil.copytree(trained, project.path)
     traffic.write(project.path / "data")
     ran(project, *MONITOR)
     return state(project)

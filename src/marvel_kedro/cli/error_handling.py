@@ -1,4 +1,4 @@
-"""How commands end: with one message for errors that the user can fix and for Ctrl-C."""
+"""Command endings: one message for errors that the user can fix and for Ctrl-C."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -44,7 +44,7 @@ class Place:
 
     @property
     def is_local(self) -> bool:
-        """Whether the tables exist only as folders, without a catalog service."""
+        """True if the tables exist only as folders, without a catalog service."""
         return self.catalog in LOCAL_CATALOGS
 
     def full_name(self, table: str) -> str:

@@ -83,7 +83,7 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
 def _write(path: Path, data: IntoFrame) -> None:
     connection = sqlite3.connect(path)
     try:
-        # Nobody sees this file before it is whole: nothing to roll back.
+        # No reader sees this file before it is complete: nothing to roll back.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(

@@ -11,7 +11,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 
-_CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
+CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
 _NUMBERS = list(NUMBER_COLUMNS)
 _MIN_ROWS = 20
 
@@ -38,7 +38,7 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[
     one_hot = OneHotEncoder(min_frequency=_MIN_ROWS, handle_unknown="infrequent_if_exist")
     imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
     encoder = make_column_transformer(
-        (one_hot, _CATEGORIES),
+        (one_hot, CATEGORIES),
         ("passthrough", ["has_teams"]),
         (make_pipeline(imputer, StandardScaler()), _NUMBERS),
     )
@@ -49,7 +49,7 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[
 
 
 def _inputs(characters: pd.DataFrame) -> pd.DataFrame:
-    texts = characters[_CATEGORIES].fillna("").astype(object)
+    texts = characters[CATEGORIES].fillna("").astype(object)
     return texts.assign(
         **{name: characters[name] for name in _NUMBERS}, has_teams=characters["teams"].notna()
     )

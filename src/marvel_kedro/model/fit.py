@@ -211,7 +211,7 @@ def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
 
 
 def _safe_names(encoder: Encoder) -> list[str]:
-    """Number the features: LightGBM's text format rejects JSON characters in names."""
+    """Return numbered feature names: LightGBM's text format rejects JSON characters."""
     return [f"f{number}" for number in range(len(feature_names(encoder)))]
 
 

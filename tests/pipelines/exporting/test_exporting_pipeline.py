@@ -21,12 +21,11 @@ SERIES = tuple[str, frozenset[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def watched(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def watched(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Make a project with three monitored days of requests."""
     folder = tmp_path_factory.mktemp("exported") / "project"
-    shutil.copytree(template, folder)
+    shutil.copytree(trained, folder)
     project = Project(folder)
-    project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
     make_traffic(days=3, requests_a_day=120, challenger_share=0.0).write(folder / "data")
     project.run("monitoring", monitoring={"now": NOW})
     return project

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from support.inference_traffic import make_traffic
 from support.labelled_log import make_log, typed, write_log
 from support.monitoring_state import monitor
-from support.project import Project
+from support.project import Project, reset_store
 
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.monitoring import tables
@@ -43,6 +43,7 @@ def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
     project = Project(folder)
     outcome = project.cli("--pipelines", "synthetic,processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output
+    reset_store()
     return project
 
 
@@ -69,6 +70,7 @@ def retrained(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Ret
     pq.write_table(alerts, project.path / REPORTS / "alerts.parquet")
     records = make_log(records=4000, scenario="concept")
     output = retrain(project, records, MARVEL_TASK_VALUES=str(folder / "values.json"))
+    reset_store()
     assert str(project.champion().version) == "2", output
     return Retrained(project, records, json.loads((folder / "values.json").read_text()))
 

@@ -28,7 +28,7 @@ _MAY_QUERY = {
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs of an existing endpoint.
+    """Differences of an existing endpoint from its specification.
 
     Attributes:
         config: Differences of served entities and traffic, one line each.

@@ -50,26 +50,27 @@ async def read_body(
         RequestError: 413, as soon as the size is known; or what `reserve` raises.
         ClientDisconnectedError: The body is incomplete.
     """
-
-    def check(length: int) -> None:
-        if length > max_bytes:
-            raise RequestError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "MAX_REQUEST_SIZE_EXCEEDED",
-                f"The body has more than {max_bytes:,} bytes. Send fewer records at once.",
-            )
-        if length > SMALL_BODY_BYTES:
-            reserve(length)
-
-    if content_length is not None and content_length.isdigit():
-        check(int(content_length[:20]))
+    length = int(content_length[:20]) if content_length and content_length.isdigit() else 0
+    if length > SMALL_BODY_BYTES or length > max_bytes:
+        _reserve(length, max_bytes, reserve)
     parts: list[bytes] = []
     length = 0
     while (message := await receive())["type"] != "http.disconnect":
         part: bytes = message.get("body", b"")
         length += len(part)
-        check(length)
+        if length > SMALL_BODY_BYTES or length > max_bytes:
+            _reserve(length, max_bytes, reserve)
         if not message.get("more_body"):
             return b"".join([*parts, part]) if parts else part
         parts.append(part)
     raise ClientDisconnectedError
+
+
+def _reserve(length: int, max_bytes: int, reserve: Callable[[int], None]) -> None:
+    if length > max_bytes:
+        raise RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "MAX_REQUEST_SIZE_EXCEEDED",
+            f"The body has more than {max_bytes:,} bytes. Send fewer records at once.",
+        )
+    reserve(length)

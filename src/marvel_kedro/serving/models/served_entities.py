@@ -54,7 +54,7 @@ class Entities:
 
     @property
     def ready(self) -> bool:
-        """Whether a request would be answered."""
+        """True if a request can be answered."""
         return self._router.choose(None) is not None
 
     @property
