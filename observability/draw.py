@@ -2,7 +2,7 @@
 
     python observability/draw.py monitoring --prometheus http://127.0.0.1:9090 --hours 24
 
-What it needs is in the project's own environment.
+Runs in the project's environment.
 """
 
 import argparse
@@ -31,19 +31,19 @@ Queries = Sequence[tuple[str, str]]
 
 
 class Prometheus:
-    """What a dashboard asks, of a stretch of time."""
+    """Queries of a dashboard over a range of time."""
 
     def __init__(self, address: str, start: float, end: float) -> None:
-        """Times are seconds since 1970."""
+        """Take the address and the range of time, in seconds since 1970."""
         self._address = address
         self.start, self.end = start, end
 
     def last(self, query: str) -> list[Json]:
-        """The series of a query at the end."""
+        """Return the series of a query at the end."""
         return self._ask("query", query, {"time": self.end})
 
     def over_time(self, query: str) -> list[Json]:
-        """The series of a query, by time."""
+        """Return the series of a query over time."""
         step = max((self.end - self.start) / POINTS, 1)
         return self._ask("query_range", query, {"start": self.start, "end": self.end, "step": step})
 
@@ -76,12 +76,12 @@ def choose(variables: Sequence[Json], asked: Prometheus) -> dict[str, str]:
 
 
 def name_of(series: Json, legend: str) -> str:
-    """A series' name, as the panel wants it."""
+    """Return the name of a series by its panel's legend."""
     return re.sub(r"\{\{(\w+)\}\}", lambda label: series["metric"].get(label[1], ""), legend)
 
 
 def shown(value: float, unit: str) -> str:
-    """A number in the unit of its panel."""
+    """Format a number in the unit of its panel."""
     if unit == "percentunit":
         return f"{value:.1%}"
     if unit == "s" and value >= HOUR:

@@ -22,10 +22,10 @@ def _platform(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_task_values_are_set_through_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
-    values: dict[str, str] = {}
+    received: dict[str, str] = {}
 
     def set_value(key: str, value: str) -> None:
-        values[key] = value
+        received[key] = value
 
     runtime = ModuleType("databricks.sdk.runtime")
     runtime.dbutils = SimpleNamespace(  # type: ignore[attr-defined]
@@ -33,7 +33,7 @@ def test_task_values_are_set_through_dbutils(monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
     task_values.set_values({"promoted": "true", "model_version": "3"})
-    assert values == {"promoted": "true", "model_version": "3"}
+    assert received == {"promoted": "true", "model_version": "3"}
 
 
 def test_no_session_is_started_on_databricks(monkeypatch: pytest.MonkeyPatch) -> None:
