@@ -62,6 +62,7 @@ bench: $(VENV)/.dev ## Model quality, the main job, scale, serving, monitoring a
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/drift_power.py
+	$(BIN)/python benchmarks/start.py
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

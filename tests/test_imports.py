@@ -1,4 +1,4 @@
-"""Which part of the project may import which: the contracts are in pyproject.toml."""
+"""Imports follow the contracts in pyproject.toml."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from support.project import ROOT
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_follow_the_contracts() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

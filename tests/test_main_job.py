@@ -1,4 +1,4 @@
-"""The main job from end to end, in this process: what a run makes, and what a rerun changes."""
+"""The main job from end to end: outputs of a run, and changes by a second run."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ def test_tables_add_up(done: Project) -> None:
     assert done.report("data_quality")["rows_in"] == 3000
 
 
-def test_tables_have_no_column_that_only_pandas_knows(done: Project) -> None:
+def test_tables_have_no_index_column_of_pandas(done: Project) -> None:
     """Polars, DuckDB and Spark show an index that pandas stored as one more column."""
     files = list(done.path.glob("data/*/*.parquet"))
     assert {file.stem for file in files} >= {*TABLES, "test_scores"}
@@ -61,7 +61,7 @@ def test_tables_have_no_column_that_only_pandas_knows(done: Project) -> None:
         assert not [name for name in pq.read_schema(file).names if name.startswith("__")], file
 
 
-def test_the_first_candidate_becomes_champion(done: Project) -> None:
+def test_first_candidate_becomes_champion(done: Project) -> None:
     promotion = done.report("promotion")
     assert promotion["promoted"] is True
     assert promotion["model_version"] == "1"
@@ -70,7 +70,7 @@ def test_the_first_candidate_becomes_champion(done: Project) -> None:
     assert set(done.table("predictions")["model_version"]) == {"1"}
 
 
-def test_one_run_ties_parameters_tables_metrics_and_model_together(done: Project) -> None:
+def test_run_links_parameters_tables_metrics_and_model(done: Project) -> None:
     client = done.client()
     version = done.champion()
     run: Any = client.get_run(version.run_id)
@@ -87,7 +87,7 @@ def test_one_run_ties_parameters_tables_metrics_and_model_together(done: Project
     assert version.tags["data_source"] == "synthetic"
 
 
-def test_the_run_shows_reports_and_plots(done: Project) -> None:
+def test_run_has_reports_and_plots_as_artifacts(done: Project) -> None:
     client = done.client()
     version = done.champion()
     names = {entry.path for entry in client.list_artifacts(version.run_id)}
@@ -105,14 +105,14 @@ def test_the_run_shows_reports_and_plots(done: Project) -> None:
     } <= names
 
 
-def test_the_gate_s_checks_are_a_table(done: Project) -> None:
+def test_gate_checks_are_a_table(done: Project) -> None:
     checks = pd.read_csv(done.path / "data" / "08_reporting" / "gate_checks.csv")
     recorded = pd.DataFrame(done.report("promotion")["checks"])
     assert_frame_equal(checks, recorded, rtol=1e-9)
     assert {"roc_auc", "log_loss", "calibration_error"} <= set(checks["check"])
 
 
-def test_predictions_are_the_champions_answers(done: Project) -> None:
+def test_predictions_are_those_of_the_champion(done: Project) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
     characters = done.table("characters")
@@ -124,18 +124,18 @@ def test_predictions_are_the_champions_answers(done: Project) -> None:
     assert (predictions["scored_at"] == pd.Timestamp("2026-01-01", tz="UTC")).all()
 
 
-def test_an_endpoint_gets_the_fields_that_the_model_reads(done: Project) -> None:
+def test_online_records_give_the_predictions_of_the_batch(done: Project) -> None:
     characters = done.table("characters")
     lookup = Lookup(done.path / "data" / "07_model_output" / "online_characters.db")
     records = lookup.complete([{"page_id": page} for page in characters["page_id"]])
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
-    wanted = done.table("predictions").set_index("page_id")["probability"]
+    expected = done.table("predictions").set_index("page_id")["probability"]
     found = model.predict(pd.DataFrame(records))["probability"].set_axis(characters["page_id"])
-    assert found.to_dict() == wanted.to_dict()
+    assert found.to_dict() == expected.to_dict()
 
 
-def test_a_rerun_changes_no_table_no_alias_and_no_version(done: Project) -> None:
+def test_second_run_changes_no_table_alias_or_version(done: Project) -> None:
     before = {name: done.table(name) for name in TABLES}
     bytes_before = booster(done)
     done.run(**FIXED_TIME)
@@ -149,14 +149,12 @@ def test_a_rerun_changes_no_table_no_alias_and_no_version(done: Project) -> None
     assert len(done.client().search_model_versions("name='marvel_characters'")) == 1
 
 
-def test_training_alone_works_once_the_tables_exist(done: Project) -> None:
+def test_training_alone_works_on_existing_tables(done: Project) -> None:
     done.run("training")
     assert done.report("promotion")["promoted"] is False
 
 
-def test_rows_in_another_order_give_the_same_split_and_the_same_booster(
-    done: Project, project: Project
-) -> None:
+def test_order_of_rows_changes_neither_split_nor_booster(done: Project, project: Project) -> None:
     raw = pd.read_csv(done.raw, dtype="str", keep_default_na=False)
     raw.sample(frac=1, random_state=1).to_csv(project.raw, index=False)
     project.run(**FIXED_TIME)
@@ -169,10 +167,10 @@ def test_rows_in_another_order_give_the_same_split_and_the_same_booster(
         assert_frame_equal(ours, theirs)
 
 
-def test_a_real_file_does_not_have_to_beat_a_synthetic_champion(
+def test_model_of_real_data_replaces_synthetic_champion_without_comparison(
     done: Project, project: Project, real_sample_path: Path
 ) -> None:
-    """`make run` without data first, then with the real file: the second one takes over."""
+    """`make run` without data first, then with the real file."""
     shutil.copytree(done.path, project.path, dirs_exist_ok=True)
     shutil.copy(real_sample_path, project.raw)
     project.run()
@@ -181,7 +179,7 @@ def test_a_real_file_does_not_have_to_beat_a_synthetic_champion(
     assert set(project.table("predictions")["model_version"]) == {promotion["model_version"]}
 
 
-def test_a_model_of_made_up_rows_challenges_no_real_champion(
+def test_model_of_synthetic_data_never_replaces_champion_of_real_data(
     project: Project, synthetic_path: Path, real_sample_path: Path
 ) -> None:
     shutil.copy(real_sample_path, project.raw)
@@ -195,7 +193,7 @@ def test_a_model_of_made_up_rows_challenges_no_real_champion(
     assert {alias: str(v) for alias, v in model.aliases.items()} == {"champion": "1"}
 
 
-def test_a_champion_is_compared_on_rows_that_it_was_not_trained_on(
+def test_champion_is_compared_on_rows_that_it_was_not_trained_on(
     done: Project, project: Project
 ) -> None:
     """With another split, most of the new test rows are the champion's training rows."""
@@ -214,24 +212,23 @@ def test_a_champion_is_compared_on_rows_that_it_was_not_trained_on(
     assert rows["candidate"] == len(scores)
 
 
-def test_kedro_run_makes_a_raw_file_where_there_is_none(project: Project) -> None:
+def test_kedro_run_makes_missing_raw_file(project: Project) -> None:
     outcome = project.cli("--params", "synthetic.rows=2000")
     assert outcome.status == 0, outcome.output
     assert len(pd.read_csv(project.raw)) == 2000
     assert project.champion().tags["data_source"] == "synthetic"
 
 
-def test_it_makes_none_if_told_not_to(project: Project) -> None:
+def test_kedro_run_makes_no_raw_file_with_stand_in_false(project: Project) -> None:
     outcome = project.cli("--params", "synthetic.stand_in=false")
     assert outcome.status == 1
     assert "There is no raw file at" in outcome.output
     assert not project.raw.exists()
 
 
-def test_params_set_rows_seed_and_drift_of_the_made_up_file(project: Project) -> None:
+def test_params_set_rows_seed_and_drift_of_the_synthetic_file(project: Project) -> None:
     def made(params: str) -> bytes:
-        # A process each: kedro-mlflow takes up the run of another store that this one has seen.
-        outcome = project.kedro("run", "--pipelines", "synthetic", "--params", params)
+        outcome = project.cli("--pipelines", "synthetic", "--params", params)
         assert outcome.status == 0, outcome.output
         return project.raw.read_bytes()
 
@@ -244,7 +241,7 @@ def test_params_set_rows_seed_and_drift_of_the_made_up_file(project: Project) ->
     assert len({first, seeded, drifted}) == 3
 
 
-def test_an_environment_states_the_keys_that_differ(done: Project, project: Project) -> None:
+def test_environment_overrides_single_keys(done: Project, project: Project) -> None:
     shutil.copy(done.raw, project.raw)
     local = project.path / "conf" / "local" / "training"
     local.mkdir(parents=True)
@@ -255,7 +252,7 @@ def test_an_environment_states_the_keys_that_differ(done: Project, project: Proj
     assert run.data.params["training.fit.seed"] == "42"
 
 
-def test_several_commands_may_share_one_run(done: Project, project: Project) -> None:
+def test_several_commands_share_one_mlflow_run(done: Project, project: Project) -> None:
     shutil.copy(done.raw, project.raw)
     client = project.client()
     experiment = client.create_experiment(
@@ -270,7 +267,7 @@ def test_several_commands_may_share_one_run(done: Project, project: Project) -> 
 
 
 def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
-    """The benchmarks use those of the code; what they measure is what is configured."""
+    """Benchmarks use the defaults of the code."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
     configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     options = parameters.check(configured)
@@ -281,8 +278,8 @@ def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
     assert options.synthetic == SyntheticOptions()
 
 
-def test_a_rule_about_a_column_that_nobody_measures_is_refused(project: Project) -> None:
-    """It would never fire: after another table's columns, or a slip of the pen."""
+def test_alert_rule_on_a_column_without_metrics_is_rejected(project: Project) -> None:
+    """The rule would never fire: it names a column of another table, or a mistyped one."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
     configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     columns = configured["monitoring"]["columns"]
@@ -294,7 +291,7 @@ def test_a_rule_about_a_column_that_nobody_measures_is_refused(project: Project)
 
 
 def test_every_node_and_dataset_is_in_the_catalog_with_a_layer(project: Project) -> None:
-    """kedro-viz shows layers; an entry without one is forgotten, not meant."""
+    """kedro-viz shows layers."""
     from kedro.framework.project import configure_project, pipelines
     from kedro.framework.session import KedroSession
 
@@ -319,7 +316,7 @@ def test_every_node_has_a_docstring_and_a_tag() -> None:
 
 
 def test_kedro_viz_shows_pipelines_layers_tables_and_plots(done: Project) -> None:
-    """kedro-viz loads the project without its hooks, and draws no layers if they go in circles."""
+    """kedro-viz loads the project without hooks, and draws no layers if they form a cycle."""
     outcome = done.kedro("viz", "build", "--include-previews")
     assert outcome.status == 0, outcome.output
     api = done.path / "build" / "api"

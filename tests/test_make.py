@@ -1,4 +1,4 @@
-"""What `make` offers beside running and testing."""
+"""`make ui` and `make viz` open their views."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ HIGHEST_PORT = 49_151
 
 
 def free_port() -> int:
-    """A port that nothing listens on; kedro-viz refuses those above 49151."""
+    """Return a free port; kedro-viz rejects those above 49151."""
     while True:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def answer(url: str, process: subprocess.Popen[str]) -> str:
-    """The page, as soon as the server answers."""
+    """Return the page as soon as the server answers."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -44,7 +44,7 @@ def answer(url: str, process: subprocess.Popen[str]) -> str:
     ("target", "stamp", "title"),
     [("ui", ".base", "MLflow"), ("viz", ".dev", "Kedro-Viz")],
 )
-def test_a_view_opens_in_a_terminal_that_has_not_activated_the_environment(
+def test_view_opens_without_an_activated_environment(
     project: Project, target: str, stamp: str, title: str
 ) -> None:
     """`kedro mlflow ui` starts `mlflow` by name."""

@@ -7,12 +7,12 @@ from marvel_kedro.core.packaged import conf_source
 
 
 def main() -> None:
-    """Run a command of the project, such as `serve`; options alone are those of `kedro run`."""
+    """Run a command of the project, such as `serve`; without one, `kedro run`."""
     # Kedro sets up logging when it is imported.
     os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(conf_source() / "logging.yml"))
-    from kedro.framework.project import configure_project  # noqa: PLC0415 - see above
+    from kedro.framework.project import configure_project  # noqa: PLC0415 - after that
 
-    from marvel_kedro.cli import cli  # noqa: PLC0415 - see above
+    from marvel_kedro.cli import cli  # noqa: PLC0415
 
     configure_project("marvel_kedro")
     named = sys.argv[1:2] and sys.argv[1] in cli.commands

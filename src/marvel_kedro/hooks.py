@@ -1,4 +1,4 @@
-"""What happens around a run."""
+"""Hooks around a run: checks before it, tags on it, the summary after it."""
 
 import logging
 from collections.abc import Generator
@@ -6,6 +6,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -23,16 +24,16 @@ _WOULD_OVERWRITE = (
 
 
 class ProjectHooks:
-    """Checks before a run, tags on it, and the summary after it."""
+    """Check the inputs of a run, tag its MLflow run and print its summary."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Check the parameters and find the MLflow store, before kedro-mlflow goes there."""
+        """Check the parameters and find the MLflow store, before kedro-mlflow connects to it."""
         from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - loaded
 
-        from marvel_kedro.project import parameters  # noqa: PLC0415 - imports every pipeline
+        from marvel_kedro.project import parameters  # noqa: PLC0415 - pydantic models of it all
 
-        # It outlives a session, and an untracked pipeline would go on in the run of the one before.
+        # The id outlives a session: an untracked pipeline would log into the previous run.
         mlflow_hook.run_id = None
 
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
@@ -52,18 +53,16 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
-        from kedro.framework.project import pipelines  # noqa: PLC0415 - known once configured
-
         run_checks.check_inputs(
             pipeline,
             catalog,
-            {name: node.name for node in pipelines["__default__"].nodes for name in node.outputs},
+            run_checks.main_job_nodes(pipeline.inputs(), pipelines),
             only_missing_outputs=run_params["only_missing_outputs"],
         )
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def keep_real_raw_file(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Refuse to write made-up rows over a file that somebody brought."""
+        """Refuse to overwrite a raw file that is not synthetic."""
         if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
             return
         import pandas as pd  # noqa: PLC0415 - slow to import
@@ -71,7 +70,7 @@ class ProjectHooks:
         from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415
 
         dataset: Any = catalog.get("raw_characters")
-        try:  # one row tells, and the file may be larger than memory
+        try:  # one row is enough, and the file may be larger than memory
             raw = (
                 pd.DataFrame(**dataset.preview(nrows=1))
                 if hasattr(dataset, "preview")
@@ -80,56 +79,55 @@ class ProjectHooks:
         except DatasetError as error:
             raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
         if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
-            raise ProjectError(_WOULD_OVERWRITE.format("is not of its making"))
+            raise ProjectError(_WOULD_OVERWRITE.format("is not synthetic"))
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def make_missing_raw_file(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Give `kedro run` a synthetic raw file where there is none: a gentle start."""
+        """Generate a synthetic raw file for `kedro run` if there is none."""
         if set(run_params["pipeline_names"] or []) - {"__default__"}:
             return
         if "raw_characters" not in pipeline.inputs() or catalog.exists("raw_characters"):
             return
         if not self._synthetic.stand_in:
             return
-        from kedro.framework.project import pipelines  # noqa: PLC0415 - known once configured
-        from kedro.runner import SequentialRunner  # noqa: PLC0415
+        from kedro.runner import SequentialRunner  # noqa: PLC0415 - for this case alone
 
         logger.warning(
-            "There is no raw file: making a synthetic one of %s rows. README.md says where the "
-            "real one comes from.",
+            "There is no raw file: generating a synthetic one of %s rows. README.md says where to "
+            "get the real one.",
             f"{self._synthetic.rows:,}",
         )
         SequentialRunner().run(pipelines["synthetic"], catalog)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
     def tag_run(self) -> None:
-        """Tag the run that kedro-mlflow has started, and close those that were killed."""
+        """Tag the run that kedro-mlflow has started, and close runs that were killed."""
         import mlflow  # noqa: PLC0415 - slow to import
 
         run = mlflow.active_run()
         if run is None:
             return
-        # Of an earlier session in this process: metrics would be linked to that one's model.
+        # Left by an earlier session in this process: metrics would be linked to its model.
         mlflow.clear_active_model()
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
         mlflow.set_tags(tracking.process_tags() | self._origin)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def count_nodes(self, pipeline: Pipeline) -> None:
-        """Count what there is to do."""
+        """Count the nodes of the run."""
         self._total, self._started = len(pipeline.nodes), 0
 
     @hook_impl(specname="before_node_run")
     def log_node(self, node: Node) -> None:
-        """Say which node runs and how many there are."""
+        """Log the node's name and its number."""
         self._started += 1
         logger.info("%2d of %d  %s", self._started, self._total, node.name)
 
     @hook_impl(wrapper=True)
     def before_node_run(self, inputs: dict[str, Any]) -> Generator[None, Any, Any]:
-        """Show kedro-mlflow typed parameters as dictionaries, so that it logs them one by one."""
+        """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value."""
         typed = dict(inputs)
         inputs.update({name: tracking.plain(value) for name, value in typed.items()})
         try:
@@ -139,7 +137,7 @@ class ProjectHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Print what came out and what to do next."""
-        from marvel_kedro.project import summary  # noqa: PLC0415 - needs rich only here
+        """Print the results and the next steps."""
+        from marvel_kedro.project import summary  # noqa: PLC0415 - rich and narwhals
 
         summary.show(pipeline, catalog)

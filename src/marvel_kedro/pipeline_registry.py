@@ -1,34 +1,50 @@
-"""The pipelines by name."""
+"""The pipelines by name, each imported when it is first used."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from kedro.pipeline import Pipeline
 
 
-def register_pipelines() -> dict[str, Pipeline]:
-    """Make every pipeline; `__default__` is what `kedro run` runs."""
-    from marvel_kedro.pipelines.ab_test import pipeline as ab_test  # noqa: PLC0415
-    from marvel_kedro.pipelines.alerting import pipeline as alerting  # noqa: PLC0415
-    from marvel_kedro.pipelines.exporting import pipeline as exporting  # noqa: PLC0415
-    from marvel_kedro.pipelines.monitoring import pipeline as monitoring  # noqa: PLC0415
-    from marvel_kedro.pipelines.processing import pipeline as processing  # noqa: PLC0415
-    from marvel_kedro.pipelines.reporting import pipeline as reporting  # noqa: PLC0415
-    from marvel_kedro.pipelines.retraining import pipeline as retraining  # noqa: PLC0415
-    from marvel_kedro.pipelines.serving import pipeline as serving  # noqa: PLC0415
-    from marvel_kedro.pipelines.synthetic import pipeline as synthetic  # noqa: PLC0415
-    from marvel_kedro.pipelines.training import pipeline as training  # noqa: PLC0415
+class LazyPipeline(Pipeline):
+    """A pipeline whose nodes are imported on first use.
 
-    named = {
-        "synthetic": synthetic.create_pipeline(),
-        "processing": processing.create_pipeline(),
-        "training": training.create_pipeline(),
-        "serving": serving.create_pipeline(),
-        "ab_test": ab_test.create_pipeline(),
-        "alerting": alerting.create_pipeline(),
-        "reporting": reporting.create_pipeline(),
-        "retraining": retraining.create_pipeline(),
-        "exporting": exporting.create_pipeline(),
+    Every Kedro command reads the whole registry. Its nodes import LightGBM, scikit-learn and
+    matplotlib, but `kedro registry list` needs only names, and a run only the pipelines it runs.
+    """
+
+    def __init__(self, create: Callable[[], Pipeline]) -> None:  # the base class needs the nodes
+        self._create = create
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a pipeline
+        """Create the pipeline. Python calls this only for an attribute that is not set yet."""
+        if name.startswith("__") or "_create" not in vars(self):  # `copy` looks for dunder methods
+            raise AttributeError(name)
+        vars(self).update(vars(vars(self).pop("_create")()))
+        return getattr(self, name)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Register every pipeline; `kedro run` runs `__default__`."""
+    named: dict[str, Pipeline] = {
+        name: LazyPipeline(partial(_create, name))
+        for name in (
+            *("synthetic", "processing", "training", "serving", "ab_test"),
+            *("alerting", "reporting", "exporting", "retraining"),
+        )
     }
-    named["monitoring"] = sum(
-        (named[name] for name in ("alerting", "reporting", "exporting")),
-        start=monitoring.create_pipeline(),
+    named["monitoring"] = LazyPipeline(
+        lambda: _create("monitoring") + named["alerting"] + named["reporting"] + named["exporting"]
     )
-    return named | {"__default__": named["processing"] + named["training"] + named["serving"]}
+    named["__default__"] = LazyPipeline(
+        lambda: named["processing"] + named["training"] + named["serving"]
+    )
+    return named
+
+
+def _create(name: str) -> Pipeline:
+    module = importlib.import_module(f"marvel_kedro.pipelines.{name}.pipeline")
+    created: Pipeline = module.create_pipeline()
+    return created

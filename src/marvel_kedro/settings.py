@@ -10,14 +10,14 @@ from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
 from marvel_kedro.project import catalog_entries
 
-# The last one's hooks are called first: the session is there before anything asks for a table.
+# Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())
 
-# Nobody is told of a run, as .telemetry says; MLflow asks this variable alone.
+# Runs send no telemetry, as .telemetry says; MLflow reads this variable alone.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# A server that dies during a run is asked again for half a minute, instead of for four.
+# Retry a server that fails during a run for half a minute, not for MLflow's four.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
-# Likewise a workspace, which MLflow would ask for eight minutes; one try may take a minute.
+# Retry a workspace for one minute, not for MLflow's eight; one attempt may take a minute.
 os.environ.setdefault("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "60")
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
@@ -25,16 +25,16 @@ DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    # An environment states the keys that differ, not whole sections.
+    # An environment contains the keys that differ, not whole sections.
     "merge_strategy": {"parameters": "soft"},
-    # As kedro-mlflow has them; it would add them only after our hook has read the address.
+    # kedro-mlflow's patterns, which it adds only after our hook has read the address.
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     "custom_resolvers": {
         "oc.env": oc.env,
         "table": catalog_entries.table,
         "log_table": catalog_entries.log_table,
         "metrics_table": catalog_entries.metrics_table,
-        "origin": dict,  # the hook knows it; kedro-viz loads the project without hooks
+        "origin": dict,  # the hook replaces it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },
 }

@@ -10,7 +10,7 @@ import pytest
 from support.project import ROOT, clean_environment, missing
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "parse(parser" in path.read_text())
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "from arguments import parse" in path.read_text())
 TABLES = {
     "drift_power": ("false alarms in", "covariate", "Evidently was left out"),
     "main_job": ("plain script, first", "kedro run, first", "times the rows"),
@@ -18,6 +18,7 @@ TABLES = {
     "monitoring": ("this project", "Evidently was left out", "the pipeline monitoring"),
     "scale": ("pandas", "sail", "its first node starts"),
     "serving": ("this server", "mlflow models serve", "megabytes a worker", "features and trees"),
+    "start": ("kedro registry list, whole", "until the first node begins", "empty project"),
 }
 """Words of the last lines and tables of each script's output."""
 

@@ -1,4 +1,4 @@
-"""The bundle's files, in every target, against the SDK and against the project."""
+"""The bundle's files agree with the SDK and the project, in every target."""
 
 import importlib
 import re
@@ -43,7 +43,7 @@ def wheel_tasks() -> list[Any]:
 
 
 def changed(folder: Path, file: str, old: str, new: str) -> Path:
-    """A copy of the bundle in which a file's first `old` is `new`."""
+    """Copy the bundle with the first `old` of a file replaced by `new`."""
     (folder / "resources").mkdir()
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
@@ -55,7 +55,7 @@ def changed(folder: Path, file: str, old: str, new: str) -> Path:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("also", [(), (CLASSIC,)], ids=["serverless", "classic too"])
-def test_every_target_is_sound(target: str, also: tuple[str, ...]) -> None:
+def test_every_target_resolves_and_has_no_errors(target: str, also: tuple[str, ...]) -> None:
     config = of_target(target, *also)
     assert config["resources"].keys() >= {"jobs", "schemas", "volumes", "experiments"}
     assert bundle_faults(config) == []
@@ -63,7 +63,7 @@ def test_every_target_is_sound(target: str, also: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_jobs_are_told_the_real_names(target: str) -> None:
+def test_job_parameters_name_the_resources_of_the_target(target: str) -> None:
     resources = of_target(target, CLASSIC)["resources"]
     schema, experiment = resources["schemas"]["marvel"], resources["experiments"]["marvel"]
     prefix = f"dev_{USER['short_name']}_" if target == "dev" else ""
@@ -79,14 +79,14 @@ def test_jobs_are_told_the_real_names(target: str) -> None:
             assert given["endpoint"] == f"{prefix}marvel_characters_{target}"
 
 
-def test_the_names_of_endpoints_are_names() -> None:
+def test_endpoint_names_are_valid() -> None:
     for target in TARGETS:
         parameters = jobs(target)["marvel_training"]["parameters"]
         (name,) = (entry["default"] for entry in parameters if entry["name"] == "endpoint")
         assert TypeAdapter(Name).validate_python(name) == name
 
 
-def test_the_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
+def test_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
     name = yaml.safe_load((ROOT / "conf/base/globals.yml").read_text())["model_name"]
     for target in ("acc", "prd"):
         (model,) = of_target(target)["resources"]["registered_models"].values()
@@ -99,7 +99,7 @@ def test_the_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
     assert "registered_models" not in of_target("dev")["resources"]
 
 
-def test_others_may_read_what_is_no_developers_own() -> None:
+def test_all_users_may_read_acceptance_and_production_only() -> None:
     held = {
         target: {
             grant["principal"]: grant["privileges"]
@@ -113,14 +113,14 @@ def test_others_may_read_what_is_no_developers_own() -> None:
     assert "MODIFY" not in held["prd"]["account users"]
 
 
-def test_only_production_runs_by_the_clock() -> None:
+def test_only_production_has_active_schedules() -> None:
     for target, paused in {"dev": "PAUSED", "acc": "PAUSED", "prd": None}.items():
         for job in jobs(target).values():
             assert job["schedule"].get("pause_status") == paused
 
 
 @pytest.mark.parametrize("target", ["acc", "prd"])
-def test_a_service_principal_runs_what_others_may_only_look_at(target: str) -> None:
+def test_service_principal_runs_jobs_that_users_may_view(target: str) -> None:
     config = of_target(target)
     principal = VARIABLES["service_principal"]
     for job in config["resources"]["jobs"].values():
@@ -138,7 +138,7 @@ def test_a_service_principal_runs_what_others_may_only_look_at(target: str) -> N
 @pytest.mark.parametrize(
     "key", ["marvel_training", "marvel_scoring", "marvel_monitoring", "marvel_training_classic"]
 )
-def test_a_job_cannot_run_twice_nor_fail_unheard(key: str) -> None:
+def test_job_runs_once_at_a_time_and_notifies_failures(key: str) -> None:
     job = jobs("prd", CLASSIC)[key]
     assert job["max_concurrent_runs"] == 1
     assert job["queue"] == {"enabled": True}
@@ -151,7 +151,7 @@ def test_a_job_cannot_run_twice_nor_fail_unheard(key: str) -> None:
             assert 0 < task["timeout_seconds"] < job["timeout_seconds"]
 
 
-def test_the_classic_job_has_to_be_asked_for_and_does_the_same() -> None:
+def test_classic_job_is_optional_and_does_the_same_as_serverless() -> None:
     assert "marvel_training_classic" not in jobs("prd")
     found = jobs("prd", CLASSIC)
     assert "schedule" not in found["marvel_training_classic"]
@@ -166,7 +166,7 @@ def test_the_classic_job_has_to_be_asked_for_and_does_the_same() -> None:
 
 
 @pytest.mark.parametrize(("job", "task"), wheel_tasks())
-def test_a_task_is_a_command_that_the_entry_point_understands(
+def test_task_is_a_command_that_the_entry_point_accepts(
     job: dict[str, Any], task: dict[str, Any]
 ) -> None:
     main: Any = importlib.import_module("marvel_kedro.cli.job").main
@@ -184,7 +184,7 @@ def test_a_task_is_a_command_that_the_entry_point_understands(
 
 
 @pytest.mark.parametrize(("job", "task"), wheel_tasks())
-def test_a_task_has_the_wheel_of_this_project(job: dict[str, Any], task: dict[str, Any]) -> None:
+def test_task_installs_the_wheel_of_this_project(job: dict[str, Any], task: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert task["python_wheel_task"]["package_name"] == project["name"].replace("-", "_")
     specs = {entry["environment_key"]: entry["spec"] for entry in job.get("environments", ())}
@@ -197,7 +197,7 @@ def test_a_task_has_the_wheel_of_this_project(job: dict[str, Any], task: dict[st
     assert libraries == ["../dist/*.whl", *extra]
 
 
-def test_the_wheel_has_the_entry_point() -> None:
+def test_wheel_has_the_entry_point_of_the_tasks() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     asked = {param.values[1]["python_wheel_task"]["entry_point"] for param in wheel_tasks()}
     assert {name: scripts.get(name) for name in asked} == {
@@ -205,7 +205,7 @@ def test_the_wheel_has_the_entry_point() -> None:
     }
 
 
-def test_the_wheel_can_be_built_as_the_bundle_says() -> None:
+def test_wheel_is_built_by_an_existing_make_target() -> None:
     (artifact,) = of_target("dev")["artifacts"].values()
     command = artifact["build"].split()
     assert command[0] == "make"
@@ -220,7 +220,7 @@ def test_every_variable_is_described_and_used() -> None:
     variables = of_target("prd", CLASSIC)["variables"]
     assert [name for name, entry in variables.items() if not entry.get("description")] == []
     assert [name for name in variables if f"${{var.{name}}}" not in text] == []
-    # Who runs it and who is told cannot be guessed; the rest can.
+    # The principal, the e-mail address and the node type have no sensible default.
     without = {name for name, entry in variables.items() if "default" not in entry}
     assert without == {"service_principal", "notification_email", "node_type_id"}
 
@@ -263,7 +263,7 @@ CATALOG = "resources/unity_catalog.yml"
         ("databricks.yml", "  acc:", "  uat:", "targets.acc"),
     ],
 )
-def test_what_does_not_resolve_is_refused_by_file_and_key(
+def test_unresolvable_reference_is_rejected_with_file_and_key(
     tmp_path: Path, file: str, old: str, new: str, message: str
 ) -> None:
     root = changed(tmp_path, file, old, new)
@@ -272,7 +272,7 @@ def test_what_does_not_resolve_is_refused_by_file_and_key(
     assert message in str(error.value)
 
 
-def test_production_asks_for_what_it_cannot_know() -> None:
+def test_production_requires_values_without_default() -> None:
     with pytest.raises(BundleError, match=r"service_principal.*has no value"):
         load("prd")
 
@@ -337,7 +337,7 @@ def test_production_asks_for_what_it_cannot_know() -> None:
         (CLASSIC, "libraries: [{whl: ../dist/*.whl}]", "libraries: []", "no wheel"),
     ],
 )
-def test_a_slip_of_the_pen_is_a_fault(
+def test_mistyped_value_is_reported(
     tmp_path: Path, file: str, old: str, new: str, fault: str
 ) -> None:
     root = changed(tmp_path, file, old, new)
@@ -345,7 +345,7 @@ def test_a_slip_of_the_pen_is_a_fault(
     assert [found for found in faults if fault in found], faults
 
 
-def test_tasks_that_wait_for_each_other_are_a_fault(tmp_path: Path) -> None:
+def test_circular_tasks_are_reported(tmp_path: Path) -> None:
     old = "        - &task\n          task_key: processing\n"
     root = changed(tmp_path, JOB, old, f"{old}          depends_on: [{{task_key: training}}]\n")
     assert "wait for each other" in bundle_faults(of_target("acc", root=root))[0]

@@ -1,4 +1,4 @@
-"""The local runner does what the platform is documented to do with a job."""
+"""The local runner executes jobs as the platform is documented to."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 from support.bundle.bundle import job_id, load
 from support.bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, result, run_job
 
-# Stands for the wheel's command: tells what it was given; fails, hangs and leaves values as told.
+# Replaces the wheel's command: prints its arguments; fails, hangs and sets values as planned.
 STUB = """#!{python} -S
 import json, os, pathlib, sys, time
 named = dict(word[2:].split("=", 1) for word in sys.argv[1:])
@@ -67,7 +67,7 @@ def wheel(key: str, *after: str, **settings: Any) -> dict[str, Any]:
     }
 
 
-def test_a_promoted_model_is_used(training_job: dict[str, Any], scripts: Path) -> None:
+def test_promoted_model_is_served_and_deployed(training_job: dict[str, Any], scripts: Path) -> None:
     tasks = run(training_job, scripts, training=promoted("true"))
     assert list(tasks) == ["processing", "training", "promoted", "serving", "deploy"]
     assert set(states(tasks).values()) == {"SUCCESS"}
@@ -76,7 +76,7 @@ def test_a_promoted_model_is_used(training_job: dict[str, Any], scripts: Path) -
     assert tasks["serving"].status == 0
 
 
-def test_another_is_not_and_the_job_is_still_well(
+def test_model_that_is_not_promoted_skips_serving_and_the_job_succeeds(
     training_job: dict[str, Any], scripts: Path
 ) -> None:
     tasks = run(training_job, scripts, training=promoted("false"))
@@ -85,7 +85,7 @@ def test_another_is_not_and_the_job_is_still_well(
     assert tasks["promoted"].state == tasks["training"].state == "SUCCESS"
 
 
-def test_a_command_gets_what_the_platform_would_give_it(
+def test_command_gets_the_arguments_and_variables_of_the_platform(
     training_job: dict[str, Any], scripts: Path
 ) -> None:
     tasks = run(training_job, scripts, {"files": "/tmp/files"}, training=promoted("true"))
@@ -102,7 +102,7 @@ def test_a_command_gets_what_the_platform_would_give_it(
     assert given["processing"]["environment"][-2:] == ["MARVEL_TASK_VALUES", "PLAN"]
 
 
-def test_job_parameters_reach_tasks_that_do_not_name_them_and_win(scripts: Path) -> None:
+def test_job_parameters_reach_every_task_and_override_named_ones(scripts: Path) -> None:
     task = wheel("a")
     task["python_wheel_task"]["named_parameters"] |= {"catalog": "mine"}
     parameters = [{"name": "catalog", "default": "c"}, {"name": "unnamed", "default": "u"}]
@@ -113,7 +113,7 @@ def test_job_parameters_reach_tasks_that_do_not_name_them_and_win(scripts: Path)
         run({"parameters": parameters, "tasks": [task]}, scripts, {"schema": "s"})
 
 
-def test_a_failing_task_is_tried_again(training_job: dict[str, Any], scripts: Path) -> None:
+def test_failing_task_is_retried(training_job: dict[str, Any], scripts: Path) -> None:
     plan = promoted("true") | {"fails": 1}
     tasks = run(training_job, scripts, processing={"fails": 2}, training=plan)
     assert (tasks["processing"].state, tasks["processing"].tries) == ("SUCCESS", 3)
@@ -121,9 +121,7 @@ def test_a_failing_task_is_tried_again(training_job: dict[str, Any], scripts: Pa
     assert tasks["serving"].state == "SUCCESS"
 
 
-def test_what_depends_on_a_failed_task_does_not_run(
-    training_job: dict[str, Any], scripts: Path
-) -> None:
+def test_tasks_after_a_failed_one_do_not_run(training_job: dict[str, Any], scripts: Path) -> None:
     tasks = run(training_job, scripts, training={"fails": 9})
     assert states(tasks) == {
         "processing": "SUCCESS",
@@ -136,7 +134,7 @@ def test_what_depends_on_a_failed_task_does_not_run(
     assert '"pipeline": "training"' in tasks["training"].output
 
 
-def test_a_value_that_was_not_left_fails_who_asks_for_it(
+def test_missing_task_value_fails_the_task_that_refers_to_it(
     training_job: dict[str, Any], scripts: Path
 ) -> None:
     tasks = run(training_job, scripts)
@@ -146,7 +144,7 @@ def test_a_value_that_was_not_left_fails_who_asks_for_it(
 
 
 @pytest.mark.parametrize(("retry", "tries"), [(False, 1), (True, 2)])
-def test_a_task_that_hangs_is_ended(scripts: Path, retry: bool, tries: int) -> None:
+def test_task_that_exceeds_its_timeout_is_stopped(scripts: Path, retry: bool, tries: int) -> None:
     task = wheel("a", timeout_seconds=0.3, max_retries=1, retry_on_timeout=retry)
     tasks = run({"tasks": [task]}, scripts, a={"seconds": 30})
     assert (tasks["a"].state, tasks["a"].status, tasks["a"].tries) == ("TIMEDOUT", None, tries)
@@ -167,7 +165,9 @@ def test_a_task_that_hangs_is_ended(scripts: Path, retry: bool, tries: int) -> N
         ("ALL_FAILED", 2, "SUCCESS"),
     ],
 )
-def test_run_if(scripts: Path, run_if: str, bad: int, state: str) -> None:
+def test_run_if_decides_the_state_of_a_task(
+    scripts: Path, run_if: str, bad: int, state: str
+) -> None:
     job = {"tasks": [wheel("c", "a", "b", run_if=run_if), wheel("a"), wheel("b")]}
     plan: dict[str, Any] = {key: {"fails": 9} for key in "ab"[:bad]}
     assert run(job, scripts, **plan)["c"].state == state
@@ -182,7 +182,7 @@ def test_run_if(scripts: Path, run_if: str, bad: int, state: str) -> None:
         ("9", "LESS_THAN", "10", "true"),
     ],
 )
-def test_a_branch_left_out_counts_as_success_where_branches_meet(
+def test_excluded_branch_counts_as_success_where_branches_join(
     scripts: Path, left: str, op: str, right: str, outcome: str
 ) -> None:
     decide = {"task_key": "if", "condition_task": {"op": op, "left": left, "right": right}}
@@ -191,8 +191,8 @@ def test_a_branch_left_out_counts_as_success_where_branches_meet(
     job = {"tasks": [decide, yes, no, wheel("after", "yes", "no")]}
     tasks = run(job, scripts)
     assert tasks["if"].outcome == outcome
-    wanted = ("SUCCESS", "EXCLUDED") if outcome == "true" else ("EXCLUDED", "SUCCESS")
-    assert (tasks["yes"].state, tasks["no"].state) == wanted
+    expected = ("SUCCESS", "EXCLUDED") if outcome == "true" else ("EXCLUDED", "SUCCESS")
+    assert (tasks["yes"].state, tasks["no"].state) == expected
     assert tasks["after"].state == "SUCCESS"
 
 
@@ -204,11 +204,11 @@ def call(key: str, number: int, *after: str, **parameters: str) -> dict[str, Any
     }
 
 
-def test_a_job_runs_another(scripts: Path) -> None:
-    told = {"catalog": "{{job.parameters.catalog}}", "run": "{{tasks.a.values.n}}-{{job.id}}"}
+def test_job_runs_another_job_with_its_parameters(scripts: Path) -> None:
+    passed = {"catalog": "{{job.parameters.catalog}}", "run": "{{tasks.a.values.n}}-{{job.id}}"}
     outer = {
         "parameters": [{"name": "catalog", "default": "c"}, {"name": "mine", "default": "m"}],
-        "tasks": [wheel("a"), call("b", 7, "a", **told), wheel("after", "b")],
+        "tasks": [wheel("a"), call("b", 7, "a", **passed), wheel("after", "b")],
     }
     inner = {
         "parameters": [{"name": name, "default": "d"} for name in ("catalog", "run", "other")],
@@ -231,7 +231,7 @@ def test_a_job_runs_another(scripts: Path) -> None:
         run_job({"tasks": [call("b", 7, mine="x")]}, scripts, {"PLAN": "{}"}, jobs={7: inner})
 
 
-def test_a_job_that_fails_fails_the_task_that_runs_it(scripts: Path) -> None:
+def test_failed_job_fails_the_task_that_runs_it(scripts: Path) -> None:
     inner = {"tasks": [wheel("x"), wheel("y", "x", run_if="ALL_DONE"), wheel("z")]}
     again = call("b", 7) | {"max_retries": 1}
     outer = {"tasks": [again, wheel("after", "b")]}
@@ -244,17 +244,19 @@ def test_a_job_that_fails_fails_the_task_that_runs_it(scripts: Path) -> None:
     broken = run_outer(z={"fails": 9})
     assert (broken["b"].state, broken["b"].tries) == ("FAILED", 2)
     assert broken["after"].state == "UPSTREAM_FAILED"
-    mended = run_outer(z={"fails": 1})
-    assert (mended["b"].state, mended["b"].tries) == ("SUCCESS", 2)
-    # The last tasks decide: one before them may fail where that is provided for.
+    fixed = run_outer(z={"fails": 1})
+    assert (fixed["b"].state, fixed["b"].tries) == ("SUCCESS", 2)
+    # The last tasks decide: an earlier one may fail where a later one allows it.
     tolerated = run_outer(x={"fails": 9})
     assert tolerated["b"].tasks["x"].state == "FAILED"
     assert (tolerated["b"].state, result(outer, tolerated)) == ("SUCCESS", "SUCCESS")
 
 
 @pytest.mark.parametrize(("value", "trains"), [("true", True), ("false", False)])
-def test_monitoring_trains_anew_if_it_has_to(scripts: Path, value: str, trains: bool) -> None:
-    """The jobs of the bundle, with a stand-in for the wheel."""
+def test_monitoring_job_runs_training_if_monitoring_says_retrain(
+    scripts: Path, value: str, trains: bool
+) -> None:
+    """The jobs of the bundle, with a replacement for the wheel's command."""
     jobs: dict[str, Any] = load("dev")["resources"]["jobs"]
     plan = {"monitoring": {"values": {"retrain": value}}, "retraining": promoted("true")}
     tasks = run_job(
@@ -279,7 +281,7 @@ def test_monitoring_trains_anew_if_it_has_to(scripts: Path, value: str, trains: 
     assert given["job-id"] == str(job_id("marvel_training"))
 
 
-def test_what_the_runner_does_not_know_it_refuses(scripts: Path) -> None:
+def test_runner_rejects_unknown_kinds_of_tasks(scripts: Path) -> None:
     with pytest.raises(NotImplementedError, match="neither a condition, a wheel nor a job"):
         run({"tasks": [{"task_key": "a", "notebook_task": {}}]}, scripts)
     with pytest.raises(NotImplementedError, match="without end"):

@@ -1,4 +1,4 @@
-"""The commands of the project: where each is written, and what waits until one runs."""
+"""The commands: their files, and the imports that wait until one runs."""
 
 import subprocess
 import sys
@@ -9,14 +9,14 @@ from marvel_kedro import cli
 
 
 @pytest.mark.parametrize("name", sorted(cli.cli.commands))
-def test_a_command_is_in_the_file_of_its_name(name: str) -> None:
+def test_command_and_its_file_have_the_same_name(name: str) -> None:
     command = cli.cli.commands[name]
     assert getattr(cli, name) is command, "from marvel_kedro import cli: a command, not its file"
     assert command.callback
     assert command.callback.__module__ == f"marvel_kedro.cli.{name}"
 
 
-def test_help_waits_for_nothing_that_a_command_needs() -> None:
+def test_importing_the_commands_loads_no_heavy_library() -> None:
     code = "import sys, marvel_kedro.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""`kedro endpoint` where the last shift was made for other served entities."""
+"""`kedro endpoint` after a shift for other served entities."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,9 @@ FOR_OTHERS = '{"champion": 90, "of_before": 10}'
 
 
 @pytest.mark.parametrize("said", [FOR_OTHERS, '{"champion": 90}', "{"])
-def test_a_shift_mends_a_tag_that_is_no_traffic(said: str, store: Store, tmp_path: Path) -> None:
+def test_shift_and_reset_replace_an_invalid_traffic_tag(
+    said: str, store: Store, tmp_path: Path
+) -> None:
     mlflow.set_tracking_uri(store.uri)
     options = describe(tmp_path, traffic={"champion": 100}).endpoint
     store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
@@ -32,7 +34,7 @@ def test_a_shift_mends_a_tag_that_is_no_traffic(said: str, store: Store, tmp_pat
     assert traffic_shift.current_shares(options) == {"champion": 100}
 
 
-def test_the_command_does(watched: Project) -> None:
+def test_shift_command_replaces_the_tag_of_other_entities(watched: Project) -> None:
     client, tag = watched.client(), f"endpoint.{MODEL}.traffic"
     client.set_registered_model_tag(MODEL, tag, FOR_OTHERS)
     shifted = watched.kedro("endpoint", "shift", "champion", "100")

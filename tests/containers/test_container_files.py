@@ -1,4 +1,4 @@
-"""The files for containers, held against linters and schemas; nothing is built here."""
+"""Files for containers pass linters and schemas and agree with the project; nothing is built."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from support.project import ROOT
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSION = "1.36"
 RULES = sorted((ROOT / "observability/prometheus/rules").glob("*.yml"))
-OPERATORS_OWN = ("Kustomization", "ServiceMonitor")  # no part of Kubernetes' own schema
+OPERATORS_OWN = ("Kustomization", "ServiceMonitor")  # not in Kubernetes' own schema
 YAMLLINT = json.dumps(
     {
         "extends": "default",
@@ -37,7 +37,7 @@ YAMLLINT = json.dumps(
 
 
 def tool(name: str, *words: str) -> str:
-    """Run a linter; what it has to say if it is not content."""
+    """Run a linter and return its output, or nothing if it succeeds."""
     scripts = sysconfig.get_path("scripts")
     path = shutil.which(name, path=f"{scripts}{os.pathsep}{os.environ['PATH']}") or name
     done = subprocess.run([path, *words], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -46,9 +46,9 @@ def tool(name: str, *words: str) -> str:
 
 @cache
 def manifests() -> dict[tuple[str, str], dict[str, Any]]:
-    """What `kubectl apply -k` would be given, by kind and name, and the ServiceMonitor."""
-    said = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))
-    names = [*said["resources"], "servicemonitor.yaml"]
+    """Manifests that `kubectl apply -k` reads, by kind and name, and the ServiceMonitor."""
+    kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))
+    names = [*kustomization["resources"], "servicemonitor.yaml"]
     read = [one for name in names for one in yaml.safe_load_all((KUBERNETES / name).read_text())]
     return {(one["kind"], one["metadata"]["name"]): one for one in read}
 
@@ -59,7 +59,7 @@ def compose() -> dict[str, Any]:
 
 
 def instructions() -> Iterator[tuple[str, str, str]]:
-    """Stage, instruction and rest of each line of the Dockerfile."""
+    """Yield stage, instruction and rest of each line of the Dockerfile."""
     stage = ""
     lines = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ").splitlines()
     for line in lines:
@@ -71,39 +71,39 @@ def instructions() -> Iterator[tuple[str, str, str]]:
         yield stage, word, rest
 
 
-def test_hadolint_is_content() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     assert not tool("hadolint", "Dockerfile")
 
 
-def test_yamllint_is_content() -> None:
+def test_yamllint_accepts_yaml_files() -> None:
     assert not tool("yamllint", "-d", YAMLLINT, "compose.yaml", "deploy", "observability")
 
 
-def test_the_dockerfile_copies_what_is_in_the_context() -> None:
+def test_dockerfile_copies_existing_files() -> None:
     for stage, word, rest in instructions():
         if word == "COPY" and "--from" not in rest:
             for source in rest.split()[:-1]:
                 assert (ROOT / source).exists(), f"{stage}: {source}"
 
 
-def test_no_address_of_a_registry_of_packages() -> None:
+def test_dockerfile_has_no_address_of_a_package_registry() -> None:
     text = (ROOT / "Dockerfile").read_text("utf-8")
     assert "index-url" not in text.lower()
     assert "://" not in text.replace("http://..", "")
 
 
-def test_compose_is_valid() -> None:
+def test_compose_file_is_valid() -> None:
     PyCompose.from_json(json.dumps(compose()))
 
 
-def test_a_wrong_compose_file_would_not_be_valid() -> None:
+def test_compose_file_with_unknown_condition_is_invalid() -> None:
     wrong = compose()
     wrong["services"]["server"]["depends_on"]["mlflow"]["condition"] = "service_is_well"
     with pytest.raises(ValueError, match="service_is_well"):
         PyCompose.from_json(json.dumps(wrong))
 
 
-def test_compose_builds_stages_that_there_are_and_mounts_files_that_there_are() -> None:
+def test_compose_builds_existing_stages_and_mounts_existing_files() -> None:
     stages = {stage for stage, _, _ in instructions()}
     for name, service in compose()["services"].items():
         if "build" in service:
@@ -113,23 +113,23 @@ def test_compose_builds_stages_that_there_are_and_mounts_files_that_there_are() 
             assert (ROOT / source).exists() if source[0] == "." else source in compose()["volumes"]
 
 
-def test_compose_opens_ports_to_this_machine_only() -> None:
+def test_compose_publishes_ports_on_localhost_only() -> None:
     for name, service in compose()["services"].items():
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_prometheus_of_compose_asks_a_service_that_there_is() -> None:
+def test_compose_prometheus_scrapes_existing_services() -> None:
     text = (ROOT / "observability/prometheus/prometheus.yml").read_text("utf-8")
-    said = yaml.safe_load(text)
+    config = yaml.safe_load(text)
     services = compose()["services"]
-    for asked in (*said["scrape_configs"], *said["alerting"]["alertmanagers"]):
-        for target in asked["static_configs"][0]["targets"]:
+    for scrape in (*config["scrape_configs"], *config["alerting"]["alertmanagers"]):
+        for target in scrape["static_configs"][0]["targets"]:
             host, _, port = target.partition(":")
-            assert any(said.endswith(f":{port}") for said in services[host]["ports"])
+            assert any(one.endswith(f":{port}") for one in services[host]["ports"])
 
 
-def test_secrets_of_compose_are_the_files_that_are_read() -> None:
+def test_compose_secrets_are_the_files_that_services_read() -> None:
     mounted = set()
     for name in ("alertmanager", "prometheus"):
         text = (ROOT / f"observability/{name}/{name}.yml").read_text("utf-8")
@@ -139,7 +139,7 @@ def test_secrets_of_compose_are_the_files_that_are_read() -> None:
     assert mounted == set(compose()["secrets"])
 
 
-def test_jobs_of_compose_run_pipelines_that_there_are() -> None:
+def test_compose_jobs_run_existing_pipelines() -> None:
     services = compose()["services"].values()
     commands = [one["command"] for one in services if "pipeline" in str(one.get("command"))]
     assert commands
@@ -148,8 +148,8 @@ def test_jobs_of_compose_run_pipelines_that_there_are() -> None:
         assert (ROOT / "src/marvel_kedro/pipelines" / pipeline / "pipeline.py").exists()
 
 
-def test_the_images_have_what_the_pipelines_import() -> None:
-    """Monitoring reads the server's table; the packages for it are those of the extra `server`."""
+def test_images_install_the_packages_that_pipelines_import() -> None:
+    """Monitoring reads the server's table with the packages of the extra `server`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     copied = [(stage, rest) for stage, word, rest in instructions() if word == "COPY"]
     assert {rest for stage, rest in copied if stage in {"job", "server"}} == {
@@ -158,29 +158,29 @@ def test_the_images_have_what_the_pipelines_import() -> None:
     (lock,) = [rest for stage, rest in copied if stage == "installed" and ".txt" in rest]
     lines = (ROOT / lock.split()[0]).read_text("utf-8").splitlines()
     locked = {line.partition("==")[0] for line in lines if "==" in line}
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["server"]]
-    names = {re.split(r"[^\w-]", one)[0] for one in wanted if "win32" not in one}
+    required = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    names = {re.split(r"[^\w-]", one)[0] for one in required if "win32" not in one}
     assert {"deltalake", "duckdb", "kedro"} <= names <= locked
 
 
-def test_kubernetes_takes_the_manifests() -> None:
-    taken = 0
+def test_kubernetes_schema_accepts_manifests() -> None:
+    validated = 0
     for (kind, name), manifest in manifests().items():
         if kind not in OPERATORS_OWN:
             kubernetes_validate.validate(manifest, VERSION, strict=True)
-            taken += 1
+            validated += 1
         assert manifest["apiVersion"], name
-    assert taken >= 8
+    assert validated >= 8
 
 
-def test_a_wrong_manifest_would_not_be_taken() -> None:
+def test_kubernetes_schema_rejects_misspelt_field() -> None:
     wrong = json.loads(json.dumps(manifests()["StatefulSet", "marvel-server"]))
     wrong["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSION, strict=True)
 
 
-def test_all_that_selects_pods_selects_the_servers() -> None:
+def test_every_selector_selects_the_server_pods() -> None:
     server = manifests()["StatefulSet", "marvel-server"]["spec"]
     labels = server["template"]["metadata"]["labels"].items()
     assert server["selector"]["matchLabels"].items() <= labels
@@ -197,7 +197,7 @@ def test_all_that_selects_pods_selects_the_servers() -> None:
     assert (target["kind"], target["name"]) in manifests()
 
 
-def test_ports_by_name_are_the_containers() -> None:
+def test_named_ports_are_ports_of_the_container() -> None:
     (container,) = pod()["containers"]
     names = {port["name"] for port in container["ports"]}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -212,7 +212,7 @@ def pod() -> dict[str, Any]:
     return found
 
 
-def test_the_pod_may_do_nothing_but_serve() -> None:
+def test_pod_has_no_privileges_beyond_serving() -> None:
     (container,) = pod()["containers"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -225,7 +225,7 @@ def test_the_pod_may_do_nothing_but_serve() -> None:
     assert pod()["automountServiceAccountToken"] is False
 
 
-def test_user_volume_and_port_are_those_of_the_image() -> None:
+def test_pod_has_user_volume_and_port_of_the_image() -> None:
     of_server = {word: rest for stage, word, rest in instructions() if stage == "server"}
     (container,) = pod()["containers"]
     security = pod()["securityContext"]
@@ -245,11 +245,11 @@ def volume_claims() -> list[dict[str, Any]]:
 
 def grace_seconds() -> float:
     path = ROOT / "conf/base/serving/parameters.yml"
-    said: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))["server"]
-    return float(said["grace_seconds"])
+    server: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))["server"]
+    return float(server["grace_seconds"])
 
 
-def test_nobody_is_killed_while_it_finishes() -> None:
+def test_grace_period_exceeds_the_servers_own() -> None:
     (container,) = pod()["containers"]
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod()["terminationGracePeriodSeconds"] > before + grace_seconds()
@@ -257,24 +257,26 @@ def test_nobody_is_killed_while_it_finishes() -> None:
     assert int(waits.removesuffix("s")) > grace_seconds()
 
 
-def test_variables_of_the_project_are_read_by_its_configuration() -> None:
-    """A misspelt one would be nobody's."""
+def test_environment_variables_of_containers_are_read_by_the_project() -> None:
+    """A misspelt variable would have no effect."""
     read = "".join(path.read_text("utf-8") for path in (ROOT / "conf").rglob("*.yml"))
     read += "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
-    said = {
+    declared = {
         name
         for service in compose()["services"].values()
         for name in service.get("environment", ())
     }
-    said |= {
+    declared |= {
         word.partition("=")[0]
         for _, kind, rest in instructions()
         if kind == "ENV"
         for word in rest.split()
     }
     kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))
-    said |= {one.partition("=")[0] for one in kustomization["configMapGenerator"][0]["literals"]}
-    mine = {name for name in said if name.startswith("MARVEL_")}
+    declared |= {
+        one.partition("=")[0] for one in kustomization["configMapGenerator"][0]["literals"]
+    }
+    mine = {name for name in declared if name.startswith("MARVEL_")}
     assert {"MARVEL_PORT", "MARVEL_TOKENS_FILE"} <= mine
     assert mine <= set(re.findall(r"MARVEL_\w+", read))
 
@@ -282,10 +284,10 @@ def test_variables_of_the_project_are_read_by_its_configuration() -> None:
 @pytest.mark.skipif(
     shutil.which("promtool") is None and "CI" not in os.environ, reason="promtool is not installed"
 )
-def test_promtool_is_content() -> None:
+def test_promtool_accepts_config_rules_and_rule_tests() -> None:
     folder = "observability/prometheus"
     assert not tool("promtool", "check", "config", f"{folder}/prometheus.yml")
-    # Without the token's file, which nobody has here.
+    # Only the syntax: the file of the token does not exist here.
     assert not tool("promtool", "check", "config", "--syntax-only", f"{folder}/databricks.yml")
     assert not tool("promtool", "check", "rules", *map(str, RULES))
     rules = [str(path.parents[1] / f"{path.stem}_test.yml") for path in RULES]

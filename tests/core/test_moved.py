@@ -14,7 +14,7 @@ from kedro.utils import load_obj
 from kedro.validation.exceptions import DataValidationError
 
 from marvel_kedro.core import moved
-from marvel_kedro.databricks.tables import Contract
+from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.datasets.mlflow import RegisteredModelDataset
 from marvel_kedro.project.error_messages import explain
 from marvel_kedro.table.contracts import Characters

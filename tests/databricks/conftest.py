@@ -40,7 +40,7 @@ def _delta_jars(request: pytest.FixtureRequest, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def wheel_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment that holds the wheel, Sail, and nothing of this checkout."""
+    """Scripts of an environment with the wheel and Sail, without this checkout."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
     (wheel,) = folder.glob("*.whl")

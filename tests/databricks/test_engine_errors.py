@@ -1,4 +1,4 @@
-"""What engines say, and what is made of it."""
+"""Messages for errors of engines."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ SAVING = (
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("text", "remedy"),
     [
         ("[PERMISSION_DENIED] User does not have MODIFY on Table 'a.b.c'.", "Have them granted"),
         ("[INSUFFICIENT_PERMISSIONS] Insufficient privileges", "Have them granted"),
@@ -38,16 +38,16 @@ SAVING = (
         ("[SOMETHING_NEW] Odd", "The engine that holds the tables says: AnalysisException: [SOME"),
     ],
 )
-def test_a_fault_of_an_engine(said: str, remedy: str) -> None:
+def test_engine_error_gets_its_remedy_and_table(text: str, remedy: str) -> None:
     error = DatasetError(SAVING)
-    error.__cause__ = AnalysisException(said)
+    error.__cause__ = AnalysisException(text)
     message = str(explain(error))
     assert message.startswith("While saving train_set: ")
     assert remedy in message
-    assert said.split("]", maxsplit=1)[0] in message
+    assert text.split("]", maxsplit=1)[0] in message
 
 
-def test_no_token_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_message_hides_the_token_of_spark_remote(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_REMOTE", "sc://host:443/;token=hush-hush;use_ssl=true")
     message = str(explain(PySparkException("Invalid access token hush-hush: UNAUTHENTICATED")))
     assert "has expired" in message
@@ -55,19 +55,19 @@ def test_no_token_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "[NO_SUCH_CATALOG_EXCEPTION] Catalog 'mlops_dev' was not found.",
         "[INSUFFICIENT_PERMISSIONS] User does not have USE CATALOG on Catalog 'mlops_dev'.",
         None,
     ],
 )
-def test_a_schema_that_is_not_shown(said: str | None) -> None:
-    """The texts are Databricks' own; a workspace was not to be had."""
+def test_attach_reports_a_schema_that_is_missing_or_not_granted(text: str | None) -> None:
+    """The texts are from Databricks' documentation; no workspace was available."""
 
     def exists(_: str) -> bool:
-        if said:
-            raise AnalysisException(said)
+        if text:
+            raise AnalysisException(text)
         return False
 
     spark: Any = SimpleNamespace(catalog=SimpleNamespace(databaseExists=exists))

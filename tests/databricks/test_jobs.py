@@ -1,6 +1,8 @@
 """The bundle's jobs, run here from the installed wheel in a clean environment, on Sail."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from mlflow import MlflowClient
 from support.bundle.bundle import GIT, job_id, load
 from support.bundle.runner import JOB_ID, JOB_RUN_ID, TaskRun, run_job
 from support.inference_traffic import make_traffic
-from support.project import clean_environment
+from support.project import Project, clean_environment
 from support.workspace.catalog import UnityCatalog
 from support.workspace.identity import Identity
 from support.workspace.server import Workspace as Host
@@ -27,7 +29,7 @@ ENDPOINT = "dev_jane_doe_marvel_characters_dev"
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the platform has: a volume, tables, an MLflow server, served endpoints."""
+    """A platform: a volume, tables, an MLflow server, served endpoints."""
 
     home: Path
     scripts: Path
@@ -95,13 +97,16 @@ def states(tasks: dict[str, TaskRun]) -> dict[str, str]:
     return {key: task.state for key, task in tasks.items()}
 
 
-def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
+@pytest.mark.slow
+def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
+    workspace: Workspace,
+) -> None:
     """Training both ways through its condition, then monitoring, scoring and a task that fails."""
     first = workspace.run("marvel_training")
     output = "\n".join(task.output for task in first.values())
     assert set(states(first).values()) == {"SUCCESS"}, output
-    told = first["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "true", "model_version": "1"}
+    task_values = first["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "true", "model_version": "1"}
     assert first["promoted"].outcome == "true"
     assert len(workspace.table("predictions")) == len(workspace.table("characters"))
     # A log for people: times, no colours, nothing of this project's tools that a job has not.
@@ -131,15 +136,15 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
 
     again = workspace.run("marvel_training", job_run_id="another")
     assert states(again)["training"] == "SUCCESS", again["training"].output
-    told = again["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "false", "model_version": "1"}
+    task_values = again["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "false", "model_version": "1"}
     assert again["promoted"].outcome == "false"
     assert again["serving"].state == again["deploy"].state == "EXCLUDED"
 
     # A repair of the run that promoted: its tasks run again, and later ones must not be left out.
     repaired = workspace.run("marvel_training")
-    told = repaired["training"].values  # noqa: PD011 - no frame
-    assert told == {"promoted": "true", "model_version": "1"}
+    task_values = repaired["training"].values  # noqa: PD011 - no frame
+    assert task_values == {"promoted": "true", "model_version": "1"}
     assert repaired["serving"].state == "SUCCESS"
     assert repaired["deploy"].state == "SUCCESS"
     assert f"The endpoint '{ENDPOINT}' is as described." in repaired["deploy"].output
@@ -158,6 +163,34 @@ def test_the_jobs_of_the_bundle(workspace: Workspace) -> None:
     assert states(lost)["training"] == states(lost)["serving"] == "UPSTREAM_FAILED"
 
 
+def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
+    project: Project, synthetic_path: Path, tmp_path: Path
+) -> None:
+    volume, warehouse = tmp_path / "files", tmp_path / "warehouse"
+    named = {"pipeline": "processing", "catalog": "sail", "schema": "mine", "files": str(volume)}
+    named |= {"tracking-uri": f"sqlite:///{project.path}/mlflow.db"}
+    words = [f"--{name}={value}" for name, value in named.items()]
+    entry_point = "from marvel_kedro.cli.job import main; main()"
+    task = [sys.executable, "-c", entry_point, *words]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = clean_environment() | {"MARVEL_WAREHOUSE": str(warehouse)}
+        return subprocess.run(
+            task, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    without = run()
+    assert without.returncode == 1
+    assert "There is no raw file at" in without.stdout + without.stderr
+    assert "Traceback" not in without.stdout + without.stderr
+    (volume / "01_raw").mkdir(parents=True)
+    shutil.copy(synthetic_path, volume / "01_raw" / "marvel_characters_dataset.csv")
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "INFO" in done.stdout
+    assert len(DeltaTable(warehouse / "mine" / "characters").to_pandas()) > 2000
+
+
 def monitoring_trains_anew(workspace: Workspace) -> None:
     # Answers that were no better than chance, on other characters: another model is trained.
     make_traffic(days=3, requests_a_day=200).write_tables(workspace.schema)
@@ -168,5 +201,5 @@ def monitoring_trains_anew(workspace: Workspace) -> None:
     (row,) = workspace.table("retraining_log").to_dict(orient="records")
     assert row["outcome"] != "started"
     assert list(row["reasons"])
-    told = watched["training"].tasks["training"].values  # noqa: PD011 - no frame
-    assert told["promoted"] == str(row["outcome"] == "promoted").lower()
+    task_values = watched["training"].tasks["training"].values  # noqa: PD011 - no frame
+    assert task_values["promoted"] == str(row["outcome"] == "promoted").lower()

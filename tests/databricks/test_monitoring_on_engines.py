@@ -31,7 +31,7 @@ def ran(project: Project, *words: str, engine: str = "sail") -> None:
 def on_files(
     traffic: Traffic, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """How it is in the environment `base`."""
+    """The tables in the environment `base`."""
     project = Project(tmp_path_factory.mktemp("files") / "project")
     shutil.copytree(template, project.path)
     ran(project, "--params", SMALL)
@@ -41,7 +41,7 @@ def on_files(
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
-def test_an_engine_changes_nothing(
+def test_monitoring_tables_are_the_same_on_every_engine(
     engine: str, traffic: Traffic, on_files: dict[str, Any], project: Project
 ) -> None:
     sail = ("--env", "lakehouse")

@@ -1,4 +1,4 @@
-"""What only the platform has, as far as it can be had elsewhere: its variable and its `dbutils`."""
+"""Features of the platform that can be imitated: its environment variable and `dbutils`."""
 
 import io
 import sys
@@ -21,30 +21,29 @@ def _platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MARVEL_TASK_VALUES", raising=False)
 
 
-def test_task_values_go_to_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, str] = {}
+def test_task_values_are_set_through_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[str, str] = {}
 
-    def tell(key: str, value: str) -> None:
-        told[key] = value
+    def set_value(key: str, value: str) -> None:
+        values[key] = value
 
     runtime = ModuleType("databricks.sdk.runtime")
-    values = SimpleNamespace(set=tell)
     runtime.dbutils = SimpleNamespace(  # type: ignore[attr-defined]
-        jobs=SimpleNamespace(taskValues=values)
+        jobs=SimpleNamespace(taskValues=SimpleNamespace(set=set_value))
     )
     monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
     task_values.set_values({"promoted": "true", "model_version": "3"})
-    assert told == {"promoted": "true", "model_version": "3"}
+    assert values == {"promoted": "true", "model_version": "3"}
 
 
-def test_no_session_is_started_where_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARK_REMOTE", "sc://nobody.invalid:1")
+def test_no_session_is_started_on_databricks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", "sc://unused.invalid:1")
     session.start("spark", ROOT / "nowhere")
     assert SparkSession.getActiveSession() is None
 
 
-def test_a_log_that_cannot_be_reconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wheel tasks run in a notebook's kernel, whose output is no file."""
+def test_job_log_works_without_a_reconfigurable_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheel tasks run in a notebook kernel, whose stdout is not a file."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     before = dict(LOGGING.data)
     try:
@@ -53,7 +52,7 @@ def test_a_log_that_cannot_be_reconfigured(monkeypatch: pytest.MonkeyPatch) -> N
         LOGGING.configure(before)
 
 
-def test_the_version_is_the_latest_of_the_history() -> None:
+def test_table_version_is_the_latest_of_its_history() -> None:
     asked: list[str] = []
 
     class Spark:

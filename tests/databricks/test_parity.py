@@ -45,7 +45,7 @@ ODD = {
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory, synthetic_path: Path) -> Path:
-    """The real file, or the synthetic one where that is not here, with odd rows at its end."""
+    """The real file, or else a synthetic one, with unusual rows at its end."""
     real = SHARED_DATA / "marvel_characters_sample.csv"
     assert real.exists() or "CI" not in os.environ, "CI has the real rows"
     rows = pd.read_csv(
@@ -68,7 +68,7 @@ def run(project: Project, *words: str, **environment: str) -> None:
     """Run the main job: on Sail and on files in this process, on Spark in one of its own."""
     words = ("--params", f"serving.scored_at={NOW}", *words)
     if environment in ({}, ENGINES["sail"]):
-        outcome = project.cli(*words, **environment)
+        outcome = project.cli(*words, environment=environment)
     else:
         outcome = project.kedro("run", *words, OMP_NUM_THREADS="1", **environment)
     assert outcome.status == 0, outcome.output
@@ -98,7 +98,7 @@ def run_of(project: Project, model: str) -> Any:
     "engine",
     ["sail", *(pytest.param(name, marks=pytest.mark.spark) for name in ("spark", "spark_connect"))],
 )
-def test_an_engine_changes_nothing(
+def test_main_job_is_the_same_on_every_engine(
     engine: str, base: Project, template: Path, raw: Path, tmp_path: Path
 ) -> None:
     settings = ENGINES[engine]

@@ -1,4 +1,4 @@
-"""A retraining on tables is that of files: the same rows, the same model, the same log."""
+"""A retraining on tables equals one on files: rows, model and log."""
 
 import shutil
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def log_of(project: Project) -> list[dict[str, Any]]:
 
 
 def managed(project: Project, table: str) -> list[dict[str, Any]]:
-    """Rows of a table of the warehouse, as Arrow has them."""
+    """Rows of a table of the warehouse, read with Arrow."""
     folder = project.path / WAREHOUSE / table
     found = DeltaTable(folder).to_pyarrow_table()
     rows: list[dict[str, Any]] = conform(found, getattr(tables, table.upper())).to_pylist()
@@ -44,7 +44,7 @@ def managed(project: Project, table: str) -> list[dict[str, Any]]:
 
 
 def records(characters: pd.DataFrame) -> pd.DataFrame:
-    """New pages, pages that are known, pages that come twice, and records without a label."""
+    """New pages, known pages, repeated pages, and records without a label."""
     drifted = make_log(records=2000, scenario="concept")
     time = pd.Timestamp("2026-01-02", tz="UTC")
     known = characters.head(200)[["page_id", "alive"]].assign(
@@ -60,7 +60,7 @@ def records(characters: pd.DataFrame) -> pd.DataFrame:
 
 
 class Step(NamedTuple):
-    """What a project says after a step."""
+    """The state of a project after a step."""
 
     retrain: dict[str, Any]
     promotion: dict[str, Any]
@@ -72,26 +72,26 @@ def step(project: Project, log: list[dict[str, Any]]) -> Step:
 
 
 def made(project: Project, *env: str, engine: str = "sail") -> None:
-    """Made-up rows, and a model of them."""
+    """Synthetic rows and a model trained on them."""
     pipelines = ("--pipelines", "synthetic,processing,training")
     run(project, *pipelines, "--params", f"{SMALL},synthetic.rows=4000", *env, engine=engine)
 
 
 def retrained(project: Project, *env: str, engine: str = "sail") -> None:
-    """Alerts and a retraining on what has come in."""
+    """Alerts and a retraining on the new records."""
     for pipeline in ("alerting", "retraining"):
         run(project, "--pipelines", pipeline, *NOW, *env, engine=engine)
 
 
 def gone_on(project: Project, *env: str, engine: str = "sail") -> None:
-    """Alerts once more and a training, while the retrained version is the champion."""
+    """Alerts again and a training, while the retrained version is the champion."""
     name = project.report("promotion")["model_name"]
     project.client().set_registered_model_alias(name, "champion", "2")
     run(project, "--pipelines", "alerting,training", *NOW, *env, engine=engine)
 
 
 class OnFiles(NamedTuple):
-    """How it goes in the environment `base`."""
+    """The states in the environment `base`."""
 
     incoming: pd.DataFrame
     tables: dict[str, pd.DataFrame]
@@ -113,8 +113,8 @@ def on_files(template: Path, tmp_path_factory: pytest.TempPathFactory) -> OnFile
     return OnFiles(incoming, tables, first, step(project, log_of(project)))
 
 
-def test_it_is_a_retraining(on_files: OnFiles) -> None:
-    """Else the engines would agree on nothing."""
+def test_scenario_retrains_on_files(on_files: OnFiles) -> None:
+    """Otherwise the engines would agree trivially."""
     assert all(len(table) > 100 for table in on_files.tables.values())
     assert on_files.first.retrain["labelled_records"] == 2200
     assert on_files.first.log[0]["model_version"] == "2"
@@ -128,7 +128,9 @@ def test_it_is_a_retraining(on_files: OnFiles) -> None:
 
 
 @pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.spark)])
-def test_an_engine_changes_nothing(engine: str, on_files: OnFiles, project: Project) -> None:
+def test_retraining_is_the_same_on_every_engine(
+    engine: str, on_files: OnFiles, project: Project
+) -> None:
     lakehouse = ("--env", "lakehouse")
     made(project, *lakehouse, engine=engine)
     write_log(on_files.incoming, project.path / WAREHOUSE / "inference_log")
@@ -151,7 +153,7 @@ def compare(found: Step, expected: Step) -> None:
         assert found.promotion[key] == expected.promotion[key], key
 
 
-def test_alerts_in_tables_are_acknowledged_there(project: Project) -> None:
+def test_alerts_command_acknowledges_alerts_of_a_lakehouse(project: Project) -> None:
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     alert = {
         "alert_id": "aaa111",

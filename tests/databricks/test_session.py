@@ -1,4 +1,4 @@
-"""What a session needs, and what is said where it is not there."""
+"""Requirements of a session, and the messages if they are not met."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,9 @@ def a_java(folder: Path, version: str) -> Path:
     return folder
 
 
-def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spark_without_java_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ProjectError, match=rf"none in JAVA_HOME={tmp_path}.*Install Java 17 or 21"):
@@ -29,15 +31,19 @@ def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("version", ["11.0.2", "1.8.0_452", "25", "nonsense"])
-def test_another_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_spark_refuses_an_unsupported_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     monkeypatch.setenv("JAVA_HOME", str(a_java(tmp_path, version)))
     with pytest.raises(ProjectError, match=r"needs Java 17 or 21; .*/bin/java is .*Sail needs"):
         session.start("spark", tmp_path)
 
 
-def test_sail_is_gone_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the next run in this process would take it for a server of somebody."""
+def test_session_end_stops_sail_and_unsets_spark_remote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next run in this process would use it as an external server."""
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     session.start("sail", tmp_path)
     first = os.environ["SPARK_REMOTE"]

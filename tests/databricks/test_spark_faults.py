@@ -1,4 +1,4 @@
-"""Faults of tables on Apache Spark: what is said, and that the next save heals."""
+"""Damaged tables on Apache Spark: the messages, and repair by the next save."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from support.project import clean_environment
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_faults_of_spark(tmp_path: Path) -> None:
+def test_table_faults_on_spark_are_explained_and_the_next_save_heals(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -26,7 +26,7 @@ def test_faults_of_spark(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    said = json.loads(done.stdout.splitlines()[-1])
+    messages = json.loads(done.stdout.splitlines()[-1])
     expected = {
         "no catalog": "no schema marvel_characters in the catalog mlops_dev",
         "no table": "A table is not there",
@@ -35,8 +35,8 @@ def test_faults_of_spark(tmp_path: Path) -> None:
         "damaged log": "While attaching damaged: The log of a table",
     }
     for name, words in expected.items():
-        assert words in said.pop(name)
+        assert words in messages.pop(name)
     for number in range(2):
-        message = said.pop(f"writer {number}")
+        message = messages.pop(f"writer {number}")
         assert message is None or "Another job wrote the same table" in message
-    assert all(message is None for message in said.values()), said
+    assert all(message is None for message in messages.values()), messages

@@ -1,4 +1,4 @@
-"""Tables of a lakehouse: their catalog entries, their SQL, and what Spark makes of it."""
+"""Tables of a lakehouse: catalog entries, SQL, and the result on Spark."""
 
 import json
 import subprocess
@@ -11,7 +11,8 @@ from deltalake import DeltaTable
 from kedro.config import OmegaConfigLoader
 from support.project import ROOT, clean_environment
 
-from marvel_kedro.databricks.tables import Contract, Feature, create_statement
+from marvel_kedro.databricks.contract import Contract
+from marvel_kedro.databricks.tables import Feature, create_statement
 from marvel_kedro.pipeline_registry import register_pipelines
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
 from marvel_kedro.table import contracts
@@ -39,7 +40,7 @@ def catalog(env: str) -> dict[str, Any]:
     return found
 
 
-def test_every_table_is_one_of_unity_catalog_with_three_levels(
+def test_lakehouse_tables_have_three_level_names_and_are_overwritten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MARVEL_CATALOG", "mlops_dev")
@@ -62,7 +63,7 @@ def test_every_table_is_one_of_unity_catalog_with_three_levels(
     assert not [kind for kind in others if "Parquet" in kind]
 
 
-def test_a_table_of_one_environment_is_a_table_of_the_other() -> None:
+def test_base_and_lakehouse_have_the_same_tables() -> None:
     base = {name for name, entry in catalog("base").items() if "Parquet" in str(entry["type"])}
     assert base == TABLES - {"source_rows"}  # which pandas need not read twice
     assert register_pipelines()["__default__"].datasets() <= {
@@ -72,8 +73,8 @@ def test_a_table_of_one_environment_is_a_table_of_the_other() -> None:
     }
 
 
-def test_base_needs_nothing_of_a_lakehouse(tmp_path: Path) -> None:
-    """Packages look for Spark by themselves; the project does without, as where it is absent."""
+def test_base_runs_without_the_packages_of_a_lakehouse(tmp_path: Path) -> None:
+    """Other packages may look for Spark; the project must work without it."""
     code = """
 import sys
 lakehouse = ("pyspark", "pysail", "deltalake", "grpc", "databricks.connect")
@@ -100,7 +101,7 @@ print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.
     assert "tables" not in ours
 
 
-def test_the_sql_says_what_the_engine_has() -> None:
+def test_create_statement_uses_the_features_of_the_catalog() -> None:
     columns = [("page_id", "string"), ("height", "double")]
     plain = create_statement("`c`.`s`.`t`", columns, CHARACTERS, [])
     made = "CREATE TABLE IF NOT EXISTS `c`.`s`.`t`"
@@ -111,7 +112,7 @@ def test_the_sql_says_what_the_engine_has() -> None:
         "`page_id` string NOT NULL COMMENT 'Title of the wiki page; the key'",
         "PRIMARY KEY (`page_id`)",
         "CLUSTER BY (`page_id`)",
-        "COMMENT 'One row a page of the wiki; text is null where the source is empty.'",
+        "COMMENT 'One row per page of the wiki; text is null where the source is empty.'",
         "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
     ):
         assert part in whole
@@ -122,7 +123,8 @@ import json, sys
 from pathlib import Path
 from pyspark.sql import SparkSession
 from marvel_kedro.databricks import session, tables
-from marvel_kedro.databricks.tables import Contract, Place
+from marvel_kedro.databricks.contract import Contract
+from marvel_kedro.databricks.tables import Place
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
@@ -138,22 +140,22 @@ rows = spark.sql(
 tables.create(spark, "predictions", rows.dtypes, contract, place)
 rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").saveAsTable(name)
 tables.restore(spark, "predictions", contract, place)
-said = {
+found = {
     "clustered": spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["clusteringColumns"],
     "changes": spark.sql(f"SELECT * FROM table_changes('{name}', 0)").count(),
     "local version": tables.version(spark, "predictions", place),
     "history": tables.latest_version(spark, name),
 }
 tables.restore(spark, "predictions", contract, place)
-said["after a second look"] = tables.version(spark, "predictions", place)
+found["after a second look"] = tables.version(spark, "predictions", place)
 session.end()
-print(json.dumps(said))
+print(json.dumps(found))
 """
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("remote", ["", "local[2]"], ids=["classic", "connect"])
-def test_spark_keeps_comments_clustering_and_changes(tmp_path: Path, remote: str) -> None:
+def test_spark_tables_keep_comments_clustering_and_change_feed(tmp_path: Path, remote: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ON_SPARK, str(tmp_path)],
         env=clean_environment() | ({"SPARK_REMOTE": remote} if remote else {}),
@@ -162,14 +164,14 @@ def test_spark_keeps_comments_clustering_and_changes(tmp_path: Path, remote: str
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["clustered"] == ["page_id"]
-    assert said["changes"] == 1
-    # The version that a folder tells is the one that the history tells, and comments that are
-    # there are not written again.
-    assert said["local version"] == said["history"] == said["after a second look"]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["clustered"] == ["page_id"]
+    assert found["changes"] == 1
+    # The version of the folder equals that of the history, and existing comments are not
+    # written again.
+    assert found["local version"] == found["history"] == found["after a second look"]
     table = DeltaTable(tmp_path / "features" / "predictions")
-    assert table.metadata().description == "One row a scored character."
+    assert table.metadata().description == "One row per scored character."
     comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
     assert comments["probability"] == "Probability of Alive"
     assert all(comments.values())

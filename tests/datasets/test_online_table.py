@@ -26,7 +26,7 @@ def save(path: Path, frame: Any) -> bytes:
     return path.read_bytes()
 
 
-def test_any_engine_and_any_order_of_rows_make_the_same_file(tmp_path: Path) -> None:
+def test_file_is_the_same_for_any_engine_and_row_order(tmp_path: Path) -> None:
     pandas, polars = pd.DataFrame(ROWS), pl.DataFrame(ROWS, strict=False)
     first = save(tmp_path / "a.db", pandas)
     for number, frame in enumerate((pandas.iloc[::-1], polars, polars.lazy())):
@@ -40,7 +40,7 @@ def test_any_engine_and_any_order_of_rows_make_the_same_file(tmp_path: Path) -> 
     ids=st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=20),
     data=st.data(),
 )
-def test_what_is_saved_is_loaded(ids: list[str], data: st.DataObject) -> None:
+def test_load_returns_the_saved_rows(ids: list[str], data: st.DataObject) -> None:
     texts = data.draw(
         st.lists(
             st.none() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -61,7 +61,7 @@ def test_what_is_saved_is_loaded(ids: list[str], data: st.DataObject) -> None:
 _TEXTS = {"page_id": pl.String, "name": pl.String}
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     before = save(path, pd.DataFrame(ROWS))
     twice = pd.DataFrame({"page_id": ["a", "a"], "name": ["x", "y"]})
@@ -71,9 +71,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_temporary_folder_without_room_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -81,12 +79,12 @@ def test_a_temporary_folder_without_room_is_named(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(DatasetError) as caught:
         OnlineTableDataset(str(tmp_path / "t.db")).save(pd.DataFrame(ROWS))
-    assert "disk is full" in (said := explain(caught.value) or "")
-    assert f"made in {tmp_path}" in said
-    assert "set TMPDIR" in said
+    assert "disk is full" in (message := explain(caught.value) or "")
+    assert f"made in {tmp_path}" in message
+    assert "set TMPDIR" in message
 
 
-def test_a_preview_is_the_first_rows_as_json_has_them(tmp_path: Path) -> None:
+def test_preview_has_the_first_rows_as_json_values(tmp_path: Path) -> None:
     save(tmp_path / "t.db", pd.DataFrame(ROWS))
     preview: Any = OnlineTableDataset(str(tmp_path / "t.db")).preview(2)
     assert preview["columns"] == ["page_id", "name", "height"]

@@ -23,19 +23,19 @@ def message(path: Path) -> str:
     return explain(caught.value) or ""
 
 
-def test_cells_are_text_as_written(tmp_path: Path) -> None:
+def test_cells_are_loaded_as_text(tmp_path: Path) -> None:
     frame = load(tmp_path / "r.csv", b'PageID,Height (m)\nNA,1.80\n"a, ""b""",\n')
     assert frame.to_dict("list") == {"PageID": ["NA", 'a, "b"'], "Height (m)": ["1.80", ""]}
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+def test_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
     assert list(load(tmp_path / "r.csv", b"\xef\xbb\xbfPageID,Name\na,b\n").columns) == [
         "PageID",
         "Name",
     ]
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     assert f"There is no raw file at {path}" in message(path)
     assert "--pipelines synthetic" in message(path)
@@ -48,7 +48,7 @@ def test_no_file(tmp_path: Path) -> None:
         (b"", "is empty"),
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
-        (b'a,b\n1,2\n1,2,3,4\n"', "is no CSV file"),
+        (b'a,b\n1,2\n1,2,3,4\n"', "is not a CSV file"),
         (b"a,b\n1,2\n3,4\n5,6,7\n", "Expected 2 fields in line 4, saw 3"),
         (b"a,b\n1,2\n3,4,\n", "Expected 2 fields in line 3, saw 3"),
         (b"a,b\n1,2,9\n3,4\n", "more cells than columns: 1, the first is row 1 "),
@@ -57,7 +57,9 @@ def test_no_file(tmp_path: Path) -> None:
         (b"a,b\n1,2,,\n3,4,,5\n", "more cells than columns: 1, the first is row 2 "),
     ],
 )
-def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
+def test_unreadable_file_is_reported_with_its_remedy(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes(content)
     assert words in message(path)
@@ -74,13 +76,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) 
         "a,b,\n1,02,\n,x,\n",
     ],
 )
-def test_a_comma_at_the_end_of_rows_is_harmless(tmp_path: Path, content: str) -> None:
+def test_trailing_comma_is_ignored(tmp_path: Path, content: str) -> None:
     frame = load(tmp_path / "r.csv", content.encode())
     expected = pd.DataFrame({"a": ["1", ""], "b": ["02", "x"]}, dtype="str")
     pd.testing.assert_frame_equal(frame[["a", "b"]], expected)
 
 
-def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
+def test_header_without_rows_is_an_empty_table(tmp_path: Path) -> None:
     frame = load(tmp_path / "r.csv", b"a,b\n")
     assert (list(frame.columns), len(frame)) == (["a", "b"], 0)
 
@@ -91,7 +93,7 @@ def test_frames_are_streamed_into_one_file(tmp_path: Path) -> None:
     assert (tmp_path / "r.csv").read_text() == ',Name\n0,"x ""y"""\n1,"x ""y"""\n2,"x ""y"""\n'
 
 
-def test_a_stream_that_breaks_leaves_no_file(tmp_path: Path) -> None:
+def test_failed_stream_leaves_no_file(tmp_path: Path) -> None:
     def frames() -> Iterator[pd.DataFrame]:
         yield pd.DataFrame({"a": ["1"]})
         raise RuntimeError("broken")

@@ -1,4 +1,4 @@
-"""Bad input through the door that users take: one message, and nothing changes."""
+"""Bad input by the command line: one message, and nothing changes."""
 
 import re
 import shutil
@@ -14,18 +14,19 @@ from marvel_kedro.datasets.raw_csv import RawCSVDataset
 
 @pytest.fixture
 def filled(project: Project, synthetic_path: Path) -> Project:
-    """A project with a raw file of its own."""
+    """A project with a raw file."""
     shutil.copy(synthetic_path, project.raw)
     return project
 
 
 def untouched(project: Project) -> bool:
-    """No table was written and no model registered."""
+    """Return whether no table was written and no model registered."""
     tables = list(project.path.glob("data/0[2-9]*/*.*"))
     return not tables and not project.client().search_registered_models()
 
 
 def says(outcome: Outcome, *words: str) -> None:
+    """Assert that a command ended in one message that contains the words."""
     assert outcome.status == 1, outcome.output
     assert "Traceback" not in outcome.output
     for word in words:
@@ -33,7 +34,7 @@ def says(outcome: Outcome, *words: str) -> None:
     assert outcome.output.count("Error:") == 1
 
 
-def test_no_file(project: Project) -> None:
+def test_missing_raw_file_is_one_message(project: Project) -> None:
     says(project.cli("--pipelines", "processing"), "There is no raw file at", "--pipelines synth")
     assert untouched(project)
 
@@ -48,32 +49,34 @@ def test_no_file(project: Project) -> None:
         pytest.param(b"PageID;Name;Universe\na;b;c\n", "separated by semicolons", id="semicolons"),
     ],
 )
-def test_a_file_that_is_none(project: Project, content: bytes, words: str) -> None:
+def test_file_that_is_no_csv_table_is_one_message(
+    project: Project, content: bytes, words: str
+) -> None:
     project.raw.write_bytes(content)
     says(project.cli(), words)
     assert untouched(project)
 
 
-def test_a_file_with_other_columns(project: Project, other_schema_path: Path) -> None:
+def test_file_with_other_columns_is_one_message(project: Project, other_schema_path: Path) -> None:
     shutil.copy(other_schema_path, project.raw)
     says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "mohitbansal31s")
     assert untouched(project)
 
 
-def test_ten_rows(filled: Project) -> None:
+def test_ten_rows_register_no_model(filled: Project) -> None:
     pd.read_csv(filled.raw, dtype="str", nrows=10).to_csv(filled.raw, index=False)
     says(filled.cli(), "train_set")
     assert not filled.client().search_registered_models()
 
 
-def test_one_class_only(filled: Project) -> None:
+def test_one_class_registers_no_model(filled: Project) -> None:
     raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="Alive")
     raw.to_csv(filled.raw, index=False)
     says(filled.cli(), "train_set", "Dead")
     assert not filled.client().search_registered_models()
 
 
-def test_no_usable_row_leaves_the_tables_as_they_were(filled: Project) -> None:
+def test_file_without_usable_rows_leaves_tables_unchanged(filled: Project) -> None:
     filled.run("processing")
     before = filled.table("characters")
     raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="alive")
@@ -82,15 +85,15 @@ def test_no_usable_row_leaves_the_tables_as_they_were(filled: Project) -> None:
     assert_frame_equal(filled.table("characters"), before)
 
 
-def test_a_comma_at_the_end_of_every_row_shifts_nothing(filled: Project) -> None:
+def test_comma_at_the_end_of_every_row_shifts_no_column(filled: Project) -> None:
     header, *rows = filled.raw.read_text(encoding="utf-8").splitlines()
     expected = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
     filled.raw.write_text("\n".join([header, *(f"{row}," for row in rows)]), encoding="utf-8")
     assert_frame_equal(RawCSVDataset(filepath=str(filled.raw)).load(), expected)
 
 
-def test_a_project_that_was_moved(filled: Project) -> None:
-    """MLflow notes where artefacts are; a stranger to the new place must be told."""
+def test_moved_project_names_missing_files_of_the_champion(filled: Project) -> None:
+    """MLflow stores absolute paths of artefacts."""
     filled.run()
     moved = Project(filled.path.rename(filled.path.with_name("elsewhere")))
     says(moved.kedro("run"), "its files cannot be loaded", "restore it")
@@ -100,7 +103,7 @@ def test_a_project_that_was_moved(filled: Project) -> None:
     assert filled.champion().version == 1
 
 
-def test_odd_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
+def test_unusable_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
     raw = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
     raw.loc[0, "PageID"] = ""
     raw["PageID"] = raw["PageID"].where(raw.index != 1, raw["PageID"][2])
@@ -130,23 +133,23 @@ def test_odd_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
         ("synthetic.drift.scenario=chaos", ["synthetic.drift.scenario", "'covariate'"]),
     ],
 )
-def test_an_unknown_or_mistyped_parameter(
+def test_unknown_or_mistyped_parameter_is_named(
     filled: Project, parameter: str, words: list[str]
 ) -> None:
     says(filled.cli("--params", parameter), *words, "--params")
     assert untouched(filled)
 
 
-def test_an_unknown_pipeline(filled: Project) -> None:
+def test_unknown_pipeline_is_named_with_the_known_ones(filled: Project) -> None:
     says(filled.cli("--pipelines", "trainin"), "trainin", "training")
 
 
-def test_serving_without_a_champion(filled: Project) -> None:
+def test_serving_without_champion_names_the_alias(filled: Project) -> None:
     filled.run("processing")
     says(filled.cli("--pipelines", "serving"), "has the alias 'champion'", "--pipelines training")
 
 
-def test_a_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
+def test_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
     says(
         filled.cli("--params", "training.gate.min_roc_auc=0.99"),
         "has the alias 'champion'",
@@ -159,7 +162,7 @@ def test_a_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "named"),
     [
         (["--env", "prod"], "prod"),
         (["--tags", "trainingg"], "contains no nodes"),
@@ -172,8 +175,8 @@ def test_a_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
         (["--params", "mlflow_run_id=abc"], "abc"),
     ],
 )
-def test_words_that_mean_nothing(filled: Project, words: list[str], said: str) -> None:
-    says(filled.cli(*words), said)
+def test_unknown_option_value_is_named(filled: Project, words: list[str], named: str) -> None:
+    says(filled.cli(*words), named)
     assert untouched(filled)
 
 
@@ -189,7 +192,7 @@ def test_words_that_mean_nothing(filled: Project, words: list[str], said: str) -
         ("local/catalog.yml", "characters: {filepath: '${nothing}'}", "key 'nothing'"),
     ],
 )
-def test_configuration_that_cannot_be_read(
+def test_unreadable_configuration_names_its_file(
     filled: Project, file: str, content: str, words: str
 ) -> None:
     path = filled.path / "conf" / file
@@ -200,7 +203,7 @@ def test_configuration_that_cannot_be_read(
     assert untouched(filled)
 
 
-def test_a_dataset_of_no_type(filled: Project) -> None:
+def test_unknown_dataset_type_is_named(filled: Project) -> None:
     entry = "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"
     (filled.path / "conf/local/catalog.yml").write_text(entry)
     says(filled.cli(), "'raw_characters'", "'NoSuchDataset'")
@@ -208,7 +211,7 @@ def test_a_dataset_of_no_type(filled: Project) -> None:
 
 
 @pytest.mark.parametrize("uri", ["foo", "foo://bar", "postgresql://me:hush@127.0.0.1:1/db"])
-def test_an_address_that_is_no_store(
+def test_address_that_is_no_store_is_one_message_without_password(
     filled: Project, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -218,24 +221,24 @@ def test_an_address_that_is_no_store(
     assert untouched(filled)
 
 
-def test_a_folder_in_the_place_of_the_raw_file(project: Project) -> None:
+def test_folder_in_place_of_the_raw_file_is_one_message(project: Project) -> None:
     project.raw.mkdir()
     says(project.cli("--pipelines", "processing"), "There is no raw file at")
 
 
-def test_a_damaged_store(filled: Project) -> None:
+def test_damaged_store_is_one_message(filled: Project) -> None:
     (filled.path / "mlflow.db").write_bytes(b"no database" * 100)
     says(filled.cli(), "is damaged or not an SQLite database", "move it away")
 
 
-def test_a_damaged_table(filled: Project) -> None:
+def test_damaged_table_is_named_and_made_again(filled: Project) -> None:
     filled.run("processing")
     (filled.path / "data/05_model_input/train_set.parquet").write_bytes(b"garbage" * 10)
     says(filled.cli("--pipelines", "training"), "train_set")
     filled.run()
 
 
-def test_a_table_that_lacks_a_column(filled: Project) -> None:
+def test_table_without_a_column_breaks_its_contract(filled: Project) -> None:
     filled.run()
     filled.table("characters").drop(columns="origin").to_parquet(
         filled.path / "data/03_primary/characters.parquet"
@@ -243,6 +246,6 @@ def test_a_table_that_lacks_a_column(filled: Project) -> None:
     says(filled.cli("--pipelines", "serving"), "breaks its contract", "origin")
 
 
-def test_an_empty_test_set(filled: Project) -> None:
+def test_empty_test_set_registers_no_model(filled: Project) -> None:
     says(filled.cli("--params", "processing.split.test_share=0.00001"), "test_set has no rows")
     assert not filled.client().search_registered_models()

@@ -1,4 +1,4 @@
-"""A full or read-only disk, and a tracking server that does not answer."""
+"""A full or read-only disk, and an unreachable tracking server: one message."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ def mount(*words: str) -> bool:
 
 @pytest.fixture
 def small_disk(project: Project, synthetic_path: Path, tmp_path: Path) -> Iterator[Project]:
-    """A project on a disk of its own, which needs the right to mount one."""
+    """A project on its own small disk, which only root can mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.name != "posix" or os.geteuid() != 0 or not mount("-t", "tmpfs", "tmpfs", str(disk)):
@@ -36,8 +36,13 @@ def used_kilobytes(disk: Path) -> int:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("free_kilobytes", [16, 300, 1200])
-def test_a_full_disk(small_disk: Project, free_kilobytes: int) -> None:
+@pytest.mark.parametrize(
+    "free_kilobytes",
+    [pytest.param(16, marks=pytest.mark.slow), 300, pytest.param(1200, marks=pytest.mark.slow)],
+)
+def test_full_disk_is_one_message_and_files_are_whole(
+    small_disk: Project, free_kilobytes: int
+) -> None:
     disk = small_disk.path.parent
     size = used_kilobytes(disk) + free_kilobytes
     assert mount("-o", f"remount,size={size}k", str(disk))
@@ -56,7 +61,7 @@ def test_a_full_disk(small_disk: Project, free_kilobytes: int) -> None:
 
 
 @pytest.mark.fault
-def test_a_read_only_disk(small_disk: Project) -> None:
+def test_read_only_disk_is_one_message(small_disk: Project) -> None:
     disk = small_disk.path.parent
     assert mount("-o", "remount,ro", str(disk))
     outcome = small_disk.kedro("run")
@@ -67,7 +72,7 @@ def test_a_read_only_disk(small_disk: Project) -> None:
     small_disk.run()
 
 
-def test_a_server_that_cannot_be_reached(
+def test_unreachable_tracking_server_is_one_message(
     project: Project, synthetic_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(synthetic_path, project.raw)

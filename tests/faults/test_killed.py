@@ -1,4 +1,4 @@
-"""`kill -9` and Ctrl-C at any point: all is as before or as after, never in between."""
+"""`kill -9` and Ctrl-C at any point: tables and champion are those before or after the run."""
 
 import os
 import shutil
@@ -20,8 +20,9 @@ from marvel_kedro.table.frames import digest
 
 TABLES = ("characters", "rejected_characters", "train_set", "test_set")
 FEW_ROWS = 800
-SHARDS = 2  # as many as there are workers
-# The first run of MLflow's on a new store makes its tables by some 1,700 statements.
+EVERY = [(shard, 2) for shard in range(2)]  # as many shards as there are workers
+SOME = (3, 10)  # the points 3, 13 and 23
+# MLflow makes the tables of a new store by some 1,700 statements.
 KILLED_AT_A_STATEMENT = """
 import itertools, os, signal, sys
 from sqlalchemy import Engine, event
@@ -46,7 +47,7 @@ def make_raw(path: Path, seed: int) -> None:
 
 
 def start(project: Project, output: int) -> subprocess.Popen[str]:
-    """Start `kedro run` in a process of its own."""
+    """Start `kedro run` in its own process."""
     return subprocess.Popen(
         [sys.executable, "-m", "kedro", "run"],
         cwd=project.path,
@@ -62,7 +63,7 @@ def digests(project: Project) -> dict[str, str]:
 
 
 def check_champion(client: MlflowClient, project: Project) -> str:
-    """The champion is there, can be loaded and scores; return its version."""
+    """Check that the champion loads and scores; return its version."""
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     champion = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
     scored = champion.predict(project.table("characters").head(3))
@@ -73,8 +74,12 @@ def check_champion(client: MlflowClient, project: Project) -> str:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("shard", range(SHARDS))
-def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> None:
+@pytest.mark.parametrize(
+    ("shard", "shards"), [SOME, *(pytest.param(*one, marks=pytest.mark.slow) for one in EVERY)]
+)
+def test_run_killed_at_any_point_leaves_all_as_before_or_after(
+    project: Project, tmp_path: Path, shard: int, shards: int
+) -> None:
     make_raw(project.raw, seed=1)
     make_raw(project.raw.with_name("next.csv"), seed=2)
     client = project.client()
@@ -82,21 +87,21 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
     before: dict[str, str] = {}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     champions = []
-    for said in at_kill_points(project, tmp_path / "log", str(shard), str(SHARDS)):
-        if "undisturbed" in said:
+    for message in at_kill_points(project, tmp_path / "log", str(shard), str(shards)):
+        if "undisturbed" in message:
             before = digests(project)
             project.raw.with_name("next.csv").replace(project.raw)
-        elif "points" in said:
-            points = said["points"]
-            assert said["of"] >= 30
+        elif "points" in message:
+            points = message["points"]
+            assert message["of"] >= 30
             assert digests(project) == before
-        elif "point" in said:
+        elif "point" in message:
             for name, value in digests(project).items():
                 seen[name].add(value)
             champions.append(check_champion(client, project))
         else:
-            assert said == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
-    assert len(points) >= 28 // SHARDS  # of those that change the disk
+            assert message == {"last": 0}, (tmp_path / "log").read_text()[-3000:]
+    assert len(points) >= 28 // shards  # of those that change the disk
     after = digests(project)
     assert before != after
     for name in TABLES:
@@ -115,11 +120,14 @@ def test_killed_at_every_point(project: Project, tmp_path: Path, shard: int) -> 
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("statement", [1, 600, 1600])
-def test_killed_while_the_store_is_made(
+@pytest.mark.parametrize(
+    "statement",
+    [pytest.param(1, marks=pytest.mark.slow), 600, pytest.param(1600, marks=pytest.mark.slow)],
+)
+def test_kill_while_the_store_is_made_leaves_no_half_made_store(
     project: Project, synthetic_path: Path, statement: int
 ) -> None:
-    """MLflow cannot go on from tables that a kill left half-made."""
+    """MLflow cannot continue with tables that a kill left incomplete."""
     shutil.copy(synthetic_path, project.raw)
     (project.path / "mlflow.db").unlink()
     killed = subprocess.run(
@@ -139,8 +147,17 @@ def test_killed_while_the_store_is_made(
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("node", ["read_source", "fit_model", "write_model_card"])
-def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param("read_source", marks=pytest.mark.slow),
+        "fit_model",
+        pytest.param("write_model_card", marks=pytest.mark.slow),
+    ],
+)
+def test_interrupt_ends_with_130_and_a_killed_mlflow_run(
+    project: Project, synthetic_path: Path, node: str
+) -> None:
     shutil.copy(synthetic_path, project.raw)
     process = start(project, subprocess.PIPE)
     assert process.stdout
@@ -166,8 +183,7 @@ def test_interrupted(project: Project, synthetic_path: Path, node: str) -> None:
     assert set(project.table("predictions")["model_version"]) == {"1"}
 
 
-def test_a_frame_survives_the_digest(synthetic_path: Path) -> None:
-    """The digest tells tables apart and does not see the order of rows."""
+def test_digest_ignores_the_order_of_rows(synthetic_path: Path) -> None:
     table = pd.read_csv(synthetic_path, dtype="str", nrows=50)
     assert digest(table) == digest(table.sample(frac=1, random_state=0))
     assert digest(table) != digest(table.head(49))

@@ -1,4 +1,4 @@
-"""What can go wrong where the tables are in a lakehouse: one message, and the next run heals."""
+"""Errors on lakehouse tables: one message, and the next run repairs."""
 
 import importlib
 import os
@@ -31,14 +31,14 @@ TABLES = ("source_rows", "characters", "rejected_characters", "train_set", "test
 
 
 def says(outcome: Outcome, *words: str) -> None:
-    """It ended in one message that has the words, wherever its lines break."""
+    """Assert that a command ended in one message that contains the words, across lines."""
     print(outcome.output)
     assert outcome.status == 1, outcome.output
     assert "Traceback" not in outcome.output
     assert outcome.output.count("Error:") == 1
-    said = " ".join(outcome.output.split())
+    text = " ".join(outcome.output.split())
     for word in words:
-        assert word in said
+        assert word in text
 
 
 def folder(project: Project, name: str) -> Path:
@@ -46,7 +46,7 @@ def folder(project: Project, name: str) -> Path:
 
 
 def rows(project: Project, name: str) -> pd.DataFrame:
-    """A table as a reader finds it, whatever else is going on."""
+    """Read a table as any reader would."""
     table = DeltaTable(folder(project, name)).to_pandas()
     return table.sort_values(list(table.columns), ignore_index=True)
 
@@ -62,7 +62,7 @@ def make_raw(path: Path, seed: int = 1, **columns: Any) -> None:
 
 @pytest.fixture(scope="module")
 def processed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose tables are made; tests copy it."""
+    """A project with tables, to copy."""
     project = Project(tmp_path_factory.mktemp("processed") / "project")
     shutil.copytree(template, project.path)
     make_raw(project.raw)
@@ -79,7 +79,7 @@ def lake(processed: Project, tmp_path: Path) -> Project:
 
 
 @pytest.mark.parametrize("change", [{"alive": True}, {"mood": "good"}])
-def test_a_table_with_another_schema_is_left_alone(
+def test_table_with_another_schema_is_not_overwritten(
     lake: Project, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     by_hand = rows(lake, "characters").assign(**change)
@@ -93,7 +93,7 @@ def test_a_table_with_another_schema_is_left_alone(
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
-def test_rows_that_break_a_rule_are_refused(lake: Project) -> None:
+def test_rows_that_break_the_contract_are_rejected_on_load(lake: Project) -> None:
     broken = rows(lake, "characters")
     broken.loc[[0, 1], "alive"] = "maybe"
     broken["page_id"] = broken["page_id"].where(broken.index != 2, broken["page_id"][3])
@@ -103,13 +103,13 @@ def test_rows_that_break_a_rule_are_refused(lake: Project) -> None:
         "characters",
         "alive breaks isin",
         "in 2 rows",
-        "page_id is there twice in 1 rows",
+        "page_id is repeated in 1 rows",
     )
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
 @pytest.mark.parametrize("name", ["characters", "train_set"])
-def test_a_table_that_lost_a_file(lake: Project, name: str) -> None:
+def test_table_that_lost_a_file_is_made_again(lake: Project, name: str) -> None:
     for file in folder(lake, name).glob("*.parquet"):
         file.unlink()
     if name == "characters":
@@ -122,7 +122,7 @@ def test_a_table_that_lost_a_file(lake: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{broken", b""])
-def test_a_table_whose_log_is_damaged(lake: Project, content: bytes) -> None:
+def test_table_with_damaged_log_is_one_message(lake: Project, content: bytes) -> None:
     (log,) = folder(lake, "train_set").glob("_delta_log/*.json")
     log.write_bytes(content)
     says(lake.cli(*LAKEHOUSE), "train_set", "_delta_log", "move it away")
@@ -130,7 +130,7 @@ def test_a_table_whose_log_is_damaged(lake: Project, content: bytes) -> None:
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
-def test_a_first_save_that_was_killed_leaves_no_table(lake: Project) -> None:
+def test_killed_first_save_leaves_no_table(lake: Project) -> None:
     """Files of rows, and no entry in the log."""
     (log,) = folder(lake, "train_set").glob("_delta_log/*.json")
     log.unlink()
@@ -147,59 +147,61 @@ def test_a_first_save_that_was_killed_leaves_no_table(lake: Project) -> None:
         pytest.param(b"PageID;Name;Universe\na;b;c\n", "parted by semicolons", id="semicolons"),
     ],
 )
-def test_a_raw_file_that_is_none(project: Project, content: bytes, words: str) -> None:
+def test_raw_file_that_is_no_csv_table_is_one_message(
+    project: Project, content: bytes, words: str
+) -> None:
     project.raw.write_bytes(content)
     says(project.cli(*LAKEHOUSE), words)
     assert not list(project.path.rglob("*.parquet"))
 
 
-def test_no_raw_file(project: Project) -> None:
+def test_missing_raw_file_is_one_message(project: Project) -> None:
     says(project.cli(*LAKEHOUSE), "There is no raw file at", "--pipelines synth")
 
 
-@pytest.mark.parametrize("cells", ["more", "fewer"])
-def test_ragged_rows(lake: Project, cells: str) -> None:
+@pytest.mark.parametrize("number", ["more", "fewer"])
+def test_ragged_rows_are_one_message(lake: Project, number: str) -> None:
     header, first, *others = lake.raw.read_text(encoding="utf-8").splitlines()
-    ragged = f"{first},x" if cells == "more" else "a,b"
+    ragged = f"{first},x" if number == "more" else "a,b"
     lake.raw.write_text("\n".join([header, *others, ragged]), encoding="utf-8")
     says(lake.cli(*LAKEHOUSE), "The raw file (raw_characters) has rows with", "in quotes")
     assert version(lake, "source_rows") == 0
 
 
-def test_a_byte_order_mark_and_a_sign_for_unknown_signs_are_text(lake: Project) -> None:
+def test_byte_order_mark_is_skipped_and_replacement_character_is_text(lake: Project) -> None:
     text = lake.raw.read_text(encoding="utf-8").replace("Earth", "Earth\ufffd")
     lake.raw.write_text(text, encoding="utf-8-sig")
     assert lake.cli(*LAKEHOUSE).status == 0
     assert rows(lake, "characters")["universe"].str.contains("\ufffd").any()
 
 
-def test_not_utf8(lake: Project) -> None:
+def test_file_that_is_not_utf8_is_one_message(lake: Project) -> None:
     text = lake.raw.read_text(encoding="utf-8")
     lake.raw.write_bytes(text.replace("Earth", "Ärth").encode("latin-1", "replace"))
     says(lake.cli(*LAKEHOUSE), "is not UTF-8 text")
     assert version(lake, "source_rows") == 0
 
 
-def test_no_usable_row(lake: Project) -> None:
+def test_file_without_usable_rows_leaves_tables_unchanged(lake: Project) -> None:
     before = rows(lake, "characters")
     make_raw(lake.raw, Alive="alive")
     says(lake.cli(*LAKEHOUSE), "no row that can be used", "'unknown alive': 300")
     assert_frame_equal(rows(lake, "characters"), before)
 
 
-def test_one_class_only(lake: Project) -> None:
+def test_one_class_registers_no_model(lake: Project) -> None:
     make_raw(lake.raw, Alive="Alive")
     says(lake.cli("--env", "lakehouse"), "train_set", "Dead")
     assert not lake.client().search_registered_models()
 
 
-def test_a_catalog_that_is_not_there(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_catalog_is_one_message(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARVEL_CATALOG", "mlops_dev")
     says(lake.cli(*LAKEHOUSE), "There is no schema marvel_characters in the catalog mlops_dev")
 
 
 def start(project: Project, **environment: str) -> subprocess.Popen[str]:
-    """Start the processing in a process of its own."""
+    """Start the processing in its own process."""
     return subprocess.Popen(
         [sys.executable, "-m", "kedro", "run", *LAKEHOUSE],
         cwd=project.path,
@@ -216,8 +218,8 @@ def ended(process: subprocess.Popen[str], seconds: float = 200) -> Outcome:
 
 
 @pytest.mark.fault
-def test_two_jobs_at_once(lake: Project, tmp_path: Path) -> None:
-    """Both write whole tables; one may have to give way, and running it again is enough."""
+def test_two_jobs_at_once_leave_whole_tables(lake: Project, tmp_path: Path) -> None:
+    """Both write whole tables; one may fail with a message, and running it again is enough."""
     shutil.copytree(lake.path, tmp_path / "other")
     other = Project(tmp_path / "other")
     for project in (lake, other):
@@ -236,7 +238,7 @@ def test_two_jobs_at_once(lake: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-def test_interrupted(lake: Project) -> None:
+def test_interrupt_ends_with_130(lake: Project) -> None:
     make_raw(lake.raw, seed=2)
     process = start(lake)
     assert process.stdout
@@ -269,7 +271,7 @@ import time; time.sleep(600)
 
 
 @pytest.mark.fault
-def test_a_server_that_dies(lake: Project) -> None:
+def test_server_that_dies_during_a_run_is_one_message(lake: Project) -> None:
     server, address = serve_sail()
     process = start(lake, SPARK_REMOTE=address)
     assert process.stdout
@@ -284,7 +286,9 @@ def test_a_server_that_dies(lake: Project) -> None:
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
-def test_a_server_that_is_not_there(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_spark_remote_is_one_message_without_token(
+    lake: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         address = f"sc://127.0.0.1:{mute.getsockname()[1]}"
@@ -304,8 +308,8 @@ def test_a_server_that_is_not_there(lake: Project, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.fault
-def test_spark_that_cannot_start(lake: Project, tmp_path: Path) -> None:
-    """As on a machine that cannot fetch Delta's jars, whose launcher prints it and ends."""
+def test_spark_that_cannot_start_is_one_message(lake: Project, tmp_path: Path) -> None:
+    """Spark's launcher prints an error and ends, as without Delta's jars and a network."""
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text(
@@ -323,8 +327,8 @@ def test_spark_that_cannot_start(lake: Project, tmp_path: Path) -> None:
 class _Refuses(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, details: Any) -> Any:
         def refuse(_: Any, context: Any) -> None:
-            told = dict(context.invocation_metadata()).get("authorization")
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, f"token expired: {told}")
+            token = dict(context.invocation_metadata()).get("authorization")
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, f"token expired: {token}")
 
         def refuse_stream(request: Any, context: Any) -> Any:
             refuse(request, context)
@@ -335,13 +339,15 @@ class _Refuses(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def test_an_expired_token(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_token_is_one_message_without_the_token(
+    lake: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers((_Refuses(),))
     port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
     server.start()
     monkeypatch.setenv("SPARK_REMOTE", f"sc://localhost:{port}/;token=hush-hush")
-    # As in a notebook that has pyspark already: its own log says all, with the token.
+    # As in a notebook that has imported pyspark: its own log would contain the token.
     importlib.import_module("pyspark.sql.connect.logging")
     LOGGING.configure(LOGGING.data)
     outcome = lake.cli(*LAKEHOUSE)
@@ -350,7 +356,9 @@ def test_an_expired_token(lake: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hush" not in outcome.output
 
 
-def test_databricks_connect_in_the_place_of_pyspark(lake: Project, tmp_path: Path) -> None:
+def test_databricks_connect_in_place_of_pyspark_is_one_message(
+    lake: Project, tmp_path: Path
+) -> None:
     package = tmp_path / "packages" / "databricks" / "connect"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -361,17 +369,18 @@ def test_databricks_connect_in_the_place_of_pyspark(lake: Project, tmp_path: Pat
 
 
 @pytest.mark.fault
-def test_killed_at_many_points(lake: Project, tmp_path: Path) -> None:
-    """A reader finds each table as it was or as it will be; the next run completes them."""
+@pytest.mark.slow
+def test_kill_at_many_points_leaves_whole_tables(lake: Project, tmp_path: Path) -> None:
+    """Readers see each table as before or as after; the next run completes them."""
     make_raw(lake.raw.with_name("next.csv"), seed=2)
     before = {name: digest(rows(lake, name)) for name in TABLES}
     seen: dict[str, set[str]] = {name: set() for name in TABLES}
     points = 0
     words = ("1", "3", "lakehouse", "processing")
-    for said in at_kill_points(lake, tmp_path / "log", *words):
-        if "undisturbed" in said:
+    for message in at_kill_points(lake, tmp_path / "log", *words):
+        if "undisturbed" in message:
             lake.raw.with_name("next.csv").replace(lake.raw)
-        elif "point" in said:
+        elif "point" in message:
             points += 1
             for name in TABLES:
                 seen[name].add(digest(rows(lake, name)))
@@ -384,7 +393,7 @@ def test_killed_at_many_points(lake: Project, tmp_path: Path) -> None:
 
 @pytest.mark.fault
 def test_killed_in_the_middle_of_a_save(lake: Project) -> None:
-    """Files of rows are there and the log does not know them."""
+    """Files of rows exist that the log does not list."""
     before = rows(lake, "source_rows")
     files = set(folder(lake, "source_rows").glob("*.parquet"))
     make_raw(lake.raw, seed=2)
@@ -399,7 +408,9 @@ def test_killed_in_the_middle_of_a_save(lake: Project) -> None:
 
 
 @pytest.mark.fault
-def test_a_full_and_a_read_only_disk(small_disk: Path, lake: Project) -> None:
+def test_full_and_read_only_disk_are_one_message_and_tables_stay(
+    small_disk: Path, lake: Project
+) -> None:
     before = rows(lake, "characters")
     lake.path.joinpath("data/warehouse").rename(lake.path / "whole")
     lake.path.joinpath("data/warehouse").symlink_to(small_disk)
@@ -422,7 +433,7 @@ def mount(*words: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, which needs the right to mount one."""
+    """A small disk, which only root can mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.name != "posix" or os.geteuid() != 0 or not mount("-t", "tmpfs", "tmpfs", str(disk)):

@@ -17,27 +17,29 @@ from support.running_server import RECORD, Load, Server, Store, describe, runnin
 
 pytestmark = pytest.mark.fault
 
-CONNECTIONS = 10_000
 BATCH = {"dataframe_records": [RECORD] * 10_000}
 JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def many_files() -> Iterator[int]:
-    """Raise the limit of open files, and yield the number of connections that it allows."""
+def many_files(connections: int) -> Iterator[int]:
+    """Raise the limit of open files; yield how many connections this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        yield min(CONNECTIONS, hard - 500)
+        yield min(connections, hard - 500)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_ten_thousand_open_connections_do_not_slow_requests_down(
-    tmp_path: Path, store: Store
+@pytest.mark.parametrize(
+    "connections", [1000, pytest.param(10_000, marks=pytest.mark.slow)], ids="{:,}".format
+)
+def test_requests_are_answered_beside_idle_connections(
+    tmp_path: Path, store: Store, connections: int
 ) -> None:
     description = store.fetch(describe(tmp_path, workers=2))
-    with running(description, store.uri) as server, many_files() as number:
+    with running(description, store.uri) as server, many_files(connections) as number:
         opened = asyncio.run(_open_and_request(server, number))
         assert opened == number
         print(f"{number:,} connections at once")

@@ -139,10 +139,10 @@ def test_broken_version_leaves_the_previous_one_in_service(tmp_path: Path, store
         for version, why in broken.items():
             store.point("champion", version)
             until(partial(says, server, f"version {version}"), 20)
-            said = server.version()["faults"]
-            assert why in said
-            assert "Version 1 stays in service" in said
-            assert str(tmp_path) not in said
+            faults = server.version()["faults"]
+            assert why in faults
+            assert "Version 1 stays in service" in faults
+            assert str(tmp_path) not in faults
             assert server.serves() == {"champion": "1"}
             assert server.invoke().status_code == 200
             until(lambda: server.metric("marvel_deployment_faults") == 1)

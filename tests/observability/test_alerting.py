@@ -1,4 +1,4 @@
-"""Every alert has a case that promtool runs, and a receiver that amtool names."""
+"""Every alert has a test case for promtool and a receiver, checked by amtool."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def routes(severity: str) -> set[str]:
-    """Receivers of the alerts of a severity, by Alertmanager's own routing."""
+    """Return the receivers of a severity's alerts, by Alertmanager's own routing."""
     found = set()
     for name, alert in alerts().items():
         if alert["labels"]["severity"] != severity:
@@ -40,7 +40,7 @@ needs_amtool = pytest.mark.skipif(
 
 
 @needs_amtool
-def test_amtool_is_content() -> None:
+def test_amtool_accepts_the_configuration() -> None:
     done = subprocess.run(
         ["amtool", "check-config", str(CONFIG)],
         capture_output=True, text=True, timeout=60, check=False,
@@ -50,15 +50,15 @@ def test_amtool_is_content() -> None:
 
 @needs_amtool
 @pytest.mark.parametrize(("severity", "receiver"), [("critical", "on_call"), ("warning", "team")])
-def test_who_is_told(severity: str, receiver: str) -> None:
+def test_severity_decides_the_receiver(severity: str, receiver: str) -> None:
     assert routes(severity) == {receiver}
 
 
-def test_matchers_name_alerts_that_there_are() -> None:
-    """One that is renamed would be kept back by nobody, and would be in nobody's group."""
-    said = yaml.safe_load(CONFIG.read_text("utf-8"))
-    matchers = [matcher for route in said["route"]["routes"] for matcher in route["matchers"]]
-    for rule in said["inhibit_rules"]:
+def test_matchers_name_existing_alerts() -> None:
+    """A renamed alert would no longer be inhibited or grouped."""
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    matchers = [matcher for route in config["route"]["routes"] for matcher in route["matchers"]]
+    for rule in config["inhibit_rules"]:
         matchers += rule["source_matchers"] + rule["target_matchers"]
     named = [one.partition("=")[2].strip('~"') for one in matchers if one.startswith("alertname")]
     assert len(named) >= 9
@@ -67,11 +67,11 @@ def test_matchers_name_alerts_that_there_are() -> None:
             assert any(re.fullmatch(alternative, name) for name in alerts()), alternative
 
 
-def test_matchers_of_monitoring_name_rules_that_there_are() -> None:
+def test_matchers_name_existing_monitoring_rules() -> None:
     text = (ROOT / "conf/base/alerting/parameters.yml").read_text("utf-8")
     named = set(yaml.safe_load(text)["alerting"]["rules"])
-    said = yaml.safe_load(CONFIG.read_text("utf-8"))
-    matchers = [one for rule in said["inhibit_rules"] for one in rule["source_matchers"]]
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    matchers = [one for rule in config["inhibit_rules"] for one in rule["source_matchers"]]
     patterns = [one.partition("=")[2].strip('~"') for one in matchers if one.startswith("rule")]
     assert len(patterns) == 3
     for pattern in patterns:
@@ -97,9 +97,9 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not(path: Path) -> 
 
 
 def test_pipelines_of_the_collector_are_made_of_what_it_has() -> None:
-    said = yaml.safe_load((FOLDER / "opentelemetry/collector.yml").read_text("utf-8"))
+    config = yaml.safe_load((FOLDER / "opentelemetry/collector.yml").read_text("utf-8"))
     used: dict[str, set[str]] = {kind: set() for kind in ("receivers", "processors", "exporters")}
-    for pipeline in said["service"]["pipelines"].values():
+    for pipeline in config["service"]["pipelines"].values():
         for kind, names in pipeline.items():
             used[kind] |= set(names)
-    assert used == {kind: set(said[kind]) for kind in used}
+    assert used == {kind: set(config[kind]) for kind in used}

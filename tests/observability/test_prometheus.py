@@ -1,6 +1,6 @@
-"""A real Prometheus asks a real server, and tells a real Alertmanager.
+"""A real Prometheus scrapes a real server and notifies a real Alertmanager.
 
-Every query of the dashboards has an answer, and what monitoring has found comes to people, once.
+Every query of the dashboards has an answer, and alerts of monitoring are notified once.
 """
 
 import json
@@ -44,12 +44,12 @@ pytestmark = [
 
 
 ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-"""What it is called by its makers, and in Debian."""
+"""The command's name upstream and in Debian."""
 
 
 def fetch(url: str, body: bytes | None = None) -> Any:
-    asked = urllib.request.Request(url, body, {"content-type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
@@ -83,7 +83,7 @@ def process(words: list[str], folder: Path, log: Path, **environment: str) -> It
 
 @contextmanager
 def answering(answer: Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]) -> Iterator[str]:
-    """A server on loopback."""
+    """Run a server on loopback and yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -130,18 +130,18 @@ class Prometheus:
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
     def fill(self, query: str, chosen: dict[str, str]) -> str:
-        """A query with the values of its dashboard's variables."""
+        """Fill the values of a dashboard's variables into a query."""
         for name, value in chosen.items():
             query = query.replace(f"${name}", value)
         return query
 
     def choose(self, path: Path) -> dict[str, str]:
-        """The values of a dashboard's variables, which Grafana would offer: all of them."""
+        """Return all values of a dashboard's variables, as Grafana would offer them."""
         chosen: dict[str, str] = {}
         for variable in json.loads(path.read_text("utf-8"))["templating"]["list"]:
-            said = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-            assert said, variable
-            found = {one["metric"][said[2]] for one in self.ask(self.fill(said[1], chosen))}
+            values = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert values, variable
+            found = {one["metric"][values[2]] for one in self.ask(self.fill(values[1], chosen))}
             if not found:
                 return {}
             chosen[variable["name"]] = "|".join(sorted(found))
@@ -156,7 +156,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, config: str, **changes: str) -> Iterator[Prometheus]:
-    """Prometheus with a configuration of the project's, every second instead of every minute."""
+    """Run Prometheus with a configuration of the project, every second instead of every minute."""
     shutil.copytree(FOLDER / "prometheus", folder)
     path = folder / config
     text = re.sub(r"_interval: \w+", "_interval: 1s", path.read_text("utf-8"))
@@ -176,7 +176,7 @@ def prometheus(folder: Path, config: str, **changes: str) -> Iterator[Prometheus
 
 @contextmanager
 def alertmanager(folder: Path, team: str, on_call: str) -> Iterator[str]:
-    """Alertmanager with the project's routes and these addresses, which waits for nothing."""
+    """Run Alertmanager with the project's routes, these addresses and short waits."""
     folder.mkdir()
     text = (FOLDER / "alertmanager/alertmanager.yml").read_text("utf-8")
     text = re.sub(r"group_(wait|interval): \w+", r"group_\1: 1s", text)
@@ -195,20 +195,10 @@ def alertmanager(folder: Path, team: str, on_call: str) -> Iterator[str]:
         yield address
 
 
-def run(project: Project, *words: str) -> None:
-    ran = project.kedro("run", *words)
-    assert ran.status == 0, ran.output
-
-
 def monitored(project: Project) -> None:
-    """A champion, traffic of three days that is not like the rows it was trained on, and alerts."""
-    for words in (("--params", "synthetic.rows=1500"), ("--pipelines", "monitoring")):
-        ran = project.kedro("run", *words)
-        assert ran.status == 0, ran.output
-        if words[0] == "--params":
-            make_traffic(days=3, requests_a_day=150, challenger_share=0).write(
-                project.path / "data"
-            )
+    """Monitor three days of drifted traffic and write alerts."""
+    make_traffic(days=3, requests_a_day=150, challenger_share=0).write(project.path / "data")
+    project.run("monitoring")
     found = [
         {"rule": "input_drift", "severity": "warning", "state": "open"},
         {"rule": "errors", "severity": "critical", "state": "acknowledged"},
@@ -217,16 +207,19 @@ def monitored(project: Project) -> None:
         pa.Table.from_pylist(found, schema=ALERTS),
         project.path / "data/08_reporting/alerts.parquet",
     )
-    run(project, "--pipelines", "exporting")
+    project.run("exporting")
 
 
-def test_every_query_is_answered_and_people_are_told(project: Project, tmp_path: Path) -> None:
+def test_every_query_is_answered_and_alerts_reach_the_team(
+    watched: Project, tmp_path: Path
+) -> None:
+    project = watched
     monitored(project)
-    told: list[tuple[str, str]] = []
+    notified: list[tuple[str, str]] = []
 
     def take(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         body = json.loads(request.rfile.read(int(request.headers["content-length"])))
-        told.extend((request.path, attachment["text"]) for attachment in body["attachments"])
+        notified.extend((request.path, attachment["text"]) for attachment in body["attachments"])
         return 200, b"ok"
 
     server = f"127.0.0.1:{free_port()}"
@@ -263,7 +256,7 @@ def test_every_query_is_answered_and_people_are_told(project: Project, tmp_path:
         wait(lambda: {"MarvelMonitoringWarning", "MarvelDrift"} <= asked.firing())
         monitoring = {"MarvelMonitoringWarning", "MarvelDrift", "MarvelQualityEstimatedLower"}
         assert asked.firing() <= monitoring | {"MarvelQualityLower"}
-        wait(lambda: bool(told))
+        wait(lambda: bool(notified))
 
         def suppressed() -> set[str]:
             return {
@@ -273,18 +266,18 @@ def test_every_query_is_answered_and_people_are_told(project: Project, tmp_path:
             }
 
         wait(lambda: suppressed() == {"MarvelDrift"})
-    assert {path for path, _ in told} == {"/team"}
-    assert any("Open alerts of monitoring's rule input_drift: 1." in text for _, text in told)
-    assert not any("are not distributed" in text for _, text in told)
+    assert {path for path, _ in notified} == {"/team"}
+    assert any("Open alerts of monitoring's rule input_drift: 1." in text for _, text in notified)
+    assert not any("are not distributed" in text for _, text in notified)
 
 
 def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: Path) -> None:
-    """The names are documented, times of samples were seen by others, the labels are made up."""
+    """Metric names are documented, sample times were observed by others, labels are invented."""
     text = OF_DATABRICKS[1].read_text("utf-8")
-    asked_for: list[tuple[str, str | None]] = []
+    requested: list[tuple[str, str | None]] = []
 
     def export(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
-        asked_for.append((request.path, request.headers["authorization"]))
+        requested.append((request.path, request.headers["authorization"]))
         if request.headers["authorization"] != "Bearer secret":
             return 401, b"{}"
         ten_minutes_ago = int(time.time()) // 60 * 60_000 - 600_000
@@ -304,7 +297,7 @@ def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: P
             },
         ) as found,
     ):
-        wanted = {
+        expected = {
             "endpoint:databricks_requests:rate1m": 2.0,
             "endpoint:databricks_request_errors:ratio": 0.05,
             "endpoint:databricks_cpu_usage:ratio": 0.425,
@@ -314,13 +307,15 @@ def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: P
             "databricks_endpoint_provisioned_concurrency": 4.0,
         }
         wait(
-            lambda: all(found.value(name) == pytest.approx(value) for name, value in wanted.items())
+            lambda: all(
+                found.value(name) == pytest.approx(value) for name, value in expected.items()
+            )
         )
         assert found.ask("endpoint:databricks_requests:rate1m")[0]["metric"]["endpoint"] == (
             "marvel_characters"
         )
         names = fetch(f"http://{found.address}/api/v1/label/__name__/values")["data"]
         assert not [name for name in names if name.startswith(("something", "request_", "cpu_"))]
-    assert set(asked_for) == {
+    assert set(requested) == {
         ("/api/2.0/serving-endpoints/marvel_characters/metrics", "Bearer secret")
     }

@@ -1,4 +1,4 @@
-"""Rules and dashboards ask for what is exported, and for nothing else."""
+"""Rules and dashboards query exported metrics only."""
 
 import json
 import re
@@ -29,7 +29,7 @@ OF_DATABRICKS = (
 
 
 def exported() -> dict[str, set[str]]:
-    """Labels by name, of everything that a scrape brings."""
+    """Return the labels of every scraped metric by name."""
     found = {"up": {"endpoint"}} | {family.name: set(family.labels) for family in FAMILIES}
     found |= {name: {"endpoint", "le"} for name in of_databricks()}
     for metric in vars(metrics).values():
@@ -48,7 +48,7 @@ def exported() -> dict[str, set[str]]:
 
 
 def of_databricks() -> set[str]:
-    """What the relabelling makes of the names that Databricks documents."""
+    """Return the names that relabelling makes of Databricks' documented ones."""
     config, text = (path.read_text("utf-8") for path in OF_DATABRICKS)
     (scrape,) = yaml.safe_load(config)["scrape_configs"]
     *renaming, keeping = scrape["metric_relabel_configs"]
@@ -76,12 +76,12 @@ def dashboard_queries(path: Path) -> Iterator[str]:
 
 
 def queries() -> list[str]:
-    said = [rule["expr"] for rule in rules()]
-    return said + [query for path in DASHBOARDS for query in dashboard_queries(path)]
+    expressions = [rule["expr"] for rule in rules()]
+    return expressions + [query for path in DASHBOARDS for query in dashboard_queries(path)]
 
 
 def parts(expression: Any) -> Iterator[Any]:
-    """The expression and all within it."""
+    """Yield the expression and all expressions within it."""
     found: list[Any] = []
     promql.walk(expression, found.append)
     yield from found
@@ -97,7 +97,7 @@ LEVELS = ("served_entity", "granularity", "model_version", "column", "endpoint")
 
 
 def known() -> dict[str, set[str]]:
-    """What is exported, and what the rules make of it: their names begin with their labels."""
+    """Return labels of exported and recorded metrics; recorded names begin with their labels."""
     names = exported()
     for rule in rules():
         if "record" in rule:
@@ -106,7 +106,7 @@ def known() -> dict[str, set[str]]:
     return names
 
 
-def test_names_of_records_begin_with_the_labels_that_they_have() -> None:
+def test_recorded_names_begin_with_their_labels() -> None:
     for rule in rules():
         if "record" not in rule:
             continue
@@ -125,7 +125,7 @@ def test_names_of_records_begin_with_the_labels_that_they_have() -> None:
 
 
 @pytest.mark.parametrize("query", queries())
-def test_a_query_names_what_is_exported(query: str) -> None:
+def test_query_uses_exported_metrics_and_labels(query: str) -> None:
     names = known()
     expression = promql.parse(query)
     available: set[str] = set()
@@ -138,7 +138,7 @@ def test_a_query_names_what_is_exported(query: str) -> None:
             assert set(part.modifier.labels) <= available, query
 
 
-def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+def test_every_alert_has_severity_summary_and_action() -> None:
     alerts = [rule for rule in rules() if "alert" in rule]
     assert alerts
     for alert in alerts:
@@ -157,14 +157,13 @@ def test_labels_in_messages_are_labels_of_the_alert() -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_is_whole(path: Path) -> None:
-    said = json.loads(path.read_text("utf-8"))
-    panels = said["panels"]
+def test_dashboard_has_unique_panels_that_do_not_overlap(path: Path) -> None:
+    panels = json.loads(path.read_text("utf-8"))["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     (source,) = yaml.safe_load(
         (FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
     )["datasources"]
-    cells: set[tuple[int, int]] = set()
+    taken: set[tuple[int, int]] = set()
     for panel in panels:
         assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
         place = panel["gridPos"]
@@ -173,6 +172,6 @@ def test_a_dashboard_is_whole(path: Path) -> None:
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not covered & cells, panel["title"]
+        assert not covered & taken, panel["title"]
         assert max(x for x, _ in covered) < 24, panel["title"]
-        cells |= covered
+        taken |= covered

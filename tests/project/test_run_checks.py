@@ -1,4 +1,4 @@
-"""What `kedro run` refuses before it starts."""
+"""Runs that `kedro run` refuses before they start."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ def filled(project: Project, synthetic_path: Path) -> Project:
 
 
 def refused(project: Project, *words: str) -> str:
-    """What a refused command says; it has left neither a table nor a run behind."""
+    """The message of a refused command, which left neither a table nor a run."""
     outcome = project.cli(*words)
     assert outcome.status == 1, outcome.output
     assert not list(project.path.glob("data/0[2-9]*/*.*"))
@@ -36,7 +36,7 @@ def refused(project: Project, *words: str) -> str:
         (["--only-missing-outputs"], "--only-missing-outputs"),
     ],
 )
-def test_options_that_would_tear_a_run_apart(
+def test_options_that_split_a_run_are_refused(
     filled: Project, words: list[str], option: str
 ) -> None:
     assert option in refused(filled, *words)
@@ -54,46 +54,48 @@ def test_options_that_would_tear_a_run_apart(
         ),
     ],
 )
-def test_a_pipeline_that_starts_where_something_is_missing(
+def test_missing_inputs_are_reported_with_the_nodes_that_make_them(
     filled: Project, words: list[str], missing: str, nodes: str
 ) -> None:
-    said = refused(filled, *words)
-    assert missing in said
-    assert nodes in said
-    assert "--from-nodes" in said
+    message = refused(filled, *words)
+    assert missing in message
+    assert nodes in message
+    assert "--from-nodes" in message
 
 
-def test_made_up_rows_never_overwrite_a_file_that_somebody_brought(
+def test_synthetic_never_overwrites_a_real_raw_file(
     project: Project, real_sample_path: Path
 ) -> None:
     shutil.copy(real_sample_path, project.raw)
-    said = refused(project, "--pipelines", "synthetic")
-    assert "Move it away first" in said
+    message = refused(project, "--pipelines", "synthetic")
+    assert "Move it away first" in message
     assert project.raw.read_bytes() == real_sample_path.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "not of its making"),
-        (b"PageID\n1\n", "not of its making"),
+        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "is not synthetic"),
+        (b"PageID\n1\n", "is not synthetic"),
         (b"", "cannot be read"),
         (b"PageID,URL\n\xe9,x\n", "cannot be read"),
         (b'PageID,URL\n"', "cannot be read"),
         (b"PageID,URL\n1,2,3\n", "cannot be read"),
     ],
 )
-def test_made_up_rows_never_overwrite_what_is_not_theirs(
+def test_synthetic_never_overwrites_an_unknown_or_unreadable_file(
     project: Project, content: bytes, fault: str
 ) -> None:
     project.raw.write_bytes(content)
-    said = refused(project, "--pipelines", "synthetic")
-    assert "Move it away first" in said
-    assert fault in said
+    message = refused(project, "--pipelines", "synthetic")
+    assert "Move it away first" in message
+    assert fault in message
     assert project.raw.read_bytes() == content
 
 
-def test_one_row_tells_who_made_a_file(filled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_file_is_recognised_by_its_first_row(
+    filled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A raw file may be larger than memory."""
     read: list[int] = []
     load = RawCSVDataset.load
@@ -108,7 +110,7 @@ def test_one_row_tells_who_made_a_file(filled: Project, monkeypatch: pytest.Monk
     assert read == [1]
 
 
-def test_made_up_rows_may_be_made_anew(filled: Project) -> None:
+def test_synthetic_overwrites_its_own_raw_file(filled: Project) -> None:
     before = filled.raw.read_bytes()
     outcome = filled.kedro("run", "--pipelines", "synthetic", "--params", "synthetic.rows=200")
     assert outcome.status == 0, outcome.output

@@ -1,4 +1,4 @@
-"""The closing summary: plain where it is no terminal, whole in 80 columns."""
+"""The summary of a run: no colours without a terminal, complete in 80 columns."""
 
 import io
 import re
@@ -65,7 +65,7 @@ def shown(names: list[str], *, terminal: bool, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def test_it_says_how_good_and_what_next_in_80_columns() -> None:
+def test_summary_has_results_and_next_steps_in_80_columns() -> None:
     text = shown(list(MADE), terminal=False)
     assert "\x1b" not in text
     assert "…" not in text
@@ -78,21 +78,21 @@ def test_it_says_how_good_and_what_next_in_80_columns() -> None:
         "2 characters scored by version 3, 50% Alive",
         "data/08_reporting/model_card.html",
         "make viz",
-        "Made-up rows",
+        "Synthetic data",
     ):
         assert part in text, part
 
 
-def test_colours_only_in_a_terminal() -> None:
+def test_colours_are_used_only_in_a_terminal() -> None:
     assert re.search(r"\x1b\[", shown(list(MADE), terminal=True))
 
 
 @pytest.mark.parametrize("names", [["model_card"], []])
-def test_a_run_that_made_nothing_worth_it_prints_nothing(names: list[str]) -> None:
+def test_run_without_results_prints_nothing(names: list[str]) -> None:
     assert shown(names, terminal=False) == ""
 
 
-def test_a_part_shows_its_part() -> None:
+def test_partial_run_shows_only_its_results() -> None:
     text = shown(["data_quality"], terminal=False)
     assert "8 kept" in text
     assert "3 values of weight do not count as numbers and are null" in " ".join(text.split())
@@ -100,12 +100,12 @@ def test_a_part_shows_its_part() -> None:
     assert "Model" not in text
 
 
-def test_it_says_what_the_ab_test_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_shows_the_verdict_of_the_ab_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MADE, "ab_report", {"verdict": "No difference yet: p = 0.4."})
     assert "No difference yet: p = 0.4." in shown(["ab_report"], terminal=False)
 
 
-def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rerun_reports_that_the_model_is_champion_already(monkeypatch: pytest.MonkeyPatch) -> None:
     again = PROMOTION | {"promoted": False, "previous_champion": "3", "reason": "Failed: a tie"}
     monkeypatch.setitem(MADE, "promotion", again)
     text = shown(["evaluation", "promotion"], terminal=False)
@@ -113,23 +113,23 @@ def test_a_rerun_says_that_it_is_the_champion_already(monkeypatch: pytest.Monkey
     assert "Failed" not in text
 
 
-def test_alerts_and_the_decision_in_their_own_words() -> None:
+def test_summary_shows_open_alerts_and_the_retraining_decision() -> None:
     alerts = [
         {"state": state, "severity": "warning", "rule": "drift", "message": f"[red]{state}"}
         for state in ("open", "silenced", "resolved")
     ]
     decision = {"retrain": True, "reasons": ["drift: [x] it is"]}
     made = {"alerts": pa.Table.from_pylist(alerts, tables.ALERTS), "retrain": decision}
-    said = told(made)
-    assert "1 open, 0 acknowledged, 1 silenced" in said
-    assert "warning drift: [red]open" in said
-    assert "[red]silenced" not in said
-    assert "yes" in said
-    assert "drift: [x] it is" in said
-    assert "Retrain  no" in told({"retrain": decision | {"retrain": False}})
+    text = summary_of(made)
+    assert "1 open, 0 acknowledged, 1 silenced" in text
+    assert "warning drift: [red]open" in text
+    assert "[red]silenced" not in text
+    assert "yes" in text
+    assert "drift: [x] it is" in text
+    assert "Retrain  no" in summary_of({"retrain": decision | {"retrain": False}})
 
 
-def told(made: dict[str, Any]) -> str:
+def summary_of(made: dict[str, Any]) -> str:
     def nothing() -> Any:
         return None
 

@@ -1,9 +1,31 @@
 """`kedro demo`, whole: its output agrees with the tables and the registry."""
 
 import pyarrow.parquet as pq
+import pytest
 from support.project import Project
 
+from marvel_kedro import cli
+from marvel_kedro.simulation import demo, demo_project
 
+
+def test_demo_serves_and_monitors_each_day_in_a_project_of_its_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DAYS": 2, "DRIFT_FROM": 2, "REQUESTS": 40}.items():
+        monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr(demo_project, "SYNTHETIC_ROWS", 1500)
+    outcome = project.cli(command=cli.demo)
+    assert outcome.status == 0, outcome.output
+    assert "day  1" in outcome.output
+    assert "Ten days" in outcome.output
+    folder = project.path / "data" / "demo"
+    assert (folder / "data/08_reporting/monitoring_report.html").stat().st_size > 10_000
+    health = pq.read_table(folder / "data/08_reporting/health_metrics.parquet").to_pylist()
+    assert sum(row["requests"] for row in health) == 80
+    assert not project.client().search_registered_models()
+
+
+@pytest.mark.slow
 def test_demo_ends_with_promotion_and_recovered_performance(project: Project) -> None:
     away = project.path / "away"  # the variables are ignored
     outcome = project.kedro("demo", MARVEL_FILES=str(away), MLFLOW_TRACKING_URI=f"sqlite:///{away}")

@@ -6,10 +6,12 @@ from hypothesis import settings
 
 
 def at_most(number: int, **options: Any) -> settings:
-    """Limit the examples of a property; the profile may ask for fewer (tests/conftest.py).
+    """Limit the examples of a property; the profile may set fewer (tests/conftest.py).
 
     Args:
         number: Examples at most.
         options: Other settings of hypothesis.
     """
-    return settings(max_examples=min(number, settings.default.max_examples), **options)
+    profile = settings.default
+    assert profile is not None
+    return settings(max_examples=min(number, profile.max_examples), **options)

@@ -1,9 +1,10 @@
 """Run the main job in forks of this process and kill each at another point.
 
-Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Runs once undisturbed, and
-once more with what the test brings then; of that everything is taken back, but for knowing at which
-points the disk is as at the one before: these are left out, they would be the same kills. Prints a
-line a point: its name and whether the kill came there. Forks, since imports take longer than runs.
+Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Runs once to the end, and
+once more after the test has brought new input; the second run is undone. A point is left out if
+nothing on the disk has changed since the one before in both runs: a kill there would be the same
+kill. Prints a line for each point: its name and whether the kill happened there. Forks, since
+imports take longer than runs.
 """
 
 import json
@@ -23,7 +24,7 @@ from kedro.framework.startup import bootstrap_project
 
 POINTS = "points.jsonl"
 PARAMETERS = {
-    # Every candidate that differs is promoted, so that the kill falls into a promotion.
+    # Every different candidate is promoted, so that kills fall into a promotion.
     "training": {
         "gate": {
             "min_roc_auc": 0.0,
@@ -39,9 +40,9 @@ PARAMETERS = {
 
 
 class Points:
-    """Calls a function at every point of a run: a node is done, a dataset is saved.
+    """Calls a function at every point of a run: a node has run, a dataset is saved.
 
-    What is saved piece by piece comes to its point several times, each of which has a name.
+    A dataset that is saved in parts reaches its point several times; each has its own name.
     """
 
     def __init__(self, reached: Any) -> None:
@@ -73,7 +74,7 @@ Files = dict[str, tuple[int, int]]
 
 
 def files(project: Path) -> Files:
-    """What is on the disk, by size and time; `.db-wal` and the like count, too."""
+    """Return sizes and times of all files, such as `.db-wal`."""
     found: Files = {}
     for folder, _, names in os.walk(project):
         for name in names:
@@ -91,7 +92,7 @@ def in_fork(project: Path, reached: Any) -> int:
         try:
             run(project, reached)
             status = 0
-        except BaseException:  # noqa: BLE001 - whatever it was, a fork must not go on
+        except BaseException:  # noqa: BLE001 - a fork must never continue
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -99,7 +100,7 @@ def in_fork(project: Path, reached: Any) -> int:
 
 
 def undisturbed(project: Path) -> list[tuple[str, bool]]:
-    """Run to the end; by point whether anything on the disk has changed since the one before."""
+    """Run to the end; return for each point whether the disk has changed since the one before."""
     last: Files = {}
 
     def note(point: str) -> None:
@@ -110,23 +111,23 @@ def undisturbed(project: Path) -> list[tuple[str, bool]]:
         last = now
 
     if in_fork(project, note) != 0:
-        sys.exit("the run that nobody disturbs failed")
+        sys.exit("the undisturbed run failed")
     lines = (project / POINTS).read_text().splitlines()
     (project / POINTS).unlink()
     return [(point, changed) for point, changed in map(json.loads, lines)]
 
 
 def restore(before: Path, project: Path) -> None:
-    """Have a folder as it was; files stay the same ones for who has them open."""
+    """Restore a folder; overwrite existing files in place, since processes may have them open."""
     for name in files(project):
         if not (before / Path(name).relative_to(project)).exists():
             Path(name).unlink()
     shutil.copytree(before, project, dirs_exist_ok=True)
 
 
-def say(**said: Any) -> None:
-    """Tell the test, and wait until it has done what it wants."""
-    print(json.dumps(said), flush=True)
+def send(**message: Any) -> None:
+    """Send a message to the test, and wait until it has answered."""
+    print(json.dumps(message), flush=True)
     sys.stdin.readline()
 
 
@@ -143,7 +144,7 @@ def main() -> None:
         import pyspark.sql.connect.session  # noqa: F401
 
     first = undisturbed(project)
-    say(undisturbed=True)  # the test brings what is new
+    send(undisturbed=True)  # the test brings new input
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(project, Path(folder, "before"))
         second = undisturbed(project)
@@ -151,7 +152,7 @@ def main() -> None:
     shard, shards = map(int, sys.argv[2:4])
     changing = {point for point, changed in [*first, *second] if changed}
     points = [point for point, _ in second if point in changing][shard::shards]
-    say(points=points, of=len(second))
+    send(points=points, of=len(second))
     for point in points:
 
         def die(reached: str, here: str = point) -> None:
@@ -160,7 +161,7 @@ def main() -> None:
 
         status = in_fork(project, die)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        say(point=point, killed=killed)  # the test looks at the project before the next kill
+        send(point=point, killed=killed)  # the test checks the project before the next kill
     print(json.dumps({"last": in_fork(project, lambda _: None)}), flush=True)
 
 

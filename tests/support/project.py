@@ -1,10 +1,11 @@
-"""A project to run things in."""
+"""A copy of the project to run pipelines and commands in."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,11 +23,13 @@ from mlflow import MlflowClient
 from marvel_kedro import cli
 
 ROOT = Path(__file__).parents[2]
+_STORES_OF_RUNS: set[str] = set()
+"""Addresses that runs in this process have left in the environment."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int
     output: str
@@ -34,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project in a folder of its own."""
+    """A copy of the project in its own folder."""
 
     path: Path
 
@@ -43,7 +46,7 @@ class Project:
         return self.path / "data" / "01_raw" / "marvel_characters_dataset.csv"
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read the one Parquet file below `data` that has the name."""
+        """Read the Parquet file below `data` with this name."""
         (file,) = self.path.glob(f"data/*/{name}.parquet")
         return pd.read_parquet(file)
 
@@ -51,19 +54,19 @@ class Project:
         return json.loads((self.path / "data" / "08_reporting" / f"{name}.json").read_text())
 
     def delta(self, name: str) -> pd.DataFrame:
-        """Read a table of the warehouse, as anybody could."""
+        """Read a table of the warehouse."""
         folder = self.path / "data" / "warehouse" / "marvel_characters" / name
         return DeltaTable(folder).to_pandas()
 
     def champion(self, model: str = "marvel_characters") -> Any:
-        """The registry's champion."""
+        """Return the registry's champion."""
         return self.client().get_model_version_by_alias(model, "champion")
 
     def client(self) -> MlflowClient:
         return MlflowClient(f"sqlite:///{self.path}/mlflow.db")
 
     def kedro(self, *words: str, **environment: str) -> Outcome:
-        """Run a kedro command in a process of its own."""
+        """Run a kedro command in its own process."""
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *words],
             cwd=self.path,
@@ -75,12 +78,16 @@ class Project:
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
-    def cli(self, *words: str, command: click.Command = cli.run, **environment: str) -> Outcome:
+    def cli(
+        self,
+        *words: str,
+        command: click.Command = cli.run,
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
-        bootstrap_project(self.path)
-        with pytest.MonkeyPatch.context() as patch:
+        with self._here(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.path)
-            for name, value in environment.items():
+            for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             result = CliRunner().invoke(command, list(words), prog_name=f"kedro {command.name}")
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -88,18 +95,38 @@ class Project:
         return Outcome(result.exit_code, result.output)
 
     def on(self, engine: str, *words: str, **environment: str) -> Outcome:
-        """Run `kedro run` on Sail in this process, on Spark in one of its own (a JVM stays)."""
+        """Run `kedro run` on Sail in this process, on Spark in its own (the JVM would stay)."""
         environment |= {"MARVEL_ENGINE": engine}
         if engine == "sail":
-            return self.cli(*words, **environment)
+            return self.cli(*words, environment=environment)
         return self.kedro("run", *words, **environment)
 
     def run(self, *pipelines: str, **parameters: Any) -> None:
         """Run pipelines in this process; errors are raised."""
-        bootstrap_project(self.path)
         session: Any
-        with KedroSession.create(self.path, runtime_params=parameters) as session:
+        with (
+            self._here(),
+            KedroSession.create(self.path, runtime_params=parameters) as session,
+        ):
             session.run(pipeline_names=list(pipelines) or None)
+
+    @contextmanager
+    def _here(self) -> Iterator[None]:
+        """Prepare this process for a run, after runs of other projects.
+
+        kedro-mlflow leaves the address of a run's store in the environment, which the next run
+        reads.
+        """
+        found = os.environ.get("MLFLOW_TRACKING_URI")
+        if found in _STORES_OF_RUNS and str(self.path) not in found:
+            reset_store()
+            found = None
+        bootstrap_project(self.path)
+        try:
+            yield
+        finally:
+            if found is None and (left := os.environ.get("MLFLOW_TRACKING_URI")):
+                _STORES_OF_RUNS.add(left)
 
 
 def reset_store() -> None:
@@ -111,28 +138,28 @@ def reset_store() -> None:
     os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which that has set
 
 
-def missing(what: str) -> NoReturn:
-    """Skip a test that cannot run here; under CI, where it can, that is a failure."""
+def missing(reason: str) -> NoReturn:
+    """Skip a test that cannot run on this machine; fail it under CI."""
     if "CI" in os.environ:
-        pytest.fail(what)
-    pytest.skip(what)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would steer Kedro or MLflow."""
+    """Return the environment without variables of Kedro, MLflow, Spark and the project."""
     return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("MLFLOW_", "KEDRO_", "MARVEL_", "SPARK_"))
     } | {
         "COLUMNS": "120",
-        # A JVM that lives for one small run never gets back what it spends on optimising.
+        # A JVM that runs for seconds does not earn back the cost of its optimising compiler.
         "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
     }
 
 
 def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[str, Any]]:
-    """Run `support/kill_points.py` to its end; what it says, and it waits after each."""
+    """Run `support/kill_points.py` to its end; yield its messages, it waits after each."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/support/kill_points.py"), str(project.path), *words],
         stdin=subprocess.PIPE,
@@ -145,10 +172,10 @@ def at_kill_points(project: Project, log: Path, *words: str) -> Iterator[dict[st
     assert process.stdout
     for line in process.stdout:
         if line.startswith("{"):
-            said = json.loads(line)
-            yield said
-            assert said.get("killed", True), said
-            if "last" not in said:
+            message = json.loads(line)
+            yield message
+            assert message.get("killed", True), message
+            if "last" not in message:
                 process.stdin.write("\n")
                 process.stdin.flush()
     assert process.wait() == 0, log.read_text()[-3000:]

@@ -1,4 +1,4 @@
-"""Break tables of Apache Spark, and print what is said of each as JSON: `NAME: message or null`.
+"""Break tables of Apache Spark, and print the message for each as JSON: `NAME: message or null`.
 
 Usage: python spark_faults.py FOLDER. One Java for all of them, which takes half a minute to start.
 """
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from marvel_kedro.databricks import session, tables
+from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.project.error_messages import explain
 from marvel_kedro.table.contracts import TestScores
 
-CONTRACT = tables.Contract("TestScores", TestScores)
+CONTRACT = Contract("TestScores", TestScores)
 
 
 def main() -> None:  # noqa: C901, PLR0915 - a list of faults
@@ -25,7 +26,7 @@ def main() -> None:  # noqa: C901, PLR0915 - a list of faults
 
     spark: Any = SparkSession.builder.getOrCreate()
     tables.attach(spark, place)
-    said: dict[str, str | None] = {}
+    messages: dict[str, str | None] = {}
 
     def save(name: str, frame: Any = None) -> None:
         rows = frame or spark.createDataFrame([("a", 1.0)], "page_id string, x double")
@@ -35,10 +36,10 @@ def main() -> None:  # noqa: C901, PLR0915 - a list of faults
     def attempt(name: str, action: Callable[[], Any]) -> None:
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - any fault is to be explained
-            said[name] = explain(error)
+        except Exception as error:  # noqa: BLE001 - any error
+            messages[name] = explain(error)
         else:
-            said[name] = None
+            messages[name] = None
 
     other = tables.Place("mlops_dev", "marvel_characters", warehouse, frozenset())
     attempt("no catalog", lambda: tables.attach(spark, other))
@@ -87,7 +88,7 @@ def main() -> None:  # noqa: C901, PLR0915 - a list of faults
     attempt("created", lambda: tables.create(spark, "killed", columns, CONTRACT, place))
     attempt("first save killed", lambda: save("killed"))
     session.end()
-    print("\n" + json.dumps(said))
+    print("\n" + json.dumps(messages))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Project commands, one file each; each ends in one message where the user can mend a fault.
+"""The project's commands, one file each.
 
-Kedro loads the group `cli` and, from a package, `run`. A command has the name of its file, and
-here the name is the command's. `ending` is how all of them end, `options` and `store` are what
-several need. What a command does is imported when it runs: `kedro --help` is not to wait for it.
+- Kedro loads the group `cli` and, from a package, `run`.
+- A command and its file have the same name, and this module exports the command by that name.
+- All commands report errors through `error_handling`; `options` has the options that several share.
+- The code behind a command is imported when it runs, so that `kedro --help` is quick.
 """
 
 import click

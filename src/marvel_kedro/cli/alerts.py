@@ -1,43 +1,39 @@
-"""`kedro alerts`: list, acknowledge and silence what monitoring found."""
+"""`kedro alerts`: list, acknowledge and silence the alerts of monitoring."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from marvel_kedro.cli import options
-from marvel_kedro.cli.error_handling import told
+from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.databricks import session
 
 if TYPE_CHECKING:
     from marvel_kedro.monitoring.alerting.acknowledgement import AlertTables
-    from marvel_kedro.project.configuration import Configuration
 
 
 @click.group(invoke_without_command=True)
 @options.env
 @options.conf_source
-@click.option("--all", "everything", is_flag=True, help="Those that are resolved as well.")
+@click.option("--all", "everything", is_flag=True, help="Also list resolved alerts.")
 @click.pass_context
 def alerts(
     context: click.Context, *, env: str | None, conf_source: str | None, everything: bool
 ) -> None:
     """List the alerts of monitoring; acknowledge or silence one.
 
-    What is done takes effect in this list at once, and in reports, metrics and messages with the
-    next run.
+    An action shows in this list at once, and in reports, metrics and messages with the next run.
     """
     context.obj = env, conf_source
     if context.invoked_subcommand is not None:
         return
-    with told("Interrupted."):
-        from rich.console import Console  # noqa: PLC0415 - for commands
+    with errors_as_messages("Interrupted."):
+        from rich.console import Console  # noqa: PLC0415 - when the command runs
 
-        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - imports Arrow
+        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
 
         with _alert_tables(context) as tables:
             rows = tables.current(datetime.now(UTC))
@@ -51,34 +47,16 @@ def alerts(
 
 @contextmanager
 def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
-    """The tables of alerts, wherever the environment keeps them."""
-    from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - for commands
-    from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
+    """Open the tables of alerts, in files or in a lakehouse."""
+    from marvel_kedro.databricks import tables  # noqa: PLC0415 - when the command runs
+    from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
+    from marvel_kedro.project import configuration  # noqa: PLC0415
 
     read = configuration.load(*context.obj)
-    with _lakehouse(read, configuration.project_path()):
+    with tables.attached(read.names, configuration.project_path()):
         yield acknowledgement.AlertTables(
             read.dataset("alerts"), read.dataset("alert_actions"), read.raw.get("alerting")
         )
-
-
-@contextmanager
-def _lakehouse(read: "Configuration", project_path: Path) -> Iterator[None]:
-    """A session that knows the tables, if the environment keeps them in a lakehouse."""
-    if "catalog" not in read.names:
-        yield
-        return
-    from marvel_kedro.databricks import tables  # noqa: PLC0415 - nothing of it in base
-
-    place = tables.place_from(read.names, project_path)
-    try:
-        session.start(read.names["engine"], place.warehouse)
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
-
-        tables.attach(SparkSession.builder.getOrCreate(), place)
-        yield
-    finally:
-        session.end()
 
 
 @alerts.command()
@@ -86,8 +64,8 @@ def _lakehouse(read: "Configuration", project_path: Path) -> Iterator[None]:
 @click.option("--by", required=True, help="Who looks after it.")
 @click.pass_context
 def ack(context: click.Context, alert_id: str, by: str) -> None:
-    """Acknowledge the alert ID: somebody looks after it, and it goes on."""
-    with told("Interrupted."):
+    """Acknowledge the alert ID: someone looks after it, and it stays active."""
+    with errors_as_messages("Interrupted."):
         with _alert_tables(context) as tables:
             alert = tables.acknowledge(alert_id, by, datetime.now(UTC))
         click.echo(f"{alert['alert_id']} ({alert['rule']}) is acknowledged by {by}.")
@@ -95,14 +73,14 @@ def ack(context: click.Context, alert_id: str, by: str) -> None:
 
 @alerts.command()
 @click.argument("alert_id", metavar="[ID]", required=False)
-@click.option("--rule", help="All alerts of this rule, those to come as well.")
+@click.option("--rule", help="All alerts of this rule, including future ones.")
 @click.option(
     "--until",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
-    help="The end of the silence, UTC.",
+    help="End of the silence, UTC.",
 )
-@click.option("--for", "duration", help="How long: 90m, 12h, 3d, 2w; 0m ends a silence.")
-@click.option("--by", default="", help="Who wants it.")
+@click.option("--for", "duration", help="Duration: 90m, 12h, 3d, 2w; 0m ends a silence.")
+@click.option("--by", default="", help="Who silences it.")
 @click.pass_context
 def silence(  # noqa: PLR0913 - one an option
     context: click.Context,
@@ -113,9 +91,9 @@ def silence(  # noqa: PLR0913 - one an option
     duration: str | None,
     by: str,
 ) -> None:
-    """Silence the alert ID, or a rule: no message, and no reason for a training."""
-    with told("Interrupted."):
-        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415 - imports Arrow
+    """Silence the alert ID or a rule: it sends no message and triggers no retraining."""
+    with errors_as_messages("Interrupted."):
+        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
 
         if (alert_id is None) == (rule is None):
             raise ProjectError("Name an alert, or a rule with --rule.")

@@ -1,11 +1,11 @@
-"""`kedro demo`: ten days of a model's life."""
+"""`kedro demo`: ten days in the life of a model."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from marvel_kedro.cli.error_handling import told
+from marvel_kedro.cli.error_handling import errors_as_messages
 
 
 @click.command()
@@ -14,18 +14,18 @@ from marvel_kedro.cli.error_handling import told
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data", "demo"),
     show_default=True,
-    help="Where the demo's own project is made.",
+    help="Folder in which the demo creates a project of its own.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser at the end.")
 def demo(folder: Path, *, show: bool) -> None:
-    """Simulate ten days: calm, drift, an alert, a retraining, a promotion, and quality back."""
-    with told("Interrupted. The same command begins anew."):
-        from rich.console import Console  # noqa: PLC0415 - for commands
+    """Simulate ten days: calm, drift, an alert, a retraining, a promotion and recovery."""
+    with errors_as_messages("Interrupted. The same command starts again from the beginning."):
+        from rich.console import Console  # noqa: PLC0415 - when the command runs
 
-        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - slow to import
-        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - slow to import
-        from marvel_kedro.simulation.demo_project import Settings  # noqa: PLC0415 - slow to import
+        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415
+        from marvel_kedro.project import configuration  # noqa: PLC0415
+        from marvel_kedro.simulation import demo as days  # noqa: PLC0415
+        from marvel_kedro.simulation.demo_project import Settings  # noqa: PLC0415
 
         def read_settings() -> Settings:
             read = configuration.load()

@@ -1,4 +1,4 @@
-"""`kedro deploy`: serve what the parameters describe, or see what is served here."""
+"""`kedro deploy`: deploy the endpoint on Databricks, or check the one that is served here."""
 
 import os
 from datetime import timedelta
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from marvel_kedro.cli import store
-from marvel_kedro.cli.error_handling import told
+from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -20,18 +19,18 @@ if TYPE_CHECKING:
     type=click.Choice(["databricks", "local"]),
     default="local",
     show_default=True,
-    help="databricks: make or change the served endpoint of the workspace. local: see what kedro "
+    help="databricks: create or update the endpoint of the workspace. local: show what kedro "
     "serve serves, and whether it answers.",
 )
 @click.option("--env", help="Environment; lakehouse for databricks, else Kedro's default.")
 @click.option("--conf-source", help="Folder or archive of the configuration.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the changes and apply none.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=20.0,
     show_default=True,
-    help="Minutes that an update may take.",
+    help="Time limit of an update in minutes.",
 )
 def deploy(
     target: Literal["databricks", "local"],
@@ -41,13 +40,15 @@ def deploy(
     dry_run: bool,
     timeout: float,
 ) -> None:
-    """Serve what the section `endpoint` of the parameters describes.
+    """Serve what the parameter section `endpoint` describes.
 
-    On Databricks only what differs is changed; where the new version does not come up or does not
-    answer, the one that served before is brought back.
+    On Databricks only differences are applied. If the new version does not start or does not
+    answer, the previous configuration is restored.
     """
-    with told("Interrupted. An update goes on in the workspace; the same command waits for it."):
-        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
+    with errors_as_messages(
+        "Interrupted. An update goes on in the workspace; the same command waits for it."
+    ):
+        from marvel_kedro.project import configuration  # noqa: PLC0415 - when the command runs
 
         read = configuration.load(
             env or ("lakehouse" if target == "databricks" else None), conf_source
@@ -55,14 +56,15 @@ def deploy(
         if target == "databricks":
             _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
         else:
+            configuration.use_store()
             _check_local(read)
 
 
 def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedelta) -> None:
-    import mlflow  # noqa: PLC0415 - slow to import
+    import mlflow  # noqa: PLC0415 - when the command runs
 
-    from marvel_kedro.databricks import workspace  # noqa: PLC0415 - imports the SDK
-    from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415 - likewise
+    from marvel_kedro.databricks import workspace  # noqa: PLC0415
+    from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415
     from marvel_kedro.serving.models.served_versions import served_versions  # noqa: PLC0415
 
     asked = read.description.endpoint
@@ -77,19 +79,18 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     goal = spec.EndpointSpec.of(asked, versions, read.names["catalog"], read.names["schema"])
     client = workspace.connect()
     if dry_run:
-        done = difference.differences(client, goal)
+        changes = difference.differences(client, goal)
     else:
-        done = deployment.deploy(client, goal, timeout)
-    for change in done:
+        changes = deployment.deploy(client, goal, timeout)
+    for change in changes:
         click.echo(f"- {change}")
-    all_well = "is as described" if not done else "would change" if dry_run else "serves"
-    click.echo(f"The endpoint '{asked.name}' {all_well}.")
+    state = "is as described" if not changes else "would change" if dry_run else "serves"
+    click.echo(f"The endpoint '{asked.name}' {state}.")
 
 
 def _check_local(read: "Configuration") -> None:
-    from marvel_kedro.serving import smoke  # noqa: PLC0415 - imports MLflow
+    from marvel_kedro.serving import smoke  # noqa: PLC0415 - when the command runs
 
-    store.use()
     asked = read.description.endpoint
     click.echo(f"The endpoint '{asked.name}' serves:")
     for line in smoke.check_versions(asked):

@@ -1,4 +1,4 @@
-"""How a command ends: in one message, where the user can mend the fault or has stopped it."""
+"""How commands end: with one message for errors that the user can fix and for Ctrl-C."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,12 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def told(interrupted: str) -> Iterator[None]:
-    """End the process with one message, where the user can mend the fault or has stopped it."""
+def errors_as_messages(interrupted: str) -> Iterator[None]:
+    """End the process with one message for an error that the user can fix, or for Ctrl-C.
+
+    Args:
+        interrupted: The message after Ctrl-C.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -25,11 +29,11 @@ def told(interrupted: str) -> Iterator[None]:
         message = explain(error)
         if message is None:
             raise
-        raise _FaultError(message) from error
+        raise _ExplainedError(message) from error
 
 
-class _FaultError(KedroCliError):
-    """A fault, shown as its message alone; `kedro --verbose run` adds the traceback."""
+class _ExplainedError(KedroCliError):
+    """An error that shows only its message; `kedro --verbose run` adds the traceback."""
 
     def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
         if self.VERBOSE_ERROR:

@@ -1,4 +1,4 @@
-"""`kedro run`: Kedro's own command, whose options are checked and which ends in one message."""
+"""`kedro run`: Kedro's own command with checked options and readable errors."""
 
 import copy
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from marvel_kedro.cli.error_handling import told
+from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.databricks import session
 from marvel_kedro.project import run_checks
 
@@ -15,12 +15,13 @@ _RUN = kedro_run.callback
 
 
 def _run(**options: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
-    with told("Interrupted. Run the same command again: nothing is half-written."):
+    with errors_as_messages("Interrupted. Run the same command again: nothing is half-written."):
         try:
             run_checks.check_options(options)
             return _RUN(**options)
         except KeyboardInterrupt:
-            session.end()  # first: MLflow would ask it for a setting, and Sail has heard Ctrl-C too
+            # First, because MLflow reads a setting from the session, and Ctrl-C ended Sail, too.
+            session.end()
             _close_run("KILLED")
             raise
 

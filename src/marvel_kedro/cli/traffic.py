@@ -1,4 +1,4 @@
-"""`kedro traffic`: made-up characters for an endpoint."""
+"""`kedro traffic`: send synthetic characters to an endpoint."""
 
 import os
 from datetime import datetime
@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from marvel_kedro.cli.error_handling import told
+from marvel_kedro.cli import options
+from marvel_kedro.cli.error_handling import errors_as_messages
 
 
 @click.command()
-@click.option("--env", "-e", help="Environment of the parameters.")
-@click.option("--url", help="Address of the endpoint; that of `kedro serve` if none is given.")
+@options.env
+@click.option("--url", help="Address of the endpoint; by default that of `kedro serve`.")
 @click.option(
     "--rate", default=100.0, type=click.FloatRange(0, min_open=True), help="Requests a second."
 )
@@ -21,7 +22,7 @@ from marvel_kedro.cli.error_handling import told
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The first one; by default the last one is yesterday.",
+    help="First day; by default the last day is yesterday.",
 )
 @click.option(
     "--scenario",
@@ -30,22 +31,17 @@ from marvel_kedro.cli.error_handling import told
     type=click.Choice(["none", "covariate", "prior", "concept"]),
 )
 @click.option("--magnitude", default=0.5, help="Size of the drift, from 0 to 1.")
-@click.option("--drift-from-day", default=6, help="The first day that drifts, counted from 1.")
-@click.option("--label-delay-days", default=1, help="Days until it is known who was alive.")
+@click.option("--drift-from-day", default=6, help="First day with drift, counted from 1.")
+@click.option("--label-delay-days", default=1, help="Days until a label is known.")
 @click.option(
     "--labels-to",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Parquet file of the labels; the table `labels` if none is given.",
+    help="Parquet file of the labels; by default the table `labels`.",
 )
 @click.option("--records", default=1, help="Characters a request.")
 @click.option("--clients", default=1000, help="Distinct client_request_ids; 0 sends none.")
-@click.option(
-    "--connections",
-    default=16,
-    type=click.IntRange(1),
-    help="Requests that may wait for an answer at once.",
-)
-@click.option("--seed", default=1, help="Other rows and clients; the same seed, the same bytes.")
+@click.option("--connections", default=16, type=click.IntRange(1), help="Concurrent requests.")
+@click.option("--seed", default=1, help="Seed of rows and clients; equal seeds send equal bytes.")
 def traffic(  # noqa: PLR0913 - one an option
     *,
     env: str | None,
@@ -58,14 +54,14 @@ def traffic(  # noqa: PLR0913 - one an option
     connections: int,
     **options: Any,  # noqa: ANN401 - those of `TrafficOptions`
 ) -> None:
-    """Send made-up characters to an endpoint, over simulated days with drift and late labels.
+    """Send synthetic characters to an endpoint, over simulated days with drift and late labels.
 
-    MARVEL_TOKEN is the bearer token, if the server wants one.
+    MARVEL_TOKEN is the bearer token, if the server requires one.
     """
-    with told("Interrupted."):
-        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - slow to import
-        from marvel_kedro.project import configuration  # noqa: PLC0415 - for commands
-        from marvel_kedro.simulation import traffic  # noqa: PLC0415 - slow to import
+    with errors_as_messages("Interrupted."):
+        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - when it runs
+        from marvel_kedro.project import configuration  # noqa: PLC0415
+        from marvel_kedro.simulation import traffic  # noqa: PLC0415
 
         read = configuration.load(env)
         traffic.run(

@@ -1,1 +1,1 @@
-"""The lakehouse: tables of Unity Catalog on Spark, and the project as a job on Databricks."""
+"""The lakehouse: tables of Unity Catalog on Spark, and the endpoint and monitor on Databricks."""

@@ -1,15 +1,26 @@
-"""What Sail, Apache Spark and Databricks say when something fails, in words that help."""
+"""Messages for errors of Sail, Apache Spark and Databricks, each with its remedy."""
 
 import os
 import re
 
-from marvel_kedro.core.errors import without_password
+from marvel_kedro.core.errors import RemoteFailure, without_password
 
-# `_internal` is that of deltalake.
+# `_internal` is the module of deltalake.
 _ENGINES = {"pyspark", "py4j", "grpc", "deltalake", "_internal"}
-_MOST_OF_AN_ANSWER = 400
+_MAX_ENGINE_TEXT = 400
 
-# By a pattern of what an engine says; the first that is found counts.
+WORKSPACE_REMEDIES: dict[RemoteFailure | None, str] = {
+    "token": "The token has expired or is not of this workspace. Make a new one in its settings "
+    "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
+    "databricks auth login.",
+    "privilege": "Have it granted by an owner. Models need USE CATALOG and USE SCHEMA, and "
+    "CREATE MODEL ON SCHEMA to register, EXECUTE ON MODEL to load.",
+    "busy": "The workspace is busy, broken or out of reach. Run the same command again later; if "
+    "it stays so, look at DATABRICKS_HOST and at the workspace's status page.",
+    None: "Look at DATABRICKS_HOST, and whether the catalog, the schema and the model are there.",
+}
+"""Remedies for what a workspace refuses, by the kind of failure."""
+
 _REMEDIES = {
     r"No space left|StorageFull|Disk quota": (
         "The disk of the tables is full. Free some space and run the same command again: tables "
@@ -30,20 +41,20 @@ _REMEDIES = {
     ),
     r"Invalid JSON in log record|Cannot load table state|_delta_log/\d+\.json"
     r"|DELTA_STATE_RECOVER_ERROR|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_MISSING_TRANSACTION_LOG": (
-        "The log of a table (_delta_log in its folder) is damaged. Bring its folder back from a "
-        "copy, or move it away, and run the same command again: the table is made anew."
+        "The log of a table (_delta_log in its folder) is damaged. Restore its folder from a "
+        "copy, or move it away, and run the same command again: the table is made again."
     ),
     r"Csv error|MALFORMED_(?:CSV_)?RECORD": (
-        "The raw file (raw_characters) has rows with more or fewer cells than the header. Put "
-        "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-        "of raw_characters if something else parts the cells (docs/own-data.md)."
+        "The raw file (raw_characters) has rows with more or fewer cells than the header. Quote "
+        "cells that hold a comma, name every column in the header, or set load_args.sep of "
+        "raw_characters if another character separates the cells (docs/own-data.md)."
     ),
     r"UNAUTHENTICATED|StatusCode\.PERMISSION_DENIED|[Ii]nvalid access token": (
-        "The server that SPARK_REMOTE names does not accept who you are: the token is wrong or "
-        "has expired. Put a new one into SPARK_REMOTE (;token=..)."
+        "The server that SPARK_REMOTE names rejects the login: the token is wrong or has "
+        "expired. Put a new one into SPARK_REMOTE (;token=..)."
     ),
     r"PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS|does not have (\w+ )+on": (
-        "The rights to a table, a schema or a catalog are missing. Have them granted: USE CATALOG "
+        "Privileges on a table, a schema or a catalog are missing. Have them granted: USE CATALOG "
         "ON CATALOG; USE SCHEMA, SELECT, MODIFY and CREATE TABLE ON SCHEMA."
     ),
     r"StatusCode\.UNAVAILABLE|SESSION_CLOSED|SESSION_CHANGED|SESSION_NOT_FOUND|HANDLE_ABANDONED": (
@@ -51,41 +62,38 @@ _REMEDIES = {
         "the same command again: tables are as they were before the step."
     ),
     r"CATALOG_NOT_FOUND|NO_SUCH_CATALOG": (
-        "There is no such catalog, or nobody granted it to you. Correct MARVEL_CATALOG, or GRANT "
-        "USE CATALOG ON CATALOG."
+        "There is no such catalog, or you have no privilege on it. Correct MARVEL_CATALOG, or "
+        "GRANT USE CATALOG ON CATALOG."
     ),
     r"SCHEMA_NOT_FOUND|NO_SUCH_SCHEMA|[Dd]atabase not found": (
-        "There is no such schema, or nobody granted it to you. Correct MARVEL_SCHEMA, CREATE "
+        "There is no such schema, or you have no privilege on it. Correct MARVEL_SCHEMA, CREATE "
         "SCHEMA, or GRANT USE SCHEMA ON SCHEMA."
     ),
     r"Failed to fetch metadata for file|FAILED_READ_FILE|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND"
     r"|FileNotFound|File .* does not exist|Object at location .* not found": (
         "A file of a table is gone. Make the table again, from the step that makes it (kedro run "
-        "--env lakehouse), or bring the file back."
+        "--env lakehouse), or restore the file."
     ),
     r"TABLE_OR_VIEW_NOT_FOUND|[Tt]able not found": (
-        "A table is not there, or nobody granted it to you. Make it: kedro run --env lakehouse."
+        "A table is not there, or you have no privilege on it. Make it: kedro run --env lakehouse."
     ),
 }
+"""Remedies by a pattern of an engine's text; the first pattern that is found counts."""
 
 
-def of_engine(fault: BaseException) -> bool:
-    """Whether an engine or its client raised it; nothing is imported for the question."""
-    modules = {kind.__module__.partition(".")[0] for kind in type(fault).__mro__}
+def is_engine_error(error: BaseException) -> bool:
+    """Tell whether an engine or its client raised an error, without importing any of them."""
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return bool(modules & _ENGINES)
 
 
-def explain(fault: BaseException) -> str:
-    """Say what to do about a fault of an engine.
-
-    Returns:
-        The remedy if it is known, and what the engine says in any case, without secrets.
-    """
-    text = without_password(f"{type(fault).__name__}: {fault}")
+def engine_message(error: BaseException) -> str:
+    """Return the remedy for an engine's error, if it is known, and the engine's text."""
+    text = without_password(f"{type(error).__name__}: {error}")
     for token in re.findall(r"token=([^;]+)", os.environ.get("SPARK_REMOTE", "")):
         text = text.replace(token, "..")
-    said = " ".join(text.partition("\n\tat ")[0].split())[:_MOST_OF_AN_ANSWER]
+    answer = " ".join(text.partition("\n\tat ")[0].split())[:_MAX_ENGINE_TEXT]
     for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, text):
-            return f"{remedy}\nThe engine says: {said}"
-    return f"The engine that holds the tables says: {said}\nkedro --verbose run shows where."
+            return f"{remedy}\nThe engine says: {answer}"
+    return f"The engine that holds the tables says: {answer}\nkedro --verbose run shows where."

@@ -1,20 +1,19 @@
-"""The metrics of a managed monitor, as a dataset."""
+"""The catalog type for the metrics of a managed monitor."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
 
+from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 
-if TYPE_CHECKING:
-    from marvel_kedro.databricks.monitored_table import MetricsTables
 
+class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
+    """Load a function that refreshes a managed monitor over a table of a lakehouse."""
 
-class ManagedMetricsDataset(AbstractDataset[None, RefreshManagedMonitor]):
-    """A managed monitor over a table of a lakehouse, which is asked when its metrics are wanted."""
+    READ_ONLY = "the platform writes the metrics"
 
     def __init__(
         self,
@@ -25,41 +24,29 @@ class ManagedMetricsDataset(AbstractDataset[None, RefreshManagedMonitor]):
         baseline: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Say what is monitored.
+        """Name the tables.
 
         Args:
-            catalog: Of both tables.
-            database: Of both tables.
+            catalog: Catalog of both tables.
+            database: Schema of both tables.
             table: The inference log.
-            baseline: What it is held against.
-            metadata: Of Kedro's plugins.
+            baseline: The table that drift is measured against.
+            metadata: Metadata for Kedro's plugins.
         """
+        super().__init__(metadata)
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
-        self.metadata = metadata
 
     def load(self) -> RefreshManagedMonitor:
-        """Give a function that brings the monitor up to date and reads its tables."""
-        return partial(_refreshed, self._table, self._baseline)
-
-    def save(self, data: None) -> None:  # noqa: ARG002 - Kedro's signature
-        """Refuse: the platform writes the metrics.
-
-        Raises:
-            DatasetError: Always.
-        """
-        raise DatasetError(f"The metrics of {self._table} are only read here.")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"table": self._table}
+        """Return a function that refreshes the monitor and reads its tables."""
+        return partial(_refresh, self._table, self._baseline)
 
 
-def _refreshed(table: str, baseline: str, options: MonitoringOptions) -> tuple[pa.Table, pa.Table]:
-    from marvel_kedro.databricks import monitor, workspace  # noqa: PLC0415 - needs databricks-sdk
+def _refresh(table: str, baseline: str, options: MonitoringOptions) -> tuple[pa.Table, pa.Table]:
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - the optional dependencies of a lakehouse
 
-    names: MetricsTables = monitor.refresh(
+    from marvel_kedro.databricks import monitor, workspace  # noqa: PLC0415
+
+    names = monitor.refresh(
         workspace.connect(),
         options.managed,
         table,
@@ -67,14 +54,12 @@ def _refreshed(table: str, baseline: str, options: MonitoringOptions) -> tuple[p
         granularities=options.granularities,
         slices=options.slices,
     )
+
+    def read(name: str, schema: pa.Schema) -> pa.Table:
+        found = SparkSession.builder.getOrCreate().table(name).toArrow()
+        return tables.sort_rows(tables.conform(found, schema))
+
     return (
-        _read(names.profile, tables.PROFILE_METRICS),
-        _read(names.drift, tables.DRIFT_METRICS),
+        read(names.profile, tables.PROFILE_METRICS),
+        read(names.drift, tables.DRIFT_METRICS),
     )
-
-
-def _read(name: str, schema: pa.Schema) -> pa.Table:
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
-
-    found = SparkSession.builder.getOrCreate().table(name).toArrow()
-    return tables.sort_rows(tables.conform(found, schema))

@@ -1,7 +1,7 @@
-"""The tables of metrics by the platform: a managed monitor over `inference_log`.
+"""Metrics computed by Databricks: the managed monitor over `inference_log`.
 
-It is made and changed by difference, refreshed and waited for. Written from the source of
-databricks-sdk 0.156 and from public documentation; no workspace has seen it yet.
+The monitor is created or updated by difference, then refreshed. Written from the source of
+databricks-sdk 0.156 and from public documentation; not yet run against a workspace.
 """
 
 import time
@@ -16,7 +16,7 @@ from databricks.sdk.service.dataquality import (
 )
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.databricks.monitored_table import BROKEN, MetricsTables, MonitoredTable, Patience
+from marvel_kedro.databricks.monitored_table import BROKEN, Deadline, MetricsTables, MonitoredTable
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 
@@ -31,69 +31,69 @@ def refresh(  # noqa: PLR0913 - what is monitored, and how it is waited for
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> MetricsTables:
-    """Bring the metrics of a table up to date; make or change its monitor where it is not so.
+    """Refresh the metrics of a table; create or update its monitor first if it differs.
 
-    A change or a refresh that is under way is waited for. A refresh that somebody else has begun
-    may lack the newest rows, so that one more follows. A second call changes nothing of the
-    monitor.
+    - A change or a refresh in progress is waited for. A refresh by another client may lack the
+      newest rows, so a further one follows.
+    - A second call changes nothing in the monitor.
 
     Args:
         client: The workspace.
-        options: What only the managed monitor has.
+        options: Options of the managed monitor alone.
         table: Full name of the inference log, which has the columns `request_time`, `prediction`,
-            `model_version` and `alive` (what became of them; null where nobody knows yet).
-        baseline_table: Full name of what drift is measured against, with the same columns; None
-            for windows against those before them alone.
+            `model_version` and `alive` (the label; null while it is unknown).
+        baseline_table: Full name of the table that drift is measured against, with the same
+            columns; None to compare each window with the previous one only.
         granularities: Lengths of the windows, such as `1 day`.
         slices: Columns, and SQL conditions over them.
-        sleep: Lets seconds pass.
-        monotonic: Tells how many seconds have passed.
+        sleep: Wait for a number of seconds.
+        monotonic: Return the seconds of a monotonic clock.
 
     Returns:
-        Where the metrics are.
+        The names of the tables of metrics.
 
     Raises:
         ProjectError: It names the table, what failed and the remedy.
     """
-    patience = Patience(options.timeout_minutes, monotonic(), sleep, monotonic)
-    monitored = MonitoredTable(client, table, patience)
-    wanted = DataProfilingConfig(
+    deadline = Deadline(options.timeout_minutes, monotonic(), sleep, monotonic)
+    monitored = MonitoredTable(client, table, deadline)
+    spec = DataProfilingConfig(
         output_schema_id=monitored.schema_id,
-        baseline_table_name=monitored.known(baseline_table) if baseline_table else None,
+        baseline_table_name=monitored.existing(baseline_table) if baseline_table else None,
         slicing_exprs=list(slices),
         inference_log=_log_config(granularities),
     )
     found = monitored.settled()
     if found is None:
-        monitored.create(wanted, options)
-    elif changes := differences(wanted, found):
-        monitored.update(wanted, changes)
+        monitored.create(spec, options)
+    elif changes := differences(spec, found):
+        monitored.update(spec, changes)
     monitored.await_others()
     monitored.refresh()
     return monitored.metrics_tables()
 
 
-def differences(wanted: DataProfilingConfig, found: DataProfilingConfig) -> dict[str, str]:
-    """What of a monitor is not as asked for.
+def differences(spec: DataProfilingConfig, found: DataProfilingConfig) -> dict[str, str]:
+    """Compare a monitor with its specification.
 
-    Folder, dashboard and warehouse count when it is made, and are not looked at.
+    Folder, dashboard and warehouse are set when the monitor is created, and not compared.
 
     Returns:
-        A sentence by the field that is to be set; none if all is well.
+        A description of the change by the field to set; empty if nothing differs.
     """
-    asked, there = _compared(wanted), _compared(found)
-    told = {
-        field: f"{field}: {there[field] or 'none'} -> {asked[field] or 'none'}"
-        for field in asked
-        if there[field] != asked[field]
+    new, old = _comparable(spec), _comparable(found)
+    changes = {
+        field: f"{field}: {old[field] or 'none'} -> {new[field] or 'none'}"
+        for field in new
+        if old[field] != new[field]
     }
-    if not told and found.status in BROKEN:
-        told = {field: f"{field}: set again, since the monitor is broken" for field in asked}
-    return told
+    if not changes and found.status in BROKEN:
+        changes = {field: f"{field}: set again, since the monitor is broken" for field in new}
+    return changes
 
 
-def _compared(config: DataProfilingConfig) -> dict[str, object]:
-    """What is asked for, in a form in which no order or case makes a difference."""
+def _comparable(config: DataProfilingConfig) -> dict[str, object]:
+    """Return the compared fields, independent of order and case."""
     log = config.inference_log.as_dict() if config.inference_log else {}
     return {
         "baseline_table_name": (config.baseline_table_name or "").lower(),
@@ -110,7 +110,7 @@ def _log_config(granularities: Sequence[str]) -> InferenceLogConfig:
     if unknown := [text for text, name in names.items() if name not in known]:
         raise ProjectError(
             f"monitoring.granularities: a managed monitor has no windows of {', '.join(unknown)}. "
-            "It has some such as 1 hour, 1 day and 1 week."
+            "Use windows such as 1 hour, 1 day and 1 week."
         )
     return InferenceLogConfig(
         problem_type=InferenceProblemType.INFERENCE_PROBLEM_TYPE_CLASSIFICATION,

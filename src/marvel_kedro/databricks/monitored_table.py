@@ -1,4 +1,4 @@
-"""A table and the managed monitor that keeps its metrics: looked at, set, refreshed, waited for."""
+"""A table and its managed monitor: read, create, update, refresh and wait."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,11 +29,11 @@ from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 logger = logging.getLogger(__name__)
 
-Looked = TypeVar("Looked")
+Polled = TypeVar("Polled")
 
-_TABLE = "table"  # and no schema, which has monitors, too
-_FIRST_SECONDS, _MOST_SECONDS = 5.0, 60.0
-"""Between two looks."""
+_TABLE = "table"  # the type of the monitored object; schemas can have monitors, too
+_FIRST_SECONDS, _MAX_SECONDS = 5.0, 60.0
+"""Time between two polls."""
 
 _CHANGING = {
     DataProfilingStatus.DATA_PROFILING_STATUS_PENDING,
@@ -43,7 +43,7 @@ BROKEN = {
     DataProfilingStatus.DATA_PROFILING_STATUS_ERROR,
     DataProfilingStatus.DATA_PROFILING_STATUS_FAILED,
 }
-_UNDER_WAY = {
+_IN_PROGRESS = {
     RefreshState.MONITOR_REFRESH_STATE_PENDING,
     RefreshState.MONITOR_REFRESH_STATE_RUNNING,
 }
@@ -53,37 +53,35 @@ _UNSUCCESSFUL = {
 }
 _OVER = {RefreshState.MONITOR_REFRESH_STATE_SUCCESS, *_UNSUCCESSFUL}
 
-_AGAIN = "Run the same command again: it goes on from what is there."
+_AGAIN = "Run the same command again: it continues from the current state."
 _OTHERWISE = "Or let the project compute the metrics: monitoring.computed_by: project."
-_OTHER = (
-    f"Somebody else changes or refreshes it at the same time. Wait for the end of that. {_AGAIN}"
-)
-# By the kind of a refusal; the first that fits counts.
+_OTHER = f"Another client changes or refreshes it at the same time. Wait for that to end. {_AGAIN}"
 _REMEDIES: dict[type[DatabricksError], str] = {
     PermissionDenied: "Have it granted by an owner: USE CATALOG; on the schema USE SCHEMA and "
     "CREATE TABLE, for the metrics; on the table SELECT and MANAGE; on the baseline SELECT. "
     f"{_OTHERWISE}",
     ResourceConflict: _OTHER,
     InvalidState: _OTHER,
-    NotFound: "A table, the schema or the monitor is not there, or not for you to see. Make the "
+    NotFound: "A table, the schema or the monitor is not there, or you may not see it. Make the "
     "tables: kedro run --env lakehouse --pipelines monitoring, which makes the monitor, too.",
-    BadRequest: "Mend monitoring.granularities and monitoring.slices in "
-    "conf/*/monitoring/parameters.yml; the baseline has to have the table's columns. "
+    BadRequest: "Fix monitoring.granularities and monitoring.slices in "
+    "conf/*/monitoring/parameters.yml; the baseline needs the table's columns. "
     f"{_OTHERWISE}",
 }
+"""Remedies by the type of the error; the first that fits is used."""
 
 
 @dataclass(frozen=True)
 class MetricsTables:
-    """Full names of the tables that a monitor keeps."""
+    """Full names of the tables of a monitor."""
 
     profile: str
     drift: str
 
 
 @dataclass(frozen=True)
-class Patience:
-    """For how long something is waited for."""
+class Deadline:
+    """The time limit of waiting, and its clock."""
 
     minutes: float
     started: float
@@ -91,67 +89,71 @@ class Patience:
     monotonic: Callable[[], float]
 
     def until(
-        self, look: Callable[[], Looked], over: Callable[[Looked], bool], thing: str
-    ) -> Looked:
-        """Look at a thing until it is over, less and less often.
+        self, poll: Callable[[], Polled], done: Callable[[Polled], bool], thing: str
+    ) -> Polled:
+        """Poll until a thing is done, at growing intervals.
 
         Raises:
-            ProjectError: It is not over in time.
+            ProjectError: The time limit has passed.
         """
         wait = _FIRST_SECONDS
-        while not over(found := look()):
+        while not done(found := poll()):
             if self.monotonic() - self.started >= 60 * self.minutes:
                 raise ProjectError(
-                    f"{thing} is not over after {self.minutes:g} minutes (timeout_minutes). It "
-                    f"goes on in the workspace. {_AGAIN}"
+                    f"{thing} has not ended after {self.minutes:g} minutes (timeout_minutes). It "
+                    f"continues in the workspace. {_AGAIN}"
                 )
             self.sleep(wait)
-            wait = min(2 * wait, _MOST_SECONDS)
+            wait = min(2 * wait, _MAX_SECONDS)
         return found
 
 
 class MonitoredTable:
-    """A table and its monitor."""
+    """A table and its managed monitor."""
 
-    def __init__(self, client: WorkspaceClient, table: str, patience: Patience) -> None:
+    def __init__(self, client: WorkspaceClient, table: str, deadline: Deadline) -> None:
         self._client = client
         self._api = client.data_quality
         self._table = table
         self._name = f"The managed monitor of '{table}'"
-        self._patience = patience
-        with workspace.asking(f"The table '{table}'", "looked up", _REMEDIES):
+        self._deadline = deadline
+        with workspace.errors_explained(f"The table '{table}'", "looked up", _REMEDIES):
             self._id = str(client.tables.get(table).table_id)
             self.schema_id = str(client.schemas.get(table.rpartition(".")[0]).schema_id)
 
-    def known(self, table: str) -> str:
-        """The name of another table, which is there."""
-        with workspace.asking(f"The baseline '{table}'", "looked up", _REMEDIES):
+    def existing(self, table: str) -> str:
+        """Return the full name of another table.
+
+        Raises:
+            ProjectError: There is no such table.
+        """
+        with workspace.errors_explained(f"The baseline '{table}'", "looked up", _REMEDIES):
             return str(self._client.tables.get(table).full_name)
 
     def settled(self) -> DataProfilingConfig | None:
-        """The monitor when nothing is under way with it; None if there is none.
+        """Return the monitor once no change is in progress; None if there is none.
 
         Raises:
-            ProjectError: There is one, and it is for no inference log.
+            ProjectError: The monitor is not one for an inference log.
         """
-        found = self._patience.until(
+        found = self._deadline.until(
             self._find,
             lambda found: found is None or found.status not in _CHANGING,
             f"A change of {_lowered(self._name)}",
         )
         if found and not found.inference_log:
             raise ProjectError(
-                f"{self._name} is there, but for no inference log. {self._deletion} {_OTHERWISE}"
+                f"{self._name} exists, but not for an inference log. {self._deletion} {_OTHERWISE}"
             )
         return found
 
-    def create(self, wanted: DataProfilingConfig, options: ManagedMonitorOptions) -> None:
-        """Make the monitor, and wait until it is there."""
+    def create(self, spec: DataProfilingConfig, options: ManagedMonitorOptions) -> None:
+        """Create the monitor and wait for it."""
         logger.info("%s is new.", self._name)
-        with self._asking("made"):
+        with self._explained("created"):
             home = f"/Workspace/Users/{self._client.current_user.me().user_name}"
             config = replace(
-                wanted,
+                spec,
                 assets_dir=options.assets_dir
                 or f"{home}/databricks_quality_monitoring/{self._table}",
                 skip_builtin_dashboard=not options.dashboard,
@@ -160,14 +162,14 @@ class MonitoredTable:
             self._api.create_monitor(Monitor(_TABLE, self._id, data_profiling_config=config))
         self._settle()
 
-    def update(self, wanted: DataProfilingConfig, changes: Mapping[str, str]) -> None:
-        """Set some fields, and wait until that is done; others stay as they are."""
+    def update(self, spec: DataProfilingConfig, changes: Mapping[str, str]) -> None:
+        """Set the changed fields only, and wait for the update."""
         for change in changes.values():
             logger.info("%s: %s", self._name, change)
         config = DataProfilingConfig(
-            wanted.output_schema_id, **{field: getattr(wanted, field) for field in changes}
+            spec.output_schema_id, **{field: getattr(spec, field) for field in changes}
         )
-        with self._asking("changed"):
+        with self._explained("updated"):
             self._api.update_monitor(
                 _TABLE,
                 self._id,
@@ -177,77 +179,77 @@ class MonitoredTable:
         self._settle()
 
     def await_others(self) -> None:
-        """Wait for refreshes that somebody else has begun, as the platform does for a new one."""
+        """Wait for refreshes of other clients; the platform would queue a new one behind them."""
 
-        def under_way() -> list[Refresh]:
-            with self._asking("asked for its refreshes"):
+        def in_progress() -> list[Refresh]:
+            with self._explained("asked for its refreshes"):
                 found = self._api.list_refresh(_TABLE, self._id)
-                return [one for one in found if one.state in _UNDER_WAY]
+                return [one for one in found if one.state in _IN_PROGRESS]
 
-        thing = f"A refresh of {_lowered(self._name)}, begun by somebody else,"
-        self._patience.until(under_way, lambda found: not found, thing)
+        thing = f"A refresh of {_lowered(self._name)}, started by another client,"
+        self._deadline.until(in_progress, lambda found: not found, thing)
 
     def refresh(self) -> None:
-        """Bring the metrics up to date, and wait for them."""
-        with self._asking("refreshed"):
-            begun = self._api.create_refresh(_TABLE, self._id, Refresh(_TABLE, self._id))
-        number = int(begun.refresh_id or 0)
+        """Refresh the metrics and wait for them."""
+        with self._explained("refreshed"):
+            started = self._api.create_refresh(_TABLE, self._id, Refresh(_TABLE, self._id))
+        number = int(started.refresh_id or 0)
         logger.info("%s is being refreshed.", self._name)
 
-        def look() -> Refresh:
-            with self._asking("watched any longer; its refresh goes on without that"):
+        def poll() -> Refresh:
+            with self._explained("watched any longer; its refresh continues without that"):
                 return self._api.get_refresh(_TABLE, self._id, number)
 
         thing = f"Refresh {number} of {_lowered(self._name)}"
-        done = self._patience.until(look, lambda found: found.state in _OVER, thing)
+        done = self._deadline.until(poll, lambda found: found.state in _OVER, thing)
         if done.state in _UNSUCCESSFUL:
-            why = self._why(self._find(), done.message)
+            reason = self._reason(self._find(), done.message)
             raise ProjectError(
-                f"{thing} {_UNSUCCESSFUL[done.state]}: {why}\nMend what it says, or look at the "
+                f"{thing} {_UNSUCCESSFUL[done.state]}: {reason}\nFix what it says, or look at the "
                 f"table's tab Quality in Catalog Explorer. {_AGAIN} {_OTHERWISE}"
             )
 
     def metrics_tables(self) -> MetricsTables:
-        """Where the metrics are.
+        """Return the names of the tables of metrics.
 
         Raises:
-            ProjectError: The monitor was made by half.
+            ProjectError: The monitor names none.
         """
         found = self._find()
         if not (found and found.profile_metrics_table_name and found.drift_metrics_table_name):
             raise ProjectError(
-                f"{self._name} was refreshed, and names no tables of metrics. {self._deletion} "
+                f"{self._name} was refreshed, but names no tables of metrics. {self._deletion} "
                 f"{_OTHERWISE}"
             )
         return MetricsTables(found.profile_metrics_table_name, found.drift_metrics_table_name)
 
     def _settle(self) -> None:
-        """Wait for a change; whether a broken monitor works is for its refresh to say."""
+        """Wait for a change; only a refresh shows whether a broken monitor works."""
         found = self.settled()
         if found and found.status in BROKEN:
-            logger.warning("%s is broken: %s", self._name, self._why(found))
+            logger.warning("%s is broken: %s", self._name, self._reason(found))
 
     def _find(self) -> DataProfilingConfig | None:
-        with self._asking("looked at"):
+        with self._explained("read"):
             try:
                 return self._api.get_monitor(_TABLE, self._id).data_profiling_config
             except NotFound:
                 return None
 
     @staticmethod
-    def _why(found: DataProfilingConfig | None, said: str | None = None) -> str:
-        said = said or (found and found.latest_monitor_failure_message) or "it does not say why."
-        return workspace.shortened(without_password(" ".join(said.split())))
+    def _reason(found: DataProfilingConfig | None, message: str | None = None) -> str:
+        message = message or (found and found.latest_monitor_failure_message) or "no reason given."
+        return workspace.shorten(without_password(" ".join(message.split())))
 
     @property
     def _deletion(self) -> str:
         return (
             f"Delete it (databricks data-quality delete-monitor {_TABLE} {self._id}; tables of "
-            "metrics stay), then run the same command again, which makes it anew."
+            "metrics stay), then run the same command again, which creates a new one."
         )
 
-    def _asking(self, what: str) -> AbstractContextManager[None]:
-        return workspace.asking(self._name, what, _REMEDIES)
+    def _explained(self, action: str) -> AbstractContextManager[None]:
+        return workspace.errors_explained(self._name, action, _REMEDIES)
 
 
 def _lowered(sentence: str) -> str:

@@ -1,22 +1,23 @@
-"""A managed table of an Arrow schema, parts of which are replaced."""
+"""The catalog type for a managed table of an Arrow schema, of which parts are replaced."""
 
 from typing import Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.databricks import session
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table.replacement import Replacement
 
 SAIL = "sail"
 
 
-class SchemaTableDataset(AbstractDataset[Any, Any]):
-    """A table of a lakehouse that a run of monitoring brings up to date.
+class SchemaTableDataset(ProjectDataset[Any, Any]):
+    """A table of a lakehouse that monitoring updates; it is empty until the first save.
 
-    Where it is not there yet, it is empty. `ManagedTableDataset` can overwrite a table or append to
-    it, and knows no types inside of types.
+    `ManagedTableDataset` can only overwrite a table or append to it, and has no nested types.
     """
 
     def __init__(  # noqa: PLR0913 - keys of a catalog entry
@@ -29,32 +30,32 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
         arrow: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Say which table it is.
+        """Name the table.
 
         Args:
-            table: Its name.
-            catalog: Where it is.
-            database: Where it is.
-            schema: Name in `monitoring.tables` of what it is.
-            arrow: Whether nodes take and give an Arrow table, all of it, instead of Spark's frames.
-            metadata: Of Kedro's plugins.
+            table: Name of the table.
+            catalog: Catalog of the table.
+            database: Schema of the table in the catalog.
+            schema: Name of its Arrow schema in `monitoring.tables`.
+            arrow: Whether nodes exchange the whole table as Arrow instead of a Spark frame.
+            metadata: Metadata for Kedro's plugins.
         """
         self._name = f"{catalog}.{database}.{table}"
         self._catalog = catalog
         self._schema: pa.Schema = getattr(tables, schema)
         self._arrow = arrow
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> Any:  # noqa: ANN401 - a Spark frame or an Arrow table
-        """Read the table as it is now."""
+        """Read the table in its current version."""
         if not self._exists():
             empty = self._schema.empty_table()
             return empty if self._arrow else _frame(empty)
-        frame = _spark().table(self._name)
+        frame = session.active().table(self._name)
         return tables.conform(frame.toArrow(), self._schema) if self._arrow else frame
 
     def save(self, data: Any) -> None:  # noqa: ANN401 - a replacement or an Arrow table
-        """Overwrite the table, or replace rows of it: all of them, or nothing."""
+        """Overwrite the table, or replace some of its rows in one transaction."""
         if not isinstance(data, Replacement):
             rows = data.select(self._schema.names).cast(self._schema)
             self._write(_frame(rows), None)
@@ -68,15 +69,15 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
         if not self._exists():
             self._write(rows, None)
             return
-        there = _spark().table(self._name).columns
-        if set(there) != set(self._schema.names):
+        existing = session.active().table(self._name)
+        if set(existing.columns) != set(self._schema.names):
             raise ProjectError(
                 f"The table {self._name} has other columns than this version of the project gives "
                 "it. Rename it (ALTER TABLE .. RENAME TO ..): it is made again from the inference "
                 "table."
             )
-        if self._catalog == SAIL:  # which takes `replaceWhere` for nothing, and overwrites all
-            kept = _spark().table(self._name).filter(f"NOT coalesce({data.condition}, false)")
+        if self._catalog == SAIL:  # Sail ignores `replaceWhere` and would overwrite all rows
+            kept = existing.filter(f"NOT coalesce({data.condition}, false)")
             self._write(kept.unionByName(rows), None)
         else:
             self._write(rows, data.condition)
@@ -91,24 +92,15 @@ class SchemaTableDataset(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         try:
-            return bool(_spark().catalog.tableExists(self._name))
+            return bool(session.active().catalog.tableExists(self._name))
         except Exception as error:
-            raise DatasetError(f"Nobody can say whether {self._name} exists: {error}") from error
-
-    def _describe(self) -> dict[str, Any]:
-        return {"table": self._name}
+            raise DatasetError(f"Cannot tell whether {self._name} exists: {error}") from error
 
 
 def _frame(table: pa.Table) -> Any:  # noqa: ANN401 - a Spark frame
-    """Show an Arrow table to Spark, which asks of one without rows what its types are."""
+    """Convert an Arrow table; for one without rows Spark needs its types."""
     if len(table):
-        return _spark().createDataFrame(table)
-    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only with Spark
+        return session.active().createDataFrame(table)
+    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only where Spark is used
 
-    return _spark().createDataFrame([], from_arrow_schema(table.schema))
-
-
-def _spark() -> Any:  # noqa: ANN401 - a session, classic or remote
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
-
-    return SparkSession.builder.getOrCreate()
+    return session.active().createDataFrame([], from_arrow_schema(table.schema))

@@ -1,4 +1,4 @@
-"""The Spark session of a run: the one that is there, or one that is started and stopped again."""
+"""The Spark session of a run: an existing one, or one that is started and stopped."""
 
 import atexit
 import importlib.util
@@ -15,29 +15,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.databricks import error_messages
+from marvel_kedro.databricks.error_messages import engine_message
 
 logger = logging.getLogger(__name__)
 
 Engine = Literal["sail", "spark"]
 
 CONNECT_SECONDS = 5.0
-_JAVA = (17, 21)  # what Spark 4.1 runs on
+_JAVA = (17, 21)  # versions that Spark 4.1 supports
 _DELTA = "io.delta:delta-spark_4.1_2.13:4.3.1"
 
 SAIL_SETTINGS = {
     "RUST_LOG": "error",
-    # Without a bound Sail sorts in memory whatever the size; beyond it, it spills to TMPDIR.
+    # Without a limit Sail sorts in memory at any size; above the limit it spills to TMPDIR.
     "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
     "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(2 * 1024**3),
 }
-"""A Sail in this process that suits a laptop; what the environment says goes before it."""
+"""Settings of a Sail server in this process, for a laptop; environment variables override them."""
 
 SPARK_SETTINGS = {
     "spark.jars.packages": _DELTA,
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    # With the 200 and 50 that a cluster has, a small table takes seconds.
+    # With the 200 and 50 of a cluster, a small table takes seconds.
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.session.timeZone": "UTC",
@@ -48,40 +48,40 @@ SPARK_SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
-"""A local Spark with Delta that suits a laptop."""
-
+"""Settings of a local Spark with Delta, for a laptop."""
 
 _ends: list[Callable[[], object]] = []
 
 
 @atexit.register
 def end() -> None:
-    """End the session and stop its server, if one was started here; nothing if that is done."""
+    """End the session and stop its server, if they were started here."""
     while _ends:
-        with suppress(Exception):  # what has died has nothing to end
+        with suppress(Exception):  # a server that has died cannot be stopped
             _ends.pop()()
 
 
 def start(engine: Engine, scratch: Path) -> None:
-    """Make sure that `SparkSession.builder.getOrCreate()` gives a session, until `end`.
+    """Start the session that `active` returns, until `end`.
 
-    On Databricks there is one. Else the server that SPARK_REMOTE names is used; else Sail is
-    started in this process, or Spark, if `engine` asks for it. `SPARK_REMOTE=local[2]` is Spark in
-    this process behind Spark Connect.
+    - On Databricks there is one.
+    - With SPARK_REMOTE, connect to that server. `SPARK_REMOTE=local[2]` starts Spark in this
+      process behind Spark Connect.
+    - Otherwise start the engine in this process.
 
     Args:
-        engine: What to start where there is no session.
-        scratch: A folder for what a local Spark leaves behind.
+        engine: The engine to start where there is no session.
+        scratch: A folder for the files of a local Spark.
 
     Raises:
-        ProjectError: It cannot be started or reached; the message says what to do.
+        ProjectError: The engine cannot be started or reached; it names the remedy.
     """
-    end()  # what an interrupted run in this process left
+    end()  # the session that an interrupted run in this process left
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return
     _refuse_databricks_connect()
     _need_package("pyspark")
-    # Workers would otherwise run whatever `python3` is.
+    # Workers would otherwise run any `python3` of the path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     remote = os.environ.get("SPARK_REMOTE", "")
     if remote.startswith("local"):
@@ -95,6 +95,13 @@ def start(engine: Engine, scratch: Path) -> None:
         _start_sail()
 
 
+def active() -> Any:  # noqa: ANN401 - a session, classic or remote
+    """Return the session that `start` has started, or the one of the platform."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
+
+    return SparkSession.builder.getOrCreate()
+
+
 def _start_sail() -> None:
     _need_package("pysail")
     for key, value in SAIL_SETTINGS.items():
@@ -106,7 +113,7 @@ def _start_sail() -> None:
     _, port = server.listening_address
     os.environ["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}"
     _ends.append(lambda: (os.environ.pop("SPARK_REMOTE"), server.stop()))
-    _connect()  # to be ended before the server, which it would look for for minutes
+    _connect()  # ends before the server, which it would otherwise retry for minutes
 
 
 def _start_spark(scratch: Path, remote: str | None = None) -> None:
@@ -120,37 +127,36 @@ def _start_spark(scratch: Path, remote: str | None = None) -> None:
     builder = SparkSession.builder
     for key, value in settings.items():
         builder = builder.config(key, value)
-    logger.info("Starting Apache Spark; the first start fetches Delta's jars.")
+    logger.info("Starting Apache Spark; the first start downloads Delta's jars.")
     builder = builder.remote(remote) if remote else builder.master("local[*]")
     try:
         _ends.append(builder.getOrCreate().stop)
     except Exception as error:  # of py4j, pyspark or the launcher
         raise ProjectError(
-            f"Apache Spark could not be started: {' '.join(str(error).split())}\nWhat it printed "
-            f"above says why. If it could not fetch {_DELTA}, let it reach Maven Central once, or "
-            "bring the folder ~/.ivy2.5.2 of a machine that has; or leave MARVEL_ENGINE and "
-            "SPARK_REMOTE out: Sail needs no Java."
+            f"Apache Spark could not be started: {' '.join(str(error).split())}\nIts output above "
+            f"has the reason. If it could not download {_DELTA}, give it access to Maven Central "
+            "once, or copy the folder ~/.ivy2.5.2 of a machine that has it; or leave MARVEL_ENGINE "
+            "and SPARK_REMOTE out: Sail needs no Java."
         ) from error
 
 
 def _connect() -> None:
-    """Begin a session at the server that SPARK_REMOTE names, and see that it lets this user in."""
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
-    from pyspark.sql.connect.client.retries import DefaultPolicy  # noqa: PLC0415
+    """Start a session at the server that SPARK_REMOTE names, and check the login."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy  # noqa: PLC0415 - as in `active`
 
-    session: Any = SparkSession.builder.getOrCreate()
+    session = active()
 
     def end_session() -> None:
-        session.client.set_retry_policies([])  # a server that has died is not waited for
+        session.client.set_retry_policies([])  # do not wait for a server that has died
         session.stop()
 
     _ends.append(end_session)
-    # A server that dies during a run is asked again for ten seconds, not for ten minutes.
+    # Retry a server that dies during a run for ten seconds, not for ten minutes.
     session.client.set_retry_policies([DefaultPolicy(max_retries=5, max_backoff=4_000)])
     try:
-        session.version  # noqa: B018 - asks the server
+        session.version  # noqa: B018 - sends a request
     except Exception as error:
-        raise ProjectError(error_messages.explain(error)) from error
+        raise ProjectError(engine_message(error)) from error
 
 
 def _need_package(name: str) -> None:
@@ -162,7 +168,7 @@ def _need_package(name: str) -> None:
 
 
 def _refuse_databricks_connect() -> None:
-    """Refuse a package that takes Spark's place, and every session with it to a workspace."""
+    """Refuse databricks-connect, which replaces pyspark and sends every session to a workspace."""
     with suppress(ModuleNotFoundError):
         if importlib.util.find_spec("databricks.connect"):
             raise ProjectError(
@@ -172,25 +178,25 @@ def _refuse_databricks_connect() -> None:
 
 
 def _check_reachable(remote: str) -> None:
-    """Fail within seconds where pyspark would try for minutes."""
+    """Fail within seconds where pyspark would retry for minutes."""
     import grpc  # noqa: PLC0415 - only where Spark is used
     from pyspark.sql.connect.client import DefaultChannelBuilder  # noqa: PLC0415
 
-    address = remote.partition(";")[0].removesuffix("/")  # what follows may be a token
+    address = remote.partition(";")[0].removesuffix("/")  # the rest may hold a token
     try:
         builder = DefaultChannelBuilder(remote)
         host, _, port = builder.endpoint.rpartition(":")
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         fault: object = error
-    except Exception:  # noqa: BLE001 - the address; what pyspark says of it has the token
+    except Exception:  # noqa: BLE001 - the address; pyspark's own message shows the token
         fault = "no address like sc://host:port/;token=.."
     else:
         channel = builder.toChannel()
         try:
             grpc.channel_ready_future(channel).result(CONNECT_SECONDS)
         except grpc.FutureTimeoutError:
-            fault = "it takes connections but speaks no Spark Connect"
+            fault = "it accepts connections but does not speak Spark Connect"
         else:
             return
         finally:
@@ -211,10 +217,10 @@ def _check_java() -> None:
     if not java or not Path(java).exists():
         place = f"JAVA_HOME={home}" if home else "the PATH"
         raise ProjectError(f"Apache Spark needs Java, and there is none in {place}. {remedy}")
-    said = subprocess.run(  # noqa: S603 - the java that Spark would start
+    output = subprocess.run(  # noqa: S603 - the java that Spark starts
         [str(java), "-version"], capture_output=True, text=True, check=False
     ).stderr
-    found = re.search(r'version "(\d+)', said)
+    found = re.search(r'version "(\d+)', output)
     if found is None or int(found[1]) not in _JAVA:
         version = found[1] if found else "no version"
         raise ProjectError(f"Apache Spark 4.1 needs Java 17 or 21; {java} is {version}. {remedy}")

@@ -1,4 +1,4 @@
-"""The raw file, read by the engine."""
+"""The catalog type for the raw file, read by Spark or Sail."""
 
 import codecs
 from pathlib import Path
@@ -10,11 +10,12 @@ from pyspark.sql import DataFrame, SparkSession
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset, not_utf8
 
+_BLOCK_BYTES = 1 << 24
 _OPTIONS: dict[str, bool | str] = {
     "header": True,
     "multiLine": True,
     "escape": '"',
-    # By default Spark would drop the cells of a long row, and make up those of a short one.
+    # By default Spark drops the extra cells of a long row and fills up a short one.
     "mode": "FAILFAST",
 }
 
@@ -22,11 +23,11 @@ _OPTIONS: dict[str, bool | str] = {
 class SparkRawCSVDataset(RawCSVDataset):
     """A CSV file of text that Spark reads lazily; it is written as `RawCSVDataset` writes it.
 
-    Of `load_args` Spark takes `sep` and `encoding`.
+    Of `load_args` it uses `sep` and `encoding`.
     """
 
     def load(self) -> DataFrame:  # type: ignore[override]
-        """Read the file, once rows are asked for.
+        """Read the file lazily.
 
         Returns:
             A frame of text, with the columns as the file names them; an empty cell is null.
@@ -44,24 +45,21 @@ class SparkRawCSVDataset(RawCSVDataset):
         return reader.csv(str(path.absolute()))
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Read the first rows with pandas: for that nobody needs an engine."""
+        """Read the first rows with pandas, which needs no engine."""
         file: Any = RawCSVDataset(filepath=str(self._filepath), load_args=self._load_args)
         return file.preview(nrows)
 
 
-_BLOCK = 1 << 24
-
-
 def _check_utf8(path: Path) -> None:
-    """Refuse a file in another encoding: Sail and Spark would put U+FFFD for what they cannot read.
+    """Refuse a file in another encoding: Sail and Spark would read U+FFFD for its other bytes.
 
-    One pass over the bytes, a second a gigabyte, is little beside what the engine does with them;
-    to look for U+FFFD in the table instead would refuse a text that has it.
+    The pass over the bytes takes a second a gigabyte, little beside the engine's work. Searching
+    the table for U+FFFD instead would refuse text that contains it.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         try:
-            while block := file.read(_BLOCK):
+            while block := file.read(_BLOCK_BYTES):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What a task tells the tasks after it."""
+"""Values that a task of a job passes to later tasks."""
 
 import json
 import os
@@ -9,16 +9,16 @@ from mlflow import MlflowClient
 
 
 def of_promotion(promotion: dict[str, Any]) -> dict[str, str]:
-    """What the decision about a candidate means for the tasks after it.
+    """Return the task values of a promotion.
 
-    A try that failed after it had moved the alias is followed by one that finds its own candidate
-    to be the champion already: for the job, that is a promotion.
+    A retry of a task that failed after it had moved the alias finds its own candidate as the
+    champion. For the job this is a promotion.
 
     Args:
         promotion: The record of the decision.
 
     Returns:
-        `promoted` (`true` or `false`) and `model_version` (empty if none was made).
+        `promoted` (`true` or `false`) and `model_version` (empty if there is none).
     """
     version = promotion["model_version"]
     promoted = promotion["promoted"]
@@ -30,32 +30,25 @@ def of_promotion(promotion: dict[str, Any]) -> dict[str, str]:
 
 
 def of_retraining(decision: dict[str, Any]) -> dict[str, str]:
-    """What the decision about a new training means for the tasks after it.
-
-    Args:
-        decision: What `monitoring.decision.decide` returns.
-
-    Returns:
-        `retrain`: `true` or `false`.
-    """
+    """Return the task value `retrain` (`true` or `false`) of a retraining decision."""
     return {"retrain": str(decision["retrain"]).lower()}
 
 
 def set_values(values: dict[str, str]) -> None:
-    """Set task values of the Databricks job, and write them where another orchestrator reads them.
+    """Set task values of the Databricks job, and write them to a file for other orchestrators.
 
-    That is the JSON file that MARVEL_TASK_VALUES names, if it names one. A wheel task that sets
-    task values was not verified; the course does it from a script.
+    The file is the JSON file that MARVEL_TASK_VALUES names, if it is set. Task values set by a
+    wheel task were not verified; the course sets them from a script.
 
     Args:
         values: By key; other tasks read `{{tasks.<task>.values.<key>}}`.
     """
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        from databricks.sdk.runtime import dbutils  # noqa: PLC0415 - there only
+        from databricks.sdk.runtime import dbutils  # noqa: PLC0415 - only on Databricks
 
         for key, value in values.items():
             dbutils.jobs.taskValues.set(key=key, value=value)
     if file := os.environ.get("MARVEL_TASK_VALUES"):
         path = Path(file)
-        said = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        path.write_text(json.dumps(said | values), "utf-8")
+        earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        path.write_text(json.dumps(earlier | values), "utf-8")

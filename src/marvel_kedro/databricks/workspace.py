@@ -1,4 +1,4 @@
-"""A Databricks workspace: the login to it, and what it refuses in one message."""
+"""A Databricks workspace: the login, and its errors as messages."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
-from marvel_kedro.project import error_messages
+from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 
-FAULTS = (DatabricksError, TimeoutError, requests.RequestException)
-"""What databricks-sdk raises when it is refused, or cannot ask."""
+SDK_ERRORS = (DatabricksError, TimeoutError, requests.RequestException)
+"""The errors of databricks-sdk: a rejected request, or no connection."""
 
-_MOST_OF_AN_ANSWER = 300
+_MAX_ANSWER = 300
 
 
 def connect() -> WorkspaceClient:
-    """Find the workspace and the login, as every Databricks tool does.
+    """Connect to the workspace with the login that every Databricks tool uses.
 
     Raises:
         ProjectError: There is no login.
@@ -27,47 +27,50 @@ def connect() -> WorkspaceClient:
         return WorkspaceClient()
     except ValueError as error:
         raise ProjectError(
-            f"There is no login to a workspace ({said(error)}). Set DATABRICKS_HOST and "
+            f"There is no login to a workspace ({error_text(error)}). Set DATABRICKS_HOST and "
             "DATABRICKS_TOKEN, or log in: databricks auth login."
         ) from error
 
 
 @contextmanager
-def asking(thing: str, what: str, remedies: Mapping[type[DatabricksError], str]) -> Iterator[None]:
-    """Make one message of what the workspace refuses: thing, fault and remedy.
+def errors_explained(
+    thing: str, action: str, remedies: Mapping[type[DatabricksError], str]
+) -> Iterator[None]:
+    """Turn an error of the workspace into one message: the thing, the answer and the remedy.
 
     Args:
-        thing: What is asked about, the beginning of a sentence.
-        what: What was to be done with it, a participle.
-        remedies: By the kind of a refusal; the first that fits counts.
+        thing: The object of the request, the beginning of a sentence.
+        action: The request, a participle such as `created`.
+        remedies: Remedies by the type of the error; the first that fits is used.
 
     Raises:
-        ProjectError: Anything of `FAULTS` was raised inside.
+        ProjectError: One of `SDK_ERRORS` was raised inside.
     """
     try:
         yield
-    except FAULTS as error:
+    except SDK_ERRORS as error:
         raise ProjectError(
-            f"{thing} could not be {what}. Databricks says: {said(error)}\n"
+            f"{thing} could not be {action}. Databricks says: {error_text(error)}\n"
             f"{_remedy(error, remedies)}"
         ) from error
 
 
 def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> str:
-    refusal = remote_failure(error)
-    if not (isinstance(error, PermissionDenied) and refusal == "token"):  # as one that is revoked
+    failure = remote_failure(error)
+    # A revoked token is answered with PermissionDenied, too.
+    if not (isinstance(error, PermissionDenied) and failure == "token"):
         for kind, remedy in remedies.items():
             if isinstance(error, kind):
                 return remedy
-    return error_messages.WORKSPACE_REMEDIES[refusal]
+    return WORKSPACE_REMEDIES[failure]
 
 
-def said(error: BaseException) -> str:
-    """What a fault says, in one line and without secrets."""
+def error_text(error: BaseException) -> str:
+    """Return the text of an error in one line, shortened and without secrets."""
     text = without_password(str(error)).partition(" Config: host=")[0]
-    return shortened(" ".join(text.split()))
+    return shorten(" ".join(text.split()))
 
 
-def shortened(text: str) -> str:
-    """As much of a text as a message takes."""
-    return text[:_MOST_OF_AN_ANSWER]
+def shorten(text: str) -> str:
+    """Cut a text to the length that a message quotes."""
+    return text[:_MAX_ANSWER]

@@ -1,1 +1,1 @@
-"""The catalog types that the libraries do not have."""
+"""Catalog types that Kedro, kedro-datasets and kedro-mlflow lack."""

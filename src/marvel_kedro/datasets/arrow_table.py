@@ -1,4 +1,4 @@
-"""A small table with types that pandas has not: a Parquet file of an Arrow schema."""
+"""A small table with nested types: a Parquet file of an Arrow schema."""
 
 import json
 import math
@@ -7,37 +7,39 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 
-_LONGEST = 200
-"""Letters of a cell in a preview."""
+_MAX_CELL_LENGTH = 200
+"""Characters of a cell in a preview."""
+_MOVE_AWAY = "Move it away; the pipeline that writes it makes it again."
 
 
-class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
-    """A Parquet file as an Arrow table; where there is none, the table is empty."""
+class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
+    """A Parquet file as an Arrow table, which is empty while there is no file."""
 
     def __init__(self, filepath: str, schema: str, metadata: dict[str, Any] | None = None) -> None:
-        """Say where the table is.
+        """Locate the table.
 
         Args:
             filepath: The file.
-            schema: Name in `monitoring.tables` of what the table is.
-            metadata: Of Kedro's plugins.
+            schema: Name of the Arrow schema in `monitoring.tables`.
+            metadata: Metadata for Kedro's plugins.
         """
         self._filepath = Path(filepath)
         self._schema: pa.Schema = getattr(tables, schema)
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> pa.Table:
         """Read the table.
 
         Raises:
-            ProjectError: The file is none, or lacks a column.
+            ProjectError: The file is not a Parquet file, lacks a column or has one of another
+                type.
         """
         if not self._filepath.exists():
             return self._schema.empty_table()
@@ -45,52 +47,45 @@ class ArrowTableDataset(AbstractDataset[pa.Table, pa.Table]):
             table = pq.read_table(self._filepath)
         except (OSError, pa.ArrowException) as error:
             raise ProjectError(
-                f"{self._filepath} cannot be read as a Parquet file: {error}. Move it away; the "
-                "pipeline that writes it makes it again."
+                f"{self._filepath} cannot be read as a Parquet file: {error}. {_MOVE_AWAY}"
             ) from error
-        wanted = [name for name in self._schema.names if name not in tables.OPTIONAL_COLUMNS]
-        if missing := [name for name in wanted if name not in table.column_names]:
-            raise ProjectError(
-                f"{self._filepath} lacks {', '.join(missing)}. Move it away; the pipeline that "
-                "writes it makes it again."
-            )
+        required = [name for name in self._schema.names if name not in tables.OPTIONAL_COLUMNS]
+        if missing := [name for name in required if name not in table.column_names]:
+            raise ProjectError(f"{self._filepath} lacks {', '.join(missing)}. {_MOVE_AWAY}")
         try:
             return tables.conform(table, self._schema)
         except pa.ArrowException as error:
             raise ProjectError(
-                f"{self._filepath} has a column of another type than it is to have: {error}. "
-                f"These are to be its columns:\n{self._schema.to_string()}"
+                f"{self._filepath} has a column of the wrong type: {error}. It needs these "
+                f"columns:\n{self._schema.to_string()}"
             ) from error
 
     def save(self, data: pa.Table) -> None:
-        """Write the table; readers see the old one or the new one, whole."""
+        """Write the table; readers see the whole old file or the whole new one."""
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
         with AtomicFile(self._filepath, "wb") as file:
             pq.write_table(data.select(self._schema.names).cast(self._schema), file)
 
     def preview(self, nrows: int = 10) -> TablePreview:
-        """Show the first rows in kedro-viz; what lies within a cell is written as JSON."""
+        """Return the first rows for kedro-viz, with nested values as JSON."""
         rows = self.load().slice(0, nrows)
         return TablePreview(
             {
                 "index": list(range(len(rows))),
                 "columns": rows.column_names,
-                "data": [[_shown(value) for value in row.values()] for row in rows.to_pylist()],
+                "data": [[_cell(value) for value in row.values()] for row in rows.to_pylist()],
             }
         )
 
     def _exists(self) -> bool:
         return self._filepath.exists()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-def _shown(value: Any) -> Any:  # noqa: ANN401 - of any type that Arrow has
-    """A value that JSON can hold; a long one shortened, the others as they are."""
+def _cell(value: Any) -> Any:  # noqa: ANN401 - any Arrow type
+    """Convert a value to one that JSON can hold, and shorten long text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int)):
         return value
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_CELL_LENGTH else f"{text[:_MAX_CELL_LENGTH]}…"

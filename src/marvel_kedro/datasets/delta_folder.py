@@ -1,12 +1,13 @@
-"""A folder that holds a Delta table."""
+"""A Delta table in a folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table import local_engine
 from marvel_kedro.table.replacement import Replacement
@@ -16,31 +17,31 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 
-class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
-    """The newest version of a Delta table, as a lazy frame; it may be larger than memory.
+class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
+    """The newest version of a Delta table as a lazy frame, which may be larger than memory.
 
-    `pandas.DeltaTableDataset` opens its table when the catalog is made, which every command does:
-    without deltalake, or with a table that cannot be read, none would run. It also cannot
-    say whether the table exists, and holds all of it.
+    `pandas.DeltaTableDataset` opens the table when the catalog is created, so that every command
+    would fail without deltalake or with an unreadable table. It also loads the whole table, and
+    cannot tell whether it exists.
     """
 
     def __init__(
         self, filepath: str, schema: str | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Say where the table is.
+        """Locate the table.
 
         Args:
             filepath: The folder.
-            schema: Name in `monitoring.tables` of what the table is to be: it may be written, and
-                where it is not there yet it is empty. Without one somebody else writes the table.
-            metadata: Of Kedro's plugins.
+            schema: Name of the Arrow schema in `monitoring.tables` of a table that the project
+                writes; it is empty until the first save. None for a table that is only read.
+            metadata: Metadata for Kedro's plugins.
         """
         self._filepath = filepath
         self._schema: pa.Schema | None = getattr(tables, schema) if schema else None
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> "DuckDBPyRelation":
-        """Read the table as it is now."""
+        """Read the table in its current version."""
         table = self._table()
         if table is None and self._schema is not None:
             return local_engine.relation(self._schema.empty_table())
@@ -49,17 +50,17 @@ class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
         return local_engine.relation(table.to_pyarrow_dataset())
 
     def save(self, data: Replacement) -> None:
-        """Replace rows of the table: all of them, or nothing if the run is killed.
+        """Replace rows of the table in one transaction.
 
         Raises:
-            DatasetError: Somebody else writes the table.
-            ProjectError: The table that is there is another one.
+            DatasetError: The table is only read.
+            ProjectError: The existing table has other columns.
         """
         if self._schema is None:
-            raise DatasetError(f"The table {self._filepath} is only read here.")
+            raise DatasetError(f"The table {self._filepath} is only read: its entry has no schema.")
         if not data.values:
             return
-        from deltalake import write_deltalake  # noqa: PLC0415 - only where such a table is written
+        from deltalake import write_deltalake  # noqa: PLC0415 - an optional dependency
 
         rows = _arrow(data.rows).cast(self._schema)
         table = self._table()
@@ -76,18 +77,15 @@ class DeltaFolderDataset(AbstractDataset[Replacement, "DuckDBPyRelation"]):
             write_deltalake(table, rows, mode="overwrite", predicate=data.condition)
         else:
             table.delete(data.condition)
-        table.vacuum(dry_run=False)  # what was replaced a week ago
+        table.vacuum(dry_run=False)  # removes files that were replaced a week ago
 
     def _table(self) -> "DeltaTable | None":
-        from deltalake import DeltaTable  # noqa: PLC0415 - only where such a table is read
+        from deltalake import DeltaTable  # noqa: PLC0415 - an optional dependency
 
         return DeltaTable(self._filepath) if DeltaTable.is_deltatable(self._filepath) else None
 
     def _exists(self) -> bool:
         return self._table() is not None
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 def _arrow(rows: Any) -> pa.Table:  # noqa: ANN401 - a frame

@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 import mlflow
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.read_only import ReadOnlyDataset
+from marvel_kedro.datasets.base import ProjectDataset, ReadOnlyDataset
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
@@ -17,14 +17,11 @@ from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
 
 
-class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):
+class RunInputsDataset(ProjectDataset[dict[str, dict[str, Any]], None]):
     """Log digests of tables, which MLflow shows as the datasets of the active run.
 
     Saving takes a dictionary with `digest` and `rows` by table name.
     """
-
-    def __init__(self, metadata: dict[str, Any] | None = None) -> None:
-        self.metadata = metadata
 
     def save(self, data: dict[str, dict[str, Any]]) -> None:
         """Log the tables as inputs of the active run."""
@@ -44,11 +41,8 @@ class RunInputsDataset(AbstractDataset[dict[str, dict[str, Any]], None]):
         """
         raise DatasetError("The inputs of a run are only written; read them in MLflow.")
 
-    def _describe(self) -> dict[str, Any]:
-        return {}
 
-
-class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):
+class RunMetricsDataset(ProjectDataset[dict[str, float], dict[str, float]]):
     """Log metrics of the active MLflow run in one call, as `<prefix>.<name>`.
 
     Metrics that are saved after a model was logged in the run are linked to that model;
@@ -57,7 +51,7 @@ class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):
 
     def __init__(self, prefix: str, metadata: dict[str, Any] | None = None) -> None:
         self._prefix = prefix
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: dict[str, float]) -> None:
         """Log the metrics."""
@@ -83,11 +77,8 @@ class RunMetricsDataset(AbstractDataset[dict[str, float], dict[str, float]]):
         start = f"{self._prefix}."
         return {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
 
-    def _describe(self) -> dict[str, Any]:
-        return {"prefix": self._prefix}
 
-
-class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
+class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
     """Log a fitted model in the active run when saved; load its location.
 
     Metrics that the run logs afterwards are linked to this model.
@@ -96,7 +87,7 @@ class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
     def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
         self._name = name
         self._logged: LoggedModel | None = None
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: CharacterModel) -> None:
         """Log the model in the active run."""
@@ -117,11 +108,8 @@ class LoggedModelDataset(AbstractDataset[CharacterModel, LoggedModel]):
     def _exists(self) -> bool:
         return self._logged is not None
 
-    def _describe(self) -> dict[str, Any]:
-        return {"name": self._name}
 
-
-class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):
+class RegisteredVersionDataset(ProjectDataset[dict[str, Any], Version]):
     """Register a logged model when saved; load the version of this run.
 
     Saving takes `model_uri` and `tags`, or an empty dictionary for a model that gets no version.
@@ -130,7 +118,7 @@ class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):
     def __init__(self, model_name: str, metadata: dict[str, Any] | None = None) -> None:
         self._model_name = model_name
         self._version: str | None = None
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: dict[str, Any]) -> None:
         """Register the model, or find the version that is this model already."""
@@ -142,9 +130,6 @@ class RegisteredVersionDataset(AbstractDataset[dict[str, Any], Version]):
 
     def _exists(self) -> bool:
         return self._version is not None
-
-    def _describe(self) -> dict[str, Any]:
-        return {"model_name": self._model_name}
 
 
 class RegisteredVersionsDataset(ReadOnlyDataset[FindVersion]):
@@ -160,11 +145,8 @@ class RegisteredVersionsDataset(ReadOnlyDataset[FindVersion]):
         """Return a function from the number of a version to the model, or to None."""
         return lambda number: registry.find(self._model_name, number=number)
 
-    def _describe(self) -> dict[str, Any]:
-        return {"model_name": self._model_name}
 
-
-class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | None]):
+class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | None]):
     """The version that has an alias.
 
     - Loading returns that version, ready to score.
@@ -184,7 +166,7 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
         self._alias = alias
         self._required = required
         self._loaded: RegisteredModel | None = None
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def load(self) -> RegisteredModel | None:
         """Load the version that has the alias.
@@ -214,9 +196,6 @@ class RegisteredModelDataset(AbstractDataset[dict[str, str], RegisteredModel | N
     def _exists(self) -> bool:
         return find_version(self._model_name, alias=self._alias) is not None
 
-    def _describe(self) -> dict[str, Any]:
-        return {"model_name": self._model_name, "alias": self._alias}
-
 
 class AliasedVersionDataset(ReadOnlyDataset[str | None]):
     """Load the number of the version that has an alias, without loading the model."""
@@ -232,6 +211,3 @@ class AliasedVersionDataset(ReadOnlyDataset[str | None]):
         """Look the alias up in the registry; None if no version has it."""
         found = find_version(self._model_name, alias=self._alias)
         return None if found is None else str(found.version)
-
-    def _describe(self) -> dict[str, Any]:
-        return {"model_name": self._model_name, "alias": self._alias}

@@ -1,4 +1,4 @@
-"""A table that is read a row at a time, by its key."""
+"""The online table: rows that an endpoint looks up by key."""
 
 import json
 import shutil
@@ -9,35 +9,34 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.table.frames import lazily, rows_by
 
 _KEY = "page_id"
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
-    """A SQLite file with the table `characters`: `page_id`, and the other columns as a JSON text.
+class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
+    """A SQLite file with the table `characters`: `page_id`, and the other columns as JSON text.
 
-    It is made anew by each save, whole or not at all, from a frame of any engine, in bounded
-    memory where the engine is lazy. The same rows give the same bytes. Whoever reads it may take it
-    for immutable (`?immutable=1`); another save puts another file in its place.
-
-    SQLite writes here and there in its file, which volumes of object storage refuse. So it is made
-    in the folder for temporary files (`TMPDIR`) and copied from there.
+    - A save replaces the whole file atomically, from a frame of any engine, in bounded memory where
+      the engine is lazy. Equal rows give equal bytes.
+    - Readers may open the file as immutable (`?immutable=1`), because a save creates a new one.
+    - SQLite writes at random positions, which volumes of object storage refuse. The file is
+      therefore made in the folder for temporary files (`TMPDIR`) and copied.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: IntoFrame) -> None:
-        """Write the rows, in the order of the key.
+        """Write the rows, ordered by the key.
 
         Raises:
             ProjectError: The temporary folder has no room.
@@ -58,12 +57,12 @@ class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
         """Read the whole table.
 
         Returns:
-            `page_id` and the fields, each a column, in the order of `page_id`.
+            `page_id` and a column for each field, ordered by `page_id`.
         """
         return self._read()
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Read the first rows, for kedro-viz."""
+        """Return the first rows for kedro-viz."""
         frame = self._read(nrows)
         return TablePreview(frame.astype(object).where(frame.notna(), None).to_dict("split"))
 
@@ -79,9 +78,6 @@ class OnlineTableDataset(AbstractDataset[IntoFrame, pd.DataFrame]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _write(path: Path, data: IntoFrame) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from marvel_kedro.datasets.read_only import ReadOnlyDataset
+from marvel_kedro.datasets.base import ReadOnlyDataset
 
 
 class OptionalDataset(ReadOnlyDataset[Any]):
@@ -29,7 +29,7 @@ class OptionalDataset(ReadOnlyDataset[Any]):
         """Load the dataset if it exists."""
         return self._dataset.load() if self._dataset.exists() else None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:  # not the entry, which may hold credentials
         return {"dataset": self._dataset}
 
 
@@ -40,6 +40,3 @@ class NothingDataset(ReadOnlyDataset[None]):
 
     def load(self) -> None:
         """Return None."""
-
-    def _describe(self) -> dict[str, Any]:
-        return {}

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry, where its standard environment variables name one."""
+"""Metrics sent to an OpenTelemetry collector, if its standard environment variables name one."""
 
 import logging
 import os
@@ -6,8 +6,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring.export import Exported
 from marvel_kedro.serving.telemetry.opentelemetry import is_enabled
 
@@ -16,26 +17,26 @@ logger = logging.getLogger(__name__)
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 
-class OtlpMetricsDataset(AbstractDataset[Exported, None]):
-    """Saving sends the samples as gauges, over OTLP/HTTP with protobuf.
+class OtlpMetricsDataset(ProjectDataset[Exported, None]):
+    """Send samples as gauges over OTLP/HTTP with protobuf when saved.
 
-    OTEL_EXPORTER_OTLP_ENDPOINT (or the one of metrics alone) turns it on; headers, time limit,
-    compression and attributes of the resource are read from their variables by the SDK. Metrics
-    that cannot be sent are no fault of the run that made them: a warning says so.
+    - OTEL_EXPORTER_OTLP_ENDPOINT (or the variable for metrics alone) turns it on. The SDK reads
+      headers, time limit, compression and resource attributes from their variables.
+    - If the metrics cannot be sent, the run logs a warning and continues.
     """
 
     def __init__(self, service_name: str, metadata: dict[str, Any] | None = None) -> None:
-        """Say who sends.
+        """Set the sender.
 
         Args:
-            service_name: The resource's `service.name`, unless OTEL_SERVICE_NAME says another.
-            metadata: Of Kedro's plugins.
+            service_name: The resource's `service.name`, unless OTEL_SERVICE_NAME is set.
+            metadata: Metadata for Kedro's plugins.
         """
         self._service_name = service_name
-        self.metadata = metadata
+        super().__init__(metadata)
 
     def save(self, data: Exported) -> None:
-        """Send the samples, if the environment asks for it."""
+        """Send the samples, if the environment turns it on."""
         if not is_enabled("metrics", os.environ):
             return
         if not _is_installed():
@@ -48,31 +49,28 @@ class OtlpMetricsDataset(AbstractDataset[Exported, None]):
             logger.info("          %s samples sent by OpenTelemetry", f"{len(data.samples):,}")
         else:
             logger.warning(
-                "          The collector of OTEL_EXPORTER_OTLP_ENDPOINT did not take the metrics; "
-                "the tables and the text file have them. The next run sends what is true then."
+                "          The collector of OTEL_EXPORTER_OTLP_ENDPOINT rejected the metrics; "
+                "the tables and the text file have them. The next run sends its own values."
             )
 
     def load(self) -> None:
-        """Refuse.
+        """Refuse to load.
 
         Raises:
-            DatasetError: Always: a collector is written to.
+            DatasetError: Always.
         """
         raise DatasetError("Metrics are sent to a collector, and not read from it.")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"service_name": self._service_name}
 
 
 def _is_installed() -> bool:
     try:
         return find_spec(_EXPORTER) is not None
-    except ModuleNotFoundError:  # not even the package around it
+    except ModuleNotFoundError:  # not even its parent package is installed
         return False
 
 
 def _send(exported: Exported, service_name: str) -> bool:
-    """Send the samples once, with their own time; whether they arrived."""
+    """Send the samples once, with their own time, and return whether they arrived."""
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - optional
         OTLPMetricExporter,
     )

@@ -1,4 +1,4 @@
-"""A raw CSV file, read as text and written as a stream."""
+"""The raw CSV file, read as text and written as a stream."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,17 +17,17 @@ BETTER_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
     "run then makes synthetic rows."
 )
-_MEND_ROWS = (
-    "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-    "of raw_characters if something else parts the cells (docs/own-data.md)."
+_FIX_ROWS = (
+    "Quote cells that hold a comma, name every column in the header, or set load_args.sep of "
+    "raw_characters if another character separates the cells (docs/own-data.md)."
 )
 
 
 class RawCSVDataset(CSVDataset):  # type: ignore[misc]
-    """A CSV file of text: cells stay as they are written, an empty cell is an empty string.
+    """A CSV file of text: cells are not converted, and an empty cell is an empty string.
 
-    Cleaning decides what a cell means. Saving takes an iterable of frames, so that a file of any
-    length is written in bounded memory. Faults of the file end in one `ProjectError`.
+    Cleaning interprets the cells. Saving takes an iterable of frames, so that a file of any length
+    is written in bounded memory. Errors in the file raise a `ProjectError`.
     """
 
     DEFAULT_LOAD_ARGS: dict[str, Any] = {"dtype": "str", "keep_default_na": False}  # noqa: RUF012
@@ -40,8 +40,8 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             A frame of strings, with the columns as the file names them.
 
         Raises:
-            ProjectError: The file is missing, empty, not UTF-8 or no CSV, or has rows with more
-                cells than there are columns.
+            ProjectError: The file is missing, empty, not UTF-8 or not CSV, or has rows with more
+                cells than columns.
         """
         path = self._existing_file()
         try:
@@ -52,9 +52,9 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             raise not_utf8(path, error) from error
         except pd.errors.ParserError as error:
             raise ProjectError(
-                f"{path} is no CSV file: {str(error).strip()}. {_MEND_ROWS} {BETTER_FILE}"
+                f"{path} is not a CSV file: {str(error).strip()}. {_FIX_ROWS} {BETTER_FILE}"
             ) from error
-        return frame if "index_col" in self._load_args else _below_its_header(frame, path)
+        return frame if "index_col" in self._load_args else _align_with_header(frame, path)
 
     def _existing_file(self) -> Path:
         path = Path(str(self._filepath))
@@ -63,7 +63,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
         return path
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write frames one after the other; the file appears when the last one is written."""
+        """Write frames one after the other; the file appears after the last one."""
         with self._fs.open(str(self._filepath), mode="w", encoding="utf-8", newline="") as file:
             for number, frame in enumerate(data):
                 frame.to_csv(file, header=number == 0, **self._save_args)
@@ -71,7 +71,7 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
-    """Say what to do about a file in another encoding."""
+    """Return the error for a file in another encoding."""
     return ProjectError(
         f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
         "Convert it (iconv -f latin1 -t utf-8), or set load_args.encoding of "
@@ -79,19 +79,19 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
     )
 
 
-def _below_its_header(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Put cells back that pandas takes for row names: the first ones, where rows have too many.
+def _align_with_header(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Move the cells of an index back into columns: pandas uses extra cells of rows as an index.
 
-    `index_col=False` would not do: with it pandas drops the last cells, whatever is in them.
+    With `index_col=False` pandas would drop the last cells of such rows instead.
     """
     if isinstance(frame.index, pd.RangeIndex):
         return frame
     cells = pd.concat([frame.index.to_frame(index=False), frame.reset_index(drop=True)], axis=1)
     width = len(frame.columns)
-    lost = (cells.iloc[:, width:] != "").any(axis=1)  # a comma at the end of a row loses nothing
+    lost = (cells.iloc[:, width:] != "").any(axis=1)  # a trailing comma adds only an empty cell
     if lost.any():
         raise ProjectError(
             f"{path} has rows with more cells than columns: {lost.sum():,}, the first is row "
-            f"{lost.argmax() + 1:,} below the header. {_MEND_ROWS}"
+            f"{lost.argmax() + 1:,} below the header. {_FIX_ROWS}"
         )
     return cells.iloc[:, :width].set_axis(frame.columns, axis=1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marvel_kedro.datasets.read_only import ReadOnlyDataset
+from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 

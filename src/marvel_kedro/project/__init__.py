@@ -1,1 +1,1 @@
-"""Parameters, configuration, run checks, summary and error messages of the project."""
+"""Parameters, configuration, run checks, summary and error messages."""

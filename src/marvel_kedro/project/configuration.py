@@ -4,27 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from kedro.framework.project import settings
+from kedro.io import AbstractDataset
+from kedro.utils import find_kedro_project
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
+from marvel_kedro.model import tracking
+from marvel_kedro.project import parameters
 from marvel_kedro.serving.configuration import ServingConfiguration
-
-if TYPE_CHECKING:
-    from kedro.io import AbstractDataset
-
-    from marvel_kedro.project.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What an environment says; its parameters are checked when they are asked for.
+    """The configuration of an environment; parameters are validated on access.
 
     Attributes:
-        raw: The parameters as they are in the files.
+        raw: The parameters as the files have them.
         names: The globals: names that several files share.
-        loader: What reads the rest, when it is asked for.
+        loader: Kedro's configuration loader, for the other files.
     """
 
     raw: dict[str, Any]
@@ -32,64 +33,55 @@ class Configuration:
     loader: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def parameters(self) -> "Parameters":
-        """All parameters, checked.
+    def parameters(self) -> parameters.Parameters:
+        """Validate and return all parameters.
 
         Raises:
-            ProjectError: One is not right; it names the key.
+            ProjectError: A parameter is wrong; it names the key.
         """
-        from marvel_kedro.project import parameters  # noqa: PLC0415 - imports every pipeline: seconds
-
         return parameters.check(self.raw)
 
     @cached_property
     def description(self) -> ServingConfiguration:
-        """The sections `endpoint` and `server` alone, checked.
+        """Validate and return the sections `endpoint` and `server`.
 
         Raises:
-            ProjectError: A parameter is not right; it names the key.
+            ProjectError: A parameter is wrong; it names the key.
         """
         sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
         return validate(
-            ServingConfiguration, sections, "Mend them in conf/*/serving/parameters.yml."
+            ServingConfiguration, sections, "Fix them in conf/*/serving/parameters.yml."
         )
 
-    def dataset(self, name: str) -> "AbstractDataset[Any, Any]":
-        """Make one dataset of the catalog, without a session and without credentials.
+    def dataset(self, name: str) -> AbstractDataset[Any, Any]:
+        """Create one dataset of the catalog, without a session and without credentials.
 
         Raises:
-            ProjectError: The catalog has none of the name.
+            ProjectError: The catalog has no entry of that name.
         """
-        from kedro.io import AbstractDataset  # noqa: PLC0415 - for commands
-
         entries = self.loader["catalog"]
         if name not in entries:
-            raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Bring it back.")
+            raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Restore the entry.")
         entry = dict(entries[name])
         if "filepath" in entry and "://" not in entry["filepath"]:
             entry["filepath"] = str(project_path() / entry["filepath"])
-        made: AbstractDataset[Any, Any] = AbstractDataset.from_config(name, entry)
-        return made
+        created: AbstractDataset[Any, Any] = AbstractDataset.from_config(name, entry)
+        return created
 
 
 def project_path() -> Path:
-    """The project around the current folder; in a job, which has none, the folder itself."""
-    from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
-
+    """Return the project around the current folder; in a job, which has none, that folder."""
     return find_kedro_project(Path.cwd()) or Path.cwd()
 
 
 def load(env: str | None = None, conf_source: str | None = None) -> Configuration:
-    """Read the configuration as a run would, and ask neither MLflow nor a session for anything.
+    """Read the configuration as a run would, without connecting to MLflow or starting a session.
 
     Args:
-        env: The environment; Kedro's default if it is not given.
-        conf_source: Folder or archive of the configuration; else `conf` of the project, or, where
-            there is none, what came with the wheel, whose one environment for files is `base`.
+        env: The environment; by default Kedro's.
+        conf_source: Folder or archive of the configuration. By default `conf` of the project or,
+            outside of one, the configuration of the wheel, whose default environment is `base`.
     """
-    from kedro.framework.project import settings  # noqa: PLC0415 - known once configured
-    from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
-
     if conf_source is None and find_kedro_project(Path.cwd()) is None:
         conf_source, env = str(packaged_conf()), env or "base"
     loader = settings.CONFIG_LOADER_CLASS(
@@ -98,3 +90,17 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
         **settings.CONFIG_LOADER_ARGS,
     )
     return Configuration(dict(loader["parameters"]), dict(loader["globals"]), loader)
+
+
+def use_store() -> None:
+    """Point MLflow's clients at the store of the project.
+
+    Raises:
+        ProjectError: The tracking server does not answer.
+    """
+    import mlflow  # noqa: PLC0415 - slow to import; `kedro serve` does without
+
+    store = tracking.find_store(project_path())
+    tracking.check_reachable(store.uri)
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.registry or store.uri)

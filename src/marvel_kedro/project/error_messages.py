@@ -1,12 +1,22 @@
-"""What ended a run, in one message, where the user can mend it."""
+"""One message for an error that the user can fix: the problem and its remedy."""
 
 import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from marvel_kedro.core.errors import ProjectError, RemoteFailure, remote_failure, without_password
-from marvel_kedro.databricks import error_messages
+from kedro.utils import find_kedro_project
+from kedro.validation.exceptions import DataValidationError
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
+from marvel_kedro.databricks.error_messages import (
+    WORKSPACE_REMEDIES,
+    engine_message,
+    is_engine_error,
+)
 
 _DISK = {
     errno.ENOSPC: "The disk is full. Free some space",
@@ -18,92 +28,77 @@ _SQLITE = {
     "database or disk is full": "The disk is full. Free some space",
     "disk i/o error": "The disk refused to write. Look whether it is full",
     "readonly database": "The MLflow store is read-only. Make it writable",
-    "unable to open database file": "The MLflow store cannot be opened. Mend its path or rights",
-    "file is not a database": "The MLflow store is damaged. Bring back a copy or move it away",
-    "disk image is malformed": "The MLflow store is damaged. Bring back a copy or move it away",
+    "unable to open database file": "The MLflow store cannot be opened. Fix its path or rights",
+    "file is not a database": "The MLflow store is damaged. Restore a copy or move it away",
+    "disk image is malformed": "The MLflow store is damaged. Restore a copy or move it away",
     "can't locate revision": "The MLflow store is of a newer MLflow. Install that one",
     "database is locked": "Another process holds the MLflow store. Wait for it to end",
 }
 _DATASET = re.compile(r"Failed while (\w+) .*?\btable='(\w+)'", re.DOTALL)
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."
-_MOST_OF_AN_ANSWER = 300
+_MAX_ANSWER = 300
 _STORE_REMEDY = (
-    "Correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db in the project; where a server asks "
-    "who you are, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "Correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db in the project; where a server "
+    "requires a login, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN."
 )
-WORKSPACE_REMEDIES: dict[RemoteFailure | None, str] = {
-    "token": "The token has expired or is not of this workspace. Make a new one in its settings "
-    "(Developer, Access tokens) and set DATABRICKS_HOST and DATABRICKS_TOKEN, or log in: "
-    "databricks auth login.",
-    "privilege": "Have it granted by an owner. Models need USE CATALOG and USE SCHEMA, and "
-    "CREATE MODEL ON SCHEMA to register, EXECUTE ON MODEL to load.",
-    "busy": "The workspace is busy, broken or out of reach. Run the same command again later; if "
-    "it stays so, look at DATABRICKS_HOST and at the workspace's status page.",
-    None: "Look at DATABRICKS_HOST, and whether the catalog, the schema and the model are there.",
-}
 
 
 def explain(error: BaseException) -> str | None:
-    """Say in one message what a user can mend.
+    """Return one message for an error that the user can fix.
 
     Args:
-        error: What ended a run; Kedro, MLflow and pandas wrap the fault itself more than once.
+        error: The error that ended a run. Kedro, MLflow and pandas wrap the original error, often
+            more than once.
 
     Returns:
-        What is wrong and what to do; None if the error is not the user's to mend.
+        The problem and its remedy; None for an error that the user cannot fix.
     """
     chain = list(_chain(error))
-    for word in (
-        _from_project,
-        _from_store,
-        _from_engine,
-        _from_libraries,
-    ):  # the most telling first
-        for fault in chain:
-            message = word(fault)
-            if message:
-                return _doing(chain) + message if word is _from_engine else message
+    # The most specific message first.
+    for source in (_from_project, _from_store, _from_engine, _from_libraries):
+        for cause in chain:
+            if message := source(cause):
+                return _step(chain) + message if source is _from_engine else message
     return None
 
 
-def _from_project(fault: BaseException) -> str | None:
-    from kedro.validation.exceptions import DataValidationError  # noqa: PLC0415 - for commands
-
-    if isinstance(fault, ProjectError):
-        return str(fault)
-    if isinstance(fault, DataValidationError):
-        return f"A table breaks its contract (src/marvel_kedro/table/contracts.py). {fault}"
-    if isinstance(fault, OSError) and fault.errno in _DISK:
-        return f"{_DISK[fault.errno]}{_where(fault)} {_AGAIN}"
-    if isinstance(fault, OSError) and fault.filename:
-        return f"{fault.strerror}: {fault.filename}. Mend that path {_AGAIN}"
+def _from_project(error: BaseException) -> str | None:
+    if isinstance(error, ProjectError):
+        return str(error)
+    if isinstance(error, DataValidationError):
+        return f"A table breaks its contract (src/marvel_kedro/table/contracts.py). {error}"
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{_DISK[error.errno]}{where} {_AGAIN}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}. Fix that path {_AGAIN}"
     return None
 
 
-def _from_store(fault: BaseException) -> str | None:
-    """Faults of the MLflow store: SQLite's, or those of a server or a workspace."""
+def _from_store(error: BaseException) -> str | None:
+    """Explain errors of the MLflow store: SQLite, a server or a workspace."""
+    import mlflow  # noqa: PLC0415 - slow to import
     from alembic.util.exc import CommandError  # noqa: PLC0415 - slow to import
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
 
-    text = without_password(str(fault))
-    if isinstance(fault, (MlflowException, SQLAlchemyError, CommandError)):
+    text = without_password(str(error))
+    by_mlflow = isinstance(error, mlflow.MlflowException)
+    if by_mlflow or isinstance(error, (SQLAlchemyError, CommandError)):
         for symptom, remedy in _SQLITE.items():
             if symptom in text.lower():
                 return f"{remedy} {_AGAIN}"
-    refusal = remote_failure(fault)
-    by_mlflow = isinstance(fault, MlflowException)
-    by_sdk = type(fault).__module__.startswith("databricks.sdk.")
-    if by_sdk or ((refusal or by_mlflow) and _asks_workspace(text)):
-        # MLflow puts a heading above it, the SDK its settings below.
-        said = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
-        return f"Databricks says: {said[:_MOST_OF_AN_ANSWER]}\n{WORKSPACE_REMEDIES[refusal]}"
-    return f"MLflow says: {text[:_MOST_OF_AN_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
+    failure = remote_failure(error)
+    by_sdk = type(error).__module__.startswith("databricks.sdk.")
+    if by_sdk or ((failure or by_mlflow) and _is_workspace_answer(text)):
+        # MLflow puts a heading above the answer, the SDK its settings below.
+        answer = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
+        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{WORKSPACE_REMEDIES[failure]}"
+    return f"MLflow says: {text[:_MAX_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
 
 
-def _asks_workspace(text: str) -> bool:
-    """Whether a workspace said it, and not an MLflow server beside it."""
+def _is_workspace_answer(text: str) -> bool:
+    """Tell an answer of a workspace from that of an MLflow server that is used beside it."""
     import mlflow  # noqa: PLC0415 - slow to import
 
     tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
@@ -112,77 +107,63 @@ def _asks_workspace(text: str) -> bool:
     return tracking.startswith("databricks") or registry.startswith("databricks")
 
 
-def _from_engine(fault: BaseException) -> str | None:
-    """Faults of what holds the tables of a lakehouse."""
-    return error_messages.explain(fault) if error_messages.of_engine(fault) else None
+def _from_engine(error: BaseException) -> str | None:
+    return engine_message(error) if is_engine_error(error) else None
 
 
-def _doing(chain: list[BaseException]) -> str:
-    """Which table an engine was busy with: the hooks' note, or what Kedro says of the dataset."""
-    for fault in chain:
-        if notes := getattr(fault, "__notes__", []):
+def _step(chain: list[BaseException]) -> str:
+    """Name the table that an engine was working on: by the hooks' note, or by Kedro's message."""
+    for error in chain:
+        if notes := getattr(error, "__notes__", []):
             return str(notes[0])
-        if found := _DATASET.search(str(fault)):
+        if found := _DATASET.search(str(error)):
             return f"While {found[1]} {found[2]}: "
     return ""
 
 
-def _from_libraries(fault: BaseException) -> str | None:
-    """What Kedro says itself of names, files and configuration is worded for people."""
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415 - for commands
-    from yaml import YAMLError  # noqa: PLC0415 - for commands
-
-    if isinstance(fault, (OmegaConfBaseException, YAMLError)):
-        return f"The configuration in conf/ cannot be read: {fault}{_in_file(fault)}"
-    if isinstance(fault, ModuleNotFoundError):
-        return f"The package {fault.name} is needed for this and not installed: pip install it."
-    if _raised_in(fault) == "kedro":
-        return f"{without_password(str(fault))}\nkedro --verbose run shows where."
+def _from_libraries(error: BaseException) -> str | None:
+    """Explain errors of the configuration and of Kedro, whose own messages suit users."""
+    if isinstance(error, (OmegaConfBaseException, YAMLError)):
+        return f"The configuration in conf/ cannot be read: {error}{_in_file(error)}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"The package {error.name} is needed for this and not installed: pip install it."
+    if _raised_in(error) == "kedro":
+        return f"{without_password(str(error))}\nkedro --verbose run shows where."
     return None
 
 
-def _in_file(fault: Exception) -> str:
-    """The file it is about: most faults do not name it, since Kedro reads text and merges files."""
-    from kedro.utils import find_kedro_project  # noqa: PLC0415 - for commands
-
+def _in_file(error: Exception) -> str:
+    """Name the files with the error: Kedro reads text and merges files, so messages rarely do."""
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     files = sorted((project / "conf").rglob("*.y*ml"))
-    unnamed = [str(file) for file in files if str(file) not in str(fault) and _has(file, fault)]
-    return f"\nMend {', '.join(unnamed)}" if unnamed else ""
+    unnamed = [str(file) for file in files if str(file) not in str(error) and _has(file, error)]
+    return f"\nFix {', '.join(unnamed)}" if unnamed else ""
 
 
-def _has(file: Path, fault: Exception) -> bool:
-    """Whether the file on its own has the same fault."""
-    from omegaconf import OmegaConf  # noqa: PLC0415 - for commands
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415 - for commands
-    from yaml import YAMLError  # noqa: PLC0415 - for commands
-
+def _has(file: Path, error: Exception) -> bool:
+    """Tell whether reading the file alone raises the same error."""
     try:
         OmegaConf.to_container(OmegaConf.load(file), resolve=True)
     except YAMLError:
-        return isinstance(fault, YAMLError)
+        return isinstance(error, YAMLError)
     except (OmegaConfBaseException, OSError, ValueError) as own:
-        return str(own) == str(fault)
+        return str(own) == str(error)
     return False
 
 
-def _raised_in(fault: BaseException) -> str:
-    """The package whose code raised it."""
-    place = fault.__traceback__
+def _raised_in(error: BaseException) -> str:
+    """Return the package whose code raised an error."""
+    place = error.__traceback__
     while place and place.tb_next:
         place = place.tb_next
     return str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if place else ""
 
 
-def _where(fault: OSError) -> str:
-    return f" ({fault.filename})" if fault.filename else ""
-
-
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, what caused that, and so on."""
+    """Yield the error and its causes, the outermost first."""
     seen: set[int] = set()
-    fault: BaseException | None = error
-    while fault is not None and id(fault) not in seen:
-        seen.add(id(fault))
-        yield fault
-        fault = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

@@ -1,4 +1,4 @@
-"""The whole of the parameters, checked before anything runs."""
+"""The model of all parameters, which are checked before anything runs."""
 
 from typing import Any
 
@@ -17,11 +17,15 @@ from marvel_kedro.monitoring.options import (
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.table.options import ProcessingOptions
 
-REMEDY = "Mend them in conf/*/<pipeline>/parameters.yml or in --params."
+REMEDY = "Fix them in conf/*/<pipeline>/parameters.yml or in --params."
 
 
 class Parameters(Options):
-    """One section a pipeline, the endpoint, and the run that tasks of one job may share."""
+    """One section for each pipeline, the endpoint and the server.
+
+    Attributes:
+        mlflow_run_id: The MLflow run that several tasks of one job share.
+    """
 
     mlflow_run_id: str | None = None
 
@@ -40,13 +44,11 @@ class Parameters(Options):
 
 
 def check(parameters: dict[str, Any]) -> Parameters:
-    """Refuse unknown keys and values of the wrong kind.
-
-    Returns:
-        The parameters, every value of its own type.
+    """Validate all parameters.
 
     Raises:
-        ProjectError: It names each key, what is wrong with it and where to mend it.
+        ProjectError: A key is unknown or a value is wrong. It names each key, its problem and
+            where to fix it.
     """
     found = validate(Parameters, parameters, REMEDY)
     _check_rules(found.alerting, found.monitoring)
@@ -54,7 +56,7 @@ def check(parameters: dict[str, Any]) -> Parameters:
 
 
 def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> None:
-    """Refuse a rule about a column that is not measured: it would say nothing, come what may."""
+    """Refuse a rule about a column that is not measured, because it could never fire."""
     if monitoring.computed_by != "project":  # a managed monitor measures every column
         return
     measured = {*monitoring.columns, tables.TABLE}

@@ -1,5 +1,6 @@
-"""What a run needs, checked before its first node."""
+"""Checks of a run's options and inputs, made before its first node."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -7,35 +8,52 @@ from kedro.pipeline import Pipeline
 
 from marvel_kedro.core.errors import ProjectError
 
-_BY_THE_ENDPOINT = "The endpoint writes it: kedro serve, and send it requests."
-_BROUGHT = {
-    "inference_payload": _BY_THE_ENDPOINT,
-    "served_entities": _BY_THE_ENDPOINT,
-    "inference_log": "Monitoring makes it of what the endpoint writes: "
+_FROM_ENDPOINT = "The endpoint writes it: kedro serve, and send it requests."
+_SOURCES = {
+    "inference_payload": _FROM_ENDPOINT,
+    "served_entities": _FROM_ENDPOINT,
+    "inference_log": "Monitoring makes it from what the endpoint writes: "
     "kedro run --pipelines monitoring.",
     "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at, one row a page; "
     "without rows the entities are compared by traffic, errors and latency. See docs/ab-test.md.",
     "retrain": "The pipeline monitoring decides: kedro run --pipelines monitoring.",
 }
-"""What the main job does not make, and where it comes from."""
+"""Where inputs come from that the main job does not make."""
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Refuse options of `kedro run` that would tear a run apart.
+    """Refuse options of `kedro run` that would spread one run over several MLflow runs.
 
-    MLflow's active run belongs to one thread: what Kedro saves in another would go to a run of its
-    own. The datasets of kedro-mlflow cannot be handed to other processes.
+    MLflow's active run belongs to one thread: datasets that Kedro saves in another thread would go
+    to a run of their own. The datasets of kedro-mlflow cannot be passed to other processes.
 
     Raises:
         ProjectError: It names the option.
     """
     if options.get("is_async") or (options.get("runner_params") or {}).get("is_async"):
-        raise ProjectError("--async would scatter a run over many MLflow runs: leave it out.")
+        raise ProjectError("--async would spread a run over many MLflow runs: leave it out.")
     if str(options.get("runner")).endswith("ParallelRunner"):
         raise ProjectError(
-            "ParallelRunner cannot hand the datasets of kedro-mlflow to other processes: "
+            "ParallelRunner cannot pass the datasets of kedro-mlflow to other processes: "
             "leave --runner out, or use ThreadRunner."
         )
+
+
+def main_job_nodes(inputs: set[str], pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
+    """Return the nodes of the main job by the dataset that they make.
+
+    Args:
+        inputs: The inputs to look for. Once all are found, the remaining pipelines are not
+            imported; training, whose libraries take longest, comes last.
+        pipelines: The registered pipelines.
+    """
+    wanted = {name for name in inputs if not name.startswith("params:")} - _SOURCES.keys()
+    made: dict[str, str] = {}
+    for name in ("processing", "serving", "training"):
+        if wanted - {"champion"} <= made.keys():
+            break
+        made |= {output: node.name for node in pipelines[name].nodes for output in node.outputs}
+    return made
 
 
 def check_inputs(
@@ -45,37 +63,37 @@ def check_inputs(
     *,
     only_missing_outputs: bool,
 ) -> None:
-    """Refuse a pipeline that starts where something is missing.
+    """Refuse a pipeline that lacks an input.
 
     Args:
-        pipeline: What is to run, perhaps a part of a pipeline.
-        catalog: Where its inputs are.
-        makers: By dataset the node that makes it.
-        only_missing_outputs: Whether Kedro is to leave out what is there.
+        pipeline: The pipeline of the run, perhaps a part of a registered one.
+        catalog: The catalog of the run.
+        makers: The node that makes a dataset, by dataset.
+        only_missing_outputs: Whether Kedro leaves out nodes whose outputs exist.
 
     Raises:
-        ProjectError: It names what is missing and where it comes from: the nodes to start from, or
-            who brings it.
+        ProjectError: It names the missing inputs and their source: the nodes to start from, or
+            the command that makes them.
     """
     if only_missing_outputs and "logged_candidate" in pipeline.all_outputs():
         raise ProjectError(
             "--only-missing-outputs cannot complete a training: its model, metrics and decision "
             "belong to one run. Leave the option out."
         )
-    for name in sorted(pipeline.inputs() & _BROUGHT.keys()):
+    for name in sorted(pipeline.inputs() & _SOURCES.keys()):
         if not catalog.exists(name):
             path = getattr(catalog.get(name), "_filepath", None)
             where = f" ({path})" if path else ""
-            raise ProjectError(f"{name} is not there{where}. {_BROUGHT[name]}")
+            raise ProjectError(f"{name} is not there{where}. {_SOURCES[name]}")
     missing = [
         name
         for name in sorted(pipeline.inputs() & makers.keys())
-        # The alias `champion` says itself how to come by one.
+        # The alias `champion` has a message of its own.
         if name != "champion" and not catalog.exists(name)
     ]
     if missing:
         nodes = sorted({makers[name] for name in missing})
         raise ProjectError(
-            f"{', '.join(missing)}: not there, or only in memory while a run lasts. Run the whole "
+            f"{', '.join(missing)}: not there, or only in memory during a run. Run the whole "
             f"pipeline, or start where it is made: kedro run --from-nodes {','.join(nodes)}"
         )

@@ -1,4 +1,4 @@
-"""The closing summary in the terminal: what came out, how good it is, what to do next."""
+"""The summary of a run in the terminal: results, model performance and next steps."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,19 +20,19 @@ from rich.table import Table
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.table.frames import lazily
 
-_MOST_ALERTS = 5
+_MAX_ALERTS = 5
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 
 
 def show(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
 ) -> None:
-    """Print the summary of a run; nothing if it made nothing worth one.
+    """Print the summary of a run; nothing for a run without such results.
 
     Args:
-        pipeline: What ran.
-        catalog: Where its results are.
-        console: Where to print; colours are off where it is no terminal.
+        pipeline: The pipeline that ran.
+        catalog: The catalog of the run.
+        console: The console; colours are off unless it is a terminal.
     """
     made = {name for node in pipeline.nodes for name in node.outputs}
     rows: list[tuple[str, RenderableType]] = []
@@ -43,9 +43,9 @@ def show(
         rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
         if promotion["data_source"] == "synthetic":
             rows += [("", _SYNTHETIC)]
-    for name, (title, say) in _ONE_LINERS.items():
+    for name, (title, text) in _TEXTS.items():
         if name in made:
-            rows += [(title, say(catalog.load(name)))]
+            rows += [(title, text(catalog.load(name)))]
     if not rows:
         return
     grid = Table.grid(padding=(0, 2))
@@ -59,27 +59,25 @@ def show(
 
 
 _SYNTHETIC = (
-    "[yellow]Made-up rows: the figures show that it works, not how Marvel's characters fare.\n"
-    "README.md says where the real file comes from.[/yellow]"
+    "[yellow]Synthetic data: the figures show that the job works, and nothing about Marvel's "
+    "characters.\nREADME.md says where to get the real file.[/yellow]"
 )
-
-
-_MANY = 0.05  # of the rows: so many numbers are not lost to slips of the pen
+_MANY_UNUSABLE = 0.05  # a share of the rows that is too large for mere typing errors
 
 
 def _data(quality: dict[str, Any]) -> str:
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in quality["rejected"].items())
-    said = (
+    text = (
         f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
         f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     )
     for name, values in quality["unusable"].items():
-        if values > _MANY * quality["rows_kept"]:
-            said += (
+        if values > _MANY_UNUSABLE * quality["rows_kept"]:
+            text += (
                 f"\n[yellow]{values:,} values of {name} do not count as numbers and are null: "
                 "see docs/own-data.md.[/yellow]"
             )
-    return said
+    return text
 
 
 def _models(evaluation: pd.DataFrame) -> Table:
@@ -105,7 +103,7 @@ def _models(evaluation: pd.DataFrame) -> Table:
 def _gate(promotion: dict[str, Any]) -> str:
     version = promotion["model_version"]
     if version and version == promotion["previous_champion"]:
-        return f"[green]champion already[/green]: version {version} is this very model"
+        return f"[green]champion already[/green]: version {version} is this model"
     if promotion["promoted"]:
         verdict = f"[green]promoted[/green]: version {version} is the champion"
     else:
@@ -114,7 +112,7 @@ def _gate(promotion: dict[str, Any]) -> str:
 
 
 def _predictions(predictions: IntoFrame) -> str:
-    """Counted where the table is: it may be long."""
+    """Count on the engine, because the table may be long."""
     alive = (nw.col("prediction") == "Alive").cast(nw.Int64)
     counts = lazily(predictions).select(
         nw.len().alias("rows"), alive.mean().alias("alive"), nw.col("model_version").max()
@@ -124,7 +122,7 @@ def _predictions(predictions: IntoFrame) -> str:
 
 
 def _monitored(health: pa.Table) -> str:
-    """What came in the newest window, of whatever length."""
+    """Describe the newest window, of any length."""
     windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
     if not windows:
         return "no request has been measured yet"
@@ -140,13 +138,13 @@ def _monitored(health: pa.Table) -> str:
 
 
 def _alerts(table: pa.Table) -> str:
-    """How many there are, and the newest of those that nobody has looked at."""
+    """Count alerts by state, and list the newest open ones."""
     alerts = table.to_pylist()
     states = Counter(alert["state"] for alert in alerts)
-    said = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
-    new = [alert for alert in alerts if alert["state"] == "open"][-_MOST_ALERTS:]
+    counts = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
+    new = [alert for alert in alerts if alert["state"] == "open"][-_MAX_ALERTS:]
     lines = [f"{alert['severity']} {alert['rule']}: {alert['message']}" for alert in new]
-    return escape("\n".join([", ".join(said), *lines]))
+    return escape("\n".join([", ".join(counts), *lines]))
 
 
 def _retrain(decision: dict[str, Any]) -> str:
@@ -154,14 +152,14 @@ def _retrain(decision: dict[str, Any]) -> str:
     return "\n".join([verdict, *map(escape, decision["reasons"])])
 
 
-_ONE_LINERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+_TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "predictions": ("Predictions", _predictions),
     "ab_report": ("A/B test", lambda report: report["verdict"]),
     "health_metrics": ("Monitoring", _monitored),
     "alerts": ("Alerts", _alerts),
     "retrain": ("Retrain", _retrain),
 }
-"""By dataset what a run that made it is told, under which heading."""
+"""Heading and text of a result, by dataset."""
 
 
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
@@ -171,17 +169,17 @@ def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
         "ab_page": "open the A/B reading",
         "monitoring_report": "open the report",
     }
-    for name, call in pages.items():
+    for name, step in pages.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
-            steps.add_row(call, _shortened(Path(path)))
-    if Path("Makefile").exists():  # a job that runs from the wheel has none
+            steps.add_row(step, _relative(Path(path)))
+    if Path("Makefile").exists():  # not in a job that runs from the wheel
         if "model_card" in made:
             steps.add_row("see runs and models", "make ui")
         steps.add_row("see pipelines, tables, plots", "make viz")
     return steps if steps.rows else None
 
 
-def _shortened(path: Path) -> str:
-    """A path from here, if it is below."""
+def _relative(path: Path) -> str:
+    """Return a path relative to the current folder, if it is below."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,6 +1,6 @@
 """Contracts of the tables: columns, types, rules and descriptions.
 
-Kedro checks them when it loads and saves local tables. `databricks/tables.py` checks those of the
+Kedro checks them when it loads and saves local tables. `databricks/contract.py` checks those of the
 lakehouse, and creates its tables with these descriptions as column comments.
 """
 

@@ -1,4 +1,4 @@
-"""A workspace to talk to, and the environment that points clients at it."""
+"""A fake workspace, and the environment that points clients at it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,4 +28,4 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         monkeypatch.setenv("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "3")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         yield Host(workspace, catalog, files, jobs, registry, serving)
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # nobody asks for it after its end
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # it has ended

@@ -19,8 +19,8 @@ SCHEMA = "sail.marvel_characters"
 NOW = "2026-01-20T00:00:00+00:00"
 
 
-def test_its_tables_are_read_as_the_projects_own(
-    project: Project, host: Host, monkeypatch: pytest.MonkeyPatch
+def test_monitoring_reads_the_tables_of_a_managed_monitor(
+    watched: Project, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databricks.sdk.clock, "time", Clock())
     quality = DataQuality(host.catalog)
@@ -32,7 +32,7 @@ def test_its_tables_are_read_as_the_projects_own(
 
     traffic = make_traffic(days=2, requests_a_day=60)
     few = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
-    assert project.cli("--params", few).status == 0
+    project = watched
     traffic.write(project.path / "data")
     refused = project.cli(
         "--pipelines", "monitoring", "--params", "monitoring.computed_by=databricks"
@@ -41,7 +41,7 @@ def test_its_tables_are_read_as_the_projects_own(
     assert "--env lakehouse" in " ".join(refused.output.split())
     assert project.cli("--pipelines", "monitoring", "--params", f"monitoring.now={NOW}").status == 0
 
-    # What the platform writes: the same columns in another order, and one that nobody knows.
+    # What the platform writes: the same columns in another order, and an unknown one.
     warehouse = project.path / "data/warehouse/marvel_characters"
     for name in ("profile_metrics", "drift_metrics"):
         table = metrics(project, name)

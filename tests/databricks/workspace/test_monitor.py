@@ -1,4 +1,4 @@
-"""The managed monitor, through the real databricks-sdk, faults included."""
+"""The managed monitor, through the real databricks-sdk, with faults."""
 
 import logging
 from typing import Any
@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def quality(host: Host) -> DataQuality:
-    """A workspace that has the tables, and can monitor them."""
+    """A workspace with the tables and managed monitors."""
     columns = ["request_time", "prediction", "alive", "model_version", "gender", "universe"]
     for table in (LOG, BASELINE):
         host.catalog.put("tables", table, columns=[{"name": name} for name in columns])
@@ -65,21 +65,21 @@ def refreshed(client: WorkspaceClient, clock: Clock, **changes: Any) -> MetricsT
 
 
 def fails(client: WorkspaceClient, clock: Clock, **changes: Any) -> str:
-    """What the user reads of a refresh that fails."""
+    """The message of a failing refresh."""
     with pytest.raises(ProjectError) as fault:
         refreshed(client, clock, **changes)
-    said = str(fault.value)
-    assert LOG in said
-    assert TOKEN not in said
-    assert "Config:" not in said
-    return said
+    message = str(fault.value)
+    assert LOG in message
+    assert TOKEN not in message
+    assert "Config:" not in message
+    return message
 
 
 def sent(host: Host, what: str, since: int = 0) -> list[Request]:
     return host.workspace.seen(what)[since:]
 
 
-def test_it_is_made_refreshed_and_says_where_the_metrics_are(
+def test_refresh_creates_the_monitor_and_returns_its_tables(
     host: Host, client: WorkspaceClient, clock: Clock
 ) -> None:
     assert refreshed(client, clock) == METRICS
@@ -104,7 +104,7 @@ def test_it_is_made_refreshed_and_says_where_the_metrics_are(
     assert len(sent(host, REFRESHES)) == 1
 
 
-def test_a_second_call_refreshes_and_changes_nothing(
+def test_second_refresh_changes_nothing_in_the_monitor(
     host: Host, client: WorkspaceClient, clock: Clock
 ) -> None:
     refreshed(client, clock)
@@ -130,7 +130,7 @@ def test_a_second_call_refreshes_and_changes_nothing(
         ({"granularities": ["1 week"]}, "inference_log"),
     ],
 )
-def test_only_what_differs_is_changed(
+def test_update_sets_only_fields_that_differ(
     host: Host,
     quality: DataQuality,
     client: WorkspaceClient,
@@ -158,7 +158,7 @@ def test_only_what_differs_is_changed(
     assert len(sent(host, CHANGES)) == 2
 
 
-def test_options_count_when_it_is_made(
+def test_folder_dashboard_and_warehouse_are_set_on_creation(
     quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     made = {"dashboard": True, "warehouse_id": "w", "assets_dir": "/Workspace/Shared/monitors"}
@@ -168,22 +168,22 @@ def test_options_count_when_it_is_made(
     assert (config["skip_builtin_dashboard"], config["warehouse_id"]) == (False, "w")
 
 
-def test_it_is_waited_for_patiently(
+def test_polling_slows_down(
     host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     quality.pending, quality.polls = 4, 9
     assert refreshed(client, clock) == METRICS
     assert clock.slept[:3] == [5.0, 10.0, 20.0]
     assert max(clock.slept) == 60.0
-    # The platform's own refresh of a new monitor, then the one that was asked for.
+    # The platform's own refresh of a new monitor, then the requested one.
     table = host.catalog.find("tables", LOG)["table_id"]
     assert [one["trigger"][-6:] for one in quality.refreshes[table]] == ["NKNOWN", "MANUAL"]
 
 
-def test_a_monitor_that_was_being_made_is_gone_on_with(
+def test_rerun_continues_with_a_monitor_or_refresh_in_progress(
     host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
-    """A task was killed while it waited for its new monitor, another in its refresh."""
+    """A task was killed while it waited for its new monitor, and another during its refresh."""
     quality.pending = 3
     host.workspace.fail(faults.EXPIRED, "GET .*/table/[^/]+$", after=2)
     assert "Make a new one" in fails(client, clock)
@@ -191,13 +191,13 @@ def test_a_monitor_that_was_being_made_is_gone_on_with(
     assert len(sent(host, CHANGES)) == 1
     quality.polls = 5
     host.workspace.fail(faults.EXPIRED, "GET .*/refreshes/", after=1)
-    said = fails(client, clock)
-    assert "could not be watched any longer; its refresh goes on without that" in said
+    message = fails(client, clock)
+    assert "could not be watched any longer; its refresh continues without that" in message
     assert refreshed(client, clock) == METRICS
     assert len(sent(host, CHANGES)) == 1
 
 
-def test_a_monitor_that_is_being_deleted_is_made_anew(
+def test_monitor_in_deletion_is_created_again(
     host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     refreshed(client, clock)
@@ -207,7 +207,7 @@ def test_a_monitor_that_is_being_deleted_is_made_anew(
     assert len(sent(host, CHANGES)) == 2
 
 
-def test_a_broken_monitor_is_set_again(
+def test_broken_monitor_is_set_again(
     host: Host,
     quality: DataQuality,
     client: WorkspaceClient,
@@ -215,9 +215,9 @@ def test_a_broken_monitor_is_set_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     quality.status, quality.message = "FAILED", f"No compute: https://u:p@host {TOKEN}"
-    said = fails(client, clock)
-    assert "names no tables of metrics" in said
-    assert "databricks data-quality delete-monitor table " in said
+    message = fails(client, clock)
+    assert "names no tables of metrics" in message
+    assert "databricks data-quality delete-monitor table " in message
     assert "is broken: No compute: https://host ***" in caplog.text
     quality.status, quality.message = "ACTIVE", ""
     assert refreshed(client, clock) == METRICS
@@ -228,16 +228,16 @@ def test_a_broken_monitor_is_set_again(
     }
 
 
-def test_a_monitor_that_was_made_by_half(
+def test_monitor_without_metrics_tables_is_reported(
     quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     quality.half = True
-    said = fails(client, clock)
-    assert "was refreshed, and names no tables of metrics" in said
-    assert "monitoring.computed_by: project" in said
+    message = fails(client, clock)
+    assert "was refreshed, but names no tables of metrics" in message
+    assert "monitoring.computed_by: project" in message
 
 
-def test_somebody_elses_monitor_of_another_kind_is_left_alone(
+def test_monitor_of_another_kind_is_left_unchanged(
     host: Host, client: WorkspaceClient, clock: Clock
 ) -> None:
     table = host.catalog.find("tables", LOG)["table_id"]
@@ -248,30 +248,30 @@ def test_somebody_elses_monitor_of_another_kind_is_left_alone(
     theirs_sent = theirs.as_dict()
     theirs_sent["data_profiling_config"]["snapshot"] = {}
     client.api_client.do("POST", "/api/data-quality/v1/monitors", body=theirs_sent)
-    assert "for no inference log. Delete it" in fails(client, clock)
+    assert "not for an inference log. Delete it" in fails(client, clock)
     assert len(sent(host, CHANGES)) == 1
 
 
 @pytest.mark.parametrize(
-    ("end", "said"), [("FAILED", "failed: Division by zero."), ("CANCELED", "was cancelled")]
+    ("end", "expected"), [("FAILED", "failed: Division by zero."), ("CANCELED", "was cancelled")]
 )
-def test_a_refresh_that_fails(
+def test_failed_refresh_is_reported_with_its_reason(
     quality: DataQuality,
     client: WorkspaceClient,
     clock: Clock,
     end: str,
-    said: str,
+    expected: str,
 ) -> None:
     refreshed(client, clock)
     quality.end, quality.message = end, "Division by zero."
-    told = fails(client, clock)
-    assert f"Refresh 3 of the managed monitor of '{LOG}' {said}" in told
-    assert "monitoring.computed_by: project" in told
+    message = fails(client, clock)
+    assert f"Refresh 3 of the managed monitor of '{LOG}' {expected}" in message
+    assert "monitoring.computed_by: project" in message
     quality.end = "SUCCESS"
     assert refreshed(client, clock) == METRICS
 
 
-def test_a_refresh_of_somebody_else_is_followed_by_one(
+def test_refresh_of_another_client_is_followed_by_a_further_one(
     host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     refreshed(client, clock)
@@ -283,35 +283,39 @@ def test_a_refresh_of_somebody_else_is_followed_by_one(
     assert len(quality.refreshes[table]) == 4
 
 
-def test_one_that_begins_in_between(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_refresh_reports_a_conflict_with_another_client(
+    host: Host, client: WorkspaceClient, clock: Clock
+) -> None:
     refreshed(client, clock)
     conflict = ApiError(409, "RESOURCE_CONFLICT", "A refresh is under way.").reply
     host.workspace.fail(conflict, REFRESHES)
-    assert "Somebody else changes or refreshes it" in fails(client, clock)
+    assert "Another client changes or refreshes it" in fails(client, clock)
     assert refreshed(client, clock) == METRICS
 
 
 @pytest.mark.parametrize(
-    ("endless", "said"),
-    [("pending", "A change of the managed"), ("polls", "begun by somebody else, is not over")],
+    ("endless", "expected"),
+    [("pending", "A change of the managed"), ("polls", "started by another client, has not ended")],
 )
-def test_nothing_is_waited_for_without_end(
-    quality: DataQuality, client: WorkspaceClient, clock: Clock, endless: str, said: str
+def test_waiting_for_other_clients_has_a_time_limit(
+    quality: DataQuality, client: WorkspaceClient, clock: Clock, endless: str, expected: str
 ) -> None:
     setattr(quality, endless, 10**6)
     started = clock.now
-    told = fails(client, clock, options={"timeout_minutes": 30})
-    assert said in told
-    assert "is not over after 30 minutes" in told
+    message = fails(client, clock, options={"timeout_minutes": 30})
+    assert expected in message
+    assert "has not ended after 30 minutes" in message
     assert 1800 <= clock.now - started < 1900
 
 
-def test_a_refresh_without_end(quality: DataQuality, client: WorkspaceClient, clock: Clock) -> None:
+def test_waiting_for_a_refresh_has_a_time_limit(
+    quality: DataQuality, client: WorkspaceClient, clock: Clock
+) -> None:
     refreshed(client, clock)
     quality.polls = 10**6
-    told = fails(client, clock, options={"timeout_minutes": 0.5})
-    assert f"Refresh 3 of the managed monitor of '{LOG}' is not over after 0.5 minutes" in told
-    assert "It goes on in the workspace" in told
+    message = fails(client, clock, options={"timeout_minutes": 0.5})
+    assert f"Refresh 3 of the managed monitor of '{LOG}' has not ended after 0.5 minutes" in message
+    assert "It continues in the workspace" in message
 
 
 @pytest.mark.parametrize(
@@ -338,30 +342,30 @@ def test_a_refresh_without_end(quality: DataQuality, client: WorkspaceClient, cl
         (faults.BROKEN, "busy, broken or out of reach"),
         (
             ApiError(400, "INVALID_PARAMETER_VALUE", "Not so.").reply,
-            "Mend monitoring.granularities",
+            "Fix monitoring.granularities",
         ),
     ],
     ids=["privilege", "expired", "revoked", "broken", "bad"],
 )
-def test_a_refusal_is_told_with_its_remedy(
+def test_rejected_request_gets_its_remedy(
     host: Host, client: WorkspaceClient, clock: Clock, path: str, refusal: tuple[Reply, str]
 ) -> None:
     reply, remedy = refusal
     host.workspace.fail(reply, path)
-    said = fails(client, clock)
-    assert reply.body["message"] in said
-    assert remedy in said
+    message = fails(client, clock)
+    assert reply.body["message"] in message
+    assert remedy in message
     assert refreshed(client, clock) == METRICS
 
 
-def test_a_busy_workspace_is_asked_again(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_busy_workspace_is_retried(host: Host, client: WorkspaceClient, clock: Clock) -> None:
     for path in ("GET .*/tables/", "POST .*/monitors$", REFRESHES, "GET .*/refreshes/"):
         host.workspace.fail(faults.BUSY, path, times=3)
     assert refreshed(client, clock) == METRICS
 
 
 @pytest.mark.parametrize("missing", [LOG, BASELINE])
-def test_a_table_that_is_not_there(
+def test_missing_table_is_reported(
     host: Host, client: WorkspaceClient, clock: Clock, missing: str
 ) -> None:
     del host.catalog.things["tables"][missing]
@@ -370,20 +374,22 @@ def test_a_table_that_is_not_there(
     assert sent(host, CHANGES) == []
 
 
-def test_columns_that_the_table_has_not(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_unknown_column_is_reported(host: Host, client: WorkspaceClient, clock: Clock) -> None:
     host.catalog.find("tables", LOG)["columns"].pop(2)
-    said = fails(client, clock)
-    assert "['alive'] are not in" in said
-    assert "Mend monitoring.granularities" in said
+    message = fails(client, clock)
+    assert "['alive'] are not in" in message
+    assert "Fix monitoring.granularities" in message
 
 
-def test_windows_that_it_does_not_have(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_unsupported_granularity_is_reported(
+    host: Host, client: WorkspaceClient, clock: Clock
+) -> None:
     with pytest.raises(ProjectError, match=r"monitoring\.granularities: .* 2 hours"):
         refreshed(client, clock, granularities=["1 day", "2 hours"])
     assert sent(host, CHANGES) == []
 
 
-def test_progress_is_told(
+def test_progress_is_logged(
     client: WorkspaceClient, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "marvel_kedro")

@@ -1,4 +1,4 @@
-"""A workspace that is busy, broken, silent or unwilling: the project goes on or says why not."""
+"""A workspace that is busy, broken, silent or rejects requests: retries and messages."""
 
 import shutil
 import time
@@ -81,8 +81,8 @@ CALLS: list[tuple[Act, str]] = [
 ]
 
 
-def said(act: Act, logged: LoggedModel) -> str:
-    """What the user reads when it fails."""
+def message_of(act: Act, logged: LoggedModel) -> str:
+    """The message of a failing call."""
     with pytest.raises(Exception) as fault:  # noqa: PT011 - whatever a client raises
         act(logged)
     message = explain(fault.value)
@@ -93,17 +93,13 @@ def said(act: Act, logged: LoggedModel) -> str:
 
 
 @pytest.mark.parametrize(("act", "path"), CALLS)
-def test_a_busy_workspace_is_asked_again(
-    host: Host, logged: LoggedModel, act: Act, path: str
-) -> None:
+def test_busy_workspace_is_retried(host: Host, logged: LoggedModel, act: Act, path: str) -> None:
     host.workspace.fail(faults.BUSY, path)
     assert act(logged) == ("2" if act is register_other else "1")
 
 
 @pytest.mark.parametrize(("act", "path"), [call for call in CALLS if "files" not in call[1]])
-def test_a_workspace_that_failed_once_is_asked_again(
-    host: Host, logged: LoggedModel, act: Act, path: str
-) -> None:
+def test_failed_request_is_retried(host: Host, logged: LoggedModel, act: Act, path: str) -> None:
     host.workspace.fail(faults.BROKEN, path)
     assert act(logged) == ("2" if act is register_other else "1")
 
@@ -119,24 +115,24 @@ def test_a_workspace_that_failed_once_is_asked_again(
     ],
     ids=["broken", "denied", "expired", "revoked"],
 )
-def test_a_refusal_is_told_with_its_remedy(
+def test_rejected_request_gets_its_remedy(
     host: Host, logged: LoggedModel, call: tuple[Act, str], reply: Reply, remedy: str
 ) -> None:
     act, path = call
     host.workspace.fail(reply, path, FOREVER)
-    message = said(act, logged)
+    message = message_of(act, logged)
     assert message.startswith("Databricks says: ")
     assert reply.body["message"] in message
     assert remedy in message
     assert "Config:" not in message
 
 
-def test_a_workspace_that_stays_busy(
+def test_workspace_that_stays_busy_is_reported(
     host: Host, logged: LoggedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "1")
     host.workspace.fail(faults.BUSY, "/registered-models/alias", FOREVER)
-    assert "busy, broken or out of reach" in said(find, logged)
+    assert "busy, broken or out of reach" in message_of(find, logged)
 
 
 @pytest.fixture
@@ -162,45 +158,45 @@ def hurried(
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_workspace_that_hangs(host: Host, logged: LoggedModel) -> None:
+def test_hanging_workspace_is_reported(host: Host, logged: LoggedModel) -> None:
     assert find(logged) == "1"
     host.workspace.fail(faults.HANG, "/registered-models/alias", FOREVER)
     start = time.monotonic()
-    assert "busy, broken or out of reach" in said(find, logged)
+    assert "busy, broken or out of reach" in message_of(find, logged)
     assert time.monotonic() - start < 5
 
 
-def test_a_workspace_that_hangs_and_mlflow_without_the_sdk(
+def test_hanging_workspace_is_reported_without_the_sdk(
     host: Host, logged: LoggedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_DB_SDK", "false")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     host.workspace.fail(faults.HANG, "/registered-models/alias", FOREVER)
-    assert "busy, broken or out of reach" in said(find, logged)
+    assert "busy, broken or out of reach" in message_of(find, logged)
 
 
-def test_a_wrong_token_and_none(
+def test_wrong_or_missing_token_is_reported(
     host: Host, logged: LoggedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-of-another")
-    message = said(find, logged)
+    message = message_of(find, logged)
     assert "not of this workspace" in message
     assert "dapi-of-another" not in message
     monkeypatch.delenv("DATABRICKS_TOKEN")
-    assert "set DATABRICKS_HOST and DATABRICKS_TOKEN" in said(find, logged)
+    assert "set DATABRICKS_HOST and DATABRICKS_TOKEN" in message_of(find, logged)
 
 
-def test_a_token_that_is_echoed_is_not_told(host: Host, logged: LoggedModel) -> None:
+def test_echoed_token_is_masked(host: Host, logged: LoggedModel) -> None:
     echo = ApiError(401, "UNAUTHENTICATED", f"Access token {TOKEN} has expired").reply
     host.workspace.fail(echo, "", FOREVER)
-    assert "Access token *** has expired" in said(find, logged)
+    assert "Access token *** has expired" in message_of(find, logged)
 
 
-def test_a_schema_that_is_not_there(host: Host, logged: LoggedModel) -> None:
+def test_missing_schema_is_reported(host: Host, logged: LoggedModel) -> None:
     del host.catalog.things["schemas"][SCHEMA]
     del host.registry.models[NAME]
-    message = said(register_again, logged)
+    message = message_of(register_again, logged)
     assert f"'{SCHEMA}' does not exist" in message
     assert "whether the catalog, the schema" in message
 
@@ -208,12 +204,14 @@ def test_a_schema_that_is_not_there(host: Host, logged: LoggedModel) -> None:
 @pytest.mark.parametrize(
     "code", ["NOT_FOUND", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"]
 )
-def test_any_code_for_an_absent_alias(host: Host, logged: LoggedModel, code: str) -> None:
+def test_missing_alias_is_recognised_by_any_error_code(
+    host: Host, logged: LoggedModel, code: str
+) -> None:
     host.registry.alias_absent = code
     assert registry.find(NAME, "challenger") is None
 
 
-def test_a_version_that_was_killed_in_the_making_is_made_again(
+def test_version_that_was_killed_during_registration_is_registered_again(
     host: Host, logged: LoggedModel
 ) -> None:
     host.workspace.fail(faults.DENIED, "/model-versions/finalize")
@@ -223,6 +221,6 @@ def test_a_version_that_was_killed_in_the_making_is_made_again(
     assert register(logged, "other") == "3"
 
 
-def test_files_that_are_gone_are_told_apart(host: Host, logged: LoggedModel) -> None:
+def test_missing_model_files_are_reported_as_such(host: Host, logged: LoggedModel) -> None:
     host.files.contents.clear()
     assert register(logged) == "2"

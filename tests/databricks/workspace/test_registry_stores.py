@@ -29,7 +29,7 @@ NAME = f"{SCHEMA}.marvel_characters"
 
 @pytest.fixture(scope="module", autouse=True)
 def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server of our own, which gets up while others are tested."""
+    """The address of an MLflow server, which starts while the other stores are tested."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(template / "mlflow.db", folder)
     with socket.socket() as unused:
@@ -102,7 +102,9 @@ def version(alias: str) -> str | None:
     return str(found.version) if found else None
 
 
-def test_a_model_s_life(logged: LoggedModel, model: CharacterModel) -> None:
+def test_model_is_registered_promoted_and_loaded_in_every_store(
+    logged: LoggedModel, model: CharacterModel
+) -> None:
     assert registry.find(NAME, "champion") is None  # no model
 
     assert register(logged, "first") == "1"

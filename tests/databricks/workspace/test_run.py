@@ -24,7 +24,9 @@ def governed(
     return project
 
 
-def test_the_main_job_refused_and_granted_and_again(governed: Project, host: Host) -> None:
+def test_main_job_fails_without_privileges_and_succeeds_with_them(
+    governed: Project, host: Host
+) -> None:
     host.workspace.fail(faults.DENIED, "/registered-models/create")
     outcome = governed.cli()
     assert outcome.status == 1
@@ -41,7 +43,7 @@ def test_the_main_job_refused_and_granted_and_again(governed: Project, host: Hos
     assert governed.client().get_run(version["run_id"]).info.status == "FINISHED"
 
 
-def test_the_main_job_with_all_of_mlflow_in_a_workspace(
+def test_main_job_tracks_and_registers_in_a_workspace(
     governed: Project, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.move(governed.path / "mlflow.db", governed.path / "workspace.db")

@@ -16,14 +16,14 @@ def client(host: Host, token: str | None = None) -> WorkspaceClient:
     return WorkspaceClient(host=host.workspace.url, token=token or host.workspace.token)
 
 
-def test_who_i_am(host: Host) -> None:
+def test_current_user_is_returned(host: Host) -> None:
     me = client(host)
     assert me.current_user.me().user_name == USER
     assert me.get_workspace_id() == int(WORKSPACE_ID)
     assert me.config.workspace_id == WORKSPACE_ID
 
 
-def test_the_catalog_is_read_and_made(host: Host) -> None:
+def test_catalog_objects_are_created_and_read(host: Host) -> None:
     host.catalog.put("tables", f"{SCHEMA}.characters", table_type="MANAGED")
     api = client(host)
     assert [found.name for found in api.catalogs.list()] == ["mlops_dev"]
@@ -36,7 +36,7 @@ def test_the_catalog_is_read_and_made(host: Host) -> None:
         api.volumes.read(f"{SCHEMA}.none")
 
 
-def test_grants_round_trip(host: Host) -> None:
+def test_grants_are_set_and_read(host: Host) -> None:
     grants = client(host).grants
     kind = SecurableType.SCHEMA.value
 
@@ -62,7 +62,7 @@ def test_grants_round_trip(host: Host) -> None:
         grants.get(kind, "mlops_dev.none")
 
 
-def test_a_job_is_found_and_run(host: Host) -> None:
+def test_job_is_found_and_run(host: Host) -> None:
     host.jobs.put(7, "train")
     api = client(host).jobs
     (job,) = api.list(name="train")
@@ -75,7 +75,7 @@ def test_a_job_is_found_and_run(host: Host) -> None:
         api.get(8)
 
 
-def test_files_are_put_and_got(host: Host) -> None:
+def test_files_are_uploaded_and_downloaded(host: Host) -> None:
     files = client(host).files
     for name, content in {"folder/a": b"full", "empty": b""}.items():
         files.upload(f"/Volumes/c/s/v/{name}", io.BytesIO(content))
@@ -90,7 +90,7 @@ def test_files_are_put_and_got(host: Host) -> None:
         files.get_metadata("/Volumes/c/s/v/none")
 
 
-def test_a_busy_workspace_is_asked_again(host: Host) -> None:
+def test_busy_workspace_is_retried(host: Host) -> None:
     api = client(host)
     host.workspace.fail(faults.BUSY, "scim")
     assert api.current_user.me().user_name == USER
@@ -105,7 +105,7 @@ def test_a_busy_workspace_is_asked_again(host: Host) -> None:
         (faults.EXPIRED, Unauthenticated),
     ],
 )
-def test_an_unwilling_workspace_is_not(host: Host, reply: Reply, error: type[Exception]) -> None:
+def test_rejected_request_is_not_retried(host: Host, reply: Reply, error: type[Exception]) -> None:
     api = client(host)
     host.workspace.fail(reply, "scim")
     with pytest.raises(error):
@@ -114,13 +114,13 @@ def test_an_unwilling_workspace_is_not(host: Host, reply: Reply, error: type[Exc
     assert api.current_user.me().user_name == USER
 
 
-def test_a_wrong_token(host: Host) -> None:
+def test_wrong_token_is_rejected(host: Host) -> None:
     with pytest.raises(Unauthenticated) as fault:
         client(host, "dapi-wrong").current_user.me()
     assert "dapi-wrong" not in str(fault.value)
 
 
-def test_an_area_is_added(host: Host) -> None:
+def test_another_api_can_be_added(host: Host) -> None:
     class Warehouses:
         def routes(self) -> list[Route]:
             return [("GET", "/api/2.0/sql/warehouses/{name}", self.get)]

@@ -71,11 +71,10 @@ def alerts(project: Project) -> list[dict[str, Any]]:
 
 
 def run(project: Project, day: int, **environment: str) -> str:
-    """Run the pipeline in its own process at the end of a day."""
+    """Run the pipeline at the end of a day."""
     now = (START + (day + 1) * DAY).isoformat()
-    outcome = project.kedro(
-        "run", "--pipelines", "alerting", "--params", f"monitoring.now={now}", **environment
-    )
+    params = ("--params", f"monitoring.now={now}")
+    outcome = project.cli("--pipelines", "alerting", *params, environment=environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 

@@ -68,7 +68,9 @@ def test_tables_have_the_exact_schemas(watched: Project, traffic: Traffic) -> No
         assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0)])
+@pytest.mark.parametrize(
+    "order", [pytest.param((0, 1, 2, 3), marks=pytest.mark.slow), (3, 1, 2, 0)], ids=str
+)
 def test_runs_day_by_day_in_any_order_equal_one_run(
     watched: Project, traffic: Traffic, one_run: dict[str, Any], order: Sequence[int]
 ) -> None:

@@ -33,12 +33,11 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module")
 def reported(
-    template: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
+    trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, str]:
     """Make a project with a model, traffic and a report; return it and the terminal output."""
     project = Project(tmp_path_factory.mktemp("reported") / "project")
-    shutil.copytree(template, project.path)
-    project.run(synthetic={"rows": 1500}, training={"fit": {"max_trees": 20, "folds": 2}})
+    shutil.copytree(trained, project.path)
     traffic.write(project.path / "data")
     outcome = project.cli(
         "--pipelines", "monitoring", "--params", f"monitoring.now={NOW},alerting.now={NOW},{ALWAYS}"
@@ -184,6 +183,7 @@ def test_page_shows_the_newest_ab_test_report(
     assert project.report("ab_report")["verdict"] in page(project).text
 
 
+@pytest.mark.slow
 def test_kedro_viz_shows_tables_and_plots(reported: tuple[Project, str]) -> None:
     project, _ = reported
     outcome = project.kedro("viz", "build", "--include-previews")

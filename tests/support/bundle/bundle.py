@@ -1,6 +1,6 @@
-"""Reads the bundle as a deployment would, offline: what a target makes of the YAML files.
+"""Resolve the bundle's YAML files for a target, offline, as a deployment would.
 
-Only what this bundle uses is known, and what is not known is refused. Written from the public
+Only the features that this bundle uses are supported; others are rejected. Written from the public
 documentation; no deployment has confirmed it.
 """
 
@@ -23,7 +23,7 @@ VARIABLES = {
     "notification_email": "team@example.com",
     "node_type_id": "some-node-type",
 }
-"""What a deployment to acceptance or production is told."""
+"""Values of variables for a deployment to acceptance or production."""
 
 _LEVELS = {
     "jobs": {"CAN_MANAGE": "CAN_MANAGE", "CAN_RUN": "CAN_MANAGE_RUN", "CAN_VIEW": "CAN_VIEW"},
@@ -41,7 +41,7 @@ _OF_VARIABLES = {"description", "default"}
 
 
 class BundleError(Exception):
-    """The bundle is not sound; the message names file and key."""
+    """Error in the bundle; the message names file and key."""
 
 
 def load(
@@ -57,7 +57,7 @@ def load(
         target: One of the bundle's targets.
         variables: Values for variables, as from BUNDLE_VAR_<name>.
         also: Files to include beside those that databricks.yml lists.
-        root: Where databricks.yml is.
+        root: Folder of databricks.yml.
     """
     bundle = _Bundle()
     main = _read(root / "databricks.yml")
@@ -83,12 +83,12 @@ def load(
 
 
 def job_id(key: str) -> int:
-    """The id of a job, which only a deployment can know."""
+    """Return an id for a job; the real one exists only after a deployment."""
     return zlib.crc32(key.encode())
 
 
 def walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf with its key, such as `tasks[0].task_key`."""
+    """Yield every leaf with its key, such as `tasks[0].task_key`."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from walk(inner, f"{key}.{name}" if key else name)
@@ -107,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 class _Bundle:
-    """A configuration that remembers which file each of its keys is from."""
+    """Configuration with the file of each key."""
 
     def __init__(self) -> None:
         self.config: dict[str, Any] = {}

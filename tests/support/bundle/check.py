@@ -1,4 +1,4 @@
-"""What is wrong with a resolved bundle, as sentences; none if it is sound."""
+"""Report errors in a resolved bundle as sentences."""
 
 import re
 import types
@@ -13,7 +13,7 @@ from databricks.sdk.service import catalog, jobs, ml
 from support.bundle.bundle import job_id
 
 TASK_VALUES = {"training": {"promoted", "model_version"}, "monitoring": {"retrain"}}
-"""What a pipeline leaves for later tasks."""
+"""Task values that a pipeline sets, by pipeline."""
 
 # Dataclass of a resource, of an entry of its `permissions`, of an entry of its `grants`.
 _KINDS: dict[str, tuple[Any, Any, Any]] = {
@@ -23,7 +23,7 @@ _KINDS: dict[str, tuple[Any, Any, Any]] = {
     "volumes": (catalog.VolumeInfo, None, catalog.PrivilegeAssignment),
     "registered_models": (catalog.RegisteredModelInfo, None, catalog.PrivilegeAssignment),
 }
-# The dataclasses ask for none of these, creating one does.
+# Optional in the dataclasses, but required to create a resource.
 _NEEDED = {
     "jobs": {"name", "tasks"},
     "experiments": {"name"},
@@ -46,7 +46,7 @@ _QUARTZ = [
 
 
 def bundle_faults(config: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with the resources, apart from what they run."""
+    """List the errors of all resources and jobs."""
     found = []
     for kind, resources in config["resources"].items():
         if kind not in _KINDS:
@@ -69,17 +69,17 @@ def _resource_faults(kind: str, resource: dict[str, Any], where: str) -> Iterato
     ):
         if cls:
             for number, entry in enumerate(rest.pop(name, ())):
-                asked = {renamed.get(word, word): value for word, value in entry.items()}
-                yield from sdk_faults(cls, asked, f"{where}.{name}[{number}]")
+                given = {renamed.get(word, word): value for word, value in entry.items()}
+                yield from sdk_faults(cls, given, f"{where}.{name}[{number}]")
     for name in sorted(_NEEDED[kind] - rest.keys()):
         yield f"{where}: {name} is missing"
     yield from sdk_faults(settings, rest, where)
 
 
-def sdk_faults(cls: Any, asked: dict[str, Any], where: str) -> list[str]:
-    """Where the SDK would not understand, or would silently drop, what is asked for."""
-    found = list(_unlike(cls, asked, where))
-    if not found and cls.from_dict(asked).as_dict() != asked:
+def sdk_faults(cls: Any, given: dict[str, Any], where: str) -> list[str]:
+    """List fields that the SDK would reject or silently drop."""
+    found = list(_unlike(cls, given, where))
+    if not found and cls.from_dict(given).as_dict() != given:
         found = [f"{where}: {cls.__name__} loses something"]
     return found
 
@@ -126,7 +126,7 @@ def job_faults(job: dict[str, Any], where: str) -> list[str]:
 
 
 def _call_faults(all_jobs: dict[str, Any]) -> Iterator[str]:
-    """Jobs that are run by others: they are there, take the parameters, and call nobody back."""
+    """Check jobs that other jobs run: they exist, take the parameters, and do not call back."""
     ids = {job_id(key): key for key in all_jobs}
     calls: dict[str, set[str]] = {key: set() for key in all_jobs}
     for key, job in all_jobs.items():
@@ -194,7 +194,7 @@ def _compute_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> It
         if environment or cluster:
             yield f"{where}: neither a condition nor the run of a job needs compute"
     elif bool(environment) == bool(cluster):
-        yield f"{where}: wants either an environment or a cluster"
+        yield f"{where}: requires either an environment or a cluster"
     elif environment and environment not in environments:
         yield f"{where}: there is no environment {environment}"
     elif cluster and cluster not in clusters:
@@ -236,7 +236,7 @@ def _reference_faults(job: dict[str, Any], task: dict[str, Any], where: str) -> 
 
 
 def _filled(job: dict[str, Any], text: str) -> str:
-    """A text that may be a parameter of the job, as it is by default."""
+    """Return a text, or the default of the job parameter that it refers to."""
     defaults = {entry["name"]: entry["default"] for entry in job.get("parameters", ())}
     named = _JOB_PARAMETER.fullmatch(text)
     return str(defaults[named.group(1)]) if named else text
@@ -246,7 +246,7 @@ def _schedule_faults(schedule: dict[str, Any], where: str) -> Iterator[str]:
     words = schedule["quartz_cron_expression"].split()
     day, weekday = 3, 5
     if len(words) not in (6, 7):
-        yield f"{where}: Quartz wants 6 or 7 fields, here are {len(words)}"
+        yield f"{where}: Quartz requires 6 or 7 fields, here are {len(words)}"
         return
     for word, pattern in zip(words, _QUARTZ, strict=False):
         if not re.fullmatch(pattern, word):

@@ -1,4 +1,4 @@
-"""Runs a job of the bundle here, task by task, as the platform is documented to."""
+"""Run a job of the bundle locally, task by task, as the platform is documented to."""
 
 import json
 import re
@@ -20,11 +20,11 @@ _FAILED = {"FAILED", "TIMEDOUT", "UPSTREAM_FAILED"}
 
 @dataclass(frozen=True)
 class TaskRun:
-    """How a task ended.
+    """Result of a task.
 
     `state` is one of the SDK's RunResultState; `status` and `output` are those of the last try.
-    A condition leaves its `outcome`, a wheel task what it wrote to MARVEL_TASK_VALUES, the run of
-    a job the `tasks` of that one.
+    A condition has an `outcome`, a wheel task the `values` that it wrote to MARVEL_TASK_VALUES, and
+    a task that runs a job the `tasks` of that job.
     """
 
     state: str
@@ -55,12 +55,12 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
         environment: Environment variables of the tasks, all of them.
         parameters: Values for the job's parameters, instead of their defaults.
         longest_retry_wait: Seconds; a task's `min_retry_interval_millis` counts up to it.
-        job_id: Which job it is.
-        job_run_id: Which run of the job this is.
-        jobs: Jobs that its tasks may run, by id. Of their timeouts those of wheel tasks are kept.
+        job_id: The id of the job.
+        job_run_id: The id of this run of the job.
+        jobs: Jobs that its tasks may run, by id. Only timeouts of wheel tasks apply.
 
     Returns:
-        By task key how it ended.
+        Results by task key.
     """
     given = {entry["name"]: entry["default"] for entry in job.get("parameters", ())}
     if unknown := set(parameters or {}) - given.keys():
@@ -86,7 +86,7 @@ def run_job(  # noqa: PLR0913 - a job and what the platform adds
 
 
 def result(job: Mapping[str, Any], tasks: Mapping[str, TaskRun]) -> str:
-    """How a run of a job ended: well if no task failed that no other depends on."""
+    """Return the result of a job: FAILED if a task failed that no other depends on."""
     inner = {edge["task_key"] for task in job["tasks"] for edge in task.get("depends_on", ())}
     failed = any(task.state in _FAILED for key, task in tasks.items() if key not in inner)
     return "FAILED" if failed else "SUCCESS"
@@ -133,7 +133,7 @@ class _Run:
         self.tasks[task["task_key"]] = ended
 
     def _seen_from(self, edge: Mapping[str, str]) -> str:
-        """An outcome that was not asked for leaves out who asked, as a task left out would."""
+        """Return the state of an upstream task; EXCLUDED if its outcome is not the expected one."""
         before = self.tasks[edge["task_key"]]
         other = before.state == "SUCCESS" and edge.get("outcome", before.outcome) != before.outcome
         return "EXCLUDED" if other else before.state
@@ -164,13 +164,13 @@ class _Run:
             name: self._fill_in(text, run_id)
             for name, text in wheel.get("named_parameters", {}).items()
         }
-        # The platform hands job parameters to such tasks unasked, and they win.
+        # The platform adds all job parameters to wheel tasks, and they override named ones.
         named |= self._parameters
         words = [f"--{name}={value}" for name, value in named.items()]
         with tempfile.TemporaryDirectory() as folder:
             work, values, log = (Path(folder, name) for name in ("work", "values.json", "log"))
             work.mkdir()
-            # To a file: a process that was left behind would keep a pipe open.
+            # To a file: a process that outlives its parent would keep a pipe open.
             with log.open("w") as output:
                 try:
                     status = subprocess.run(
@@ -190,9 +190,9 @@ class _Run:
             return TaskRun(state, status, log.read_text(), left, tries=number)
 
     def _call(self, task: Mapping[str, Any], number: int) -> TaskRun:
-        """Run another job; it gets what it is told and nothing else of this one's parameters."""
+        """Run another job with its job parameters only, without those of this job."""
         call, run_id = task["run_job_task"], str(next(self._task_run_ids))
-        told = {
+        parameters = {
             name: self._fill_in(text, run_id)
             for name, text in call.get("job_parameters", {}).items()
         }
@@ -201,7 +201,7 @@ class _Run:
             job,
             self._scripts,
             self._environment,
-            told,
+            parameters,
             longest_retry_wait=self._longest_retry_wait,
             job_id=str(call["job_id"]),
             job_run_id=run_id,
@@ -235,9 +235,9 @@ class _ReferenceError(Exception):
 
 
 def _not_run(run_if: str, before: list[str]) -> str:
-    """The state of a task that its `run_if` keeps from running, or nothing.
+    """Return the state of a task that `run_if` prevents from running, or an empty text.
 
-    Tasks left out count as successful; a task is left out if all before it are.
+    Excluded tasks count as successful; a task is excluded if all upstream tasks are.
     """
     if not before:
         return ""
@@ -247,8 +247,8 @@ def _not_run(run_if: str, before: list[str]) -> str:
     if run_if == "ALL_DONE":
         return ""
     if run_if in ("AT_LEAST_ONE_FAILED", "ALL_FAILED"):
-        wanted = any(failed) if run_if == "AT_LEAST_ONE_FAILED" else all(failed)
-        return "" if wanted else "EXCLUDED"
+        runs = any(failed) if run_if == "AT_LEAST_ONE_FAILED" else all(failed)
+        return "" if runs else "EXCLUDED"
     if run_if == "AT_LEAST_ONE_SUCCESS":
         return "" if not all(failed) else "UPSTREAM_FAILED"
     if run_if in ("ALL_SUCCESS", "NONE_FAILED"):

@@ -15,7 +15,7 @@ _KINDS = {"catalogs": 1, "schemas": 2, "volumes": 3, "tables": 3}
 
 
 class UnityCatalog:
-    """What there is, by kind and full name."""
+    """Objects by kind and full name."""
 
     def __init__(self, *schemas: str) -> None:
         self.things: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _KINDS}

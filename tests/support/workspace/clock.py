@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Clock:
-    """A time that passes only when somebody sleeps."""
+    """A clock that advances only when a test sleeps."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """The Files API: volumes, model versions (`/Models/..`) and the artefacts of runs.
 
 As databricks-sdk 0.156 calls it; not verified against a real workspace. Files below the SDK's limit
-for one upload (50 MB) are put and got in one request. The SDK asks for a presigned address of every
+for one upload (50 MB) are put and got in one request. The SDK requests a presigned address of every
 download first and takes the file from here when it gets none, which is so here.
 """
 

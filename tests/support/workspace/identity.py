@@ -1,4 +1,4 @@
-"""Who the caller is. As databricks-sdk 0.156 calls it; not verified against a real workspace."""
+"""The current user. As databricks-sdk 0.156 calls it; not verified against a real workspace."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ USER = "someone@example.org"
 
 
 class Identity:
-    """One user, whose token is the workspace's; and what a client asks of a host first."""
+    """One user with the token of the workspace, and the first requests of a client."""
 
     def routes(self) -> list[Route]:
         return [

@@ -26,7 +26,7 @@ class DataQuality:
         pending: How many looks at a monitor a change takes.
         polls: How many looks at a refresh it takes.
         end: How refreshes end.
-        message: What is said of those that end otherwise.
+        message: Message of refreshes that end otherwise.
         status: What a monitor is after a change.
         half: Whether a monitor is left without tables of metrics.
     """
@@ -123,7 +123,7 @@ class DataQuality:
         return refresh
 
     def begin_refresh(self, table_id: str, trigger: str) -> dict[str, Any]:
-        """Refresh a monitor, whoever asks for it."""
+        """Refresh a monitor."""
         refreshes = self.refreshes[table_id]
         refresh = {
             "object_type": "table",
@@ -137,7 +137,7 @@ class DataQuality:
         return refresh
 
     def config(self, table: str) -> dict[str, Any]:
-        """What the monitor of a table is."""
+        """Return the monitor of a table."""
         config: dict[str, Any] = self.monitors[self._catalog.find("tables", table)["table_id"]]
         return dict(config[_CONFIG])
 

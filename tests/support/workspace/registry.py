@@ -46,7 +46,7 @@ class ModelRegistry:
         self.models[name]["aliases"] = [*held, {"alias": alias, "version": number}]
 
     def has(self, name: str, number: str) -> bool:
-        """Whether there is such a version."""
+        """Tell whether there is such a version."""
         return number in self.versions.get(name, {})
 
     def routes(self) -> list[Route]:

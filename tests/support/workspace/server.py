@@ -4,7 +4,7 @@ It answers the calls that the real clients make (MLflow 3.17, databricks-sdk 0.1
 read in an answer, as their source shows it. It was not verified against a real workspace: what a
 workspace does beyond that (quotas, eventual consistency, who may do what) is not here.
 
-One class an API area: it says which requests it answers (`routes`) and keeps what it was told.
+One class for each API area: its `routes`, and its state.
 """
 
 import json
@@ -23,7 +23,7 @@ WORKSPACE_ID = "1234567890"
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; `names` are the parts of the path that the route names."""
+    """A request; `names` holds the named parts of the path."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class Area(Protocol):
     """One API of the workspace."""
 
     def routes(self) -> list[Route]:
-        """Which requests it answers."""
+        """Return the requests that it answers."""
 
 
 @dataclass

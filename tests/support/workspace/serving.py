@@ -142,12 +142,12 @@ class Serving:
         return self.get_permissions(request)
 
     def served(self, name: str) -> dict[str, str]:
-        """Which version each served entity of an endpoint is."""
+        """Return the version of each served entity."""
         entities = self.endpoints[name]["config"]["served_entities"]
         return {entity["name"]: entity["entity_version"] for entity in entities}
 
     def traffic(self, name: str) -> dict[str, int]:
-        """Who gets how much of an endpoint's traffic."""
+        """Return the traffic shares of an endpoint."""
         routes = self.endpoints[name]["config"]["traffic_config"]["routes"]
         return {route["served_entity_name"]: route["traffic_percentage"] for route in routes}
 
@@ -185,9 +185,9 @@ class Serving:
         return sent
 
     def _begin(self, endpoint: Endpoint, config: dict[str, Any]) -> None:
-        said = {"deployment": "DEPLOYMENT_CREATING", "deployment_state_message": "Building .."}
+        creating = {"deployment": "DEPLOYMENT_CREATING", "deployment_state_message": "Building .."}
         for entity in config["served_entities"]:
-            entity["state"] = dict(said)
+            entity["state"] = dict(creating)
         endpoint["pending_config"] = config
         endpoint["state"]["config_update"] = "IN_PROGRESS"
         self._left[endpoint["name"]] = self.polls

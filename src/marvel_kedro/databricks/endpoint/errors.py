@@ -44,4 +44,4 @@ def explained(name: str, action: str) -> AbstractContextManager[None]:
         name: Name of the endpoint.
         action: What is done with it, as a participle.
     """
-    return workspace.asking(f"The endpoint '{name}'", action, _REMEDIES)
+    return workspace.errors_explained(f"The endpoint '{name}'", action, _REMEDIES)

@@ -72,10 +72,10 @@ def _answer(name: str, target: str, query: Callable[[], object], end: float) -> 
     while True:
         try:
             return query()
-        except workspace.FAULTS as error:
+        except workspace.SDK_ERRORS as error:
             # After minutes of retries the SDK raises TimeoutError from the last error.
             cause = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
-            reason = workspace.said(cause)
+            reason = workspace.error_text(cause)
             if remote_failure(error) == "token":
                 with explained(name, "queried for a prediction"):
                     raise

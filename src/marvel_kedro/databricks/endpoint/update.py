@@ -226,4 +226,4 @@ def _deployment_messages(found: sdk.ServingEndpointDetailed) -> str:
         for entity in entities
         if entity.state and entity.state.deployment_state_message
     ]
-    return workspace.shortened(without_password("; ".join(messages)))
+    return workspace.shorten(without_password("; ".join(messages)))

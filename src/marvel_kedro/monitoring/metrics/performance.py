@@ -67,7 +67,10 @@ class ScoredRecords(ScoreCounts):
         rows = concatenate((one.rows for one in scores), np.int64)
         # Sums of floats depend on the order, which engines do not guarantee.
         order = np.lexsort((*flags, probability, index.parent))
-        return cls(*(array[order] for array in (probability, *flags, rows)), index)
+        probability, predicted, labelled, alive, rows = (
+            array[order] for array in (probability, *flags, rows)
+        )
+        return cls(probability, predicted, labelled, alive, rows, index)
 
     @cached_property
     def records(self) -> Ints:

@@ -1,0 +1,41 @@
+"""The bases of the project's catalog types."""
+
+from typing import Any, ClassVar, TypeVar
+
+from kedro.io import AbstractDataset, DatasetError
+
+Saved = TypeVar("Saved")
+Loaded = TypeVar("Loaded")
+
+
+class ProjectDataset(AbstractDataset[Saved, Loaded]):
+    """A dataset that is described by its arguments."""
+
+    def __init__(self, metadata: dict[str, Any] | None = None) -> None:
+        self.metadata = metadata
+
+    def _describe(self) -> dict[str, Any]:
+        arguments = getattr(self, "_init_args", {})  # Kedro sets them
+        hidden = ("metadata", "credentials")
+        return {name: value for name, value in arguments.items() if name not in hidden}
+
+
+class ReadOnlyDataset(ProjectDataset[None, Loaded]):
+    """A dataset that cannot be saved.
+
+    Attributes:
+        READ_ONLY: The reason, for the message.
+    """
+
+    READ_ONLY: ClassVar[str]
+
+    def save(self, data: None) -> None:  # noqa: ARG002 - Kedro's signature
+        """Refuse to save.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError(f"{type(self).__name__} is only read: {self.READ_ONLY}.")
+
+    def _exists(self) -> bool:
+        return True
