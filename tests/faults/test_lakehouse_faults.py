@@ -144,7 +144,7 @@ def test_killed_first_save_leaves_no_table(lake: Project) -> None:
         pytest.param(b"", "is empty", id="empty"),
         pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "is not UTF-8 text", id="picture"),
         pytest.param(b"just some words\nand more\n", "lacks the columns", id="prose"),
-        pytest.param(b"PageID;Name;Universe\na;b;c\n", "parted by semicolons", id="semicolons"),
+        pytest.param(b"PageID;Name;Universe\na;b;c\n", "separated by semicolons", id="semicolons"),
     ],
 )
 def test_raw_file_that_is_no_csv_table_is_one_message(
