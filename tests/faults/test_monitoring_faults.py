@@ -183,16 +183,23 @@ def test_unknown_label_values_are_ignored_with_a_warning(watched: Project) -> No
     assert sum(row["labelled"] for row in health) == 1
 
 
-def test_removed_table_is_rebuilt(watched: Project) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("profile_metrics", "inference_log"),
+        pytest.param((*METRICS, *LOGS), marks=pytest.mark.slow),
+    ],
+    ids=["two", "all"],
+)
+def test_removed_table_is_rebuilt(watched: Project, names: tuple[str, ...]) -> None:
     make_traffic(days=2, requests_a_day=40).write(watched.path / "data")
     monitor(watched)
     before = state(watched)
-    for name in METRICS:
-        (watched.path / f"data/08_reporting/{name}.parquet").unlink()
-        monitor(watched)
-        assert state(watched) == before, name
-    for name in LOGS:
-        shutil.rmtree(watched.path / "data/07_model_output" / name)
+    for name in names:
+        if name in METRICS:
+            (watched.path / f"data/08_reporting/{name}.parquet").unlink()
+        else:
+            shutil.rmtree(watched.path / "data/07_model_output" / name)
         monitor(watched)
         assert state(watched) == before, name
 
