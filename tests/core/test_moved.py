@@ -74,7 +74,7 @@ def test_old_catalog_type_loads_with_one_warning_that_names_the_new_module(
     assert [type(dataset) for dataset in datasets] == [RegisteredModelDataset] * 2
     text = (
         "marvel_kedro.datasets.registered_model has moved: write marvel_kedro.datasets.mlflow. "
-        "The next release no longer knows the old path."
+        "The next release removes the old path."
     )
     assert [str(warning.message) for warning in warned] == [text]
     assert [record.message for record in caplog.records if record.name == moved.__name__] == [text]

@@ -81,16 +81,16 @@ class _Loader(Loader):
 
 
 def _warn(old: str, new: str) -> None:
-    message = f"{old} has moved: write {new}. The next release no longer knows the old path."
+    message = f"{old} has moved: write {new}. The next release removes the old path."
     warnings.warn(message, FutureWarning, stacklevel=2)
     if logging.getLogger().handlers:  # with logging set up, Kedro's logs hide Python's warnings
         logging.getLogger(__name__).warning(message)
 
 
 def _missing(old: str, new: ModuleType, name: str) -> Exception:
-    """Make the error about a name that neither module has.
+    """Return the error for a name that the new module does not have either.
 
-    It is no AttributeError: Kedro would answer that one with a hint to install a package.
+    Not an AttributeError, which Kedro would turn into a hint to install a package.
     """
     from difflib import get_close_matches  # noqa: PLC0415 - for this message alone
 

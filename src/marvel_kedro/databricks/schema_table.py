@@ -1,4 +1,4 @@
-"""The catalog type for a managed table of an Arrow schema, of which parts are replaced."""
+"""The catalog type for a managed table with an Arrow schema, whose rows are replaced in part."""
 
 from typing import Any
 
@@ -72,8 +72,8 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         existing = session.active().table(self._name)
         if set(existing.columns) != set(self._schema.names):
             raise ProjectError(
-                f"The table {self._name} has other columns than this version of the project gives "
-                "it. Rename it (ALTER TABLE .. RENAME TO ..): it is made again from the inference "
+                f"The columns of the table {self._name} differ from those of this version of "
+                "the project. Rename it (ALTER TABLE .. RENAME TO ..): it is rebuilt from the inference "
                 "table."
             )
         if self._catalog == SAIL:  # Sail ignores `replaceWhere` and would overwrite all rows

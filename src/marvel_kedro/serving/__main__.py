@@ -1,4 +1,4 @@
-"""The server process: `python -m marvel_kedro.serving CONFIGURATION`."""
+"""The server process: `python -m marvel_kedro.serving DESCRIPTION`."""
 
 import json
 import logging

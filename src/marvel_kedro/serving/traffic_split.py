@@ -2,6 +2,7 @@
 
 The configuration has the shares to start with. A shift writes others to a tag of the registered
 model, which every server of the endpoint reads at its next look at the registry.
+`models/routing.py` routes a request by these shares.
 """
 
 import json

@@ -1,15 +1,21 @@
-"""The webhook that alerts are posted to."""
+"""The webhook that alerts are posted to: the body of the message, and the request."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import requests
 
 from marvel_kedro.core.retry import TemporaryError, is_temporary, retry
-from marvel_kedro.monitoring.alerting.rules import NotificationOptions
+from marvel_kedro.monitoring.alerting.lifecycle import Row
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES, NotificationOptions
 
 VARIABLE = "MARVEL_ALERT_WEBHOOK"
 """The environment variable with the address."""
+
+_MAX_CHARACTERS = 2900  # of a block; Slack accepts 3000
 
 
 class NotificationError(Exception):
@@ -59,3 +65,39 @@ class Webhook:
         except (requests.RequestException, ValueError) as error:
             failure, temporary = f"not a valid address ({type(error).__name__})", False
         raise (_TemporaryNotificationError if temporary else NotificationError)(failure)
+
+
+def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[str, Any]:
+    """Build the body of the request: a message about new alerts.
+
+    Args:
+        alerts: Rows of `tables.ALERTS`, highest severity first.
+        options: The format. `slack` has `text` and `blocks`, as for an incoming webhook of Slack;
+            `json` has `text` and `alerts`, rows of the table with times in ISO 8601.
+    """
+    counts = Counter(row["severity"] for row in alerts)
+    severities = [severity for severity in reversed(SEVERITIES) if counts[severity]]
+    listed = ", ".join(f"{counts[severity]} {severity}" for severity in severities)
+    text = f"marvel_kedro: {new_alerts(len(alerts))} ({listed})"
+    if options.format == "json":
+        return {"text": text, "alerts": [_to_json(row) for row in alerts]}
+    header = {"type": "header", "text": {"type": "plain_text", "text": text}}
+    return {"text": text, "blocks": [header, *map(_block, alerts)]}
+
+
+def _block(row: Row) -> dict[str, Any]:
+    text = f"*{row['severity']}* {row['rule']} (`{row['alert_id']}`)\n{row['message']}"
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack's own markup
+        text = text.replace(sign, entity)
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:_MAX_CHARACTERS]}}
+
+
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - a value of any column
+    if isinstance(value, dict):
+        return {key: _to_json(member) for key, member in value.items()}
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def new_alerts(count: int) -> str:
+    """Format a number of new alerts."""
+    return f"{count} new alert" + "s" * (count != 1)
