@@ -72,8 +72,8 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         existing = session.active().table(self._name)
         if set(existing.columns) != set(self._schema.names):
             raise ProjectError(
-                f"The columns of the table {self._name} differ from those of this version of "
-                "the project. Rename it (ALTER TABLE .. RENAME TO ..): it is rebuilt from the inference "
+                f"The table {self._name} and this version of the project have different "
+                "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from the inference "
                 "table."
             )
         if self._catalog == SAIL:  # Sail ignores `replaceWhere` and would overwrite all rows
