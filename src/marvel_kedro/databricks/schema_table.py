@@ -73,8 +73,8 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         if set(existing.columns) != set(self._schema.names):
             raise ProjectError(
                 f"The table {self._name} and this version of the project have different "
-                "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from the inference "
-                "table."
+                "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from the "
+                "inference table."
             )
         if self._catalog == SAIL:  # Sail ignores `replaceWhere` and would overwrite all rows
             kept = existing.filter(f"NOT coalesce({data.condition}, false)")
