@@ -46,7 +46,7 @@ def main() -> None:
     options = parse(parser, rows=600, repeats=1, folds=2)
     path = options.data or next((file for file in FILES if file.exists() and is_real(file)), None)
     if path is None and not options.small:
-        sys.exit("No real raw file: name one with --data (README.md says where the real one is).")
+        sys.exit("No real raw file: name one with --data (docs/pipelines.md says where to get it).")
     raw = read_raw(path, options.rows)
     characters = select_usable(read_source(raw)).reset_index(drop=True)
     models: dict[str, Model] = {

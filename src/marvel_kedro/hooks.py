@@ -95,7 +95,7 @@ class ProjectHooks:
         from kedro.runner import SequentialRunner  # noqa: PLC0415 - for this case alone
 
         logger.warning(
-            "There is no raw file: generating a synthetic one of %s rows. README.md says where to "
+            "There is no raw file: generating a synthetic one of %s rows. docs/pipelines.md says where to "
             "get the real one.",
             f"{self._synthetic.rows:,}",
         )

@@ -147,7 +147,7 @@ def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
     assert task_values == {"promoted": "true", "model_version": "1"}
     assert repaired["serving"].state == "SUCCESS"
     assert repaired["deploy"].state == "SUCCESS"
-    assert f"The endpoint '{ENDPOINT}' is as described." in repaired["deploy"].output
+    assert f"The endpoint '{ENDPOINT}' is as configured." in repaired["deploy"].output
     assert len(workspace.host.seen("(POST|PUT|PATCH) /api/2.0/serving-endpoints")) == 1
 
     monitoring_trains_anew(workspace)

@@ -1,7 +1,11 @@
 """`kedro demo`, whole: its output agrees with the tables and the registry."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from support.project import Project
 
 from marvel_kedro import cli
@@ -23,6 +27,56 @@ def test_demo_serves_and_monitors_each_day_in_a_project_of_its_own(
     health = pq.read_table(folder / "data/08_reporting/health_metrics.parquet").to_pylist()
     assert sum(row["requests"] for row in health) == 80
     assert not project.client().search_registered_models()
+
+
+@pytest.mark.parametrize(
+    ("retrain", "challenger", "events", "actions"),
+    [
+        (False, None, [], []),
+        (
+            True,
+            "2",
+            [
+                "retrained on 1,200 new labels: version 2",
+                "version 2 is challenger: 50 % of traffic",
+            ],
+            ["retraining", "shift 50"],
+        ),
+        (
+            True,
+            None,
+            [
+                "retrained on 1,200 new labels: version 2",
+                "the promotion gate rejects version 2",
+            ],
+            ["retraining"],
+        ),
+        (False, "2", ["version 2 is promoted: all traffic"], ["promote 2"]),
+    ],
+    ids=["calm", "accepted by the gate", "rejected by the gate", "challenger"],
+)
+def test_demo_follows_the_decisions_of_a_day(
+    retrain: bool, challenger: str | None, events: list[str], actions: list[str]
+) -> None:
+    """With stand-ins for project and server; the slow test has the real ones."""
+    done: list[str] = []
+    reports = {
+        "retrain": {"retrain": retrain, "labelled_records": 1200},
+        "promotion": {"model_version": "2"},
+    }
+    project: Any = SimpleNamespace(
+        report=reports.__getitem__,
+        new_alerts=lambda: ["realised_roc_auc"],
+        run=lambda name, **_: done.append(name),
+        version=lambda alias: challenger,
+        shift_traffic=lambda percent: done.append(f"shift {percent}"),
+        promote=lambda version: done.append(f"promote {version}"),
+    )
+    server: Any = SimpleNamespace(traffic=lambda: {"challenger": 50}, champion_version=lambda: "2")
+    story = demo._Demo(project, server, Console(quiet=True))
+    story._react(7)
+    assert story.timeline.events[7] == ["alert realised_roc_auc", *events]
+    assert done == actions
 
 
 @pytest.mark.slow

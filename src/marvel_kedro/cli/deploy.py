@@ -84,7 +84,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
         changes = deployment.deploy(client, goal, timeout)
     for change in changes:
         click.echo(f"- {change}")
-    state = "is as described" if not changes else "would change" if dry_run else "serves"
+    state = "is as configured" if not changes else "would change" if dry_run else "serves"
     click.echo(f"The endpoint '{asked.name}' {state}.")
 
 

@@ -35,7 +35,8 @@ class ReadOnlyDataset(ProjectDataset[None, Loaded]):
         Raises:
             DatasetError: Always.
         """
-        raise DatasetError(f"{type(self).__name__} is only read: {self.READ_ONLY}.")
+        described = ", ".join(f"{name}={value}" for name, value in self._describe().items())
+        raise DatasetError(f"{type(self).__name__}({described}) is only read: {self.READ_ONLY}.")
 
     def _exists(self) -> bool:
         return True

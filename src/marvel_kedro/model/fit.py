@@ -56,8 +56,8 @@ def fit(
     if missing := columns_without_feature(encoder):
         raise ProjectError(
             f"The model would take {', '.join(missing)} and not use it: give each of TEXT_COLUMNS "
-            "in model/portable/features.py names and a function in `text_features`, or add it to "
-            "UNUSED_COLUMNS."
+            "in src/marvel_kedro/model/portable/features.py names and a function in "
+            "`text_features`, or add it to UNUSED_COLUMNS."
         )
     features = encode(rows, encoder)
     # The rate of a row's universe must not contain the row's own label.

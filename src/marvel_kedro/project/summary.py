@@ -60,7 +60,7 @@ def show(
 
 _SYNTHETIC = (
     "[yellow]Synthetic data: the figures show that the job works, and nothing about Marvel's "
-    "characters.\nREADME.md says where to get the real file.[/yellow]"
+    "characters.\ndocs/pipelines.md says where to get the real file.[/yellow]"
 )
 _MANY_UNUSABLE = 0.05  # a share of the rows that is too large for mere typing errors
 

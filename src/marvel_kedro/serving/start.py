@@ -11,7 +11,8 @@ from marvel_kedro.model import tracking
 from marvel_kedro.serving.configuration import ServerOptions, ServingConfiguration
 
 _REQUIRED = (
-    "deltalake", "httptools", "orjson", "prometheus_client", "swagger_ui_bundle", "uvicorn",
+    "deltalake", "httptools", "orjson", "prometheus_client", "starlette", "swagger_ui_bundle",
+    "uvicorn",
 )  # fmt: skip
 _PATHS = ("folder", "models", "inference_table", "characters", "monitoring_metrics")
 

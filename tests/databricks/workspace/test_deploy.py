@@ -57,7 +57,7 @@ def test_deploy_to_databricks_plans_creates_and_repeats(
     assert gateway["rate_limits"][0]["calls"] == 6000
 
     again = deploy(governed, *to)
-    assert "The endpoint 'marvel_characters' is as described." in again.output
+    assert "The endpoint 'marvel_characters' is as configured." in again.output
     assert writes(host) == 1
 
     monkeypatch.setenv("MARVEL_ENDPOINT", "jane_characters")

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given
@@ -28,6 +29,7 @@ from support.project import clean_environment
 from support.spooled import ENTRIES, entry, expected, mount, spool_in
 
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
+from marvel_kedro.serving.inference_table.schema import SCHEMA, SERVED_SCHEMA
 from marvel_kedro.serving.inference_table.spool import Entry, lag_seconds
 
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -94,6 +96,27 @@ def test_table_has_columns_of_databricks_inference_table(server: Server) -> None
     assert table.metadata().partition_columns == ["request_date"]
     assert all(field.metadata["comment"] for field in table.schema().fields)
     assert table.protocol().min_reader_version == 1, "any reader can"
+
+
+@pytest.mark.parametrize("comment", ["text of another release", None])
+def test_flush_appends_to_tables_with_other_column_comments(
+    server: Server, comment: str | None
+) -> None:
+    metadata = {"comment": comment} if comment else None
+    for path, schema in (
+        (server.table, SCHEMA),
+        (server.table.with_name("served_entities"), SERVED_SCHEMA),
+    ):
+        fields = [pa.field(field.name, field.type, metadata=metadata) for field in schema]
+        days = ["request_date"] if schema is SCHEMA else []
+        DeltaTable.create(path, pa.schema(fields), partition_by=days)
+    served: dict[str, Any] = dict.fromkeys(SERVED_SCHEMA.names)
+    server.writer.note_served([served | {"served_entity_id": "1"}])
+    server.answer("a", "b")
+    assert server.flush() == 2
+    assert server.names() == ["a", "b"]
+    table = DeltaTable(server.table.with_name("served_entities")).to_pyarrow_table()
+    assert table["served_entity_id"].to_pylist() == ["1"]
 
 
 @at_most(15)

@@ -141,7 +141,7 @@ class TableWriter:
                 transaction = Transaction(self._batches.app_id, number)
                 properties = CommitProperties(app_transactions=[transaction])
                 assert self._table
-                write_deltalake(self._table, rows, mode="append", commit_properties=properties)
+                _append(self._table, rows, commit_properties=properties)
             self.rows += rows.num_rows
         shutil.rmtree(batch)
 
@@ -168,7 +168,7 @@ class TableWriter:
             known = set(table.to_pyarrow_table(columns=["served_entity_id"])[0].to_pylist())
             rows = [row for name, row in served.items() if name not in known]
             if rows:
-                write_deltalake(table, pa.concat_tables(rows), mode="append")
+                _append(table, pa.concat_tables(rows))
         for name in served:
             self._served.pop(name, None)
 
@@ -261,6 +261,15 @@ def _open_table(path: Path, schema: pa.Schema, partition_by: list[str], comment:
             "set another folder (server.inference_table)."
         )
     return table
+
+
+def _append(
+    table: DeltaTable, rows: pa.Table, commit_properties: CommitProperties | None = None
+) -> None:
+    # Without the comments of the columns: deltalake rejects rows whose comments differ from those
+    # of the table, which another release may have created.
+    plain = pa.schema([pa.field(field.name, field.type) for field in rows.schema])
+    write_deltalake(table, rows.cast(plain), mode="append", commit_properties=commit_properties)
 
 
 def _crowded_days(table: DeltaTable, small: int, files: int) -> list[str]:

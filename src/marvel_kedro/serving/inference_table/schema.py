@@ -1,4 +1,4 @@
-"""The schema of the inference table and of its neighbour, the table of served entities."""
+"""The schemas of the inference table and of the table of served entities."""
 
 import pyarrow as pa
 
