@@ -95,8 +95,8 @@ class ProjectHooks:
         from kedro.runner import SequentialRunner  # noqa: PLC0415 - for this case alone
 
         logger.warning(
-            "There is no raw file: generating a synthetic one of %s rows. docs/pipelines.md says where to "
-            "get the real one.",
+            "There is no raw file: generating a synthetic one of %s rows. "
+            "docs/pipelines.md says where to get the real one.",
             f"{self._synthetic.rows:,}",
         )
         SequentialRunner().run(pipelines["synthetic"], catalog)

@@ -68,7 +68,7 @@ def test_demo_follows_the_decisions_of_a_day(
         report=reports.__getitem__,
         new_alerts=lambda: ["realised_roc_auc"],
         run=lambda name, **_: done.append(name),
-        version=lambda alias: challenger,
+        version={"challenger": challenger}.get,
         shift_traffic=lambda percent: done.append(f"shift {percent}"),
         promote=lambda version: done.append(f"promote {version}"),
     )
