@@ -1,20 +1,20 @@
-# The project as images: `server` answers requests, `server-baked` does so with the model in it,
-# `job` runs pipelines. docs/containers.md says how to build and run them, and what was verified.
+# Images of the project: `server` answers requests, `server-baked` contains the model as well, `job`
+# runs pipelines. docs/containers.md explains how to build and run them, and what was verified.
 #
 #   docker build --target server -t marvel-kedro-server .
 #
-# Name the base by its digest where builds have to repeat: --build-arg BASE=python@sha256:...
+# For reproducible builds pin the base by its digest: --build-arg BASE=python@sha256:...
 ARG BASE=python:3.12-slim-trixie
 
 FROM ${BASE} AS base
-# LightGBM's threads. Debian's newest fixes are wanted, not a version.
+# LightGBM requires libgomp. It is not pinned, so that Debian's fixes are installed.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin marvel \
     && install --directory --owner=marvel --group=marvel --mode=0750 /srv/marvel
-# The root may be read-only: what is written goes to the volume, and what is temporary to /tmp.
+# The root file system may be read-only: data goes to the volume, temporary files to /tmp.
 ENV PATH=/opt/marvel/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -23,8 +23,8 @@ ENV PATH=/opt/marvel/bin:$PATH \
     MARVEL_FILES=/srv/marvel
 
 
-# What builds the wheel: the environment of a hashed lock; pip stays outside. The secret `pip`, if
-# there is one, is a pip.conf: it says where packages come from.
+# Environment that builds the wheel, from a lock with hashes and without pip. The optional secret `pip`
+# is a pip.conf with the package index.
 FROM base AS build
 WORKDIR /build
 ENV PIP_PYTHON=/opt/marvel/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -40,8 +40,9 @@ COPY conf conf
 COPY src src
 RUN hatchling build --target wheel
 
-# What both have: monitoring reads and writes what the server does. Bytecode is never checked
-# against its source again, since nobody could write it later; Kedro's templates are not Python yet.
+# Packages of both images: monitoring reads and writes the tables of the server. Bytecode is not
+# checked against its source at run time, since the image's user cannot write it. Kedro's templates
+# are not valid Python and are skipped.
 FROM build AS installed
 COPY requirements/server.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
@@ -60,15 +61,15 @@ COPY --from=installed /opt/marvel /opt/marvel
 USER 10001:10001
 WORKDIR /srv/marvel
 VOLUME /srv/marvel
-# What Python heeds as the first process, and what `kedro run` ends cleanly on.
+# As process 1 Python handles SIGINT but ignores SIGTERM; `kedro run` stops cleanly on SIGINT.
 STOPSIGNAL SIGINT
-# A later --env wins.
+# A later --env overrides this one.
 ENTRYPOINT ["marvel-kedro-job", "--env", "base"]
 CMD ["--pipeline", "__default__"]
 
 
-# The registry's model, fetched while the image is built. The secret `mlflow` is lines like
-# MLFLOW_TRACKING_URI=http://..; another FETCHED_AT has it fetched anew.
+# The registry's model, fetched during the build. The secret `mlflow` has lines such as
+# MLFLOW_TRACKING_URI=http://..; another value of FETCHED_AT fetches it again.
 FROM installed AS fetch
 ARG FETCHED_AT=once
 RUN --mount=type=secret,id=mlflow,required=true \
@@ -89,13 +90,13 @@ WORKDIR /srv/marvel
 VOLUME /srv/marvel
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Ready only with a model; the first one may have to be fetched.
+# Healthy only with a model; the start period covers fetching the first one.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['MARVEL_PORT']), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["marvel-kedro", "serve"]
 
 
-# `models` is what is served, for good: no registry is asked.
+# Serves the models of the image, without polling the registry.
 FROM server AS server-baked
 COPY --from=fetch /opt/models /opt/models
 ENV MARVEL_MODELS=/opt/models \

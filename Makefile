@@ -10,52 +10,52 @@ ARGS ?=
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: $(VENV)/.base ## Raw file to a promoted model and predictions (ARGS="--params ..")
+run: $(VENV)/.base ## Run from the raw file to a promoted model and predictions (ARGS="--params ..")
 	@$(BIN)/kedro run $(ARGS)
 
-lakehouse: $(VENV)/.spark ## The same on tables, with Sail (MARVEL_ENGINE=spark for Apache Spark)
+lakehouse: $(VENV)/.spark ## Run the same on Delta tables, with Sail (MARVEL_ENGINE=spark for Apache Spark)
 	@$(BIN)/kedro run --env lakehouse $(ARGS)
 
-serve: $(VENV)/.server ## The champion over HTTP, at http://127.0.0.1:8080/docs (ARGS="--port ..")
+serve: $(VENV)/.server ## Serve the champion over HTTP, at http://127.0.0.1:8080/docs (ARGS="--port ..")
 	@$(BIN)/kedro serve $(ARGS)
 
-demo: $(VENV)/.server ## Ten simulated days: drift, an alert, a retraining, quality back (ARGS="--open")
+demo: $(VENV)/.server ## Simulate ten days: drift, an alert, a retraining, restored performance (ARGS="--open")
 	@$(BIN)/kedro demo $(ARGS)
 
-wheel: $(VENV)/.base ## The wheel for jobs, in dist/, with its configuration
+wheel: $(VENV)/.base ## Build the wheel for jobs, with its configuration, in dist/
 	@rm -rf dist
 	@$(BIN)/hatchling build -t wheel
 
-# One thread for each worker: LightGBM's threads would wait for each other.
+# One thread per worker: LightGBM's threads would compete for the cores.
 test test-all: export OMP_NUM_THREADS ?= 1
-test: $(VENV)/.dev ## Run the tests that finish while one waits (ARGS="-k name")
+test: $(VENV)/.dev ## Run the tests except the slow ones (ARGS="-k name")
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
-test-all: $(VENV)/.dev ## Run every test, with all examples of properties, as CI does
+test-all: $(VENV)/.dev ## Run every test, with all Hypothesis examples, as CI does
 	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=full $(ARGS)
 
-lint: $(VENV)/.dev ## Ruff, mypy and the import rules
+lint: $(VENV)/.dev ## Run ruff, mypy and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## Let ruff mend what it can
+format: $(VENV)/.dev ## Fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Both start tools of the environment by name, which an environment that is not activated hides.
+# Both targets start tools by name, which requires the environment on PATH.
 viz ui: export PATH := $(abspath $(BIN)):$(PATH)
 
 viz: $(VENV)/.dev ## Open the pipelines in kedro-viz
 	$(BIN)/kedro viz run $(ARGS)
 
-# MLflow's server otherwise keeps six processes waiting for jobs that no project like this has.
+# Otherwise MLflow's server keeps six idle processes waiting for jobs, which this project does not use.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: $(VENV)/.base ## Open the runs and models in MLflow
 	$(BIN)/kedro mlflow ui $(ARGS)
 
-bench: $(VENV)/.dev ## Model quality, the main job, scale, serving, monitoring and alerts, beside their peers
+bench: $(VENV)/.dev ## Benchmark the model, the main job, scale, serving and monitoring against their peers
 	$(BIN)/python benchmarks/model_quality.py
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
@@ -64,7 +64,7 @@ bench: $(VENV)/.dev ## Model quality, the main job, scale, serving, monitoring a
 	$(BIN)/python benchmarks/drift_power.py
 	$(BIN)/python benchmarks/start.py
 
-lock: $(VENV)/.dev ## Renew requirements/*.txt
+lock: $(VENV)/.dev ## Update requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" -o requirements/base.txt pyproject.toml requirements/build.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
@@ -77,15 +77,15 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt
 	  --custom-compile-command "make lock" -o requirements/dev.txt --all-extras \
 	  -c requirements/base.txt pyproject.toml
 
-clean: ## Remove the environment and what runs have made; the raw file stays
+clean: ## Remove the environment and the outputs of runs; the raw file stays
 	rm -rf $(VENV) .venv-mlserver mlflow.db mlartifacts data/0[2-9]*/* data/server data/warehouse dist .viz
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed, $$($(PYTHON) --version) was found. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	  { echo "Python 3.11, 3.12 or 3.13 is required, found $$($(PYTHON) --version). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# Stamps: an environment is made anew only when the lock or the package's metadata changed.
+# Stamp files: packages are installed again only after a change of the lock or of pyproject.toml.
 $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the packages into $(VENV), about a minute the first time .."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/base.txt

@@ -72,7 +72,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass
-class Found:
+class Outcome:
     """Results of the seeds of a scenario and magnitude.
 
     Attributes:
@@ -112,9 +112,9 @@ class Monitor:
         )
         self.baseline = aggregate_baseline(relation(tested), self.options)
 
-    def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Found:
+    def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Outcome:
         """Monitor the seeds of a scenario."""
-        found = Found()
+        found = Outcome()
         seeds_at_once = max(1, AT_ONCE // (WINDOWS * options.records))
         rows = other_rows(drift, options.seeds * WINDOWS * options.records, options.pool)
         for first in range(0, options.seeds, seeds_at_once):
@@ -129,7 +129,7 @@ class Monitor:
             ]
         return found
 
-    def _add(self, found: Found, records: pd.DataFrame, seeds: int) -> None:
+    def _add(self, found: Outcome, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
         groups = aggregate(relation(log), self.options)
@@ -211,7 +211,7 @@ def main() -> None:
         compare_with_evidently(monitor.reference, found, options)
 
 
-def print_calm(calm: Found, options: argparse.Namespace) -> None:
+def print_calm(calm: Outcome, options: argparse.Namespace) -> None:
     """Print the false alarms."""
     windows = options.seeds * WINDOWS
     print(
@@ -234,8 +234,8 @@ def print_header(rules: AlertingOptions) -> None:
 def print_drifted(  # noqa: PLR0913, PLR0917 - the fields of a line
     scenario: str,
     magnitude: float,
-    found: Found,
-    calm: Found,
+    found: Outcome,
+    calm: Outcome,
     rules: AlertingOptions,
     options: argparse.Namespace,
 ) -> None:
@@ -248,7 +248,7 @@ def print_drifted(  # noqa: PLR0913, PLR0917 - the fields of a line
 
 
 def compare_with_evidently(
-    reference: pd.DataFrame, found: dict[tuple[str, float], Found], options: argparse.Namespace
+    reference: pd.DataFrame, found: dict[tuple[str, float], Outcome], options: argparse.Namespace
 ) -> None:
     """Run Evidently on the same windows and print how often it detects drift."""
     columns = [name for name in reference if name in _monitoring().columns and name != "name"]
@@ -256,7 +256,7 @@ def compare_with_evidently(
         folder = Path(temporary)
         python = evidently_python(folder, options)
         if python is None:
-            print("Evidently was left out")
+            print("Evidently was skipped")
             return
         windows = pd.concat(
             [

@@ -141,12 +141,12 @@ def import_seconds() -> float:
     return seconds[0] - seconds[1]
 
 
-def run(folder: Path, script: str, *words: Path) -> dict[str, Any]:
+def run(folder: Path, script: str, *arguments: Path) -> dict[str, Any]:
     """Run a script in a folder; return its figures and the wall time of its process."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, str(HERE / script), *map(str, words)],
+        [sys.executable, str(HERE / script), *map(str, arguments)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -98,7 +98,7 @@ def compare_with_evidently(
             f"{rounds[-1]['metrics']:8,}  {rounds[-1].get('versions', '')}"
         )
     if not python:
-        print("  Evidently was left out", flush=True)
+        print("  Evidently was skipped", flush=True)
         return
     ratio = statistics.median(
         their / our for our, their in zip(later[OURS], later[THEIRS], strict=True)

@@ -279,10 +279,10 @@ def started(server: Server, folder: Path, record: dict[str, Any]) -> Iterator[No
 
 def loaded(server: Server, script: Path, connections: int, seconds: int) -> str:
     """Load a server and return the report of wrk."""
-    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-    done = subprocess.run([*words, server.url], capture_output=True, text=True, check=True)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    done = subprocess.run([*command, server.url], capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise SystemExit(f"{server.name} refused some requests:\n{done.stdout}")
+        raise SystemExit(f"{server.name} rejected some requests:\n{done.stdout}")
     return done.stdout
 
 
@@ -361,18 +361,18 @@ def report(servers: list[Server], connections: int, grown: float) -> None:
     aims = [
         ("single records, times MLflow's throughput", ours["rate"] / one[MLFLOW]["rate"], ">=", 30),
         *(("times MLServer's", ratio, ">=", 18) for ratio in mlserver),
-        ("p99 by MLflow's", ours["p99"] / one[MLFLOW]["p99"], "<=", 0.1),
+        ("p99 relative to MLflow's", ours["p99"] / one[MLFLOW]["p99"], "<=", 0.1),
         ("of the bare application's throughput", ours["rate"] / one[BARE]["rate"], ">=", 0.8),
         ("batches, times MLflow's throughput", batches[OURS] / batches[MLFLOW], ">=", 3),
         ("ready when started for the first time, seconds", by[OURS].first, "<=", 3),
         ("ready when started again, seconds", by[OURS].ready, "<=", 3),
         ("megabytes a worker", by[OURS].megabytes, "<=", 350),
-        ("megabytes more after --requests more than the rounds had", grown, "<=", 5),
+        ("growth in megabytes over --requests further requests", grown, "<=", 5),
     ]
     print()
-    for words, value, sign, aim in aims:
+    for label, value, sign, aim in aims:
         met = value >= aim if sign == ">=" else value <= aim
-        print(f"  {'met   ' if met else 'MISSED'} {value:8.2f}  {words} (aim {sign} {aim})")
+        print(f"  {'met   ' if met else 'MISSED'} {value:8.2f}  {label} (aim {sign} {aim})")
 
 
 def _median(server: Server, kind: str) -> dict[str, float]:

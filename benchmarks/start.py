@@ -80,10 +80,10 @@ def main() -> None:
         empty = make_empty_project(folder / "empty")
         environment = clean_environment(folder)
         seconds_until(project, ["run"], environment, None)
-        for name, words in COMMANDS.items():
-            begins = BEGINNING if words[0] == "run" else None
+        for name, arguments in COMMANDS.items():
+            begins = BEGINNING if arguments[0] == "run" else None
             times = [
-                [seconds_until(where, words, environment, begins) for where in (project, empty)]
+                [seconds_until(where, arguments, environment, begins) for where in (project, empty)]
                 for _ in range(options.runs + 1)
             ]
             report(name, begins, times[1:])  # the first round compiles modules and makes a store
@@ -105,14 +105,14 @@ def report(name: str, begins: str | None, times: list[list[float]]) -> None:
 
 
 def seconds_until(
-    project: Path, words: list[str], environment: dict[str, str], line: str | None
+    project: Path, arguments: list[str], environment: dict[str, str], line: str | None
 ) -> float:
     """Run a command in a project to its end; return the seconds until it prints a line, or ends."""
     begin = time.perf_counter()
     reached = None
     printed = []
     with subprocess.Popen(
-        [sys.executable, "-m", "kedro", *words],
+        [sys.executable, "-m", "kedro", *arguments],
         cwd=project,
         env=environment,
         stdout=subprocess.PIPE,

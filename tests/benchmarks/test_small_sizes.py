@@ -12,10 +12,10 @@ from support.project import ROOT, clean_environment, missing
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "ArgumentParser(" in path.read_text())
 TABLES = {
-    "drift_power": ("false alarms in", "covariate", "Evidently was left out"),
+    "drift_power": ("false alarms in", "covariate", "Evidently was skipped"),
     "main_job": ("plain script, first", "kedro run, first", "times the rows"),
     "model_quality": ("marvel_kedro", "logistic regression", "Folds that the recipe won"),
-    "monitoring": ("this project", "Evidently was left out", "the pipeline monitoring"),
+    "monitoring": ("this project", "Evidently was skipped", "the pipeline monitoring"),
     "scale": ("pandas", "sail", "its first node starts"),
     "serving": ("this server", "mlflow models serve", "megabytes a worker", "features and trees"),
     "start": ("kedro registry list, whole", "until the first node begins", "empty project"),

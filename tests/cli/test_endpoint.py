@@ -16,20 +16,20 @@ MODEL = "marvel_characters"
 FOR_OTHERS = '{"champion": 90, "of_before": 10}'
 
 
-@pytest.mark.parametrize("said", [FOR_OTHERS, '{"champion": 90}', "{"])
+@pytest.mark.parametrize("tag", [FOR_OTHERS, '{"champion": 90}', "{"])
 def test_shift_and_reset_replace_an_invalid_traffic_tag(
-    said: str, store: Store, tmp_path: Path
+    tag: str, store: Store, tmp_path: Path
 ) -> None:
     mlflow.set_tracking_uri(store.uri)
     options = describe(tmp_path, traffic={"champion": 100}).endpoint
-    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
+    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", tag)
     with pytest.raises(ProjectError, match=r"no traffic .* endpoint shift.* endpoint reset"):
         traffic_shift.current_shares(options)
     shares = traffic_shift.shares_to_shift(options)
     assert shares == {"champion": 100, "challenger": 0}
     traffic_shift.shift(options, shift_shares(shares, "champion", 100))
     assert traffic_shift.current_shares(options) == shares
-    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", said)
+    store.client().set_registered_model_tag(MODEL, "endpoint.marvel.traffic", tag)
     assert traffic_shift.reset(options) == {"champion": 100}
     assert traffic_shift.current_shares(options) == {"champion": 100}
 

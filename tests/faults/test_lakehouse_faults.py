@@ -319,7 +319,10 @@ def test_spark_that_cannot_start_is_one_message(lake: Project, tmp_path: Path) -
     java.chmod(0o755)
     outcome = lake.kedro("run", *LAKEHOUSE, MARVEL_ENGINE="spark", JAVA_HOME=str(tmp_path))
     says(
-        outcome, "Apache Spark could not be started", "fetch io.delta:delta-spark", "MARVEL_ENGINE"
+        outcome,
+        "Apache Spark could not be started",
+        "download io.delta:delta-spark",
+        "MARVEL_ENGINE",
     )
     assert version(lake, "characters") == 0
 

@@ -62,7 +62,7 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
             return
         from deltalake import write_deltalake  # noqa: PLC0415 - an optional dependency
 
-        rows = _arrow(data.rows).cast(self._schema)
+        rows = pa.table(data.rows).cast(self._schema)  # a frame of any engine
         table = self._table()
         if table is None:
             Path(self._filepath).mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,3 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
 
     def _exists(self) -> bool:
         return self._table() is not None
-
-
-def _arrow(rows: Any) -> pa.Table:  # noqa: ANN401 - a frame
-    if isinstance(rows, pa.RecordBatchReader):
-        return rows.read_all()
-    if isinstance(rows, pa.Table):
-        return rows
-    return rows.to_arrow_table() if hasattr(rows, "to_arrow_table") else pa.Table.from_pandas(rows)

@@ -18,8 +18,8 @@ BETTER_FILE = (
     "run then makes synthetic rows."
 )
 _FIX_ROWS = (
-    "Quote cells that hold a comma, name every column in the header, or set load_args.sep of "
-    "raw_characters if another character separates the cells (docs/own-data.md)."
+    "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
+    "of raw_characters if another character separates the cells (docs/own-data.md)."
 )
 
 

@@ -1,5 +1,6 @@
 """Resolvers for one-line catalog entries of tables, which are the same in every environment."""
 
+from collections.abc import Callable
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -31,26 +32,19 @@ def table(
     )
 
 
-def log_table(name: str, folder: str, schema: str) -> dict[str, Any]:
-    """Fill in the global `log_table`: a long table that monitoring updates by parts.
+def schema_table(template: str) -> Callable[[str, str, str], dict[str, Any]]:
+    """Return the resolver of a table with an Arrow schema.
 
     Args:
-        name: The table.
-        folder: The folder of the table below `data`.
-        schema: The name of its Arrow schema in `monitoring/tables.py`.
+        template: The global to fill in: `log_table` for a long table that monitoring updates by
+            parts, `metrics_table` for a short one that nodes exchange as an Arrow table.
     """
-    return _entry("log_table", name=name, folder=folder, schema=schema)
 
+    def entry(name: str, folder: str, schema: str) -> dict[str, Any]:
+        """Fill in name, folder below `data`, and schema of `monitoring/tables.py`."""
+        return _entry(template, name=name, folder=folder, schema=schema)
 
-def metrics_table(name: str, folder: str, schema: str) -> dict[str, Any]:
-    """Fill in the global `metrics_table`: a short table that nodes exchange as an Arrow table.
-
-    Args:
-        name: The table.
-        folder: The folder of the table below `data`.
-        schema: The name of its Arrow schema in `monitoring/tables.py`.
-    """
-    return _entry("metrics_table", name=name, folder=folder, schema=schema)
+    return entry
 
 
 def _entry(template: str, **values: str) -> dict[str, Any]:

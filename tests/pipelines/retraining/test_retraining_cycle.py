@@ -91,8 +91,8 @@ def log_of(project: Project) -> list[dict[str, Any]]:
 def retrain(project: Project, records: pd.DataFrame, *parameters: str, **environment: str) -> str:
     write_log(records, project.path / "data" / "07_model_output" / "inference_log")
     params = ",".join([SMALL, f"monitoring.now={NOW}", *parameters])
-    words = ("--pipelines", "retraining", "--params", params)
-    outcome = project.cli(*words, environment=environment)
+    arguments = ("--pipelines", "retraining", "--params", params)
+    outcome = project.cli(*arguments, environment=environment)
     assert outcome.status == 0, outcome.output
     return outcome.output
 
