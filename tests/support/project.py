@@ -125,7 +125,8 @@ class Project:
         try:
             yield
         finally:
-            if found is None and (left := os.environ.get("MLFLOW_TRACKING_URI")):
+            left = os.environ.get("MLFLOW_TRACKING_URI", "")
+            if found is None and left.startswith("sqlite:"):  # others are set by tests
                 _STORES_OF_RUNS.add(left)
 
 
