@@ -20,6 +20,7 @@ from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.tables import WATERMARKS, sort_rows
 
 _UNREAD = -1
+# The table `watermarks` of earlier releases holds these texts, so they stay.
 _STARTED = "begun "
 _RECOMPUTE = f"{_STARTED}anew"
 
