@@ -54,11 +54,8 @@ def compare(
 ) -> ABTestResult:
     """Measure every served entity and compare the others with the champion.
 
-    Args:
-        log: Requests and answers.
-        served: `data.SERVED_COLUMNS`.
-        labels: `data.LABEL_COLUMNS`, with `alive` as Alive or Dead; may be empty.
-        options: Settings of the analysis.
+    `served` has `data.SERVED_COLUMNS`; `labels`, which may be empty, has `data.LABEL_COLUMNS` with
+    `alive` as Alive or Dead.
     """
     names = data.name_entities(log.requests, served, options)
     requests = data.within(log.requests, options)
@@ -85,7 +82,7 @@ def compare(
     history = pd.concat(histories, ignore_index=True) if histories else empty
     comparisons = [_comparison(other, str(champion), history, options) for other in others]
     check = traffic.check_split(requests, names, options)
-    reasons = data.within(log.rejected, options)["reason"].value_counts()
+    reasons = data.within(log.rejected, options)["reason"].value_counts().to_dict()
     report = {
         "first_request": _iso(requests["request_time"].min()),
         "last_request": _iso(requests["request_time"].max()),
@@ -93,7 +90,7 @@ def compare(
         "requests_of_no_entity": int(requests["entity"].isna().sum()),
         "scored_records": len(records),
         "labelled_records": len(labelled),
-        "requests_without_records": {str(reason): int(rows) for reason, rows in reasons.items()},
+        "requests_without_records": reasons,
         "champion": champion,
         "alpha": options.alpha,
         "verdict": _verdict(comparisons, champion, labelled, check),
@@ -125,12 +122,8 @@ def _history(
 ) -> pd.DataFrame:
     """Compare two entities as of the end of each day, with the labels known by then.
 
-    Args:
-        pair: The labelled records of the champion and of the other entity.
-        other: The entity that is compared with the champion.
-        metric: The metric of the comparison.
-        alpha: The probability of a false alarm in this comparison.
-        options: Settings of the analysis.
+    `pair` has the labelled records of the champion and the other; `alpha` is the probability of a
+    false alarm in this comparison.
     """
     value = pair[metric].to_numpy(dtype=np.float64)
     second = (pair["entity"] == other).to_numpy()

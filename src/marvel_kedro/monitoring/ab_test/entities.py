@@ -20,16 +20,9 @@ def measure(
     records: pd.DataFrame,
     options: ABTestOptions,
 ) -> dict[str, Any]:
-    """Measure a served entity.
+    """Measure a served entity, a row of `data.name_entities`, as a row of the table `ab_entities`.
 
-    Args:
-        entity: A row of `data.name_entities`.
-        requests: Requests of all entities.
-        records: Scored records of all entities, with labels.
-        options: Settings of the bootstrap.
-
-    Returns:
-        A row of the table `ab_entities`.
+    Requests and scored records are those of all entities; records have labels.
     """
     own = requests[requests["entity"] == entity.entity]
     status = own["status_code"]
@@ -56,10 +49,7 @@ def measure(
 
 
 def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]:
-    """Compute each metric with its interval by a bootstrap over clients.
-
-    Records of one client depend on each other.
-    """
+    """Compute metrics, with intervals by a bootstrap over clients: records of one correlate."""
     ends = {"": "value", "_low": "low", "_high": "high"}
     if labelled.empty:
         return {f"{name}{end}": np.nan for name in METRICS for end in ends}
@@ -68,12 +58,7 @@ def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, fl
         (labelled["alive"] == "Alive").to_numpy(),
         {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
         pd.DataFrame(index=labelled.index),
-        EvaluationOptions(
-            seed=options.seed,
-            resamples=options.resamples,
-            confidence=options.confidence,
-            calibration_bins=options.calibration_bins,
-        ),
+        EvaluationOptions(**options.model_dump(include={*EvaluationOptions.model_fields})),
         # The model's threshold, as its answers show it.
         float(predicted_alive.min()) if len(predicted_alive) else np.inf,
         cluster=pd.factorize(labelled["client"])[0].astype(np.int64),
