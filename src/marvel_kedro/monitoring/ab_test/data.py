@@ -31,7 +31,8 @@ def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
         rows = rows.filter(day >= options.since - slack)
     if options.until:
         rows = rows.filter(day <= options.until + slack)
-    return parsing.parse_payload(collect_columns(rows, parsing.PAYLOAD_COLUMNS, options))
+    collected = collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
+    return parsing.parse_payload(collected)
 
 
 def collect_columns(

@@ -1,17 +1,19 @@
 """Building of the report data from the tables of monitoring."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.alerting import lifecycle
-from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, windows
+from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.report.windows import Row, Window
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
@@ -22,23 +24,15 @@ Performances = dict[tuple[Window, str | None, str | None, str], data.Performance
 
 
 def build(
-    tables: data.MonitoringTables,
+    tables: MonitoringTables,
     monitoring: MonitoringOptions,
     alerting: AlertingOptions,
     options: ReportingOptions,
 ) -> data.ReportData:
-    """Build the report data.
-
-    Args:
-        tables: The inputs; any table may be empty.
-        monitoring: Settings of the metrics, and the time of the report.
-        alerting: The alert rules.
-        options: Limits of the report.
-    """
+    """Build the report data; any table may be empty."""
     rows = _Rows(tables, monitoring, options)
     versions = rows.version_names()
     return data.ReportData(
-        now=monitoring.now,
         granularity=rows.granularity,
         windows=rows.windows,
         windows_omitted=rows.selected.omitted,
@@ -48,7 +42,7 @@ def build(
         versions_omitted=max(0, len(versions) - options.max_versions),
         alerts=_alerts(tables.alerts, options),
         retrain=tables.retrain,
-        rejected=dict(Counter(tables.rejected).most_common()),
+        rejected=tables.rejected,
         ab_report=tables.ab_report,
         monitoring=monitoring,
         alerting=alerting,
@@ -60,10 +54,7 @@ class _Rows:
     """Rows of the windows shown; `window` of each is a `Window`."""
 
     def __init__(
-        self,
-        tables: data.MonitoringTables,
-        monitoring: MonitoringOptions,
-        options: ReportingOptions,
+        self, tables: MonitoringTables, monitoring: MonitoringOptions, options: ReportingOptions
     ) -> None:
         self.options = options
         self.granularity = windows.granularity_of(monitoring, options)
@@ -137,18 +128,13 @@ class _Rows:
         drifts = {(row["column_name"], row["window"]): row for row in drift}
         profiles = {row["column_name"]: row for row in profile if row["window"] == newest}
         baselines = {row["column_name"]: row for row in baseline}
-        columns = [
-            data.Column(
-                name,
-                [self._drift(drifts.get((name, window))) for window in self.windows],
-                profiles.get(name),
-                baselines.get(name),
-                drifts.get((name, newest)),
-            )
-            for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE})
-        ]
-        place = self.windows.index(newest)
-        return sorted(columns, key=lambda column: _drift_rank(column.drifts[place]), reverse=True)
+        columns = []
+        for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE}):
+            by_window = [self._drift(drifts.get((name, window))) for window in self.windows]
+            latest = by_window[self.windows.index(newest)]
+            rows = profiles.get(name), baselines.get(name), drifts.get((name, newest))
+            columns.append(data.Column(name, by_window, latest, *rows))
+        return sorted(columns, key=lambda column: _drift_rank(column.newest), reverse=True)
 
     def _drift(self, drift: Row | None) -> data.ColumnDrift | None:
         if drift is None:
@@ -226,17 +212,9 @@ def _performances(
     }
     for row in estimates:
         key = (row["window"], row["slice_key"], row["slice_value"], row["metric"])
-        known = found.get(key, data.Performance())
-        realised, base = _finite(row["realised"]), _finite(row["baseline"])
-        found[key] = data.Performance(
-            estimate=_finite(row["estimate"]),
-            low=_finite(row["low"]),
-            high=_finite(row["high"]),
-            realised=known.realised if realised is None else realised,
-            baseline=known.baseline if base is None else base,
-            records=row["records"],
-            labelled=row["labelled"],
-        )
+        names = ("estimate", "low", "high", "realised", "baseline", "records", "labelled")
+        known: Row = {name: row[name] for name in names if _finite(row[name]) is not None}
+        found[key] = replace(found.get(key, data.Performance()), **known)
     return found
 
 
@@ -264,12 +242,8 @@ def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:
 
 def _alert_rank(row: Row) -> tuple[int, int]:
     """Order by state, and by severity unless resolved."""
-    severity = 0 if row["state"] == lifecycle.RESOLVED else _place(data.SEVERITIES, row["severity"])
-    return (_place(_STATES, row["state"]), severity)
-
-
-def _place(order: Sequence[str], value: str) -> int:
-    return order.index(value) if value in order else len(order)
+    resolved = row["state"] == lifecycle.RESOLVED
+    return _STATES.index(row["state"]), 0 if resolved else -SEVERITIES.index(row["severity"])
 
 
 def _finite(value: float | None) -> float | None:

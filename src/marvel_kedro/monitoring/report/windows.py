@@ -1,7 +1,6 @@
 """Time windows of the report, and the rows of metric tables in them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,15 +19,8 @@ class Window(NamedTuple):
     end: datetime
 
 
-@dataclass(frozen=True)
-class ShownWindows:
-    """The windows of the report.
-
-    Attributes:
-        shown: Complete windows, oldest first.
-        omitted: Number of older windows.
-        incomplete: The newest window if it is incomplete.
-    """
+class ShownWindows(NamedTuple):
+    """Complete windows, oldest first, the number of older ones, and the newest if incomplete."""
 
     shown: Sequence[Window]
     omitted: int
