@@ -72,12 +72,12 @@ def compare(
     daily = traffic.requests_by_day(requests, list(present["entity"]))
     others = _others(daily, champion) if champion else []
     labelled = records[records["alive"].notna()]
+    pairs = {other: labelled[labelled["entity"].isin([champion, other])] for other in others}
     histories = [
-        _history(labelled[labelled["entity"].isin([champion, other])], other, metric,
-                 options.alpha / len(others), options)
-        for other in others
+        _history(pair, other, metric, options.alpha / len(others), options)
+        for other, pair in pairs.items()
         for metric in GAINS
-    ]  # fmt: skip
+    ]
     empty = pd.DataFrame(columns=HISTORY_COLUMNS)
     history = pd.concat(histories, ignore_index=True) if histories else empty
     comparisons = [_comparison(other, str(champion), history, options) for other in others]
@@ -93,7 +93,7 @@ def compare(
         "requests_without_records": reasons,
         "champion": champion,
         "alpha": options.alpha,
-        "verdict": _verdict(comparisons, champion, labelled, check),
+        "verdict": _verdict(comparisons, champion, len(labelled), check),
         "comparisons": comparisons,
         "traffic_check": check,
         "entities": [
@@ -136,10 +136,7 @@ def _history(
         bounds = Bounds(-np.inf, np.inf, 1.0)
         if min(found.first, found.second) >= options.min_clusters:
             bounds = always_valid(found, getattr(options.expected_gain, metric), alpha)
-        rows.append(
-            (other, metric, known.date(), found.gain, bounds.low, bounds.high, bounds.p_value,
-             found.second, found.first)
-        )  # fmt: skip
+        rows.append((other, metric, known.date(), found.gain, *bounds, found.second, found.first))
     return pd.DataFrame(rows, columns=HISTORY_COLUMNS)
 
 
@@ -176,16 +173,13 @@ def _comparison(
 
 
 def _verdict(
-    comparisons: list[dict[str, Any]],
-    champion: str | None,
-    labelled: pd.DataFrame,
-    check: dict[str, Any],
+    comparisons: list[dict[str, Any]], champion: str | None, labelled: int, check: dict[str, Any]
 ) -> str:
     if champion is None:
         return "The champion has no requests: there is no comparison."
     if not comparisons:
         return f"No other entity had requests on a day of {champion}: there is no comparison."
-    if labelled.empty:
+    if not labelled:
         return "No labels yet: only traffic, errors and latency are compared."
     sentences = [_VERDICTS[found["verdict"]].format(**found) for found in comparisons]
     if check["as_described"] is False:

@@ -47,16 +47,11 @@ def name_entities(
     requests: pd.DataFrame, served: pd.DataFrame, options: ABTestOptions
 ) -> pd.DataFrame:
     """Return unique display names by served entity id, champions first, then by latest change."""
-    newest = (
-        served.sort_values("change_time")
-        .drop_duplicates("served_entity_id", keep="last")
-        .set_index("served_entity_id")
-    )
-    ids = pd.Index(requests["served_entity_id"].dropna().unique())
+    newest = served.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
+    newest = newest.set_index("served_entity_id")
+    ids = pd.Index(requests["served_entity_id"].dropna().unique()).difference(newest.index)
     names = [f"unknown {str(name)[:8]}" for name in ids]
-    unknown = pd.DataFrame({"served_entity_name": names, "entity_version": ""}, index=ids).drop(
-        index=newest.index, errors="ignore"
-    )
+    unknown = pd.DataFrame({"served_entity_name": names, "entity_version": ""}, index=ids)
     found = pd.concat([newest, unknown]) if len(unknown) else newest
     version = found["entity_version"].fillna("").astype("str")
     in_brackets = version.where(version == "", " (version " + version + ")")

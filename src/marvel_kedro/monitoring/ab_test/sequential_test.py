@@ -6,15 +6,14 @@ readings at once (`always_valid`), and so does the check of the traffic split (`
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from marvel_kedro.model.metrics import Flags, Floats, Integers
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The gain of the second of two entities over the first.
 
     Attributes:
@@ -30,8 +29,7 @@ class Estimate:
     second: int
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Bounds of the gain and a p-value, valid at all readings at once."""
 
     low: float

@@ -33,7 +33,7 @@ def build(
     rows = _Rows(tables, monitoring, options)
     versions = rows.version_names()
     return data.ReportData(
-        granularity=rows.granularity,
+        granularity=rows.selected.granularity,
         windows=rows.windows,
         windows_omitted=rows.selected.omitted,
         incomplete=rows.selected.incomplete,
@@ -57,18 +57,15 @@ class _Rows:
         self, tables: MonitoringTables, monitoring: MonitoringOptions, options: ReportingOptions
     ) -> None:
         self.options = options
-        self.granularity = windows.granularity_of(monitoring, options)
         # Of slices only the rows about all columns are needed, and those of columns are many.
         profile = tables.profile.filter(
             pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
         )
-        of_length = pc.field("granularity") == self.granularity
-        health, inputs, drift, estimates = (
-            table.filter(of_length)
-            for table in (tables.health, profile, tables.drift, tables.estimates)
-        )
-        self.selected = windows.windows_of((health, inputs, drift, estimates), monitoring, options)
+        of_windows = (tables.health, profile, tables.drift, tables.estimates)
+        self.selected = windows.windows_of(of_windows, monitoring, options)
         self.windows = self.selected.shown
+        of_length = pc.field("granularity") == self.selected.granularity
+        health, inputs, drift, estimates = (table.filter(of_length) for table in of_windows)
         self.health: dict[Window, list[Row]] = {window: [] for window in self.windows}
         for row in windows.rows_in(health, self.windows):
             self.health[row["window"]].append(row)

@@ -25,7 +25,7 @@ class Line:
 
     values: Sequence[Value]
     colour: str
-    marker: Marker | None = None
+    marker: Marker
     dashed: bool = False
 
 
@@ -215,13 +215,11 @@ def _line(line: Line, x: Sequence[float], y: Axis) -> Markup:
     kind = f"line {'dashed ' if line.dashed else ''}{line.colour}"
     shown = {place: value for place, value in enumerate(line.values) if value is not None}
     marked = shown
-    if len(shown) > _MAX_MARKED:
+    if len(marked) > _MAX_MARKED:
         # A point without neighbours has no line and needs a marker.
         marked = {p: value for p, value in shown.items() if not shown.keys() & {p - 1, p + 1}}
-    elif line.marker is None and len(shown) > 1:
-        marked = {}
     markers = (
-        svg.marker(line.marker or "circle", x[place], y.at(value), line.colour)
+        svg.marker(line.marker, x[place], y.at(value), line.colour)
         for place, value in marked.items()
     )
     path = element("path", class_=kind, d=_path(x, line.values, y))

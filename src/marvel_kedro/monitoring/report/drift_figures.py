@@ -76,22 +76,20 @@ def _cell(name: str, drift: ColumnDrift | None) -> DriftMapCell:
 
 
 def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt.Figure:
-    before = column.baseline or dict.fromkeys(now)
+    name, before = column.name, column.baseline or dict.fromkeys(now)
 
-    def compared(name: str, key: str, form: fmt.Form = fmt.measure) -> list[str]:
-        return [name, form(now[key]), form(before[key])]
+    def compared(figure: str, key: str, form: fmt.Form = fmt.measure) -> list[str]:
+        return [figure, form(now[key]), form(before[key])]
 
     if now["frequent_items"] is not None:
         bars = _bars(now, column.baseline, max_items)
-        label = (
-            f"Shares of {column.name}: this window and the baseline. The numbers are in the table."
-        )
+        label = f"Shares of {name}: this window and the baseline. The numbers are in the table."
         chart = charts.paired_bars(bars, label=label, form=fmt.share) if bars else Markup("")
-        head = column.name
+        head = name
         text = partial(Bar.text, form=fmt.share, unknown=fmt.UNKNOWN)
         rows = [[bar.name, text(bar, bar.first), text(bar, bar.second)] for bar in bars]
     elif now["quantiles"]:
-        chart = _histogram(column.name, now["quantiles"], before["quantiles"])
+        chart = _histogram(name, now["quantiles"], before["quantiles"])
         head = "Percentile"
         sides = now["quantiles"], before["quantiles"] or [None] * 101
         rows = [
@@ -105,16 +103,16 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
             "<p>Free text, measured by its length: {} characters on average, {}.</p>"
         ).format(fmt.measure(now["avg_length"]), length if column.baseline else "no baseline")
         head = "Length in characters"
-        names = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
-        rows = [compared(name, key) for name, key in names.items()]
+        lengths = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
+        rows = [compared(figure, key) for figure, key in lengths.items()]
     rows.append(compared("Rows", "count", fmt.whole))
     rows.append(compared("Nulls", "percent_null", fmt.percent))
     distances = column.drift or {}
-    texts = [(name, form(distances.get(key))) for name, key, form in _DISTANCES]
-    rows += [[name, text, ""] for name, text in texts if text != fmt.UNKNOWN]
-    caption = f"{column.name}, version {version}"
+    known = [(figure, form(distances.get(key))) for figure, key, form in _DISTANCES]
+    rows += [[figure, value, ""] for figure, value in known if value != fmt.UNKNOWN]
+    caption = f"{name}, version {version}"
     table = fmt.HtmlTable(caption, [head, "This window", "Baseline"], rows)
-    return fmt.Figure(column.name, _finding(column.newest), chart, table)
+    return fmt.Figure(name, _finding(column.newest), chart, table)
 
 
 def _finding(drift: ColumnDrift | None) -> str:

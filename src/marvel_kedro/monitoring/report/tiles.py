@@ -13,7 +13,6 @@ from marvel_kedro.monitoring.report.windows import Window
 
 _ESTIMATE_COLUMNS = ("estimate", "low", "high")
 _REALISED_COLUMNS = ("realised", "accuracy_score", "log_loss", "roc_auc_score")
-_DRIFT_COLUMNS = ("js_distance", "ks_test", "chi_squared_test", "percent_null_delta")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
     requests, records, labelled = totals("requests"), totals("records"), totals("labelled")
     before = fmt.whole(requests[-2]) if requests[:-1] else None
     failed, labelled_share = ratios("failed", "requests"), ratios("labelled", "records")
-    refused, throttled = totals("refused")[-1], totals("throttled")[-1]
+    outcomes = ("failed", "refused", "throttled")
     alerts = data.alerts
     return [
         Tile(
@@ -70,9 +69,8 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
         Tile(
             "Failed requests",
             fmt.share(failed[-1]),
-            f"{fmt.whole(totals('failed')[-1])} failed, {fmt.whole(refused)} refused, "
-            f"{fmt.whole(throttled)} throttled",
-            alerts.severity(["failed", "refused", "throttled", "unread"]),
+            ", ".join(f"{fmt.whole(totals(name)[-1])} {name}" for name in outcomes),
+            alerts.severity([*outcomes, "unread"]),
             sparkline(failed),
         ),
         Tile(
@@ -129,6 +127,6 @@ def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
         "Columns that drift",
         f"{len(distances)} of {len(version.columns) + version.columns_omitted}",
         f"{note}; version {version.name}",
-        data.alerts.severity(_DRIFT_COLUMNS),
+        data.alerts.severity(["js_distance", "ks_test", "chi_squared_test", "percent_null_delta"]),
         sparkline(counts),
     )

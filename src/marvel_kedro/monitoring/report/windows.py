@@ -22,21 +22,17 @@ class Window(NamedTuple):
 class ShownWindows(NamedTuple):
     """Complete windows, oldest first, the number of older ones, and the newest if incomplete."""
 
+    granularity: str
     shown: Sequence[Window]
     omitted: int
     incomplete: Window | None
-
-
-def granularity_of(monitoring: MonitoringOptions, options: ReportingOptions) -> str:
-    """Return the length of the report's windows."""
-    return options.granularity or monitoring.granularities[0]
 
 
 def windows_of(
     tables: Iterable[pa.Table], monitoring: MonitoringOptions, options: ReportingOptions
 ) -> ShownWindows:
     """Select the windows to show from tables with `window` and `granularity`."""
-    granularity = granularity_of(monitoring, options)
+    granularity = options.granularity or monitoring.granularities[0]
     found = set()
     for table in tables:
         windows = table.filter(pc.field("granularity") == granularity).select(["window"]).flatten()
@@ -46,7 +42,7 @@ def windows_of(
     complete = [window for window in ordered if window.end <= monitoring.now]
     shown = complete[-options.max_windows :]
     incomplete = ordered[-1] if len(ordered) > len(complete) else None
-    return ShownWindows(shown, len(complete) - len(shown), incomplete)
+    return ShownWindows(granularity, shown, len(complete) - len(shown), incomplete)
 
 
 def rows_in(table: pa.Table, windows: Sequence[Window]) -> list[Row]:
