@@ -19,7 +19,7 @@ from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
 _STATES = (lifecycle.OPEN, lifecycle.ACKNOWLEDGED, lifecycle.SILENCED, lifecycle.RESOLVED)
 
-Performances = dict[tuple[Window, str | None, str | None, str], data.Performance]
+Performances = defaultdict[tuple[Window, str | None, str | None, str], data.Performance]
 """By window, slice key, slice value and metric."""
 
 
@@ -112,7 +112,7 @@ class _Rows:
             columns=columns[: self.options.max_columns],
             columns_omitted=max(0, len(columns) - self.options.max_columns),
             performance={
-                metric: [performances.get((window, None, None, metric)) for window in self.windows]
+                metric: [performances[window, None, None, metric] for window in self.windows]
                 for metric in data.METRICS
             },
             slices=slices[: self.options.max_slices],
@@ -161,8 +161,7 @@ class _Rows:
             if row["slice_key"] is None or not row["count"]:
                 continue
             performance = {
-                metric: performances.get((row["window"], *key, metric), data.Performance())
-                for metric in data.METRICS
+                metric: performances[row["window"], *key, metric] for metric in data.METRICS
             }
             drifted = largest[key][::-1] if key in largest else None
             fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
@@ -198,20 +197,18 @@ def _performances(
 ) -> Performances:
     """Join estimates with the profile, which has the values that estimates lack."""
     baselines = {(row["slice_key"], row["slice_value"]): _realised(row) for row in baseline}
-    found = {
-        (row["window"], row["slice_key"], row["slice_value"], metric): data.Performance(
-            realised=value,
-            baseline=baselines.get((row["slice_key"], row["slice_value"]), {}).get(metric),
-            records=row["count"],
-        )
-        for row in profile
-        for metric, value in _realised(row).items()
-    }
+    found: Performances = defaultdict(data.Performance)
+    for row in profile:
+        part = (row["slice_key"], row["slice_value"])
+        for metric, realised in _realised(row).items():
+            base = baselines.get(part, {}).get(metric)
+            performance = data.Performance(realised=realised, baseline=base, records=row["count"])
+            found[row["window"], *part, metric] = performance
     for row in estimates:
         key = (row["window"], row["slice_key"], row["slice_value"], row["metric"])
         names = ("estimate", "low", "high", "realised", "baseline", "records", "labelled")
         known: Row = {name: row[name] for name in names if _finite(row[name]) is not None}
-        found[key] = replace(found.get(key, data.Performance()), **known)
+        found[key] = replace(found[key], **known)
     return found
 
 

@@ -127,7 +127,7 @@ class ModelVersion:
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
         columns: Columns with the most drift first, without those omitted.
-        performance: By metric, by window shown; None where unknown.
+        performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
     """
 
@@ -137,7 +137,7 @@ class ModelVersion:
     records: int
     columns: Sequence[Column]
     columns_omitted: int
-    performance: Mapping[str, Sequence[Performance | None]]
+    performance: Mapping[str, Sequence[Performance]]
     slices: Sequence[Slice]
     slices_omitted: int
 

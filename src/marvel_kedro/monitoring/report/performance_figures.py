@@ -15,8 +15,8 @@ _LABEL = (
 
 def performance(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
     """Draw each metric over time: estimate, value from labels, and baseline."""
-    metrics = (metric for metric, found in version.performance.items() if any(found))
-    return [_over_time(metric, version, data) for metric in metrics]
+    known = (metric for metric, found in version.performance.items() if {*found} != {Performance()})
+    return [_over_time(metric, version, data) for metric in known]
 
 
 def slices(version: ModelVersion) -> fmt.Figure:
@@ -66,8 +66,7 @@ def fairness(version: ModelVersion) -> fmt.HtmlTable | None:
 
 
 def _over_time(metric: str, version: ModelVersion, data: ReportData) -> fmt.Figure:
-    found = [one or Performance() for one in version.performance[metric]]
-    name = fmt.NAMES[metric]
+    name, found = fmt.NAMES[metric], version.performance[metric]
     chart = charts.over_time(
         [span.start for span in data.windows],
         [

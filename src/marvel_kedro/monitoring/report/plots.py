@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from marvel_kedro.model.plots import INK, plain, title
 from marvel_kedro.monitoring.ab_test.plots import date_axis
 from marvel_kedro.monitoring.report import formatting as fmt
-from marvel_kedro.monitoring.report.data import METRICS, Performance, ReportData
+from marvel_kedro.monitoring.report.data import METRICS, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
 
 _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other plots
@@ -60,9 +60,8 @@ def draw_performance(data: ReportData) -> Figure:
     grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
     for row, version in zip(grid, data.versions, strict=True):
         for axes, metric in zip(row, METRICS, strict=True):
-            found = [one or Performance() for one in version.performance[metric]]
             estimate, low, high, realised, baseline = (
-                np.array([getattr(one, name) for one in found], np.float64)
+                np.array([getattr(one, name) for one in version.performance[metric]], np.float64)
                 for name in ("estimate", "low", "high", "realised", "baseline")
             )
             axes.fill_between(starts, low, high, color=_ESTIMATED, alpha=0.2, lw=0)

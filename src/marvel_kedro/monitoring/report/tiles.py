@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import sparkline
-from marvel_kedro.monitoring.report.data import ModelVersion, Performance, ReportData
+from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
 from marvel_kedro.monitoring.report.windows import Window
 
@@ -94,7 +94,7 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
 def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool) -> Tile:
     """Show the ROC AUC of the newest window that has it."""
     title = f"ROC AUC, {'from labels' if realised else 'estimated'}"
-    found = [one or Performance() for one in version.performance["roc_auc"]]
+    found = version.performance["roc_auc"]
     values = [one.realised if realised else one.estimate for one in found]
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
