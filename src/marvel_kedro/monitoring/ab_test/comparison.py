@@ -111,10 +111,8 @@ def p_value(value: float) -> str:
 
 def _others(daily: pd.DataFrame, champion: str) -> list[str]:
     """Return the entities that had requests on a day on which the champion had some."""
-    active = daily > 0
-    return [
-        str(name) for name in daily if name != champion and (active[name] & active[champion]).any()
-    ]
+    shared = (daily[daily[champion] > 0] > 0).any()
+    return [str(name) for name in daily.columns[shared] if name != champion]
 
 
 def _history(
@@ -144,19 +142,16 @@ def _comparison(
     other: str, champion: str, history: pd.DataFrame, options: ABTestOptions
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"challenger": other, "champion": champion, "verdict": NEITHER}
+    figures = ("gain", "low", "high", "p_value")
     for metric in GAINS:
         rows = history[(history["entity"] == other) & (history["metric"] == metric)]
         if rows.empty:
             return found | {"reason": "neither has labelled records"}
         last = rows.iloc[-1].to_dict()
         found |= {name: int(last[name]) for name in ("clusters", "champion_clusters")}
-        found |= {
-            f"{metric}_{name}": _finite(last[name]) for name in ("gain", "low", "high", "p_value")
-        }
+        found |= {f"{metric}_{name}": _finite(last[name]) for name in figures}
     least = min(found["clusters"], found["champion_clusters"])
-    gain, low, high, pvalue = (
-        found[f"{GAINS[0]}_{name}"] for name in ("gain", "low", "high", "p_value")
-    )
+    gain, low, high, pvalue = (found[f"{GAINS[0]}_{name}"] for name in figures)
     if not least:
         reason = "the two have no labelled records of the same day"
     elif least < options.min_clusters:

@@ -58,7 +58,12 @@ def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, fl
         (labelled["alive"] == "Alive").to_numpy(),
         {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
         pd.DataFrame(index=labelled.index),
-        EvaluationOptions(**options.model_dump(include={*EvaluationOptions.model_fields})),
+        EvaluationOptions(
+            seed=options.seed,
+            resamples=options.resamples,
+            confidence=options.confidence,
+            calibration_bins=options.calibration_bins,
+        ),
         # The model's threshold, as its answers show it.
         float(predicted_alive.min()) if len(predicted_alive) else np.inf,
         cluster=pd.factorize(labelled["client"])[0].astype(np.int64),

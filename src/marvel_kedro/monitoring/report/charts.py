@@ -217,11 +217,8 @@ def _line(line: Line, x: Sequence[float], y: Axis) -> Markup:
     marked = shown
     if len(marked) > _MAX_MARKED:
         # A point without neighbours has no line and needs a marker.
-        marked = {p: value for p, value in shown.items() if not shown.keys() & {p - 1, p + 1}}
-    markers = (
-        svg.marker(line.marker, x[place], y.at(value), line.colour)
-        for place, value in marked.items()
-    )
+        marked = {p: v for p, v in shown.items() if not shown.keys() & {p - 1, p + 1}}
+    markers = (svg.marker(line.marker, x[p], y.at(v), line.colour) for p, v in marked.items())
     path = element("path", class_=kind, d=_path(x, line.values, y))
     return Markup("").join([path, *markers])
 
