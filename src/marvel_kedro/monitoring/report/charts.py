@@ -126,7 +126,7 @@ def stacked(
 
 
 def histograms(
-    edges: Floats, first: Floats, second: Floats | None, *, label: str, form: Format
+    edges: Floats, first: Floats, second: Floats | None = None, *, label: str, form: Format
 ) -> Markup:
     """Draw two histograms over each other: the first filled, the second a dashed outline.
 

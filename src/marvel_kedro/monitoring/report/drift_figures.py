@@ -127,15 +127,10 @@ def _histogram(name: str, now: Sequence[float], before: Sequence[float] | None) 
     low = min(side[_TAIL] for side in sides)
     high = max(side[-1 - _TAIL] for side in sides)
     edges = np.linspace(*axes.widened(low, high), _BINS + 1)
-    return charts.histograms(
-        edges,
-        charts.histogram_shares(now, edges),
-        charts.histogram_shares(before, edges) if before else None,
-        label=f"Histogram of {name}: this window"
-        f"{' over the baseline' if before else ', without a baseline'}. "
-        "Percentiles of both are in the table.",
-        form=fmt.measure,
-    )
+    shares = [charts.histogram_shares(side, edges) for side in sides]
+    subject = f"{name}: this window{' over the baseline' if before else ', without a baseline'}"
+    label = f"Histogram of {subject}. Percentiles of both are in the table."
+    return charts.histograms(edges, *shares, label=label, form=fmt.measure)
 
 
 def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:

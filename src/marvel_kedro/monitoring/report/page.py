@@ -95,14 +95,12 @@ def _nulls(version: ModelVersion) -> fmt.HtmlTable:
         ]
         count, distinct = (fmt.whole(column.profile[name]) for name in ("count", "distinct_count"))
         rows.append([column.name, count, *shares, distinct])
-    return fmt.HtmlTable(
-        f"Missing values of version {version.name}, window {fmt.window(version.newest)}",
-        [
-            *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
-            *("Zero", "in the baseline", "Distinct values"),
-        ],
-        rows,
-    )
+    caption = f"Missing values of version {version.name}, window {fmt.window(version.newest)}"
+    head = [
+        *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
+        *("Zero", "in the baseline", "Distinct values"),
+    ]
+    return fmt.HtmlTable(caption, head, rows)
 
 
 def _entities(data: ReportData) -> fmt.HtmlTable | None:
@@ -127,14 +125,13 @@ def _entities(data: ReportData) -> fmt.HtmlTable | None:
             fmt.share(fmt.ratio(total("labelled"), total("records"))),
         ]
 
-    return fmt.HtmlTable(
-        "Served entities; counts of all windows shown, latency of the newest window of each",
-        [
-            *("Entity", "Requests", "Share", "Refused", "Throttled", "Failed", "Unread"),
-            *("p50", "p95", "p99", "Records", "Labelled"),
-        ],
-        [[name, *texts([*rows.values()])] for name, rows in entities.items()],
-    )
+    caption = "Served entities; counts of all windows shown, latency of the newest window of each"
+    head = [
+        *("Entity", "Requests", "Share", "Refused", "Throttled", "Failed", "Unread"),
+        *("p50", "p95", "p99", "Records", "Labelled"),
+    ]
+    cells = [[name, *texts([*rows.values()])] for name, rows in entities.items()]
+    return fmt.HtmlTable(caption, head, cells)
 
 
 def _comparisons(ab_report: Row) -> fmt.HtmlTable:
@@ -149,12 +146,9 @@ def _comparisons(ab_report: Row) -> fmt.HtmlTable:
         for found in ab_report["comparisons"]
         for metric, name in (("log_loss", "log loss"), ("accuracy", "accuracy"))
     ]
-    return fmt.HtmlTable(
-        f"Gain over {ab_report['champion']}; positive is better",
-        ["Challenger", "Metric", "Gain", "Bounds", "p"],
-        rows,
-        text_columns=frozenset({1}),
-    )
+    caption = f"Gain over {ab_report['champion']}; positive is better"
+    head = ["Challenger", "Metric", "Gain", "Bounds", "p"]
+    return fmt.HtmlTable(caption, head, rows, text_columns=frozenset({1}))
 
 
 def _rejected(data: ReportData) -> fmt.HtmlTable:

@@ -40,12 +40,9 @@ def slices(version: ModelVersion) -> fmt.Figure:
         ]
         for one, p in found
     ]
-    table = fmt.HtmlTable(
-        f"{name} by slice, version {version.name}, window {newest}",
-        ["Slice", "Records", "Estimated", "From labels", "Labels", "Baseline", "Strongest drift"],
-        rows,
-        text_columns=frozenset({6}),
-    )
+    caption = f"{name} by slice, version {version.name}, window {newest}"
+    head = ["Slice", "Records", "Estimated", "From labels", "Labels", "Baseline", "Strongest drift"]
+    table = fmt.HtmlTable(caption, head, rows, text_columns=frozenset({6}))
     return fmt.Figure(f"Version {version.name}", f"{name}, window {newest}", chart, table)
 
 
@@ -58,11 +55,9 @@ def fairness(version: ModelVersion) -> fmt.HtmlTable | None:
     ]
     if not rows:
         return None
-    return fmt.HtmlTable(
-        f"Fairness of version {version.name}, window {fmt.window(version.newest)}",
-        ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)],
-        rows,
-    )
+    caption = f"Fairness of version {version.name}, window {fmt.window(version.newest)}"
+    head = ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)]
+    return fmt.HtmlTable(caption, head, rows)
 
 
 def _over_time(metric: str, version: ModelVersion, data: ReportData) -> fmt.Figure:

@@ -63,8 +63,9 @@ def chart(parts: Iterable[Markup], height: float, label: str, kind: str = "chart
 
 def ornament(*parts: Markup, kind: str, width: int, height: int) -> Markup:
     """Make an image that screen readers skip."""
-    image = partial(element, "svg", *parts, class_=kind, viewBox=f"0 0 {width} {height}")
-    return image(width=width, height=height, aria_hidden="true", focusable="false")
+    box = f"0 0 {width} {height}"
+    hidden = {"aria_hidden": "true", "focusable": "false"}
+    return element("svg", *parts, class_=kind, viewBox=box, width=width, height=height, **hidden)
 
 
 def swatch(kind: str, colour: str = "c1") -> Markup:

@@ -55,12 +55,9 @@ def traffic(data: ReportData) -> list[fmt.Figure]:
     rest = [sum(value or 0 for value in values) for values in unshown]
     if any(rest):
         requests[_OTHERS] = rest
+    starts = [span.start for span in data.windows]
     chart = charts.stacked(
-        [span.start for span in data.windows],
-        list(requests.values()),
-        label=_label("Requests", data),
-        form_time=fmt.day,
-        form=_count,
+        starts, [*requests.values()], label=_label("Requests", data), form_time=fmt.day, form=_count
     )
     errors = {name: failed(name) for name in shown}
     latency = {name: series(name, "latency_p95_ms") for name in shown}
