@@ -24,6 +24,16 @@ from marvel_kedro.monitoring.report.data import MonitoringTables, ReportData
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "col", "source", "area", "base", "embed"}
 DAY = timedelta(days=1)
 ERRORS = Rule(table="health_metrics", metric="failed / requests", threshold=0.02, min_records=50)
+CHALLENGER = Segment("4")
+WOMEN = Segment("3", "gender", "Female")
+EARTH, ELSEWHERE = (Segment("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
+DECISION = {
+    "retrain": True,
+    "reasons": ["input_drift: height moved"],
+    "cooldown_until": None,
+    "labelled_records": 1234,
+    "decided_at": "2026-01-15T06:00:00+00:00",
+}
 
 
 def options(**changed: Any) -> MonitoringOptions:
@@ -225,6 +235,14 @@ def tables_by_caption(page: Element) -> dict[str, list[list[str]]]:
     named = [(caption[0].text, rows) for caption, rows in found if caption]
     assert len({name for name, _ in named}) == len(named)
     return dict(named)
+
+
+def tiles_by_name(page: Element) -> dict[str, list[str]]:
+    found = {}
+    for tile in page.all("ul", class_="tiles")[0].all("li"):
+        name, *texts = [one.text for one in tile.all("p") if one.text]
+        found[name] = texts
+    return found
 
 
 def variables(style: str) -> list[dict[str, str]]:

@@ -13,12 +13,7 @@ _EMPTY = Markup("")
 
 
 def templates(package: str, *, autoescape: bool = True) -> jinja2.Environment:
-    """Return the Jinja environment of the templates in a package.
-
-    Args:
-        package: The package's full name.
-        autoescape: Escape inserted text for HTML.
-    """
+    """Return the Jinja environment of the templates in a package, which escapes text for HTML."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader(package, "."),
         autoescape=autoescape,  # noqa: S701 - off for Markdown, which `render` escapes
@@ -28,18 +23,18 @@ def templates(package: str, *, autoescape: bool = True) -> jinja2.Environment:
 
 
 def render(markdown: str, plots: dict[str, Figure]) -> str:
-    """Render Markdown with its plots as one page.
+    """Render Markdown, whose first line is the heading, with its plots as one page.
 
-    Args:
-        markdown: The text; its first line is the heading and the title of the page.
-        plots: Figures by their file name in the text, without `.png`.
+    Plots are by their file name in the text, without `.png`.
     """
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for name, figure in plots.items():
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{_png(figure)}"')
-    body = body.replace("<table>", '<div class="wide"><table>').replace(
-        "</table>", "</table></div>"
-    )
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=110)
+        encoded = base64.b64encode(image.getvalue()).decode()
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{encoded}"')
+    body = body.replace("<table>", '<div class="wide"><table>')
+    body = body.replace("</table>", "</table></div>")
     # With HTML switched off, the output of markdown-it is escaped.
     return document(markdown.splitlines()[0].removeprefix("# "), Markup(body))  # noqa: S704
 
@@ -47,10 +42,7 @@ def render(markdown: str, plots: dict[str, Figure]) -> str:
 def document(title: str, body: Markup, style: Markup = _EMPTY) -> str:
     """Render the shared layout: a page that loads no files and runs no scripts.
 
-    Args:
-        title: Title of the page.
-        body: Its content; input from outside must already be escaped.
-        style: Additional style sheet, after the shared one.
+    Input from outside must already be escaped in `body`; `style` follows the shared style sheet.
     """
     template = templates("marvel_kedro.core").get_template("page.html.j2")
     return template.render(title=title, body=body, style=style)
@@ -59,9 +51,3 @@ def document(title: str, body: Markup, style: Markup = _EMPTY) -> str:
 def cell(value: Any) -> str:  # noqa: ANN401 - any value
     """Format a value as the text of a Markdown table cell."""
     return str(value).replace("|", r"\|").replace("\n", " ")
-
-
-def _png(figure: Figure) -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return base64.b64encode(image.getvalue()).decode()

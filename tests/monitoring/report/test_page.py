@@ -3,12 +3,11 @@
 import itertools
 import re
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import pytest
 from support.report_tables import (
     DAY,
+    DECISION,
     Element,
     alert,
     alerts,
@@ -23,51 +22,15 @@ from support.report_tables import (
     tables_by_caption,
     variables,
 )
-from support.samples import ALL, START
+from support.samples import START
 
 from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report import plots
 from marvel_kedro.monitoring.report.data import MonitoringTables
-from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
+from marvel_kedro.monitoring.tables import INPUT
 
-WOMEN = Segment("3", "gender", "Female")
-EARTH, ELSEWHERE = (Segment("3", "universe = 'Earth-616'", value) for value in ("true", "false"))
-CHALLENGER = Segment("4")
-DECISION = {
-    "retrain": True,
-    "reasons": ["input_drift: height moved"],
-    "cooldown_until": None,
-    "labelled_records": 1234,
-    "decided_at": "2026-01-15T06:00:00+00:00",
-}
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
-
-
-@pytest.fixture(scope="module")
-def tables() -> MonitoringTables:
-    """Make four days of two versions and three slices, with drift of height on the last day."""
-    moved = {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.3}
-    return report_tables(
-        {
-            **{(day, ALL): records(day, moved=by) for day, by in moved.items()},
-            **{(day, CHALLENGER): records(10 + day, 60) for day in (2, 3)},
-            **{(3, part): records(20, 80) for part in (WOMEN, EARTH, ELSEWHERE)},
-        },
-        {part: records(99, 500) for part in (ALL, CHALLENGER, WOMEN, EARTH, ELSEWHERE)},
-        alerts=alerts(
-            alert(3),
-            alert(1, severity="critical", rule="errors", state="resolved", column_name=TABLE,
-                  model_version=None, metric="failed / requests", message="many failed"),
-        ),
-        rejected={"the request is no JSON": 7, "it was not answered: status 504": 2},
-        retrain=DECISION,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def page(tables: MonitoringTables) -> Element:
-    return read(report.render(report_data(tables)))
 
 
 def test_page_loads_no_files_and_runs_no_scripts(tables: MonitoringTables) -> None:
@@ -125,208 +88,6 @@ def test_scrolling_region_has_a_unique_name_and_keyboard_focus(page: Element) ->
     assert len(set(labels)) == len(labels)
 
 
-def test_drift_map_matches_drift_metrics(page: Element, tables: MonitoringTables) -> None:
-    shown = tables_by_caption(page)["Distance from the baseline by column and window, version 3"]
-    found = {
-        (row["column_name"], row["window"]["start"]): row
-        for row in tables.drift.to_pylist()
-        if row["drift_type"] == BASELINE
-        and row["slice_key"] is None
-        and row["model_version"] == "3"
-        and row["column_name"] != TABLE
-    }
-    assert shown[0] == ["Column", "5 Jan", "6 Jan", "7 Jan", "8 Jan", "p, newest"]
-    assert shown[1][0] == "height"  # it has the most drift
-    assert {name for name, *_ in shown[1:]} == {name for name, _ in found}
-    for name, *cells, p in shown[1:]:
-        for day, cell in enumerate(cells):
-            row = found[name, START + day * DAY]
-            strength, test = (
-                (row["js_distance"], row["chi_squared_test"])
-                if name == "gender"
-                else (row["ks_test"]["statistic"], row["ks_test"])
-            )
-            alarm = (name, day) == ("height", 3)
-            assert cell == f"{strength:.2f}".removeprefix("0") + ("▲, alert: warning" * alarm)
-            if day == 3:
-                assert p == ("<0.001" if test["pvalue"] < 0.001 else f"{test['pvalue']:.3f}")
-
-
-def test_drift_map_fills_only_significant_cells(page: Element) -> None:
-    (whole, *_) = list(page.all("div", class_="map"))
-    for row in whole.all("tbody")[0].all("tr"):
-        for day, cell in enumerate(row.all("td")[:-1]):
-            clear = (row.all("th")[0].text, day) == ("height", 3)
-            assert (cell.attributes["class"].split()[0] == "h0") != clear
-
-
-def test_distributions_match_profile_metrics(page: Element, tables: MonitoringTables) -> None:
-    last = {
-        (row["log_type"], row["column_name"]): row
-        for row in tables.profile.to_pylist()
-        if row["model_version"] == "3"
-        and row["slice_key"] is None
-        and (row["log_type"] == BASELINE or row["window"]["start"] == START + 3 * DAY)
-    }
-    numbers = {row[0]: row[1:] for row in tables_by_caption(page)["height, version 3"]}
-    sides = [last[kind, "height"] for kind in (INPUT, BASELINE)]
-    for place in (0, 5, 25, 50, 75, 95, 100):
-        assert numbers[str(place)] == [f"{side['quantiles'][place]:,.4g}" for side in sides]
-    assert numbers["Mean"] == [f"{side['avg']:,.4g}" for side in sides]
-    assert numbers["Rows"] == ["200", "500"]
-    shares = {row[0]: row[1:] for row in tables_by_caption(page)["gender, version 3"]}
-    sides = [last[kind, "gender"] for kind in (INPUT, BASELINE)]
-    for item in ("Female", "Male"):
-        assert shares[item] == [
-            f"{found['count'] / side['count']:.1%}"
-            for side in sides
-            for found in side["frequent_items"]
-            if found["item"] == item
-        ]
-    assert shares["no value"] == [f"{side['percent_null']:.1f}%" for side in sides]
-    assert "all others" not in shares
-
-
-def test_bar_lengths_are_proportional_to_shares(page: Element, tables: MonitoringTables) -> None:
-    (chart,) = [
-        one
-        for one in page.all("svg", role="img")
-        if one.attributes["aria-label"].startswith("Shares of gender")
-    ][:1]
-    bars = [float(one.attributes["width"]) for one in chart.all("rect")]
-    shares = [float(one.text.rstrip("%")) for one in chart.all("text", class_="value")]
-    assert len(bars) == len(shares) == 6
-    assert np.allclose(np.array(bars) / max(bars), np.array(shares) / max(shares), atol=0.005)
-
-
-def test_performance_matches_quality_estimates(page: Element, tables: MonitoringTables) -> None:
-    titles = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
-    found = {
-        (row["model_version"], row["metric"], f"{row['window']['start']:%Y-%m-%d}"): row
-        for row in tables.estimates.to_pylist()
-        if row["slice_key"] is None
-    }
-    read_there = {}
-    for version in "34":
-        for metric, title in titles.items():
-            for day, *texts in tables_by_caption(page)[f"{title} of version {version}"][1:]:
-                read_there[version, metric, day] = texts
-    assert set(read_there) == set(found)
-    for key, row in found.items():
-        assert read_there[key] == [
-            f"{row['records']:,}",
-            f"{row['labelled']:,}",
-            f"{row['estimate']:.3f} ({row['low']:.3f}–{row['high']:.3f})",  # noqa: RUF001
-            f"{row['realised']:.3f}",
-            f"{row['baseline']:.3f}",
-        ]
-
-
-def test_without_estimates_performance_is_that_of_profile_metrics(tables: MonitoringTables) -> None:
-    """Tables of a managed monitor of Databricks have no estimates."""
-    without = MonitoringTables(
-        tables.health, tables.profile, tables.drift, empty().estimates, tables.alerts
-    )
-    page = read(report.render(report_data(without)))
-    realised = {
-        f"{row['window']['start']:%Y-%m-%d}": row["accuracy_score"]
-        for row in tables.profile.to_pylist()
-        if row["log_type"] == INPUT
-        and row["column_name"] == TABLE
-        and row["slice_key"] is None
-        and row["model_version"] == "3"
-    }
-    for day, _, _, estimated, known, _ in tables_by_caption(page)["Accuracy of version 3"][1:]:
-        assert (estimated, known) == ("–", f"{realised[day]:.3f}")  # noqa: RUF001
-
-
-def test_slices_and_fairness_match_the_tables(page: Element, tables: MonitoringTables) -> None:
-    rows = {
-        row[0]: row[1:]
-        for row in tables_by_caption(page)["ROC AUC by slice, version 3, window 2026-01-08"]
-    }
-    found = {
-        (row["slice_key"], row["slice_value"]): row
-        for row in tables.estimates.to_pylist()
-        if row["metric"] == "roc_auc" and row["slice_key"] and row["model_version"] == "3"
-    }
-    names = {
-        "gender = Female": WOMEN,
-        "universe = 'Earth-616'": EARTH,
-        "not (universe = 'Earth-616')": ELSEWHERE,
-    }
-    assert set(rows) == {"Slice", *names}
-    for name, part in names.items():
-        row = found[part.slice_key, part.slice_value]
-        assert rows[name][2:5] == [
-            f"{row['realised']:.3f}",
-            f"{row['labelled']}",
-            f"{row['baseline']:.3f}",
-        ]
-        assert rows[name][0] == "80"
-    fair = {
-        row[0]: row[2:]
-        for row in tables_by_caption(page)["Fairness of version 3, window 2026-01-08"]
-    }
-    assert set(fair) == {"Slice", *list(names)[1:]}
-    # Both halves are the same records: parity.
-    assert fair["universe = 'Earth-616'"] == ["1.000"] * 4
-
-
-def test_traffic_matches_health_metrics(tables: MonitoringTables) -> None:
-    metrics = health(
-        [
-            (0, "champion", "3", 300, 30),
-            (0, "challenger", "4", 100, 0),
-            (1, "champion", "3", 500, 5),
-            (1, None, None, 20, 20),
-        ]
-    )
-    page = read(report.render(report_data(replace(empty(), health=metrics))))
-    shown = tables_by_caption(page)
-    caption = "Served entities; counts of all windows shown, latency of the newest window of each"
-    entities = {row[0]: row[1:] for row in shown[caption]}
-    assert entities["champion (version 3)"][:6] == ["800", "87.0%", "0.0%", "0.0%", "4.4%", "0.0%"]
-    assert entities["champion (version 3)"][6:9] == ["6 ms", "21 ms", "41 ms"]
-    assert entities["no entity"][:2] == ["20", "2.2%"]
-    assert shown["Requests"] == [
-        ["Window", "champion (version 3)", "challenger (version 4)", "no entity"],
-        ["2026-01-05", "300", "100", "0"],
-        ["2026-01-06", "500", "0", "20"],
-    ]
-    assert shown["Share of failed requests"][1:] == [
-        ["2026-01-05", "10.0%", "0.0%", "–"],  # noqa: RUF001
-        ["2026-01-06", "1.0%", "–", "100.0%"],  # noqa: RUF001
-    ]
-    tiles = _tiles(page)
-    assert tiles["Requests"][:2] == ["520", "400 in the previous window"]
-    assert tiles["Failed requests"][0] == "4.8%"
-    assert tiles["Latency, p95"] == ["21 ms", "of the slowest: champion (version 3)"]
-
-
-def test_overview_shows_the_newest_window(page: Element, tables: MonitoringTables) -> None:
-    tiles = _tiles(page)
-    assert list(tiles) == [
-        *("Requests", "Failed requests", "Latency, p95", "Labelled records"),
-        *("ROC AUC, estimated", "ROC AUC, from labels", "Columns that drift", "Open alerts"),
-    ]
-    (last,) = [
-        row
-        for row in tables.estimates.to_pylist()
-        if (row["metric"], row["model_version"], row["slice_key"]) == ("roc_auc", "3", None)
-        and row["window"]["start"] == START + 3 * DAY
-    ]
-    assert tiles["ROC AUC, estimated"][0] == f"{last['estimate']:.3f}"
-    assert tiles["ROC AUC, from labels"][0] == f"{last['realised']:.3f}"
-    assert f"baseline {last['baseline']:.3f}" in tiles["ROC AUC, from labels"][1]
-    assert f"{last['labelled']} labels" in tiles["ROC AUC, from labels"][1]
-    assert tiles["Columns that drift"][:3] == ["1 of 4", "most: height; version 3", "▲ warning"]
-    assert tiles["Open alerts"][0] == "1"
-    assert "▲ 1 warning alert is open. Retraining is due." in page.text
-    assert "input_drift: height moved" in page.all("div", class_="decision")[0].text
-    assert "1,234 records with a new label" in page.text
-
-
 def test_open_alerts_come_first(page: Element) -> None:
     rows = page.all("table", class_="alerts")[0].rows()
     assert [row[0] for row in rows[1::2]] == ["▲ warning", "■ critical"]
@@ -352,15 +113,6 @@ def test_silenced_or_resolved_alert_does_not_count_as_open(
     page = read(report.render(report_data(replace(tables, alerts=given))))
     assert "No alert is open." in page.text
     assert ("until 2026-01-25 00:00 UTC" in page.text) == (state == "silenced")
-
-
-def test_tile_shows_the_alert_about_its_columns_only(tables: MonitoringTables) -> None:
-    given = alerts(alert(3, metric="failed / requests", severity="critical", column_name=TABLE))
-    tiles = _tiles(
-        read(report.render(report_data(replace(empty(), health=tables.health, alerts=given))))
-    )
-    assert tiles["Failed requests"][-1] == "■ critical"
-    assert "critical" not in tiles["Latency, p95"][-1]
 
 
 def test_nulls_and_rejected_requests_match_the_tables(
@@ -398,45 +150,6 @@ def test_empty_tables_give_a_page_that_names_what_is_missing() -> None:
     assert not page.all("figure")
     for draw in (plots.draw_drift, plots.draw_performance):
         assert "No model version" in draw(report_data(empty())).axes[0].texts[0].get_text()
-
-
-def test_failed_requests_only_give_a_failed_share_of_one() -> None:
-    page = read(
-        report.render(report_data(replace(empty(), health=health([(0, None, None, 5, 5)]))))
-    )
-    tiles = _tiles(page)
-    assert tiles["Failed requests"][0] == "100.0%"
-    assert "No model version has scored a record in these windows." in page.text
-
-
-def test_version_without_baseline_shows_dashes() -> None:
-    """The version is not in the registry: no baseline and no estimates."""
-    page = read(report.render(report_data(report_tables({(0, ALL): records(1)}, {}))))
-    assert "no baseline to compare with" in page.text
-    # Of 200 rows every seventh has none, and the others alternate.
-    assert tables_by_caption(page)["gender, version 3"][1] == ["Male", "43.0%", "–"]  # noqa: RUF001
-    assert _tiles(page)["ROC AUC, estimated"][0] == "–"  # noqa: RUF001
-
-
-def test_unlisted_category_of_the_baseline_has_an_upper_limit() -> None:
-    """Each side lists its 100 most frequent categories only."""
-    many = [f"Earth-{number:03}" for number in range(150)]
-    found = report_tables(
-        {(0, ALL): records(1, genders=["Elsewhere"])},
-        {ALL: records(2, rows=1500, genders=many)},
-    )
-    rows = {
-        row[0]: row[1:]
-        for row in tables_by_caption(read(report.render(report_data(found))))["gender, version 3"]
-    }
-    least = min(
-        item["count"]
-        for row in found.profile.to_pylist()
-        if row["log_type"] == BASELINE and row["column_name"] == "gender"
-        for item in row["frequent_items"]
-    )
-    assert rows["Elsewhere"] == ["85.5%", f"≤ {least / 1500:.1%}"]
-    assert next(row for name, row in rows.items() if name.startswith("Earth"))[0] == "0.0%"
 
 
 def test_incomplete_window_is_not_shown(tables: MonitoringTables) -> None:
@@ -536,32 +249,6 @@ def test_ab_test_report_is_shown(tables: MonitoringTables) -> None:
     assert rows[2][2:] == ["–", "– to –", "–"]  # noqa: RUF001
 
 
-def test_plots_match_the_tables(tables: MonitoringTables) -> None:
-    found = report_data(tables)
-    shown = plots.draw_drift(found).axes[0]
-    names = [label.get_text() for label in shown.get_yticklabels()]
-    matrix: Any = shown.images[0].get_array()
-    for name, row in zip(names, matrix, strict=True):
-        for day, value in enumerate(row):
-            (drift,) = [
-                one
-                for one in tables.drift.to_pylist()
-                if (one["column_name"], one["model_version"]) == (name, "3")
-                and one["slice_key"] is None
-                and one["drift_type"] == BASELINE
-                and one["window"]["start"] == START + day * DAY
-            ]
-            expected = drift["js_distance"] if name == "gender" else drift["ks_test"]["statistic"]
-            assert value == pytest.approx(expected)
-    lines = plots.draw_performance(found).axes[0].lines
-    estimates = [
-        row["estimate"]
-        for row in tables.estimates.to_pylist()
-        if (row["metric"], row["model_version"], row["slice_key"]) == ("roc_auc", "3", None)
-    ]
-    assert np.asarray(lines[0].get_ydata(), float).tolist() == estimates
-
-
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_have_enough_contrast(page: Element, scheme: int) -> None:
     """WCAG 2.2, AA: text 4.5 to 1, and what is drawn 3 to 1."""
@@ -579,11 +266,3 @@ def test_colours_have_enough_contrast(page: Element, scheme: int) -> None:
     # More drift is darker in light mode, brighter in dark mode.
     steps = [contrast(colour[f"h{level}"], colour["page"]) for level in range(1, 6)]
     assert steps == sorted(steps)
-
-
-def _tiles(page: Element) -> dict[str, list[str]]:
-    found = {}
-    for tile in page.all("ul", class_="tiles")[0].all("li"):
-        name, *texts = [one.text for one in tile.all("p") if one.text]
-        found[name] = texts
-    return found

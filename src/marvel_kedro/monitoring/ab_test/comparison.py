@@ -54,11 +54,8 @@ def compare(
 ) -> ABTestResult:
     """Measure every served entity and compare the others with the champion.
 
-    Args:
-        log: Requests and answers.
-        served: `data.SERVED_COLUMNS`.
-        labels: `data.LABEL_COLUMNS`, with `alive` as Alive or Dead; may be empty.
-        options: Settings of the analysis.
+    `served` has `data.SERVED_COLUMNS`; `labels`, which may be empty, has `data.LABEL_COLUMNS` with
+    `alive` as Alive or Dead.
     """
     names = data.name_entities(log.requests, served, options)
     requests = data.within(log.requests, options)
@@ -75,17 +72,17 @@ def compare(
     daily = traffic.requests_by_day(requests, list(present["entity"]))
     others = _others(daily, champion) if champion else []
     labelled = records[records["alive"].notna()]
+    pairs = {other: labelled[labelled["entity"].isin([champion, other])] for other in others}
     histories = [
-        _history(labelled[labelled["entity"].isin([champion, other])], other, metric,
-                 options.alpha / len(others), options)
-        for other in others
+        _history(pair, other, metric, options.alpha / len(others), options)
+        for other, pair in pairs.items()
         for metric in GAINS
-    ]  # fmt: skip
+    ]
     empty = pd.DataFrame(columns=HISTORY_COLUMNS)
     history = pd.concat(histories, ignore_index=True) if histories else empty
     comparisons = [_comparison(other, str(champion), history, options) for other in others]
     check = traffic.check_split(requests, names, options)
-    reasons = data.within(log.rejected, options)["reason"].value_counts()
+    reasons = data.within(log.rejected, options)["reason"].value_counts().to_dict()
     report = {
         "first_request": _iso(requests["request_time"].min()),
         "last_request": _iso(requests["request_time"].max()),
@@ -93,10 +90,10 @@ def compare(
         "requests_of_no_entity": int(requests["entity"].isna().sum()),
         "scored_records": len(records),
         "labelled_records": len(labelled),
-        "requests_without_records": {str(reason): int(rows) for reason, rows in reasons.items()},
+        "requests_without_records": reasons,
         "champion": champion,
         "alpha": options.alpha,
-        "verdict": _verdict(comparisons, champion, labelled, check),
+        "verdict": _verdict(comparisons, champion, len(labelled), check),
         "comparisons": comparisons,
         "traffic_check": check,
         "entities": [
@@ -114,10 +111,8 @@ def p_value(value: float) -> str:
 
 def _others(daily: pd.DataFrame, champion: str) -> list[str]:
     """Return the entities that had requests on a day on which the champion had some."""
-    active = daily > 0
-    return [
-        str(name) for name in daily if name != champion and (active[name] & active[champion]).any()
-    ]
+    shared = (daily[daily[champion] > 0] > 0).any()
+    return [str(name) for name in daily.columns[shared] if name != champion]
 
 
 def _history(
@@ -125,12 +120,8 @@ def _history(
 ) -> pd.DataFrame:
     """Compare two entities as of the end of each day, with the labels known by then.
 
-    Args:
-        pair: The labelled records of the champion and of the other entity.
-        other: The entity that is compared with the champion.
-        metric: The metric of the comparison.
-        alpha: The probability of a false alarm in this comparison.
-        options: Settings of the analysis.
+    `pair` has the labelled records of the champion and the other; `alpha` is the probability of a
+    false alarm in this comparison.
     """
     value = pair[metric].to_numpy(dtype=np.float64)
     second = (pair["entity"] == other).to_numpy()
@@ -143,10 +134,7 @@ def _history(
         bounds = Bounds(-np.inf, np.inf, 1.0)
         if min(found.first, found.second) >= options.min_clusters:
             bounds = always_valid(found, getattr(options.expected_gain, metric), alpha)
-        rows.append(
-            (other, metric, known.date(), found.gain, bounds.low, bounds.high, bounds.p_value,
-             found.second, found.first)
-        )  # fmt: skip
+        rows.append((other, metric, known.date(), found.gain, *bounds, found.second, found.first))
     return pd.DataFrame(rows, columns=HISTORY_COLUMNS)
 
 
@@ -154,19 +142,16 @@ def _comparison(
     other: str, champion: str, history: pd.DataFrame, options: ABTestOptions
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"challenger": other, "champion": champion, "verdict": NEITHER}
+    figures = ("gain", "low", "high", "p_value")
     for metric in GAINS:
         rows = history[(history["entity"] == other) & (history["metric"] == metric)]
         if rows.empty:
             return found | {"reason": "neither has labelled records"}
         last = rows.iloc[-1].to_dict()
         found |= {name: int(last[name]) for name in ("clusters", "champion_clusters")}
-        found |= {
-            f"{metric}_{name}": _finite(last[name]) for name in ("gain", "low", "high", "p_value")
-        }
+        found |= {f"{metric}_{name}": _finite(last[name]) for name in figures}
     least = min(found["clusters"], found["champion_clusters"])
-    gain, low, high, pvalue = (
-        found[f"{GAINS[0]}_{name}"] for name in ("gain", "low", "high", "p_value")
-    )
+    gain, low, high, pvalue = (found[f"{GAINS[0]}_{name}"] for name in figures)
     if not least:
         reason = "the two have no labelled records of the same day"
     elif least < options.min_clusters:
@@ -183,16 +168,13 @@ def _comparison(
 
 
 def _verdict(
-    comparisons: list[dict[str, Any]],
-    champion: str | None,
-    labelled: pd.DataFrame,
-    check: dict[str, Any],
+    comparisons: list[dict[str, Any]], champion: str | None, labelled: int, check: dict[str, Any]
 ) -> str:
     if champion is None:
         return "The champion has no requests: there is no comparison."
     if not comparisons:
         return f"No other entity had requests on a day of {champion}: there is no comparison."
-    if labelled.empty:
+    if not labelled:
         return "No labels yet: only traffic, errors and latency are compared."
     sentences = [_VERDICTS[found["verdict"]].format(**found) for found in comparisons]
     if check["as_described"] is False:

@@ -31,9 +31,8 @@ def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
         rows = rows.filter(day >= options.since - slack)
     if options.until:
         rows = rows.filter(day <= options.until + slack)
-    return parsing.parse_payload(
-        collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
-    )
+    collected = collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
+    return parsing.parse_payload(collected)
 
 
 def collect_columns(
@@ -48,50 +47,36 @@ def name_entities(
     requests: pd.DataFrame, served: pd.DataFrame, options: ABTestOptions
 ) -> pd.DataFrame:
     """Return unique display names by served entity id, champions first, then by latest change."""
-    newest = (
-        served.sort_values("change_time")
-        .drop_duplicates("served_entity_id", keep="last")
-        .set_index("served_entity_id")
-    )
-    ids = pd.Index(requests["served_entity_id"].dropna().unique())
+    newest = served.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
+    newest = newest.set_index("served_entity_id")
+    ids = pd.Index(requests["served_entity_id"].dropna().unique()).difference(newest.index)
     names = [f"unknown {str(name)[:8]}" for name in ids]
-    unknown = pd.DataFrame({"served_entity_name": names, "entity_version": ""}, index=ids).drop(
-        index=newest.index, errors="ignore"
-    )
+    unknown = pd.DataFrame({"served_entity_name": names, "entity_version": ""}, index=ids)
     found = pd.concat([newest, unknown]) if len(unknown) else newest
     version = found["entity_version"].fillna("").astype("str")
-    found["entity"] = found["served_entity_name"].str.cat(
-        version.where(version == "", " (version " + version + ")")
-    )
+    in_brackets = version.where(version == "", " (version " + version + ")")
+    found["entity"] = found["served_entity_name"].str.cat(in_brackets)
     # The id distinguishes two models of one name and version.
-    repeated = found["entity"].duplicated(keep=False)
-    short = pd.Series(found.index.astype("str").str[:8], index=found.index)
-    found["entity"] = found["entity"].where(~repeated, found["entity"] + " " + short)
+    with_id = found["entity"] + " " + found.index.astype("str").str[:8]
+    found["entity"] = found["entity"].mask(found["entity"].duplicated(keep=False), with_id)
     found["is_champion"] = found["served_entity_name"] == options.champion
-    return found.sort_values(
-        ["is_champion", "change_time", "entity"], ascending=[False, False, True]
-    )
+    order = ["is_champion", "change_time", "entity"]
+    return found.sort_values(order, ascending=[False, False, True])
 
 
 def within(rows: pd.DataFrame, options: ABTestOptions) -> pd.DataFrame:
     """Select the rows from `since` to `until`."""
-    day = rows["request_time"].dt.date
-    inside = pd.Series(data=True, index=rows.index)
     if options.since:
-        inside &= day >= options.since
+        rows = rows[rows["request_time"].dt.date >= options.since]
     if options.until:
-        inside &= day <= options.until
-    return rows[inside].reset_index(drop=True)
+        rows = rows[rows["request_time"].dt.date <= options.until]
+    return rows.reset_index(drop=True)
 
 
 def add_labels(records: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Add to each record its label, its loss and accuracy, and the day on which both are known."""
-    found = records.merge(
-        labels[[*LABEL_COLUMNS]].dropna(subset=["page_id"]),
-        on="page_id",
-        how="left",
-        validate="many_to_one",
-    )
+    keyed = labels[[*LABEL_COLUMNS]].dropna(subset=["page_id"])
+    found = records.merge(keyed, on="page_id", how="left", validate="many_to_one")
     alive = found["alive"].eq("Alive").to_numpy(dtype=bool, na_value=False)
     labelled_at = pd.to_datetime(found["labelled_at"], utc=True)
     known = found["request_time"].where(

@@ -20,16 +20,9 @@ def measure(
     records: pd.DataFrame,
     options: ABTestOptions,
 ) -> dict[str, Any]:
-    """Measure a served entity.
+    """Measure a served entity, a row of `data.name_entities`, as a row of the table `ab_entities`.
 
-    Args:
-        entity: A row of `data.name_entities`.
-        requests: Requests of all entities.
-        records: Scored records of all entities, with labels.
-        options: Settings of the bootstrap.
-
-    Returns:
-        A row of the table `ab_entities`.
+    Requests and scored records are those of all entities; records have labels.
     """
     own = requests[requests["entity"] == entity.entity]
     status = own["status_code"]
@@ -56,10 +49,7 @@ def measure(
 
 
 def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]:
-    """Compute each metric with its interval by a bootstrap over clients.
-
-    Records of one client depend on each other.
-    """
+    """Compute metrics, with intervals by a bootstrap over clients: records of one correlate."""
     ends = {"": "value", "_low": "low", "_high": "high"}
     if labelled.empty:
         return {f"{name}{end}": np.nan for name in METRICS for end in ends}

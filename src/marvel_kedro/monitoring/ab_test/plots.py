@@ -56,10 +56,8 @@ def draw_gain(history: pd.DataFrame) -> Figure:
         low, high = rows[["low", "high"]].iloc[-1]
         # The wide bounds of the first days would flatten all later ones.
         reach, middle = _WIDTHS_SHOWN * (high - low) / 2, (high + low) / 2
-        axes.set_ylim(
-            max(min(0, middle - reach), rows["low"].min()),
-            min(max(0, middle + reach), rows["high"].max()),
-        )
+        lowest, highest = min(0, middle - reach), max(0, middle + reach)
+        axes.set_ylim(max(lowest, rows["low"].min()), min(highest, rows["high"].max()))
         title(axes, _finding(low, high, str(entity)))
     return figure
 

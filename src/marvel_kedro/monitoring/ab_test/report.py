@@ -6,32 +6,13 @@ from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test.comparison import GAINS, ABTestResult, p_value
 from marvel_kedro.monitoring.ab_test.entities import METRICS
 from marvel_kedro.monitoring.options import ABTestOptions
-from marvel_kedro.monitoring.report import formatting
-from marvel_kedro.monitoring.report.formatting import UNKNOWN, number
-
-_NAMES = {
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "accuracy": "accuracy",
-    "ece": "calibration error",
-}
+from marvel_kedro.monitoring.report.formatting import UNKNOWN, interval, number
 
 
 def render_markdown(result: ABTestResult, options: ABTestOptions, plots: set[str]) -> str:
-    """Render the result, with plots as files in the same folder.
-
-    Args:
-        result: The result of the analysis.
-        options: Settings of the analysis.
-        plots: The plots that exist, of `traffic` and `gain`.
-    """
+    """Render the result with those plots of `traffic` and `gain` that exist as files beside it."""
     return _templates.get_template("ab_page.md.j2").render(
-        report=result.report,
-        options=options,
-        plots=plots,
-        names=_NAMES,
-        gains=GAINS,
-        metrics=METRICS,
+        report=result.report, options=options, plots=plots, gains=GAINS, metrics=METRICS
     )
 
 
@@ -40,16 +21,12 @@ def _bounds(row: dict[str, Any], metric: str) -> str:
     return UNKNOWN if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
 
 
-def _interval(row: dict[str, Any], metric: str) -> str:
-    return formatting.interval(*(row[f"{metric}{end}"] for end in ("", "_low", "_high")))
-
-
 _templates = page.templates("marvel_kedro.monitoring.ab_test", autoescape=False)  # Markdown
 _templates.filters |= {
     "cell": page.cell,
     "number": number,
     "bounds": _bounds,
-    "interval": _interval,
+    "interval": interval,
     "p_value": lambda value: UNKNOWN if value is None else p_value(value),
     "day": lambda time: time[:10] if time else UNKNOWN,
 }

@@ -6,18 +6,14 @@ readings at once (`always_valid`), and so does the check of the traffic split (`
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from marvel_kedro.model.metrics import Flags, Floats
-
-Ints = npt.NDArray[np.int64]
+from marvel_kedro.model.metrics import Flags, Floats, Integers
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The gain of the second of two entities over the first.
 
     Attributes:
@@ -33,8 +29,7 @@ class Estimate:
     second: int
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Bounds of the gain and a p-value, valid at all readings at once."""
 
     low: float
@@ -42,7 +37,7 @@ class Bounds:
     p_value: float
 
 
-def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate:
+def estimate(value: Floats, second: Flags, day: Integers, cluster: Integers) -> Estimate:
     """Compare two entities within each day, since days differ and the traffic split changes.
 
     A client's mean of a day is one observation y. With p the second entity's share of a day's
@@ -69,25 +64,17 @@ def estimate(value: Floats, second: Flags, day: Ints, cluster: Ints) -> Estimate
     y = np.bincount(member, value) / np.bincount(member)
     z, d, own = second[start].astype(np.float64), day[start], own[start]
     rows = np.bincount(d)
-    share = np.divide(np.bincount(d, z), rows, out=np.zeros(len(rows)), where=rows > 0)
-    mean = np.divide(np.bincount(d, y), rows, out=np.zeros(len(rows)), where=rows > 0)
-    shared = (share > 0) & (share < 1)
-    counted = shared[d]
+    share, mean = (np.bincount(d, each) / np.maximum(rows, 1) for each in (z, y))
+    counted = ((share > 0) & (share < 1))[d]
     if not counted.any():
         return Estimate(np.nan, np.nan, 0, 0)
     score = (z - share[d]) * (y - mean[d])
     weight = float(np.sum(rows * share * (1 - share)))
-    by_cluster = np.bincount(
-        np.unique(own, return_inverse=True)[1],
-        score * np.sqrt(rows / np.maximum(rows - 1, 1))[d],
-    )
-    side = np.unique(own[counted]) % 2
-    return Estimate(
-        gain=float(score.sum()) / weight,
-        error=float(np.sqrt(np.sum(by_cluster**2))) / weight,
-        first=int(np.sum(side == 0)),
-        second=int(np.sum(side == 1)),
-    )
+    unbiased = score * np.sqrt(rows / np.maximum(rows - 1, 1))[d]
+    by_cluster = np.bincount(np.unique(own, return_inverse=True)[1], unbiased)
+    error = float(np.sqrt(np.sum(by_cluster**2))) / weight
+    clusters = np.bincount(np.unique(own[counted]) % 2, minlength=2).tolist()
+    return Estimate(float(score.sum()) / weight, error, *clusters)
 
 
 def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
@@ -104,17 +91,14 @@ def always_valid(found: Estimate, expected: float, alpha: float) -> Bounds:
     normal, once there are enough of them (`min_clusters`). Observations of returning clients are
     correlated from reading to reading, which makes false alarms rarer, not more frequent.
 
-    Args:
-        found: The estimate at this reading.
-        expected: The effect size that the test is tuned to detect.
-        alpha: Probability that the bounds ever exclude the true gain.
+    `expected` is the effect size that the test is tuned to detect, `alpha` the probability that the
+    bounds ever exclude the true gain.
     """
     if not found.error > 0:  # no observations, or no variance
         return Bounds(-np.inf, np.inf, 1.0)
     squared = (expected / found.error) ** 2
-    log_ratio = (found.gain / found.error) ** 2 * squared / (2 * (1 + squared)) - 0.5 * math.log1p(
-        squared
-    )
+    exponent = (found.gain / found.error) ** 2 * squared / (2 * (1 + squared))
+    log_ratio = exponent - 0.5 * math.log1p(squared)
     reach = found.error * math.sqrt((1 + 1 / squared) * (math.log1p(squared) - 2 * math.log(alpha)))
     return Bounds(found.gain - reach, found.gain + reach, min(1.0, math.exp(min(0.0, -log_ratio))))
 
@@ -124,14 +108,10 @@ def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]])
 
     The Dirichlet-multinomial test of Lindon and Malek ("Anytime-valid inference for multinomial
     count data", NeurIPS 2022) with a prior of 100 observations around the shares. Where the shares
-    changed, the likelihood ratios of the periods are multiplied.
-
-    Args:
-        counts: By period the count of each entity.
-        shares: By period the expected share of each; the shares of a period add up to 1.
+    changed, the likelihood ratios of the periods are multiplied. Counts and shares are by period
+    and entity; the shares of a period add up to 1.
     """
-    prior = 100.0
-    log_ratio = 0.0
+    prior, log_ratio = 100.0, 0.0
     for period, expected in zip(counts, shares, strict=True):
         log_ratio += math.lgamma(prior) - math.lgamma(prior + sum(period))
         for count, share in zip(period, expected, strict=True):

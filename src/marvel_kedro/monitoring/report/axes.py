@@ -30,10 +30,10 @@ class Axis:
 
     @classmethod
     def around(
-        cls, values: Iterable[float], *, from_zero: bool, start: float, end: float
+        cls, values: Iterable[float | None], *, start: float, end: float, from_zero: bool = False
     ) -> "Axis":
-        """Make an axis that contains the values, with a margin at the ends."""
-        found = list(values) or [0.0, 1.0]
+        """Make an axis that contains the known values, with a margin at the ends."""
+        found = [value for value in values if value is not None] or [0.0, 1.0]
         low, high = min(found), max(found)
         if from_zero:
             low, high = 0.0, high if high > 0 else 1.0
@@ -42,7 +42,7 @@ class Axis:
         return cls(low if from_zero else low - room, high + room, start, end)
 
     @classmethod
-    def vertical(cls, values: Iterable[float], *, from_zero: bool) -> "Axis":
+    def vertical(cls, values: Iterable[float | None], *, from_zero: bool) -> "Axis":
         """Make the vertical axis of a chart."""
         return cls.around(values, from_zero=from_zero, start=HEIGHT - BOTTOM, end=TOP)
 
@@ -63,12 +63,9 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Return round numbers within a range, in steps of 1, 2 or 5 times a power of ten.
+    """Return about that many round numbers from `low` to a higher `high`.
 
-    Args:
-        low: End of the range.
-        high: The other end; above `low`.
-        about: Approximate number of ticks.
+    Their steps are 1, 2 or 5 times a power of ten.
     """
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

@@ -1,45 +1,39 @@
 """Building of the report data from the tables of monitoring."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.alerting import lifecycle
-from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, windows
+from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.report.windows import Row, Window
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
 
 _STATES = (lifecycle.OPEN, lifecycle.ACKNOWLEDGED, lifecycle.SILENCED, lifecycle.RESOLVED)
 
-Performances = dict[tuple[Window, str | None, str | None, str], data.Performance]
+Performances = defaultdict[tuple[Window, str | None, str | None, str], data.Performance]
 """By window, slice key, slice value and metric."""
 
 
 def build(
-    tables: data.MonitoringTables,
+    tables: MonitoringTables,
     monitoring: MonitoringOptions,
     alerting: AlertingOptions,
     options: ReportingOptions,
 ) -> data.ReportData:
-    """Build the report data.
-
-    Args:
-        tables: The inputs; any table may be empty.
-        monitoring: Settings of the metrics, and the time of the report.
-        alerting: The alert rules.
-        options: Limits of the report.
-    """
+    """Build the report data; any table may be empty."""
     rows = _Rows(tables, monitoring, options)
     versions = rows.version_names()
     return data.ReportData(
-        now=monitoring.now,
-        granularity=rows.granularity,
+        granularity=rows.selected.granularity,
         windows=rows.windows,
         windows_omitted=rows.selected.omitted,
         incomplete=rows.selected.incomplete,
@@ -48,7 +42,7 @@ def build(
         versions_omitted=max(0, len(versions) - options.max_versions),
         alerts=_alerts(tables.alerts, options),
         retrain=tables.retrain,
-        rejected=dict(Counter(tables.rejected).most_common()),
+        rejected=tables.rejected,
         ab_report=tables.ab_report,
         monitoring=monitoring,
         alerting=alerting,
@@ -60,24 +54,18 @@ class _Rows:
     """Rows of the windows shown; `window` of each is a `Window`."""
 
     def __init__(
-        self,
-        tables: data.MonitoringTables,
-        monitoring: MonitoringOptions,
-        options: ReportingOptions,
+        self, tables: MonitoringTables, monitoring: MonitoringOptions, options: ReportingOptions
     ) -> None:
         self.options = options
-        self.granularity = windows.granularity_of(monitoring, options)
         # Of slices only the rows about all columns are needed, and those of columns are many.
         profile = tables.profile.filter(
             pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
         )
-        of_length = pc.field("granularity") == self.granularity
-        health, inputs, drift, estimates = (
-            table.filter(of_length)
-            for table in (tables.health, profile, tables.drift, tables.estimates)
-        )
-        self.selected = windows.windows_of((health, inputs, drift, estimates), monitoring, options)
+        of_windows = (tables.health, profile, tables.drift, tables.estimates)
+        self.selected = windows.windows_of(of_windows, monitoring, options)
         self.windows = self.selected.shown
+        of_length = pc.field("granularity") == self.selected.granularity
+        health, inputs, drift, estimates = (table.filter(of_length) for table in of_windows)
         self.health: dict[Window, list[Row]] = {window: [] for window in self.windows}
         for row in windows.rows_in(health, self.windows):
             self.health[row["window"]].append(row)
@@ -124,7 +112,7 @@ class _Rows:
             columns=columns[: self.options.max_columns],
             columns_omitted=max(0, len(columns) - self.options.max_columns),
             performance={
-                metric: [performances.get((window, None, None, metric)) for window in self.windows]
+                metric: [performances[window, None, None, metric] for window in self.windows]
                 for metric in data.METRICS
             },
             slices=slices[: self.options.max_slices],
@@ -137,18 +125,13 @@ class _Rows:
         drifts = {(row["column_name"], row["window"]): row for row in drift}
         profiles = {row["column_name"]: row for row in profile if row["window"] == newest}
         baselines = {row["column_name"]: row for row in baseline}
-        columns = [
-            data.Column(
-                name,
-                [self._drift(drifts.get((name, window))) for window in self.windows],
-                profiles.get(name),
-                baselines.get(name),
-                drifts.get((name, newest)),
-            )
-            for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE})
-        ]
-        place = self.windows.index(newest)
-        return sorted(columns, key=lambda column: _drift_rank(column.drifts[place]), reverse=True)
+        columns = []
+        for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE}):
+            by_window = [self._drift(drifts.get((name, window))) for window in self.windows]
+            latest = by_window[self.windows.index(newest)]
+            rows = profiles.get(name), baselines.get(name), drifts.get((name, newest))
+            columns.append(data.Column(name, by_window, latest, *rows))
+        return sorted(columns, key=lambda column: _drift_rank(column.newest), reverse=True)
 
     def _drift(self, drift: Row | None) -> data.ColumnDrift | None:
         if drift is None:
@@ -178,8 +161,7 @@ class _Rows:
             if row["slice_key"] is None or not row["count"]:
                 continue
             performance = {
-                metric: performances.get((row["window"], *key, metric), data.Performance())
-                for metric in data.METRICS
+                metric: performances[row["window"], *key, metric] for metric in data.METRICS
             }
             drifted = largest[key][::-1] if key in largest else None
             fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
@@ -215,28 +197,18 @@ def _performances(
 ) -> Performances:
     """Join estimates with the profile, which has the values that estimates lack."""
     baselines = {(row["slice_key"], row["slice_value"]): _realised(row) for row in baseline}
-    found = {
-        (row["window"], row["slice_key"], row["slice_value"], metric): data.Performance(
-            realised=value,
-            baseline=baselines.get((row["slice_key"], row["slice_value"]), {}).get(metric),
-            records=row["count"],
-        )
-        for row in profile
-        for metric, value in _realised(row).items()
-    }
+    found: Performances = defaultdict(data.Performance)
+    for row in profile:
+        part = (row["slice_key"], row["slice_value"])
+        for metric, realised in _realised(row).items():
+            base = baselines.get(part, {}).get(metric)
+            performance = data.Performance(realised=realised, baseline=base, records=row["count"])
+            found[row["window"], *part, metric] = performance
     for row in estimates:
         key = (row["window"], row["slice_key"], row["slice_value"], row["metric"])
-        known = found.get(key, data.Performance())
-        realised, base = _finite(row["realised"]), _finite(row["baseline"])
-        found[key] = data.Performance(
-            estimate=_finite(row["estimate"]),
-            low=_finite(row["low"]),
-            high=_finite(row["high"]),
-            realised=known.realised if realised is None else realised,
-            baseline=known.baseline if base is None else base,
-            records=row["records"],
-            labelled=row["labelled"],
-        )
+        names = ("estimate", "low", "high", "realised", "baseline", "records", "labelled")
+        known: Row = {name: row[name] for name in names if _finite(row[name]) is not None}
+        found[key] = replace(found[key], **known)
     return found
 
 
@@ -264,12 +236,8 @@ def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:
 
 def _alert_rank(row: Row) -> tuple[int, int]:
     """Order by state, and by severity unless resolved."""
-    severity = 0 if row["state"] == lifecycle.RESOLVED else _place(data.SEVERITIES, row["severity"])
-    return (_place(_STATES, row["state"]), severity)
-
-
-def _place(order: Sequence[str], value: str) -> int:
-    return order.index(value) if value in order else len(order)
+    resolved = row["state"] == lifecycle.RESOLVED
+    return _STATES.index(row["state"]), 0 if resolved else -SEVERITIES.index(row["severity"])
 
 
 def _finite(value: float | None) -> float | None:

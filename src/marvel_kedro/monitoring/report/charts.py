@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from markupsafe import Markup
@@ -21,16 +21,11 @@ _MAX_MARKED = 40  # with more points, markers would hide the line
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart over time.
-
-    Attributes:
-        values: By time; None leaves a gap.
-        colour: CSS class of its colour.
-    """
+    """A line of a chart over time; None leaves a gap."""
 
     values: Sequence[Value]
     colour: str
-    marker: Marker | None = None
+    marker: Marker
     dashed: bool = False
 
 
@@ -45,19 +40,18 @@ class Band:
 
 @dataclass(frozen=True)
 class Bar:
-    """A pair of bars.
-
-    Attributes:
-        name: The category.
-        first: Its share on the first side; None if unknown.
-        second: Its share on the second side.
-        at_most: Upper limit of an unknown share.
-    """
+    """A pair of bars: the shares of a category on two sides, and the limit of unknown ones."""
 
     name: str
     first: Value
     second: Value
     at_most: Value = None
+
+    def text(self, share: Value, form: Format, unknown: str = "not known") -> str:
+        """Format one of the shares."""
+        if share is not None:
+            return form(share)
+        return unknown if self.at_most is None else f"≤ {form(self.at_most)}"
 
 
 def histogram_shares(quantiles: Sequence[float], edges: Floats) -> Floats:
@@ -96,23 +90,10 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     level: Value = None,
     from_zero: bool = False,
 ) -> Markup:
-    """Draw lines over time.
-
-    Args:
-        moments: Times of the values of lines and bands, ascending.
-        lines: The lines.
-        label: Description of the chart.
-        form_time: Formats a time at the axis.
-        form: Formats a number at the axis.
-        bands: Drawn below the lines.
-        level: A dashed horizontal line.
-        from_zero: Start the axis of values at zero.
-    """
-    known = [value for line in lines for value in line.values]
-    known += [value for band in bands for value in (*band.low, *band.high)]
-    y = Axis.vertical(
-        (value for value in (*known, level) if value is not None), from_zero=from_zero
-    )
+    """Draw lines over ascending times, above bands and a dashed horizontal line at `level`."""
+    curves = [line.values for line in lines]
+    curves += [edge for band in bands for edge in (band.low, band.high)]
+    y = Axis.vertical(chain([level], *curves), from_zero=from_zero)
     x = axes.time_axis(moments)
     parts = [axes.grid(y, form), axes.time_labels(moments, x, form_time)]
     parts += [_band(band, x, y) for band in bands]
@@ -145,16 +126,11 @@ def stacked(
 
 
 def histograms(
-    edges: Floats, first: Floats, second: Floats | None, *, label: str, form: Format
+    edges: Floats, first: Floats, second: Floats | None = None, *, label: str, form: Format
 ) -> Markup:
     """Draw two histograms over each other: the first filled, the second a dashed outline.
 
-    Args:
-        edges: Of the bins, shape (bins + 1,).
-        first: Shares by bin, shape (bins,).
-        second: Shares by bin, shape (bins,); None if there is no second one.
-        label: Description of the chart.
-        form: Formats a value at the axis.
+    Edges have the shape (bins + 1,), shares by bin (bins,).
     """
     y = Axis.vertical([np.max([first] if second is None else [first, second])], from_zero=True)
     x = Axis(float(edges[0]), float(edges[-1]), axes.LEFT, WIDTH - axes.RIGHT)
@@ -187,7 +163,7 @@ def paired_bars(rows: Sequence[Bar], *, label: str, form: Format) -> Markup:
             y = top + 16 + 12 * place
             if value is not None:
                 parts.append(_bar(kind, 0.5, y, max(value / most * wide, 0.5), 8))
-            parts.append(svg.text(WIDTH, y + 8, _share(value, row.at_most, form), "end", "value"))
+            parts.append(svg.text(WIDTH, y + 8, row.text(value, form), "end", "value"))
     return svg.chart(parts, max(high * len(rows), 1), label)
 
 
@@ -195,10 +171,7 @@ def ranges(rows: Sequence[tuple[str, Performance]], *, label: str, form: Format)
     """Draw a row for each name: estimate, interval, realised value and baseline, on one axis."""
     high = 32
     height = high * len(rows) + axes.BOTTOM
-    values = (v for _, p in rows for v in (p.low, p.high, p.estimate, p.realised, p.baseline))
-    axis = Axis.around(
-        (v for v in values if v is not None), from_zero=False, start=8, end=WIDTH - 8
-    )
+    axis = Axis.around((value for _, row in rows for value in row.known), start=8, end=WIDTH - 8)
     parts = [
         element("line", class_="grid", x1=x, x2=x, y1=0, y2=height - axes.BOTTOM)
         for x in map(axis.at, axis.ticks)
@@ -226,22 +199,12 @@ def sparkline(values: Sequence[Value]) -> Markup:
     if len(known) < 2:  # noqa: PLR2004 - a line has two ends
         return Markup("")
     wide, high = 120, 28
-    axis = Axis.around((value for _, value in known), from_zero=False, start=high - 3, end=3)
+    axis = Axis.around(values, start=high - 3, end=3)
     x = [3 + place * (wide - 6) / (len(values) - 1) for place in range(len(values))]
     last, value = known[-1]
-    return svg.ornament(
-        element("path", class_="line c1", d=_path(x, values, axis)),
-        element("circle", class_="dot c1", cx=x[last], cy=axis.at(value), r=2.5),
-        kind="spark",
-        width=wide,
-        height=high,
-    )
-
-
-def _share(value: Value, at_most: Value, form: Format) -> str:
-    if value is not None:
-        return form(value)
-    return "not known" if at_most is None else f"≤ {form(at_most)}"
+    line = element("path", class_="line c1", d=_path(x, values, axis))
+    dot = element("circle", class_="dot c1", cx=x[last], cy=axis.at(value), r=2.5)
+    return svg.ornament(line, dot, kind="spark", width=wide, height=high)
 
 
 def _bar(kind: str, x: float, y: float, width: float, height: float) -> Markup:
@@ -252,15 +215,10 @@ def _line(line: Line, x: Sequence[float], y: Axis) -> Markup:
     kind = f"line {'dashed ' if line.dashed else ''}{line.colour}"
     shown = {place: value for place, value in enumerate(line.values) if value is not None}
     marked = shown
-    if len(shown) > _MAX_MARKED:
+    if len(marked) > _MAX_MARKED:
         # A point without neighbours has no line and needs a marker.
-        marked = {p: value for p, value in shown.items() if not shown.keys() & {p - 1, p + 1}}
-    elif line.marker is None and len(shown) > 1:
-        marked = {}
-    markers = (
-        svg.marker(line.marker or "circle", x[place], y.at(value), line.colour)
-        for place, value in marked.items()
-    )
+        marked = {p: v for p, v in shown.items() if not shown.keys() & {p - 1, p + 1}}
+    markers = (svg.marker(line.marker, x[p], y.at(v), line.colour) for p, v in marked.items())
     path = element("path", class_=kind, d=_path(x, line.values, y))
     return Markup("").join([path, *markers])
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -13,14 +12,7 @@ from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.windows import Row, Window
 
 METRICS = ("roc_auc", "accuracy", "log_loss")
-FAIRNESS = (
-    "predictive_parity",
-    "predictive_equality",
-    "equal_opportunity",
-    "statistical_parity",
-)
-SEVERITIES = tuple(reversed(rules.SEVERITIES))
-"""Highest first."""
+FAIRNESS = ("predictive_parity", "predictive_equality", "equal_opportunity", "statistical_parity")
 
 
 @dataclass(frozen=True)
@@ -66,15 +58,16 @@ class Column:
     """A column of a model version.
 
     Attributes:
-        name: The column.
         drifts: By window shown; None where the column is absent.
-        profile: Its row of `profile_metrics` in the version's newest window, if any.
+        newest: The one of the version's newest window.
+        profile: Its row of `profile_metrics` in that window, if any.
         baseline: Its row of `profile_metrics` in the baseline, if any.
         drift: Its row of `drift_metrics` in that window against the baseline, if any.
     """
 
     name: str
     drifts: Sequence[ColumnDrift | None]
+    newest: ColumnDrift | None
     profile: Row | None
     baseline: Row | None
     drift: Row | None
@@ -93,10 +86,10 @@ class Performance:
     labelled: int | None = None
 
     @property
-    def is_known(self) -> bool:
-        """Return True if any of the values is known."""
-        values = (self.estimate, self.low, self.high, self.realised, self.baseline)
-        return any(value is not None for value in values)
+    def known(self) -> list[float]:
+        """Return the values that are known."""
+        values = (self.low, self.high, self.estimate, self.realised, self.baseline)
+        return [value for value in values if value is not None]
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class ModelVersion:
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
         columns: Columns with the most drift first, without those omitted.
-        performance: By metric, by window shown; None where unknown.
+        performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
     """
 
@@ -144,7 +137,7 @@ class ModelVersion:
     records: int
     columns: Sequence[Column]
     columns_omitted: int
-    performance: Mapping[str, Sequence[Performance | None]]
+    performance: Mapping[str, Sequence[Performance]]
     slices: Sequence[Slice]
     slices_omitted: int
 
@@ -163,37 +156,29 @@ class Alerts:
     firing: Sequence[Row]
 
     def severity(self, columns: Iterable[str] | None = None) -> str | None:
-        """Return the highest severity of the firing alerts.
+        """Return the highest severity of the firing alerts, or of those about some columns.
 
-        Args:
-            columns: Only alerts whose metric contains one of these columns of the tables.
+        An alert is about the columns of the tables that its metric contains.
         """
-        names = None if columns is None else set(columns)
-        found = {
+        return worst(
             row["severity"]
             for row in self.firing
-            if names is None or names & set(re.findall(r"\w+", row["metric"] or ""))
-        }
-        return worst(found)
+            if columns is None or {*columns} & {*re.findall(r"\w+", row["metric"] or "")}
+        )
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All data of the report.
+    """All data of the report; `retrain`, `rejected` and `ab_report` are as in `MonitoringTables`.
 
     Attributes:
-        now: Time of the report; windows that end later are incomplete.
         windows: The windows shown, oldest first.
         windows_omitted: Number of older windows.
         incomplete: The newest window if it is incomplete.
-        health: Rows of `health_metrics` by window.
+        health: Rows of `health_metrics` by window shown.
         versions: Versions with the most records first, without those omitted.
-        retrain: The decision to retrain; None if there is none.
-        rejected: Number of requests without a readable record, by reason.
-        ab_report: The newest report of the A/B test; None if there is none.
     """
 
-    now: datetime
     granularity: str
     windows: Sequence[Window]
     windows_omitted: int
@@ -209,12 +194,7 @@ class ReportData:
     alerting: AlertingOptions
     options: ReportingOptions
 
-    def total(self, window: Window, name: str) -> int:
-        """Return a count of all entities together."""
-        return sum(row[name] for row in self.health.get(window, ()))
-
 
 def worst(severities: Iterable[str]) -> str | None:
     """Return the highest severity; None if there is none."""
-    found = set(severities)
-    return next((severity for severity in SEVERITIES if severity in found), None)
+    return max(severities, key=rules.SEVERITIES.index, default=None)

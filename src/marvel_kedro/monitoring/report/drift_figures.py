@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from markupsafe import Markup
@@ -11,7 +12,6 @@ from marvel_kedro.monitoring.report import axes, charts
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import Bar
 from marvel_kedro.monitoring.report.data import Column, ColumnDrift, ModelVersion, ReportData
-from marvel_kedro.monitoring.report.figure import Figure
 from marvel_kedro.monitoring.report.windows import Row
 
 STEPS = (0.05, 0.1, 0.2, 0.4)
@@ -19,7 +19,6 @@ STEPS = (0.05, 0.1, 0.2, 0.4)
 _BINS = 24
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _TAIL = 1  # percentiles at either end that are drawn in the outer bins
-_OTHERS, _NO_VALUE = "all others", "no value"
 _DISTANCES = (
     ("Population stability index", "population_stability_index", fmt.decimal),
     ("Wasserstein distance", "wasserstein_distance", fmt.measure),
@@ -40,15 +39,14 @@ class DriftMapCell:
 
 def drift_map(version: ModelVersion, data: ReportData) -> list[tuple[str, list[DriftMapCell], str]]:
     """Return each column's name, a cell a window, and the p-value of the newest window."""
-    newest = data.windows.index(version.newest)
     rows = []
     for column in version.columns:
-        last = column.drifts[newest]
         cells = [
             _cell(f"{column.name}, {fmt.window(span)}", drift)
             for span, drift in zip(data.windows, column.drifts, strict=True)
         ]
-        rows.append((column.name, cells, fmt.p_value(last.pvalue if last else None)))
+        pvalue = column.newest.pvalue if column.newest else None
+        rows.append((column.name, cells, fmt.p_value(pvalue)))
     return rows
 
 
@@ -59,11 +57,10 @@ def level(drift: ColumnDrift | None) -> int:
     return 1 + sum(drift.distance >= step for step in STEPS)
 
 
-def distributions(version: ModelVersion, data: ReportData) -> list[Figure]:
+def distributions(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
     """Draw each column in the version's newest window and in the baseline."""
-    newest = data.windows.index(version.newest)
     return [
-        _distribution(version.name, column, column.profile, column.drifts[newest], data)
+        _distribution(version.name, column, column.profile, data.options.max_items)
         for column in version.columns
         if column.profile is not None
     ]
@@ -78,54 +75,44 @@ def _cell(name: str, drift: ColumnDrift | None) -> DriftMapCell:
     return DriftMapCell(text, level(drift), drift.severity, hint)
 
 
-def _distribution(
-    version: str, column: Column, now: Row, drift: ColumnDrift | None, data: ReportData
-) -> Figure:
-    before = column.baseline or dict.fromkeys(now)
+def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt.Figure:
+    name, before = column.name, column.baseline or dict.fromkeys(now)
+
+    def compared(figure: str, key: str, form: fmt.Form = fmt.measure) -> list[str]:
+        return [figure, form(now[key]), form(before[key])]
+
     if now["frequent_items"] is not None:
-        bars = _bars(now, column.baseline, data.options.max_items)
-        label = (
-            f"Shares of {column.name}: this window and the baseline. The numbers are in the table."
-        )
+        bars = _bars(now, column.baseline, max_items)
+        label = f"Shares of {name}: this window and the baseline. The numbers are in the table."
         chart = charts.paired_bars(bars, label=label, form=fmt.share) if bars else Markup("")
-        head = column.name
-        rows = [[bar.name, _share(bar.first, bar), _share(bar.second, bar)] for bar in bars]
+        head = name
+        text = partial(Bar.text, form=fmt.share, unknown=fmt.UNKNOWN)
+        rows = [[bar.name, text(bar, bar.first), text(bar, bar.second)] for bar in bars]
     elif now["quantiles"]:
-        chart = _histogram(column.name, now["quantiles"], before["quantiles"])
+        chart = _histogram(name, now["quantiles"], before["quantiles"])
         head = "Percentile"
         sides = now["quantiles"], before["quantiles"] or [None] * 101
         rows = [
             [str(place), *(fmt.measure(side[place]) for side in sides)] for place in _PERCENTILES
         ]
-        rows += [
-            ["Mean", fmt.measure(now["avg"]), fmt.measure(before["avg"])],
-            ["Standard deviation", fmt.measure(now["stddev"]), fmt.measure(before["stddev"])],
-            ["Not a number", fmt.percent(now["percent_nan"]), fmt.percent(before["percent_nan"])],
-        ]
+        rows += [compared("Mean", "avg"), compared("Standard deviation", "stddev")]
+        rows.append(compared("Not a number", "percent_nan", fmt.percent))
     else:
+        length = f"{fmt.measure(before['avg_length'])} in the baseline"
         chart = Markup(
             "<p>Free text, measured by its length: {} characters on average, {}.</p>"
-        ).format(
-            fmt.measure(now["avg_length"]),
-            f"{fmt.measure(before['avg_length'])} in the baseline"
-            if column.baseline
-            else "no baseline",
-        )
+        ).format(fmt.measure(now["avg_length"]), length if column.baseline else "no baseline")
         head = "Length in characters"
-        names = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
-        rows = [
-            [name, fmt.measure(now[key]), fmt.measure(before[key])] for name, key in names.items()
-        ]
-    rows += [
-        ["Rows", fmt.whole(now["count"]), fmt.whole(before["count"])],
-        ["Nulls", fmt.percent(now["percent_null"]), fmt.percent(before["percent_null"])],
-    ]
+        lengths = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
+        rows = [compared(figure, key) for figure, key in lengths.items()]
+    rows.append(compared("Rows", "count", fmt.whole))
+    rows.append(compared("Nulls", "percent_null", fmt.percent))
     distances = column.drift or {}
-    texts = [(name, form(distances.get(key))) for name, key, form in _DISTANCES]
-    rows += [[name, text, ""] for name, text in texts if text != fmt.UNKNOWN]
-    caption = f"{column.name}, version {version}"
+    known = [(figure, form(distances.get(key))) for figure, key, form in _DISTANCES]
+    rows += [[figure, value, ""] for figure, value in known if value != fmt.UNKNOWN]
+    caption = f"{name}, version {version}"
     table = fmt.HtmlTable(caption, [head, "This window", "Baseline"], rows)
-    return Figure(column.name, _finding(drift), chart, table)
+    return fmt.Figure(name, _finding(column.newest), chart, table)
 
 
 def _finding(drift: ColumnDrift | None) -> str:
@@ -140,45 +127,23 @@ def _histogram(name: str, now: Sequence[float], before: Sequence[float] | None) 
     low = min(side[_TAIL] for side in sides)
     high = max(side[-1 - _TAIL] for side in sides)
     edges = np.linspace(*axes.widened(low, high), _BINS + 1)
-    return charts.histograms(
-        edges,
-        charts.histogram_shares(now, edges),
-        charts.histogram_shares(before, edges) if before else None,
-        label=f"Histogram of {name}: this window"
-        f"{' over the baseline' if before else ', without a baseline'}. "
-        "Percentiles of both are in the table.",
-        form=fmt.measure,
-    )
+    shares = [charts.histogram_shares(side, edges) for side in sides]
+    subject = f"{name}: this window{' over the baseline' if before else ', without a baseline'}"
+    label = f"Histogram of {subject}. Percentiles of both are in the table."
+    return charts.histograms(edges, *shares, label=label, form=fmt.measure)
 
 
 def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
     """Make a pair of bars for each of the categories with the largest share on either side."""
     here, there = _item_shares(now), _item_shares(before)
-    largest = sorted(
+    items = sorted(
         here | there, key=lambda item: (-max(here.get(item, 0.0), there.get(item, 0.0)), item)
-    )
-    bars = [
-        Bar(
-            item,
-            _item_share(here, item, now),
-            _item_share(there, item, before),
-            min((there if item in here else here).values(), default=None),
-        )
-        for item in largest[:max_items]
-    ]
-    rest = Bar(
-        _OTHERS,
-        _rest(now, [bar.first for bar in bars]),
-        _rest(before, [bar.second for bar in bars]),
-    )
-    nulls = Bar(_NO_VALUE, _null_share(now), _null_share(before))
-    return bars + [bar for bar in (rest, nulls) if bar.first or bar.second]
-
-
-def _share(value: float | None, bar: Bar) -> str:
-    if value is None and bar.at_most is not None:
-        return f"≤ {fmt.share(bar.at_most)}"
-    return fmt.share(value)
+    )[:max_items]
+    shares = _shares(now, here, items), _shares(before, there, items)
+    limits = [min((there if item in here else here).values(), default=None) for item in items]
+    columns = zip([*items, "all others", "no value"], *shares, [*limits, None, None], strict=True)
+    bars = [Bar(*values) for values in columns]
+    return bars[:-2] + [bar for bar in bars[-2:] if bar.first or bar.second]
 
 
 def _item_shares(side: Row | None) -> dict[str, float]:
@@ -187,20 +152,19 @@ def _item_shares(side: Row | None) -> dict[str, float]:
     return {item["item"]: item["count"] / side["count"] for item in side["frequent_items"] or ()}
 
 
-def _item_share(shares: dict[str, float], item: str, side: Row | None) -> float | None:
-    """Return the share of a category; an unlisted one is 0 only where all categories are listed."""
-    if side is None or side["frequent_items"] is None:
-        return None
-    return shares.get(item, 0.0 if len(side["frequent_items"]) < FREQUENT_ITEMS else None)
+def _shares(side: Row | None, known: dict[str, float], items: list[str]) -> list[float | None]:
+    """Return the shares of categories, of all others and of nulls; None where unknown.
 
-
-def _null_share(side: Row | None) -> float | None:
-    return None if side is None or side["percent_null"] is None else side["percent_null"] / 100
-
-
-def _rest(side: Row | None, shares: Sequence[float | None]) -> float | None:
-    nulls = _null_share(side)
-    if side is None or nulls is None:
-        return None
-    left = 1 - nulls - sum(value or 0.0 for value in shares)
-    return left if left * side["count"] > 0.5 else 0.0  # noqa: PLR2004 - less than a row is rounding
+    An unlisted category is 0 only where all categories are listed.
+    """
+    if side is None:
+        return [None] * (len(items) + 2)
+    listed = side["frequent_items"]
+    unlisted = None if listed is None or len(listed) >= FREQUENT_ITEMS else 0.0
+    found = [known.get(item, unlisted) for item in items]
+    if side["percent_null"] is None:
+        return [*found, None, None]
+    nulls = side["percent_null"] / 100
+    rest = 1 - nulls - sum(share or 0.0 for share in found)
+    others = rest if rest * side["count"] > 0.5 else 0.0  # noqa: PLR2004 - less than a row is rounding
+    return [*found, others, nulls]

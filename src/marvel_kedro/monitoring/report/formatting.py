@@ -1,10 +1,12 @@
-"""Formatting of numbers, times and names in the report."""
+"""Figures and tables of the report, and the formatting of their numbers, times and names."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+
+from markupsafe import Markup
 
 from marvel_kedro.monitoring.report.windows import Row, Window
 
@@ -13,22 +15,30 @@ NAMES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
 _SMALLEST_P = 0.001
 _THOUSAND = 1000
 
+Form = Callable[[float | None], str]
+
 
 @dataclass(frozen=True)
 class HtmlTable:
-    """A table of the page; the first cell of each row is its heading.
+    """A table of texts; the first cell of a row is its heading.
 
-    Attributes:
-        caption: The caption.
-        head: Headings of the columns.
-        rows: Texts by row and column.
-        text_columns: Positions of columns that hold text rather than numbers.
+    The columns at the positions `text_columns` hold words, the others numbers.
     """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     text_columns: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart (empty if there is nothing to draw) with its numbers, a title and a note."""
+
+    title: str
+    note: str
+    chart: Markup
+    table: HtmlTable
 
 
 def number(value: float | None, form: str) -> str:

@@ -1,16 +1,16 @@
 """The monitoring report as a self-contained HTML page."""
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from marvel_kedro.core import page
 from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, SILENCED
-from marvel_kedro.monitoring.report import drift_figures, performance_figures, traffic_figures
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
+from marvel_kedro.monitoring.report import drift_figures, performance_figures, svg, traffic_figures
 from marvel_kedro.monitoring.report import formatting as fmt
-from marvel_kedro.monitoring.report.data import SEVERITIES, ModelVersion, ReportData
-from marvel_kedro.monitoring.report.figure import Legend, legend
+from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
 from marvel_kedro.monitoring.report.tiles import tiles
 from marvel_kedro.monitoring.report.windows import Row
 from marvel_kedro.monitoring.tables import TABLE
@@ -30,41 +30,35 @@ def render(data: ReportData) -> str:
         data=data,
         fmt=fmt,
         symbols=_SYMBOLS,
-        verdict=verdict(data),
+        svg=svg,
+        verdict=_verdict(data),
         worst=data.alerts.severity(),
+        confidence=f"{data.monitoring.confidence:.0%}",
         tiles=tiles(data),
         subject=_subject,
         handling=_handling,
-        heading=_heading,
-        drifted=_drifted,
         nulls=_nulls,
         drift=drift_figures,
         performance=performance_figures,
-        map_legend=_map_legend(),
-        legends=_legends(data),
-        traffic=traffic_figures.traffic(data),
+        traffic=traffic_figures,
         entities=_entities(data),
-        comparisons=_comparisons(data),
-        rejected=_rejected(data),
-        rules=_rules(data),
+        comparisons=_comparisons,
+        rejected=_rejected,
+        rules=_rules,
     )
     style = _templates.get_template("report.css").render()
     # The template escapes its inputs.
     return page.document(TITLE, Markup(body), Markup(style))  # noqa: S704
 
 
-def verdict(data: ReportData) -> str:
+def _verdict(data: ReportData) -> str:
     """Summarize the report in one or two sentences."""
     if not data.windows:
         return "There are no metrics yet: no window is complete."
     counts = Counter(row["severity"] for row in data.alerts.firing)
-    texts = [f"{counts[severity]:,} {severity}" for severity in SEVERITIES if counts[severity]]
-    many = counts.total() > 1
-    alerts = (
-        f"{fmt.listed(texts)} alert{'s are' if many else ' is'} open."
-        if texts
-        else "No alert is open."
-    )
+    texts = [f"{counts[name]:,} {name}" for name in reversed(SEVERITIES) if counts[name]]
+    verb = "alert is" if counts.total() == 1 else "alerts are"
+    alerts = f"{fmt.listed(texts)} {verb} open." if texts else "No alert is open."
     if data.retrain is None:
         return alerts
     return f"{alerts} Retraining is {'due' if data.retrain['retrain'] else 'not due'}."
@@ -89,17 +83,6 @@ def _handling(alert: Row) -> str:
     return ""
 
 
-def _heading(version: ModelVersion) -> str:
-    entities = f" ({fmt.listed(version.entities)})" if version.entities else ""
-    return f"Version {version.name}{entities}"
-
-
-def _drifted(version: ModelVersion, data: ReportData) -> list[str]:
-    newest = data.windows.index(version.newest)
-    drifts = ((column.name, column.drifts[newest]) for column in version.columns)
-    return [name for name, drift in drifts if drift and drift.significant]
-
-
 def _nulls(version: ModelVersion) -> fmt.HtmlTable:
     rows = []
     for column in sorted(version.columns, key=lambda column: column.name):
@@ -112,31 +95,26 @@ def _nulls(version: ModelVersion) -> fmt.HtmlTable:
         ]
         count, distinct = (fmt.whole(column.profile[name]) for name in ("count", "distinct_count"))
         rows.append([column.name, count, *shares, distinct])
-    return fmt.HtmlTable(
-        f"Missing values of version {version.name}, window {fmt.window(version.newest)}",
-        [
-            *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
-            *("Zero", "in the baseline", "Distinct values"),
-        ],
-        rows,
-    )
+    caption = f"Missing values of version {version.name}, window {fmt.window(version.newest)}"
+    head = [
+        *("Column", "Rows", "Null", "in the baseline", "Not a number", "in the baseline"),
+        *("Zero", "in the baseline", "Distinct values"),
+    ]
+    return fmt.HtmlTable(caption, head, rows)
 
 
 def _entities(data: ReportData) -> fmt.HtmlTable | None:
     """Tabulate the counts of each served entity in all windows, and its newest latency."""
-    rows: dict[str, list[Row]] = {name: [] for name in traffic_figures.entities(data)}
-    if not rows:
+    entities = traffic_figures.entities(data)
+    if not entities:
         return None
-    for found in data.health.values():
-        for row in found:
-            rows[fmt.entity(row)].append(row)
-    requests = sum(row["requests"] for own in rows.values() for row in own)
+    requests = sum(row["requests"] for rows in entities.values() for row in rows.values())
 
-    def texts(own: list[Row]) -> list[str]:
+    def texts(rows: Sequence[Row]) -> list[str]:
         def total(key: str) -> int:
-            return sum(row[key] for row in own)
+            return sum(row[key] for row in rows)
 
-        newest = next((row for row in reversed(own) if row["latency_p95_ms"] is not None), {})
+        newest = next((row for row in reversed(rows) if row["latency_p95_ms"] is not None), {})
         outcomes = ("refused", "throttled", "failed", "unread")
         return [
             fmt.whole(total("requests")),
@@ -147,19 +125,16 @@ def _entities(data: ReportData) -> fmt.HtmlTable | None:
             fmt.share(fmt.ratio(total("labelled"), total("records"))),
         ]
 
-    return fmt.HtmlTable(
-        "Served entities; counts of all windows shown, latency of the newest window of each",
-        [
-            *("Entity", "Requests", "Share", "Refused", "Throttled", "Failed", "Unread"),
-            *("p50", "p95", "p99", "Records", "Labelled"),
-        ],
-        [[name, *texts(own)] for name, own in rows.items()],
-    )
+    caption = "Served entities; counts of all windows shown, latency of the newest window of each"
+    head = [
+        *("Entity", "Requests", "Share", "Refused", "Throttled", "Failed", "Unread"),
+        *("p50", "p95", "p99", "Records", "Labelled"),
+    ]
+    cells = [[name, *texts([*rows.values()])] for name, rows in entities.items()]
+    return fmt.HtmlTable(caption, head, cells)
 
 
-def _comparisons(data: ReportData) -> fmt.HtmlTable | None:
-    if data.ab_report is None or not data.ab_report["comparisons"]:
-        return None
+def _comparisons(ab_report: Row) -> fmt.HtmlTable:
     rows = [
         [
             found["challenger"],
@@ -168,67 +143,34 @@ def _comparisons(data: ReportData) -> fmt.HtmlTable | None:
             " to ".join(fmt.signed(found.get(f"{metric}_{end}"), ".4f") for end in ("low", "high")),
             fmt.p_value(found.get(f"{metric}_p_value")),
         ]
-        for found in data.ab_report["comparisons"]
+        for found in ab_report["comparisons"]
         for metric, name in (("log_loss", "log loss"), ("accuracy", "accuracy"))
     ]
-    return fmt.HtmlTable(
-        f"Gain over {data.ab_report['champion']}; positive is better",
-        ["Challenger", "Metric", "Gain", "Bounds", "p"],
-        rows,
-        text_columns=frozenset({1}),
-    )
+    caption = f"Gain over {ab_report['champion']}; positive is better"
+    head = ["Challenger", "Metric", "Gain", "Bounds", "p"]
+    return fmt.HtmlTable(caption, head, rows, text_columns=frozenset({1}))
 
 
-def _rejected(data: ReportData) -> fmt.HtmlTable | None:
-    if not data.rejected:
-        return None
-    return fmt.HtmlTable(
-        "Requests without a readable record, in the windows shown",
-        ["Reason", "Requests"],
-        [[reason, fmt.whole(count)] for reason, count in data.rejected.items()],
-    )
+def _rejected(data: ReportData) -> fmt.HtmlTable:
+    rows = [[reason, fmt.whole(count)] for reason, count in data.rejected.items()]
+    caption = "Requests without a readable record, in the windows shown"
+    return fmt.HtmlTable(caption, ["Reason", "Requests"], rows)
 
 
-def _rules(data: ReportData) -> fmt.HtmlTable:
-    test = f"adjusted p at most {data.alerting.alpha:g}"
-    rows = []
-    for name, rule in data.alerting.active.items():
-        counted = "rows" if rule.records_column == "count" else rule.records_column
-        rows.append(
-            [
-                name,
-                rule.severity,
-                f"{rule.metric} {rule.comparison} {rule.threshold:g}",
-                fmt.UNKNOWN if rule.test is None else test,
-                f"{rule.windows} of {rule.granularity}",
-                f"{rule.min_records:,} {counted}",
-                "yes" if rule.retrain else "no",
-            ]
-        )
+def _rules(alerting: AlertingOptions) -> fmt.HtmlTable:
+    test = f"adjusted p at most {alerting.alpha:g}"
+    counted = {"count": "rows"}  # other columns have telling names
+    rows = [
+        [
+            name,
+            rule.severity,
+            f"{rule.metric} {rule.comparison} {rule.threshold:g}",
+            fmt.UNKNOWN if rule.test is None else test,
+            f"{rule.windows} of {rule.granularity}",
+            f"{rule.min_records:,} {counted.get(rule.records_column, rule.records_column)}",
+            "yes" if rule.retrain else "no",
+        ]
+        for name, rule in alerting.active.items()
+    ]
     head = ["Rule", "Severity", "Fires when", "And", "Windows", "At least", "Reason to retrain"]
     return fmt.HtmlTable("Rules", head, rows, text_columns=frozenset(range(1, 7)))
-
-
-def _map_legend() -> list[tuple[int, str]]:
-    steps = [f"{step:g}" for step in drift_figures.STEPS]
-    ranges = [f"{low} to {high}" for low, high in pairwise(steps)]
-    return list(enumerate([f"below {steps[0]}", *ranges, f"{steps[-1]} or more"], 1))
-
-
-def _legends(data: ReportData) -> dict[str, Legend]:
-    confidence = f"{data.monitoring.confidence:.0%}"
-    return {
-        "bars": legend(("bar", "c1", "this window"), ("hollow", "c2", "baseline")),
-        "performance": legend(
-            ("circle", "c1", "estimated, before labels"),
-            ("band", "c1", f"its {confidence} interval"),
-            ("diamond", "c2", "from the known labels"),
-            ("level", "", "baseline"),
-        ),
-        "slices": legend(
-            ("circle", "c1", f"estimated, with its {confidence} interval"),
-            ("diamond", "c2", "from the known labels"),
-            ("tick", "", "the slice in the baseline"),
-        ),
-        "entities": traffic_figures.entity_legend(data),
-    }

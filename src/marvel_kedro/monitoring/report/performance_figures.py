@@ -5,41 +5,28 @@ from markupsafe import Markup
 from marvel_kedro.monitoring.report import charts
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import Band, Line
-from marvel_kedro.monitoring.report.data import (
-    FAIRNESS,
-    METRICS,
-    ModelVersion,
-    Performance,
-    ReportData,
-)
-from marvel_kedro.monitoring.report.figure import Figure
+from marvel_kedro.monitoring.report.data import FAIRNESS, ModelVersion, Performance, ReportData
 
-_SERIES = (
-    "the estimate with its interval, the value from labels, and {}. The numbers are in the table."
+_LABEL = (
+    "{}: the estimate with its interval, the value from labels, and {}. "
+    "The numbers are in the table."
 )
 
 
-def performance(version: ModelVersion, data: ReportData) -> list[Figure]:
+def performance(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
     """Draw each metric over time: estimate, value from labels, and baseline."""
-    return [
-        _over_time(metric, version, data) for metric in METRICS if any(version.performance[metric])
-    ]
+    known = (metric for metric, found in version.performance.items() if {*found} != {Performance()})
+    return [_over_time(metric, version, data) for metric in known]
 
 
-def slices(version: ModelVersion, metric: str = "roc_auc") -> Figure | None:
-    """Draw a metric of each slice in the version's newest window; None without slices."""
-    if not version.slices:
-        return None
-    name, newest = fmt.NAMES[metric], fmt.window(version.newest)
-    found = [(one, one.performance[metric]) for one in version.slices]
-    ranges = [
-        (f"{one.name} ({fmt.number_of(one.records, 'record')})", p)
-        for one, p in found
-        if p.is_known
-    ]
-    label = f"{name} of each slice of version {version.name}, window {newest}: " + _SERIES.format(
-        "the slice in the baseline"
-    )
+def slices(version: ModelVersion) -> fmt.Figure:
+    """Draw the ROC AUC of each slice in the version's newest window."""
+    name, newest = fmt.NAMES["roc_auc"], fmt.window(version.newest)
+    found = [(one, one.performance["roc_auc"]) for one in version.slices]
+    known = [(one, p) for one, p in found if p.known]
+    ranges = [(f"{one.name} ({fmt.number_of(one.records, 'record')})", p) for one, p in known]
+    subject = f"{name} of each slice of version {version.name}, window {newest}"
+    label = _LABEL.format(subject, "the slice in the baseline")
     chart = charts.ranges(ranges, label=label, form="{:g}".format) if ranges else Markup("")
     rows = [
         [
@@ -53,13 +40,10 @@ def slices(version: ModelVersion, metric: str = "roc_auc") -> Figure | None:
         ]
         for one, p in found
     ]
-    table = fmt.HtmlTable(
-        f"{name} by slice, version {version.name}, window {newest}",
-        ["Slice", "Records", "Estimated", "From labels", "Labels", "Baseline", "Strongest drift"],
-        rows,
-        text_columns=frozenset({6}),
-    )
-    return Figure(f"Version {version.name}", f"{name}, window {newest}", chart, table)
+    caption = f"{name} by slice, version {version.name}, window {newest}"
+    head = ["Slice", "Records", "Estimated", "From labels", "Labels", "Baseline", "Strongest drift"]
+    table = fmt.HtmlTable(caption, head, rows, text_columns=frozenset({6}))
+    return fmt.Figure(f"Version {version.name}", f"{name}, window {newest}", chart, table)
 
 
 def fairness(version: ModelVersion) -> fmt.HtmlTable | None:
@@ -67,20 +51,17 @@ def fairness(version: ModelVersion) -> fmt.HtmlTable | None:
     rows = [
         [one.name, fmt.whole(one.records), *(fmt.decimal(one.fairness[name]) for name in FAIRNESS)]
         for one in version.slices
-        if any(value is not None for value in one.fairness.values())
+        if set(one.fairness.values()) != {None}
     ]
     if not rows:
         return None
-    return fmt.HtmlTable(
-        f"Fairness of version {version.name}, window {fmt.window(version.newest)}",
-        ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)],
-        rows,
-    )
+    caption = f"Fairness of version {version.name}, window {fmt.window(version.newest)}"
+    head = ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)]
+    return fmt.HtmlTable(caption, head, rows)
 
 
-def _over_time(metric: str, version: ModelVersion, data: ReportData) -> Figure:
-    found = [one or Performance() for one in version.performance[metric]]
-    name = fmt.NAMES[metric]
+def _over_time(metric: str, version: ModelVersion, data: ReportData) -> fmt.Figure:
+    name, found = fmt.NAMES[metric], version.performance[metric]
     chart = charts.over_time(
         [span.start for span in data.windows],
         [
@@ -89,7 +70,7 @@ def _over_time(metric: str, version: ModelVersion, data: ReportData) -> Figure:
         ],
         bands=[Band([one.low for one in found], [one.high for one in found], "c1")],
         level=next((one.baseline for one in reversed(found) if one.baseline is not None), None),
-        label=f"{name} of version {version.name} over time: " + _SERIES.format("the baseline"),
+        label=_LABEL.format(f"{name} of version {version.name} over time", "the baseline"),
         form_time=fmt.day,
         form="{:g}".format,
     )
@@ -106,7 +87,6 @@ def _over_time(metric: str, version: ModelVersion, data: ReportData) -> Figure:
         if one != Performance()
     ]
     head = ["Window", "Records", "Labels", "Estimated", "From labels", "Baseline"]
+    table = fmt.HtmlTable(f"{name} of version {version.name}", head, rows)
     better = "lower is better" if metric == "log_loss" else "higher is better"
-    return Figure(
-        name, better, chart, fmt.HtmlTable(f"{name} of version {version.name}", head, rows)
-    )
+    return fmt.Figure(name, better, chart, table)

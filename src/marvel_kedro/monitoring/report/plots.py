@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from marvel_kedro.model.plots import INK, plain, title
 from marvel_kedro.monitoring.ab_test.plots import date_axis
 from marvel_kedro.monitoring.report import formatting as fmt
-from marvel_kedro.monitoring.report.data import METRICS, Performance, ReportData
+from marvel_kedro.monitoring.report.data import METRICS, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
 
 _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other plots
@@ -35,30 +35,18 @@ def draw_drift(data: ReportData) -> Figure:
         if len(data.windows) > _MAX_NUMBERED or np.isnan(value):
             continue
         bold = significant[row, column]
-        axes.text(
-            column,
-            row,
-            f"{value:.2f}".removeprefix("0"),
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if value > _HALF and bold else INK,
-            fontweight="bold" if bold else "normal",
-        )
+        colour, weight = "white" if value > _HALF and bold else INK, "bold" if bold else "normal"
+        text = axes.text(column, row, f"{value:.2f}".removeprefix("0"), ha="center", va="center")
+        text.set(fontsize=8, color=colour, fontweight=weight)
     places = range(0, len(data.windows), max(1, len(data.windows) // 8))
     axes.set_xticks(places, [fmt.day(data.windows[place].start) for place in places])
     axes.set_yticks(range(len(version.columns)), [column.name for column in version.columns])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    drifting = int(significant[:, data.windows.index(version.newest)].sum())
-    axes.set_title(
-        f"Version {version.name}: {fmt.number_of(drifting, 'column')} with significant "
-        f"drift (bold) in window {fmt.window(version.newest)}",
-        loc="left",
-        color=INK,
-        fontsize=11,
-        fontweight="bold",
-    )
+    drifting = fmt.number_of(sum(level(column.newest) > 0 for column in version.columns), "column")
+    finding = f"{drifting} with significant drift (bold) in window {fmt.window(version.newest)}"
+    heading = f"Version {version.name}: {finding}"
+    axes.set_title(heading, loc="left", color=INK, fontsize=11, fontweight="bold")
     return figure
 
 
@@ -72,9 +60,8 @@ def draw_performance(data: ReportData) -> Figure:
     grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
     for row, version in zip(grid, data.versions, strict=True):
         for axes, metric in zip(row, METRICS, strict=True):
-            found = [one or Performance() for one in version.performance[metric]]
             estimate, low, high, realised, baseline = (
-                np.array([getattr(one, name) for one in found], np.float64)
+                np.array([getattr(one, name) for one in version.performance[metric]], np.float64)
                 for name in ("estimate", "low", "high", "realised", "baseline")
             )
             axes.fill_between(starts, low, high, color=_ESTIMATED, alpha=0.2, lw=0)

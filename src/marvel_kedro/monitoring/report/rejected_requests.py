@@ -9,26 +9,19 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.monitoring.report.windows import Window
 from marvel_kedro.table.frames import lazily
 
-_MOMENT = timedelta(microseconds=1)
-
 
 def count_by_reason(rejected_requests: IntoFrame, windows: Sequence[Window]) -> dict[str, int]:
-    """Count, on the engine, the requests without a readable record.
+    """Count the requests without a readable record by reason, the most frequent first.
 
-    Args:
-        rejected_requests: One row a rejected request.
-        windows: The windows shown, oldest first.
-
-    Returns:
-        By reason, the most frequent first.
+    The engine counts the rows, one a rejected request, in the windows shown, oldest first.
     """
     if not windows:
         return {}
     first, last = windows[0].start, windows[-1].end
-    time, day = nw.col("request_time"), nw.col("request_date")
+    time, day, moment = nw.col("request_time"), nw.col("request_date"), timedelta(microseconds=1)
     # As in `health_metrics`, a request without a time counts at the start of its day.
     inside = (time >= first) & (time < last)
-    midnight = day.is_between((first - _MOMENT + timedelta(days=1)).date(), (last - _MOMENT).date())
+    midnight = day.is_between((first - moment + timedelta(days=1)).date(), (last - moment).date())
     counted = (
         lazily(rejected_requests)
         .filter(inside | (time.is_null() & midnight))

@@ -63,25 +63,13 @@ def chart(parts: Iterable[Markup], height: float, label: str, kind: str = "chart
 
 def ornament(*parts: Markup, kind: str, width: int, height: int) -> Markup:
     """Make an image that screen readers skip."""
-    return element(
-        "svg",
-        *parts,
-        class_=kind,
-        viewBox=f"0 0 {width} {height}",
-        width=width,
-        height=height,
-        aria_hidden="true",
-        focusable="false",
-    )
+    box = f"0 0 {width} {height}"
+    hidden = {"aria_hidden": "true", "focusable": "false"}
+    return element("svg", *parts, class_=kind, viewBox=box, width=width, height=height, **hidden)
 
 
 def swatch(kind: str, colour: str = "c1") -> Markup:
-    """Make the symbol of a legend entry.
-
-    Args:
-        kind: `bar`, `hollow`, `band`, `level`, `tick`, `line`, `dashed`, `circle` or `diamond`.
-        colour: CSS class of its colour.
-    """
+    """Make the symbol of a legend entry; `kind` is one of the shapes below."""
     box = partial(element, "rect", x=1.5, y=3, width=23, height=8)
     line = partial(element, "line", x1=1, x2=25, y1=7, y2=7)
     shapes = {

@@ -7,15 +7,12 @@ from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import sparkline
-from marvel_kedro.monitoring.report.data import ModelVersion, Performance, ReportData
+from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
 from marvel_kedro.monitoring.report.drift_figures import level
+from marvel_kedro.monitoring.report.windows import Window
 
-_NO_SPARK = Markup("")
-_METRIC = "roc_auc"
 _ESTIMATE_COLUMNS = ("estimate", "low", "high")
 _REALISED_COLUMNS = ("realised", "accuracy_score", "log_loss", "roc_auc_score")
-_DRIFT_COLUMNS = ("js_distance", "ks_test", "chi_squared_test", "percent_null_delta")
-_LATENCY_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms")
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Tile:
     figure: str
     note: str
     severity: str | None
-    spark: Markup = _NO_SPARK
+    spark: Markup | None = None
 
 
 def tiles(data: ReportData) -> list[Tile]:
@@ -36,11 +33,7 @@ def tiles(data: ReportData) -> list[Tile]:
     found = _operational_tiles(data) if data.health[data.windows[-1]] else []
     if data.versions:
         version = data.versions[0]
-        performances = [one or Performance() for one in version.performance[_METRIC]]
-        found += [
-            _performance_tile(data, version, performances, realised=realised)
-            for realised in (False, True)
-        ]
+        found += [_performance_tile(data, version, realised=realised) for realised in (False, True)]
         found.append(_drift_tile(data, version))
     firing = data.alerts.firing
     acknowledged = Counter(row["state"] for row in firing)["acknowledged"]
@@ -50,51 +43,42 @@ def tiles(data: ReportData) -> list[Tile]:
 
 def _operational_tiles(data: ReportData) -> list[Tile]:
     def totals(name: str) -> list[int]:
-        return [data.total(span, name) for span in data.windows]
+        return [sum(row[name] for row in data.health[span]) for span in data.windows]
 
     def ratios(name: str, of: str) -> list[float | None]:
         return [fmt.ratio(*pair) for pair in zip(totals(name), totals(of), strict=True)]
 
-    latencies: list[tuple[float | None, str]] = [
-        max(
-            (
-                (row["latency_p95_ms"], fmt.entity(row))
-                for row in data.health[span]
-                if row["latency_p95_ms"] is not None
-            ),
-            default=(None, ""),
-        )
-        for span in data.windows
-    ]
-    slowest, name = latencies[-1]
+    def slowest(span: Window) -> tuple[float | None, str]:
+        latencies = ((row["latency_p95_ms"], fmt.entity(row)) for row in data.health[span])
+        return max((one for one in latencies if one[0] is not None), default=(None, ""))
+
+    latency, name = slowest(data.windows[-1])
     requests, records, labelled = totals("requests"), totals("records"), totals("labelled")
+    before = fmt.whole(requests[-2]) if requests[:-1] else None
     failed, labelled_share = ratios("failed", "requests"), ratios("labelled", "records")
-    refused, throttled = totals("refused")[-1], totals("throttled")[-1]
+    outcomes = ("failed", "refused", "throttled")
     alerts = data.alerts
     return [
         Tile(
             "Requests",
             fmt.whole(requests[-1]),
-            f"{fmt.whole(requests[-2])} in the previous window"
-            if requests[:-1]
-            else "first window",
+            f"{before} in the previous window" if before else "first window",
             None if requests[-1] else alerts.severity(["requests"]),
             sparkline(requests),
         ),
         Tile(
             "Failed requests",
             fmt.share(failed[-1]),
-            f"{fmt.whole(totals('failed')[-1])} failed, {fmt.whole(refused)} refused, "
-            f"{fmt.whole(throttled)} throttled",
-            alerts.severity(["failed", "refused", "throttled", "unread"]),
+            ", ".join(f"{fmt.whole(totals(name)[-1])} {name}" for name in outcomes),
+            alerts.severity([*outcomes, "unread"]),
             sparkline(failed),
         ),
         Tile(
             "Latency, p95",
-            fmt.millis(slowest),
+            fmt.millis(latency),
             f"of the slowest: {name}" if name else "no answered request",
-            alerts.severity(_LATENCY_COLUMNS),
-            sparkline([value for value, _ in latencies]),
+            alerts.severity(["latency_p50_ms", "latency_p95_ms", "latency_p99_ms"]),
+            sparkline([slowest(span)[0] for span in data.windows]),
         ),
         Tile(
             "Labelled records",
@@ -107,11 +91,10 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
     ]
 
 
-def _performance_tile(
-    data: ReportData, version: ModelVersion, found: list[Performance], *, realised: bool
-) -> Tile:
-    """Show the metric of the newest window that has it."""
-    title = f"{fmt.NAMES[_METRIC]}, {'from labels' if realised else 'estimated'}"
+def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool) -> Tile:
+    """Show the ROC AUC of the newest window that has it."""
+    title = f"ROC AUC, {'from labels' if realised else 'estimated'}"
+    found = version.performance["roc_auc"]
     values = [one.realised if realised else one.estimate for one in found]
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
@@ -125,29 +108,25 @@ def _performance_tile(
     notes.append(f"version {version.name}")
     if place != len(values) - 1:
         notes.append(f"window {fmt.window(data.windows[place])}")
-    columns = _REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS
-    severity = data.alerts.severity(columns)
+    severity = data.alerts.severity(_REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS)
     return Tile(title, fmt.decimal(value), "; ".join(notes), severity, sparkline(values))
 
 
 def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
     """Count the columns with significant drift, and name the one that drifts most."""
-    place = data.windows.index(version.newest)
     distances = {
-        column.name: drift.distance
+        column.name: column.newest.distance
         for column in version.columns
-        if (drift := column.drifts[place]) and drift.significant and drift.distance is not None
+        if column.newest and column.newest.significant and column.newest.distance is not None
     }
-    counts = [
-        sum(level(column.drifts[at]) > 0 for column in version.columns)
-        for at in range(len(data.windows))
-    ]
+    columns, windows = version.columns, range(len(data.windows))
+    counts = [sum(level(column.drifts[place]) > 0 for column in columns) for place in windows]
     strongest = max(distances, key=lambda name: distances[name], default=None)
     note = "none more than chance explains" if strongest is None else f"most: {strongest}"
     return Tile(
         "Columns that drift",
         f"{len(distances)} of {len(version.columns) + version.columns_omitted}",
         f"{note}; version {version.name}",
-        data.alerts.severity(_DRIFT_COLUMNS),
+        data.alerts.severity(["js_distance", "ks_test", "chi_squared_test", "percent_null_delta"]),
         sparkline(counts),
     )

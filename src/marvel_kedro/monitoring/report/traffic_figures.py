@@ -1,72 +1,75 @@
 """Traffic, errors and latency over time, by served entity."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from marvel_kedro.monitoring.report import charts, svg
+from marvel_kedro.monitoring.report import charts
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.axes import Format
 from marvel_kedro.monitoring.report.charts import Line
 from marvel_kedro.monitoring.report.data import ReportData
-from marvel_kedro.monitoring.report.figure import Figure, Legend
 from marvel_kedro.monitoring.report.svg import Marker
+from marvel_kedro.monitoring.report.windows import Row, Window
 
 _MAX_ENTITIES = 5  # more colours cannot be distinguished
 _OTHERS = "all others"
+_MARKERS: tuple[Marker, ...] = ("circle", "diamond") * (_MAX_ENTITIES // 2 + 1)
+_STYLES = [(f"c{number}", marker) for number, marker in enumerate(_MARKERS, 1)]
+"""The colours and markers of the entities and of all others."""
 
-Values = Sequence[float | None]
+Series = Mapping[str, Sequence[float | None]]
+"""Values by served entity and window."""
 
 
-def entities(data: ReportData) -> list[str]:
-    """Return the served entities, the most requests first."""
-    requests: Counter[str] = Counter()
-    for rows in data.health.values():
+def entities(data: ReportData) -> dict[str, dict[Window, Row]]:
+    """Return the rows of the served entities by window, the entity with the most requests first."""
+    found: dict[str, dict[Window, Row]] = defaultdict(dict)
+    for span, rows in data.health.items():
         for row in rows:
-            requests[fmt.entity(row)] += row["requests"]
-    return sorted(requests, key=lambda name: (-requests[name], name))
+            found[fmt.entity(row)][span] = row
+
+    def rank(name: str) -> tuple[int, str]:
+        return -sum(row["requests"] for row in found[name].values()), name
+
+    return {name: found[name] for name in sorted(found, key=rank)}
 
 
-def traffic(data: ReportData) -> list[Figure]:
+def traffic(data: ReportData) -> list[fmt.Figure]:
     """Draw requests, failed requests and latency over time."""
-    names = entities(data)
-    if not names:
+    rows = entities(data)
+    if not rows:
         return []
-    rows = {(span, fmt.entity(row)): row for span, rows in data.health.items() for row in rows}
 
-    def series(name: str, key: str) -> Values:
-        return [rows[span, name][key] if (span, name) in rows else None for span in data.windows]
+    def series(name: str, key: str) -> list[float | None]:
+        return [rows[name].get(span, {}).get(key) for span in data.windows]
 
-    def failed(name: str) -> Values:
+    def failed(name: str) -> list[float | None]:
         pairs = zip(series(name, "failed"), series(name, "requests"), strict=True)
         return [(errors or 0) / total if total else None for errors, total in pairs]
 
-    shown = names[:_MAX_ENTITIES]
+    shown, others = [*rows][:_MAX_ENTITIES], [*rows][_MAX_ENTITIES:]
     requests = {name: [value or 0 for value in series(name, "requests")] for name in shown}
-    others = [series(name, "requests") for name in names[_MAX_ENTITIES:]]
-    rest = [sum(value or 0 for value in values) for values in zip(*others, strict=True)]
+    unshown = zip(*(series(name, "requests") for name in others), strict=True)
+    rest = [sum(value or 0 for value in values) for values in unshown]
     if any(rest):
         requests[_OTHERS] = rest
+    starts = [span.start for span in data.windows]
     chart = charts.stacked(
-        [span.start for span in data.windows],
-        list(requests.values()),
-        label=_label("Requests", data),
-        form_time=fmt.day,
-        form=_count,
+        starts, [*requests.values()], label=_label("Requests", data), form_time=fmt.day, form=_count
     )
     errors = {name: failed(name) for name in shown}
     latency = {name: series(name, "latency_p95_ms") for name in shown}
     return [
-        Figure("Requests", "", chart, _by_window(data, "Requests", requests, fmt.whole)),
-        Figure(
+        fmt.Figure("Requests", "", chart, _by_window(data, "Requests", requests, fmt.whole)),
+        fmt.Figure(
             "Failed requests",
             "status 5xx or none",
             _lines(data, "Share of failed requests", errors, lambda value: f"{100 * value:g}%"),
             _by_window(data, "Share of failed requests", errors, fmt.share),
         ),
-        Figure(
+        fmt.Figure(
             "Latency, 95th percentile",
             "of answered requests",
             _lines(data, "95th percentile of the latency", latency, fmt.millis),
@@ -75,20 +78,13 @@ def traffic(data: ReportData) -> list[Figure]:
     ]
 
 
-def entity_legend(data: ReportData) -> Legend:
-    """Make the legend of the served entities."""
-    names = entities(data)
-    shown = [*names[:_MAX_ENTITIES], *([_OTHERS] if len(names) > _MAX_ENTITIES else [])]
-    return [
-        (Markup("{} {}").format(svg.swatch("bar", colour), svg.swatch(marker, colour)), name)
-        for name, (colour, marker) in zip(shown, _styles(), strict=False)
-    ]
-
-
-def _styles() -> Iterator[tuple[str, Marker]]:
-    """Yield the colour and the marker of each entity in turn."""
-    for number in count(1):
-        yield f"c{number}", "circle" if number % 2 else "diamond"
+def legend(data: ReportData) -> list[tuple[tuple[str, str], str, str]]:
+    """Return the kinds of `svg.swatch`, the colour and the name of each served entity."""
+    names = [*entities(data)]
+    if len(names) > _MAX_ENTITIES:
+        names[_MAX_ENTITIES:] = [_OTHERS]
+    styles = zip(names, _STYLES, strict=False)
+    return [(("bar", marker), colour, name) for name, (colour, marker) in styles]
 
 
 def _label(caption: str, data: ReportData) -> str:
@@ -98,13 +94,11 @@ def _label(caption: str, data: ReportData) -> str:
     )
 
 
-def _lines(data: ReportData, caption: str, values: Mapping[str, Values], form: Format) -> Markup:
+def _lines(data: ReportData, caption: str, values: Series, form: Format) -> Markup:
+    styles = zip(values.values(), _STYLES, strict=False)
     return charts.over_time(
         [span.start for span in data.windows],
-        [
-            Line(line, colour, marker, dashed=marker == "diamond")
-            for line, (colour, marker) in zip(values.values(), _styles(), strict=False)
-        ],
+        [Line(line, colour, mark, dashed=mark == "diamond") for line, (colour, mark) in styles],
         label=_label(caption, data),
         form_time=fmt.day,
         form=form,
@@ -112,16 +106,9 @@ def _lines(data: ReportData, caption: str, values: Mapping[str, Values], form: F
     )
 
 
-def _by_window(
-    data: ReportData,
-    caption: str,
-    values: Mapping[str, Values],
-    form: Callable[[float | None], str],
-) -> fmt.HtmlTable:
-    rows = [
-        [fmt.window(span), *map(form, row)]
-        for span, row in zip(data.windows, zip(*values.values(), strict=True), strict=True)
-    ]
+def _by_window(data: ReportData, caption: str, values: Series, form: fmt.Form) -> fmt.HtmlTable:
+    windows = zip(data.windows, *values.values(), strict=True)
+    rows = [[fmt.window(span), *map(form, row)] for span, *row in windows]
     return fmt.HtmlTable(caption, ["Window", *values], rows)
 
 

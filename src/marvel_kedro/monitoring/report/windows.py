@@ -1,7 +1,6 @@
 """Time windows of the report, and the rows of metric tables in them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,31 +19,20 @@ class Window(NamedTuple):
     end: datetime
 
 
-@dataclass(frozen=True)
-class ShownWindows:
-    """The windows of the report.
+class ShownWindows(NamedTuple):
+    """Complete windows, oldest first, the number of older ones, and the newest if incomplete."""
 
-    Attributes:
-        shown: Complete windows, oldest first.
-        omitted: Number of older windows.
-        incomplete: The newest window if it is incomplete.
-    """
-
+    granularity: str
     shown: Sequence[Window]
     omitted: int
     incomplete: Window | None
-
-
-def granularity_of(monitoring: MonitoringOptions, options: ReportingOptions) -> str:
-    """Return the length of the report's windows."""
-    return options.granularity or monitoring.granularities[0]
 
 
 def windows_of(
     tables: Iterable[pa.Table], monitoring: MonitoringOptions, options: ReportingOptions
 ) -> ShownWindows:
     """Select the windows to show from tables with `window` and `granularity`."""
-    granularity = granularity_of(monitoring, options)
+    granularity = options.granularity or monitoring.granularities[0]
     found = set()
     for table in tables:
         windows = table.filter(pc.field("granularity") == granularity).select(["window"]).flatten()
@@ -54,7 +42,7 @@ def windows_of(
     complete = [window for window in ordered if window.end <= monitoring.now]
     shown = complete[-options.max_windows :]
     incomplete = ordered[-1] if len(ordered) > len(complete) else None
-    return ShownWindows(shown, len(complete) - len(shown), incomplete)
+    return ShownWindows(granularity, shown, len(complete) - len(shown), incomplete)
 
 
 def rows_in(table: pa.Table, windows: Sequence[Window]) -> list[Row]:
