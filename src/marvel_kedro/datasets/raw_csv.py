@@ -34,16 +34,15 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False, "lineterminator": "\n"}  # noqa: RUF012
 
     def load(self) -> pd.DataFrame:
-        """Read the whole file.
-
-        Returns:
-            A frame of strings, with the columns as the file names them.
+        """Read the whole file as strings, with the columns as the file names them.
 
         Raises:
             ProjectError: The file is missing, empty, not UTF-8 or not CSV, or has rows with more
                 cells than columns.
         """
-        path = self._existing_file()
+        path = Path(str(self._filepath))
+        if not path.is_file():
+            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
         try:
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
@@ -55,12 +54,6 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
                 f"{path} is not a CSV file: {str(error).strip()}. {_FIX_ROWS} {BETTER_FILE}"
             ) from error
         return frame if "index_col" in self._load_args else _align_with_header(frame, path)
-
-    def _existing_file(self) -> Path:
-        path = Path(str(self._filepath))
-        if not path.is_file():
-            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
-        return path
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears after the last one."""
