@@ -17,8 +17,6 @@ import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
 
-_TEXT_OPTIONS = ("encoding", "errors", "newline")
-
 
 def partial_path(target: Path) -> Path:
     """Return the path that this process writes to until `target` is complete."""
@@ -89,7 +87,7 @@ class AtomicFileSystem(LocalFileSystem):  # type: ignore[misc]
         """Open a file; fsspec handles all modes but plain writing."""
         if mode.strip("bt") != "w" or kwargs.get("compression"):
             return super().open(path, mode, *args, **kwargs)
-        text = {key: kwargs[key] for key in _TEXT_OPTIONS if key in kwargs}
+        text = {key: kwargs[key] for key in ("encoding", "errors", "newline") if key in kwargs}
         return AtomicFile(Path(self._strip_protocol(path)), mode, **text)
 
 

@@ -9,7 +9,6 @@ import importlib
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
 from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -36,29 +35,19 @@ def install() -> None:
         sys.meta_path.append(_Finder())
 
 
-class _Finder(MetaPathFinder):
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 - importlib's signature
-        target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
-    ) -> ModuleSpec | None:
+class _Finder(MetaPathFinder, Loader):
+    """Find an old module, and load it as a stand-in for the new one."""
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         if fullname not in MOVED:
             return None
         # `python -m` makes the origin the program's name, which usage messages show.
-        return ModuleSpec(fullname, _Loader(MOVED[fullname]), origin=fullname.rpartition(".")[2])
-
-
-class _Loader(Loader):
-    """Load an old module as a stand-in for the new one."""
-
-    def __init__(self, new: str) -> None:
-        self._new = new
+        return ModuleSpec(fullname, self, origin=fullname.rpartition(".")[2])
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module the attributes of the new one."""
-        old, new = module.__name__, importlib.import_module(self._new)
-        _warn(old, self._new)
+        old, new = module.__name__, importlib.import_module(MOVED[module.__name__])
+        _warn(old)
 
         def attribute(name: str) -> Any:  # noqa: ANN401 - whatever the new module holds
             if name.startswith("__"):
@@ -71,17 +60,17 @@ class _Loader(Loader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code that `python -m` runs."""
-        _warn(fullname, self._new)
-        spec = find_spec(self._new)
+        _warn(fullname)
+        spec = find_spec(MOVED[fullname])
         if spec and spec.submodule_search_locations is not None:  # a package
-            spec = find_spec(f"{self._new}.__main__")
+            spec = find_spec(f"{spec.name}.__main__")
         assert spec
         assert isinstance(spec.loader, InspectLoader)
         return spec.loader.get_code(spec.name)
 
 
-def _warn(old: str, new: str) -> None:
-    message = f"{old} has moved: write {new}. The next release removes the old path."
+def _warn(old: str) -> None:
+    message = f"{old} has moved: write {MOVED[old]}. The next release removes the old path."
     warnings.warn(message, FutureWarning, stacklevel=2)
     if logging.getLogger().handlers:  # with logging set up, Kedro's logs hide Python's warnings
         logging.getLogger(__name__).warning(message)

@@ -146,7 +146,7 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
         super().__init__(metadata)
 
     def load(self) -> RegisteredModel | None:
-        """Load the version; if there is none, raise a ProjectError if required, or return None."""
+        """Load the version; without one, raise a ProjectError if it is required, or return None."""
         # Once a run: all its nodes must see the same version, even if the alias moves meanwhile.
         self._loaded = self._loaded or registry.find(self._model_name, self._alias)
         if self._loaded is None and self._required:

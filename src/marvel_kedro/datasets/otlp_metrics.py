@@ -29,7 +29,7 @@ class OtlpMetricsDataset(ProjectDataset[Exported, None]):
 
     def save(self, data: Exported) -> None:
         """Send the samples, if the environment turns it on."""
-        if not is_enabled("metrics", os.environ):
+        if not is_enabled("metrics"):
             return
         try:
             has_arrived = _send(data, self._service_name)

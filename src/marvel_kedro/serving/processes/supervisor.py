@@ -11,7 +11,7 @@ from functools import partial
 from uvicorn import Config
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.configuration import ServingConfiguration
+from marvel_kedro.serving.configuration import ServerOptions, ServingConfiguration
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
@@ -33,9 +33,8 @@ class _Supervisor(WorkerSupervisor):
 
     def worker_ended(self, pid: int) -> None:
         metric_files.release(pid)
-
-    def worker_replaced(self) -> None:
-        metrics.RESTARTS.inc()
+        if not self.cannot_start:
+            metrics.RESTARTS.inc()
 
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
@@ -43,11 +42,7 @@ class _Supervisor(WorkerSupervisor):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address that all workers share.
-
-    Raises:
-        ProjectError: The address is in use, or not one of this machine.
-    """
+    """Bind the address that all workers share; raise a ProjectError if that is impossible."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -63,11 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
-    """Serve until a stop signal; then finish requests in progress and fill the inference table.
-
-    Raises:
-        ProjectError: A worker cannot start.
-    """
+    """Serve until a stop signal; then finish requests in progress and fill the inference table."""
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
     server = configuration.server
@@ -88,59 +79,53 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
     )
     stop = threading.Event()
     supervisor = _Supervisor(config, [sock], server.grace_seconds)
-    writer = (
-        _Writer(configuration, stop) if configuration.endpoint.inference_table.enabled else None
-    )
-    writing = threading.Thread(target=writer.run, daemon=True) if writer else None
+    writer = _Writer(server, stop) if configuration.endpoint.inference_table.enabled else None
     watching = threading.Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
-    for thread in filter(None, (writing, watching)):
+    threads = [writer, watching] if writer else [watching]
+    for thread in threads:
         thread.start()
     try:
         supervisor.run()
     finally:
         stop.set()
         sock.close()
-        if writer and writing:
-            writing.join(_WRITER_STOP_SECONDS)
-            if not writing.is_alive():
+        if writer:
+            writer.join(_WRITER_STOP_SECONDS)
+            if not writer.is_alive():
                 writer.close()
         watching.join(_WATCH_STOP_SECONDS)
     if supervisor.cannot_start:
         raise ProjectError("A worker cannot start; the lines above have the cause.")
-    if watching.is_alive() or (writing and writing.is_alive()):
+    if any(thread.is_alive() for thread in threads):
         # A registry or disk that does not respond; Python would wait for MLflow's threads.
         logger.warning("The server stops without waiting for its threads; no data is lost.")
         logging.shutdown()
         os._exit(0)
 
 
-class _Writer:
+class _Writer(threading.Thread):
     """The thread that moves entries from the spool to the inference table."""
 
-    def __init__(self, configuration: ServingConfiguration, stop: threading.Event) -> None:
-        server = configuration.server
+    def __init__(self, server: ServerOptions, stopping: threading.Event) -> None:
+        super().__init__(daemon=True)
         self._seconds = server.flush_seconds
-        self._stop = stop
-        self._table = TableWriter(
+        self._stopping = stopping
+        self.table = TableWriter(
             server.inference_table, server.folder / SPOOL, compact_files=server.compact_files
         )
 
     def run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stopping.wait(self._seconds):
             self._flush()
 
     def close(self) -> None:
         """Write the last entries after all workers have ended."""
         self._flush(now=True)
-        self._table.close()
-
-    def write_served(self, deployment: Deployment) -> None:
-        self._table.note_served(deployment.served_rows(datetime.now(UTC)))
+        self.table.close()
 
     def _flush(self, *, now: bool = False) -> None:
-        rows = self._table.flush(now=now)
-        metrics.LOGGED.inc(rows)
-        metrics.LOG_FAILING.set(self._table.last_error is not None)
+        metrics.LOGGED.inc(self.table.flush(now=now))
+        metrics.LOG_FAILING.set(self.table.last_error is not None)
 
 
 def _watch(
@@ -155,7 +140,7 @@ def _watch(
         metrics.DEPLOYMENT_FAULTS.set(len(deployment.faults))
         versions = {(one.name, one.model, one.version) for one in deployment.entities}
         if writer is not None and versions != published:
-            writer.write_served(deployment)
+            writer.table.note_served(deployment.served_rows(datetime.now(UTC)))
         published = versions
 
     if server.ask_registry:

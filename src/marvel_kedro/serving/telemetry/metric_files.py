@@ -21,11 +21,7 @@ _SPARE = "spare"
 
 
 def prepare(folder: Path, spares: int) -> None:
-    """Create a set for this process and spare ones, and set the environment variable.
-
-    Raises:
-        OSError: The disk is full.
-    """
+    """Create a set for this process and spare ones, or raise an OSError if the disk is full."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
@@ -35,11 +31,7 @@ def prepare(folder: Path, spares: int) -> None:
 
 
 def claim() -> None:
-    """Claim a spare set for this process, or create one.
-
-    Raises:
-        OSError: There is no spare set, and the disk is full.
-    """
+    """Claim a spare set for this process, or create one; OSError if the disk is full."""
     folder, pid = Path(os.environ[FOLDER]), str(os.getpid())
     first, *others = _KINDS
     for path in sorted(folder.glob(f"{first}_{_SPARE}*.db")):

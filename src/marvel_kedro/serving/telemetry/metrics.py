@@ -25,19 +25,17 @@ _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 
-REQUESTS = Counter(
-    "marvel_requests", "Answered requests", ["served_entity", "model_version", "code"]
-)
+_MODEL = ("served_entity", "model_version")
+
+REQUESTS = Counter("marvel_requests", "Answered requests", [*_MODEL, "code"])
 SECONDS = Histogram(
     "marvel_request_duration_seconds",
     "From the first byte of a request to its answer",
-    ["served_entity", "model_version"],
+    _MODEL,
     buckets=_SECONDS,
 )
-RECORDS = Counter("marvel_records", "Scored records", ["served_entity", "model_version"])
-ALIVE = Counter(
-    "marvel_predicted_alive", "Records scored as Alive", ["served_entity", "model_version"]
-)
+RECORDS = Counter("marvel_records", "Scored records", _MODEL)
+ALIVE = Counter("marvel_predicted_alive", "Records scored as Alive", _MODEL)
 IN_PROGRESS = Gauge(
     "marvel_requests_in_progress",
     "Requests in progress, batches that still run after their 504 included",
