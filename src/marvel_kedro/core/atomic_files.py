@@ -9,9 +9,9 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import fsspec
 import psutil
@@ -32,7 +32,7 @@ def remove_partial_files(target: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-class AtomicFile:
+class AtomicFile(AbstractContextManager["AtomicFile"]):
     """A file open for writing that replaces its target when it is closed without an error."""
 
     def __init__(self, target: Path, mode: str, **text_options: Any) -> None:  # noqa: ANN401
@@ -50,9 +50,6 @@ class AtomicFile:
 
     def __iter__(self) -> Iterator[Any]:  # pandas accepts only iterable files
         return iter(self._stream)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if error:

@@ -9,6 +9,7 @@ import importlib
 import logging
 import sys
 import warnings
+from functools import partial
 from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -48,15 +49,7 @@ class _Finder(MetaPathFinder, Loader):
         """Give the module the attributes of the new one."""
         old, new = module.__name__, importlib.import_module(MOVED[module.__name__])
         _warn(old)
-
-        def attribute(name: str) -> Any:  # noqa: ANN401 - whatever the new module holds
-            if name.startswith("__"):
-                raise AttributeError(name)
-            if not hasattr(new, name):
-                raise _missing(old, new, name)
-            return getattr(new, name)
-
-        module.__dict__["__getattr__"] = attribute
+        module.__dict__["__getattr__"] = partial(_attribute, old, new)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code that `python -m` runs."""
@@ -76,20 +69,23 @@ def _warn(old: str) -> None:
         logging.getLogger(__name__).warning(message)
 
 
-def _missing(old: str, new: ModuleType, name: str) -> Exception:
-    """Return the error for a name that the new module does not have either.
+def _attribute(old: str, new: ModuleType, name: str) -> Any:  # noqa: ANN401 - all that `new` holds
+    """Return an attribute of the new module.
 
-    Not an AttributeError, which Kedro would turn into a hint to install a package.
+    An unknown name is no AttributeError, which Kedro would turn into a hint to install a package.
     """
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if hasattr(new, name):
+        return getattr(new, name)
     from difflib import get_close_matches  # noqa: PLC0415 - for this message alone
 
     from marvel_kedro.core.errors import ProjectError  # noqa: PLC0415 - imports click
 
-    known = [
-        key for key, value in vars(new).items() if getattr(value, "__module__", 0) == new.__name__
-    ]
+    home = new.__name__
+    known = [key for key, value in vars(new).items() if getattr(value, "__module__", 0) == home]
     close = get_close_matches(name, known, n=1) or known
-    return ProjectError(
-        f"There is no {old}.{name}. The module is now {new.__name__}: write "
-        f"{' or '.join(f'{new.__name__}.{key}' for key in close)}."
+    raise ProjectError(
+        f"There is no {old}.{name}. The module is now {home}: write "
+        f"{' or '.join(f'{home}.{key}' for key in close)}."
     )

@@ -14,8 +14,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
 
-_MAX_CELL_LENGTH = 200
-"""Characters of a cell in a preview."""
+_MAX_CELL_LENGTH = 200  # characters of a cell in a preview
 _MOVE_AWAY = "Move it away; the pipeline that writes it makes it again."
 
 
@@ -53,7 +52,6 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
 
     def save(self, data: pa.Table) -> None:
         """Write the table; readers see the whole old file or the whole new one."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
         with AtomicFile(self._filepath, "wb") as file:
             pq.write_table(data.select(self._schema.names).cast(self._schema), file)
 

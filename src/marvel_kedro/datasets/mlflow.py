@@ -27,11 +27,8 @@ class RunInputsDataset(ProjectDataset[dict[str, dict[str, Any]], None]):
         """Log the tables as inputs of the active run."""
         for name, table in data.items():
             source = CodeDatasetSource(tags={"kedro.dataset": name})
-            mlflow.log_input(
-                MetaDataset(source, name=name, digest=table["digest"]),  # type: ignore[abstract]
-                context=name,
-                tags={"rows": str(table["rows"])},
-            )
+            dataset = MetaDataset(source, name=name, digest=table["digest"])  # type: ignore[abstract]
+            mlflow.log_input(dataset, context=name, tags={"rows": str(table["rows"])})
 
     def load(self) -> None:
         """Raise a DatasetError."""

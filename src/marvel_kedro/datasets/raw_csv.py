@@ -9,10 +9,6 @@ from kedro_datasets.pandas import CSVDataset
 
 from marvel_kedro.core.errors import ProjectError
 
-_GET_THE_FILE = (
-    "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "
-    "kedro run --pipelines synthetic."
-)
 BETTER_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
     "run then makes synthetic rows."
@@ -36,13 +32,10 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     def load(self) -> pd.DataFrame:
         """Read the whole file as strings, with the columns as the file names them.
 
-        Raises:
-            ProjectError: The file is missing, empty, not UTF-8 or not CSV, or has rows with more
-                cells than columns.
+        Raise a ProjectError if the file is missing, empty, not UTF-8 or not CSV, or has rows with
+        more cells than columns.
         """
-        path = Path(str(self._filepath))
-        if not path.is_file():
-            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
+        path = self._existing_file()
         try:
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:
@@ -54,6 +47,15 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
                 f"{path} is not a CSV file: {str(error).strip()}. {_FIX_ROWS} {BETTER_FILE}"
             ) from error
         return frame if "index_col" in self._load_args else _align_with_header(frame, path)
+
+    def _existing_file(self) -> Path:
+        path = Path(str(self._filepath))
+        if not path.is_file():
+            raise ProjectError(
+                f"There is no raw file at {path}. Put the Kaggle file (mohitbansal31s/"
+                "marvel-characters) there, or make synthetic data: kedro run --pipelines synthetic."
+            )
+        return path
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears after the last one."""

@@ -37,9 +37,8 @@ _PROPERTIES = {
     "delta.dataSkippingStatsColumns": "request_time,status_code,served_entity_id",
 }
 
+# Target sizes of compaction: small files often, those of the first size now and then.
 _FILE_SIZES = (16 * 1024**2, 256 * 1024**2)
-"""Target sizes of compaction: small files often, those of the first size now and then."""
-
 _LONGEST_PAUSE = 60.0
 _LOCK_SECONDS, _LOCK_POLL_SECONDS = 5.0, 0.05
 
@@ -198,12 +197,8 @@ class TableWriter:
         kind = re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", self.last_error)  # names and versions vary
         if kind not in self._logged:
             self._logged.add(kind)
-            logger.error(
-                "Requests wait for the inference table %s in %s: %s. The write will be retried.",
-                self._path,
-                self._spool,
-                self.last_error,
-            )
+            text = "Requests wait for the inference table %s in %s: %s. The write will be retried."
+            logger.error(text, self._path, self._spool, self.last_error)
 
 
 @contextmanager

@@ -213,14 +213,11 @@ def _bytes_in(folder: Path) -> int:
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the files of workers and batches that exist; others may vanish meanwhile."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        with suppress(OSError):
-            if entry.is_dir() and entry.name != DAMAGED:
-                yield from _files(Path(entry.path))
-            elif entry.name.endswith((OPEN, CLOSED)):
-                entry.stat()  # cached in the entry
-                yield entry
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_dir() and entry.name != DAMAGED:
+                    yield from _files(Path(entry.path))
+                elif entry.name.endswith((OPEN, CLOSED)):
+                    entry.stat()  # cached in the entry
+                    yield entry

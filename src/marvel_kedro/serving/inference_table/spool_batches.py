@@ -28,14 +28,11 @@ _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 10**6
 
 
 class SpoolBatches:
-    """The reading side of a spool, held by one process at a time.
-
-    A batch has at most `batch_bytes`, unless a single file exceeds them.
-    """
+    """The reading side of a spool, held by one process at a time."""
 
     def __init__(self, folder: Path, batch_bytes: int) -> None:
         self._folder = folder
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = batch_bytes  # the limit of a batch, unless a single file exceeds it
         self._lock: int | None = None
         self._number = 0
 

@@ -4,9 +4,9 @@ import logging
 import os
 import resource
 import socket
-import threading
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event, Thread
 
 from uvicorn import Config
 
@@ -22,8 +22,6 @@ from marvel_kedro.serving.telemetry import metric_files, metrics
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 4096
-_KEEP_ALIVE_SECONDS = 75
 _WRITER_STOP_SECONDS = 30.0
 _WATCH_STOP_SECONDS = 1.0  # the next start repeats a fetch that was cut off
 
@@ -42,7 +40,7 @@ class _Supervisor(WorkerSupervisor):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address that all workers share; raise a ProjectError if that is impossible."""
+    """Bind the address that all workers share; raise a ProjectError if it cannot be bound."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -58,7 +56,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
-    """Serve until a stop signal; then finish requests in progress and fill the inference table."""
+    """Serve until a stop signal; raise a ProjectError if a worker cannot start.
+
+    At the end, requests in progress are finished and the inference table is filled.
+    """
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
     server = configuration.server
@@ -73,14 +74,14 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        backlog=4096,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(server.grace_seconds)),
     )
-    stop = threading.Event()
+    stop = Event()
     supervisor = _Supervisor(config, [sock], server.grace_seconds)
     writer = _Writer(server, stop) if configuration.endpoint.inference_table.enabled else None
-    watching = threading.Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
+    watching = Thread(target=_watch, args=(configuration, stop, writer), daemon=True)
     threads = [writer, watching] if writer else [watching]
     for thread in threads:
         thread.start()
@@ -103,10 +104,10 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
         os._exit(0)
 
 
-class _Writer(threading.Thread):
+class _Writer(Thread):
     """The thread that moves entries from the spool to the inference table."""
 
-    def __init__(self, server: ServerOptions, stopping: threading.Event) -> None:
+    def __init__(self, server: ServerOptions, stopping: Event) -> None:
         super().__init__(daemon=True)
         self._seconds = server.flush_seconds
         self._stopping = stopping
@@ -128,9 +129,7 @@ class _Writer(threading.Thread):
         metrics.LOG_FAILING.set(self.table.last_error is not None)
 
 
-def _watch(
-    configuration: ServingConfiguration, stop: threading.Event, writer: _Writer | None
-) -> None:
+def _watch(configuration: ServingConfiguration, stop: Event, writer: _Writer | None) -> None:
     """Publish the versions to serve; workers report the versions that they have loaded."""
     server = configuration.server
     published: set[tuple[str, str, str]] = set()

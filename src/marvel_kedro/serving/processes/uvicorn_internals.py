@@ -225,16 +225,14 @@ class WorkerSupervisor(Multiprocess):
                 continue
             process.kill()
             process.join()
-            pid = int(process.pid or 0)
+            pid, status = int(process.pid or 0), process.exitcode
             self._pings.pop(pid, None)
-            self.cannot_start = process.exitcode == STARTUP_FAILURE
+            self.cannot_start = status == STARTUP_FAILURE
             self.worker_ended(pid)
             if self.cannot_start:
                 self.should_exit.set()
                 return
-            logger.warning(
-                "The worker %s died (exit status %s) and was replaced.", pid, process.exitcode
-            )
+            logger.warning("The worker %s died (exit status %s) and was replaced.", pid, status)
             self.processes[index] = Process(self.config, self.sockets)
             self.processes[index].start()
 

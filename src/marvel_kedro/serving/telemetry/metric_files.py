@@ -11,9 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that `prometheus_client` reads."""
-
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that `prometheus_client` reads
 _LIVE = ("gauge_livesum", "gauge_livemax")  # valid only while their process lives
 _KINDS = ("counter", "histogram", "gauge_mostrecent", *_LIVE)
 _BYTES = 256 * 1024  # some seventy versions of a model

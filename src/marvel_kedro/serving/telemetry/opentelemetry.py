@@ -31,10 +31,9 @@ class AnsweredRequest(NamedTuple):
 
 
 class Telemetry:
-    """Spans and durations of requests; without providers only the ids of traces."""
+    """Spans and durations by the SDK's providers; without them, only the ids of traces."""
 
     def __init__(self, tracers: Any = None, meters: Any = None) -> None:  # noqa: ANN401
-        """Take the providers of OpenTelemetry's SDK, or None."""
         self._providers = [provider for provider in (tracers, meters) if provider]
         self._tracer = tracers.get_tracer(__name__) if tracers else None
         self._seconds: Any = None
@@ -50,16 +49,11 @@ class Telemetry:
         if not traces and not metrics:
             return cls()
         resource = _resource(endpoint)
-        return cls(
-            _tracer_provider(resource) if traces else None,
-            _meter_provider(resource) if metrics else None,
-        )
+        tracers = _tracer_provider(resource) if traces else None
+        return cls(tracers, _meter_provider(resource) if metrics else None)
 
     def record(self, answered: AnsweredRequest, traceparent: bytes | None) -> str:
-        """Record a request and return the id of its trace, 32 hexadecimal digits.
-
-        `traceparent` is the client's header of W3C Trace Context.
-        """
+        """Record a request with its W3C `traceparent`; return its trace id, 32 hex digits."""
         if not self._providers:
             return trace_id(traceparent, answered.request_id)
         attributes = {
@@ -114,10 +108,9 @@ def trace_id(traceparent: bytes | None, request_id: str) -> str:
 
 def is_enabled(signal: str) -> bool:
     """Return whether the environment enables the export of `traces` or `metrics`."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
     name = signal.upper()
-    if os.environ.get(f"OTEL_{name}_EXPORTER", "otlp") != "otlp":
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if is_disabled or os.environ.get(f"OTEL_{name}_EXPORTER", "otlp") != "otlp":
         return False
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT")
     return any(map(os.environ.get, endpoints))
@@ -129,26 +122,22 @@ def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
 
     # Containers have the same pids.
     instance = f"{socket.gethostname()}-{os.getpid()}"
-    own = Resource(
-        {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
-    )
-    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
+    own = {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
+    return Resource.create().merge(Resource(own)).merge(OTELResourceDetector().detect())
 
 
 def _tracer_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider, export  # noqa: PLC0415
 
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does
-    provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
+    provider.add_span_processor(export.BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
     return provider
 
 
 def _meter_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
     from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415
-    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider, export  # noqa: PLC0415
 
-    reader = PeriodicExportingMetricReader(metric_exporter.OTLPMetricExporter())
+    reader = export.PeriodicExportingMetricReader(metric_exporter.OTLPMetricExporter())
     return MeterProvider(resource=resource, metric_readers=[reader], shutdown_on_exit=False)
