@@ -122,8 +122,10 @@ def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
 
     # Containers have the same pids.
     instance = f"{socket.gethostname()}-{os.getpid()}"
-    own = {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
-    return Resource.create().merge(Resource(own)).merge(OTELResourceDetector().detect())
+    own = Resource(
+        {"service.name": endpoint, "service.instance.id": instance, "process.pid": os.getpid()}
+    )
+    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
 
 
 def _tracer_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
