@@ -9,15 +9,13 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
-
-_TEXT_OPTIONS = ("encoding", "errors", "newline")
 
 
 def partial_path(target: Path) -> Path:
@@ -34,7 +32,7 @@ def remove_partial_files(target: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-class AtomicFile:
+class AtomicFile(AbstractContextManager["AtomicFile"]):
     """A file open for writing that replaces its target when it is closed without an error."""
 
     def __init__(self, target: Path, mode: str, **text_options: Any) -> None:  # noqa: ANN401
@@ -52,9 +50,6 @@ class AtomicFile:
 
     def __iter__(self) -> Iterator[Any]:  # pandas accepts only iterable files
         return iter(self._stream)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if error:
@@ -89,7 +84,7 @@ class AtomicFileSystem(LocalFileSystem):  # type: ignore[misc]
         """Open a file; fsspec handles all modes but plain writing."""
         if mode.strip("bt") != "w" or kwargs.get("compression"):
             return super().open(path, mode, *args, **kwargs)
-        text = {key: kwargs[key] for key in _TEXT_OPTIONS if key in kwargs}
+        text = {key: kwargs[key] for key in ("encoding", "errors", "newline") if key in kwargs}
         return AtomicFile(Path(self._strip_protocol(path)), mode, **text)
 
 

@@ -25,18 +25,13 @@ RemoteFailure = Literal["token", "privilege", "busy"]
 
 _REMOTE_LIBRARIES = {"mlflow", "databricks", "requests"}
 # Clients pass an answer on only as text, for example MLflow's download of files.
-_ANSWERS: dict[RemoteFailure, re.Pattern[str]] = {
-    "token": re.compile(
-        r"access token|unauthenticated|unauthorized|credential|error code 401", re.IGNORECASE
-    ),
-    "privilege": re.compile(
-        r"permission_denied|forbidden|user does not have|error code 403", re.IGNORECASE
-    ),
-    "busy": re.compile(
+_ANSWERS: dict[RemoteFailure, str] = {
+    "token": r"access token|unauthenticated|unauthorized|credential|error code 401",
+    "privilege": r"permission_denied|forbidden|user does not have|error code 403",
+    "busy": (
         r"timed out|timeout|too many|request_limit_exceeded|resource_exhausted|internal_error"
         r"|internal (server )?error|temporarily_unavailable|service unavailable|connection"
-        r"|error code (429|5\d\d)",
-        re.IGNORECASE,
+        r"|error code (429|5\d\d)"
     ),
 }
 
@@ -60,17 +55,13 @@ def without_password(text: str) -> str:
 def remote_failure(error: BaseException) -> RemoteFailure | None:
     """Classify the error of a client of an MLflow server or a Databricks workspace.
 
-    Args:
-        error: The error that the client raised.
-
-    Returns:
-        `token`: the server rejected the token. `privilege`: the user lacks one. `busy`: the server
-        is busy, broken or unreachable. None: the server processed the request, or the error is not
-        one of a client.
+    `token`: the server rejected the token. `privilege`: the user lacks one. `busy`: the server is
+    busy, broken or unreachable. None: the server processed the request, or the error is not one of
+    a client.
     """
     library = type(error).__module__.partition(".")[0]
     # databricks-sdk gives up with a TimeoutError.
     if library not in _REMOTE_LIBRARIES and not isinstance(error, TimeoutError):
         return None
-    text = str(error)
-    return next((kind for kind, answer in _ANSWERS.items() if answer.search(text)), None)
+    text = str(error).lower()
+    return next((kind for kind, answer in _ANSWERS.items() if re.search(answer, text)), None)

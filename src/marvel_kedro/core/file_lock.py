@@ -2,25 +2,20 @@
 
 import fcntl
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 
 def acquire(path: Path) -> int | None:
-    """Lock a file; create it if it does not exist.
+    """Lock a file, which is created if it does not exist; raise an OSError if it cannot be.
 
-    Returns:
-        The file descriptor that holds the lock until it is closed, or None if another process has
-        the lock.
-
-    Raises:
-        OSError: The file cannot be created or locked.
+    Return the file descriptor that holds the lock until it is closed, or None if another process
+    has the lock.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with ExitStack() as stack, suppress(BlockingIOError):
+        stack.callback(os.close, lock)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        if isinstance(error, BlockingIOError):
-            return None
-        raise
-    return lock
+        stack.pop_all()
+        return lock
+    return None

@@ -9,7 +9,7 @@ import importlib
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from functools import partial
 from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -36,71 +36,56 @@ def install() -> None:
         sys.meta_path.append(_Finder())
 
 
-class _Finder(MetaPathFinder):
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 - importlib's signature
-        target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
-    ) -> ModuleSpec | None:
+class _Finder(MetaPathFinder, Loader):
+    """Find an old module, and load it as a stand-in for the new one."""
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         if fullname not in MOVED:
             return None
         # `python -m` makes the origin the program's name, which usage messages show.
-        return ModuleSpec(fullname, _Loader(MOVED[fullname]), origin=fullname.rpartition(".")[2])
-
-
-class _Loader(Loader):
-    """Load an old module as a stand-in for the new one."""
-
-    def __init__(self, new: str) -> None:
-        self._new = new
+        return ModuleSpec(fullname, self, origin=fullname.rpartition(".")[2])
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module the attributes of the new one."""
-        old, new = module.__name__, importlib.import_module(self._new)
-        _warn(old, self._new)
-
-        def attribute(name: str) -> Any:  # noqa: ANN401 - whatever the new module holds
-            if name.startswith("__"):
-                raise AttributeError(name)
-            if not hasattr(new, name):
-                raise _missing(old, new, name)
-            return getattr(new, name)
-
-        module.__dict__["__getattr__"] = attribute
+        old, new = module.__name__, importlib.import_module(MOVED[module.__name__])
+        _warn(old)
+        module.__dict__["__getattr__"] = partial(_attribute, old, new)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code that `python -m` runs."""
-        _warn(fullname, self._new)
-        spec = find_spec(self._new)
+        _warn(fullname)
+        spec = find_spec(MOVED[fullname])
         if spec and spec.submodule_search_locations is not None:  # a package
-            spec = find_spec(f"{self._new}.__main__")
+            spec = find_spec(f"{spec.name}.__main__")
         assert spec
         assert isinstance(spec.loader, InspectLoader)
         return spec.loader.get_code(spec.name)
 
 
-def _warn(old: str, new: str) -> None:
-    message = f"{old} has moved: write {new}. The next release removes the old path."
+def _warn(old: str) -> None:
+    message = f"{old} has moved: write {MOVED[old]}. The next release removes the old path."
     warnings.warn(message, FutureWarning, stacklevel=2)
     if logging.getLogger().handlers:  # with logging set up, Kedro's logs hide Python's warnings
         logging.getLogger(__name__).warning(message)
 
 
-def _missing(old: str, new: ModuleType, name: str) -> Exception:
-    """Return the error for a name that the new module does not have either.
+def _attribute(old: str, new: ModuleType, name: str) -> Any:  # noqa: ANN401 - all that `new` holds
+    """Return an attribute of the new module.
 
-    Not an AttributeError, which Kedro would turn into a hint to install a package.
+    An unknown name is no AttributeError, which Kedro would turn into a hint to install a package.
     """
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if hasattr(new, name):
+        return getattr(new, name)
     from difflib import get_close_matches  # noqa: PLC0415 - for this message alone
 
     from marvel_kedro.core.errors import ProjectError  # noqa: PLC0415 - imports click
 
-    known = [
-        key for key, value in vars(new).items() if getattr(value, "__module__", 0) == new.__name__
-    ]
+    home = new.__name__
+    known = [key for key, value in vars(new).items() if getattr(value, "__module__", 0) == home]
     close = get_close_matches(name, known, n=1) or known
-    return ProjectError(
-        f"There is no {old}.{name}. The module is now {new.__name__}: write "
-        f"{' or '.join(f'{new.__name__}.{key}' for key in close)}."
+    raise ProjectError(
+        f"There is no {old}.{name}. The module is now {home}: write "
+        f"{' or '.join(f'{home}.{key}' for key in close)}."
     )

@@ -19,8 +19,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:  # noqa: ANN401
     """Validate values that were read from a file; `remedy` says where to correct them.
 
-    Raises:
-        ProjectError: A key is unknown or a value is invalid; the message names each key.
+    Raise a ProjectError that names each unknown key and each key with an invalid value.
     """
     try:
         return options.model_validate(values)

@@ -13,18 +13,13 @@ class TemporaryError(Exception):
 
 
 def retry(call: Callable[[], Result], tries: int, pause_seconds: float) -> Result:
-    """Call a function until it succeeds or fails for good.
+    """Call a function until it succeeds or fails for good, and return its result.
 
     Args:
-        call: The function; it raises `TemporaryError` if another try may succeed.
-        tries: The maximum number of calls, at least 1.
+        call: The function; it raises `TemporaryError` if another try may succeed. Any other error
+            is passed on at once.
+        tries: The maximum number of calls, at least 1; the error of the last one is passed on.
         pause_seconds: The pause before the second call; each later pause is twice as long.
-
-    Returns:
-        The result of the first successful call.
-
-    Raises:
-        TemporaryError: The last call failed. Any other error of a call is passed on at once.
     """
     for number in range(tries - 1):
         try:

@@ -11,36 +11,26 @@ from kedro_datasets._typing import TablePreview
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import ProjectDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
 
-_MAX_CELL_LENGTH = 200
-"""Characters of a cell in a preview."""
+_MAX_CELL_LENGTH = 200  # characters of a cell in a preview
 _MOVE_AWAY = "Move it away; the pipeline that writes it makes it again."
 
 
 class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
-    """A Parquet file as an Arrow table, which is empty while there is no file."""
+    """A Parquet file as an Arrow table, which is empty while there is no file.
 
-    def __init__(self, filepath: str, schema: str, metadata: dict[str, Any] | None = None) -> None:
-        """Locate the table.
+    `schema` is the name of its Arrow schema in `monitoring.tables`.
+    """
 
-        Args:
-            filepath: The file.
-            schema: Name of the Arrow schema in `monitoring.tables`.
-            metadata: Metadata for Kedro's plugins.
-        """
+    def __init__(self, filepath: str, schema: str, metadata: Metadata = None) -> None:
         self._filepath = Path(filepath)
         self._schema: pa.Schema = getattr(tables, schema)
         super().__init__(metadata)
 
     def load(self) -> pa.Table:
-        """Read the table.
-
-        Raises:
-            ProjectError: The file is not a Parquet file, lacks a column or has one of another
-                type.
-        """
+        """Read the table; raise a ProjectError if the file is not one of the schema."""
         if not self._filepath.exists():
             return self._schema.empty_table()
         try:
@@ -62,20 +52,15 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
 
     def save(self, data: pa.Table) -> None:
         """Write the table; readers see the whole old file or the whole new one."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
         with AtomicFile(self._filepath, "wb") as file:
             pq.write_table(data.select(self._schema.names).cast(self._schema), file)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Return the first rows for kedro-viz, with nested values as JSON."""
         rows = self.load().slice(0, nrows)
-        return TablePreview(
-            {
-                "index": list(range(len(rows))),
-                "columns": rows.column_names,
-                "data": [[_cell(value) for value in row.values()] for row in rows.to_pylist()],
-            }
-        )
+        data = [[_cell(value) for value in row.values()] for row in rows.to_pylist()]
+        index = list(range(len(data)))
+        return TablePreview({"index": index, "columns": rows.column_names, "data": data})
 
     def _exists(self) -> bool:
         return self._filepath.exists()

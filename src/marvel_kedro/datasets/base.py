@@ -6,12 +6,13 @@ from kedro.io import AbstractDataset, DatasetError
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
+Metadata = dict[str, Any] | None  # of a catalog entry, for Kedro's plugins
 
 
 class ProjectDataset(AbstractDataset[Saved, Loaded]):
     """A dataset that is described by its arguments."""
 
-    def __init__(self, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, metadata: Metadata = None) -> None:
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
@@ -21,20 +22,12 @@ class ProjectDataset(AbstractDataset[Saved, Loaded]):
 
 
 class ReadOnlyDataset(ProjectDataset[None, Loaded]):
-    """A dataset that cannot be saved.
-
-    Attributes:
-        READ_ONLY: The reason, for the message.
-    """
+    """A dataset that cannot be saved; `READ_ONLY` is the reason, for the message."""
 
     READ_ONLY: ClassVar[str]
 
     def save(self, data: None) -> None:  # noqa: ARG002 - Kedro's signature
-        """Refuse to save.
-
-        Raises:
-            DatasetError: Always.
-        """
+        """Raise a DatasetError."""
         described = ", ".join(f"{name}={value}" for name, value in self._describe().items())
         raise DatasetError(f"{type(self).__name__}({described}) is only read: {self.READ_ONLY}.")
 

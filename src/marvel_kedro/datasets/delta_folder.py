@@ -1,13 +1,13 @@
 """A Delta table in a folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import ProjectDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table import local_engine
 from marvel_kedro.table.replacement import Replacement
@@ -23,39 +23,26 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     `pandas.DeltaTableDataset` opens the table when the catalog is created, so that every command
     would fail without deltalake or with an unreadable table. It also loads the whole table, and
     cannot tell whether it exists.
+
+    `schema` is the name of an Arrow schema in `monitoring.tables`: the table is one that the
+    project writes, and empty until the first save. Without a schema the table is only read.
     """
 
-    def __init__(
-        self, filepath: str, schema: str | None = None, metadata: dict[str, Any] | None = None
-    ) -> None:
-        """Locate the table.
-
-        Args:
-            filepath: The folder.
-            schema: Name of the Arrow schema in `monitoring.tables` of a table that the project
-                writes; it is empty until the first save. None for a table that is only read.
-            metadata: Metadata for Kedro's plugins.
-        """
+    def __init__(self, filepath: str, schema: str | None = None, metadata: Metadata = None) -> None:
         self._filepath = filepath
         self._schema: pa.Schema | None = getattr(tables, schema) if schema else None
         super().__init__(metadata)
 
     def load(self) -> "DuckDBPyRelation":
         """Read the table in its current version."""
-        table = self._table()
-        if table is None and self._schema is not None:
-            return local_engine.relation(self._schema.empty_table())
-        if table is None:
+        if (table := self._table()) is not None:
+            return local_engine.relation(table.to_pyarrow_dataset())
+        if self._schema is None:
             raise DatasetError(f"There is no Delta table in {self._filepath}.")
-        return local_engine.relation(table.to_pyarrow_dataset())
+        return local_engine.relation(self._schema.empty_table())
 
     def save(self, data: Replacement) -> None:
-        """Replace rows of the table in one transaction.
-
-        Raises:
-            DatasetError: The table is only read.
-            ProjectError: The existing table has other columns.
-        """
+        """Replace rows in one transaction; raise a ProjectError if the table has other columns."""
         if self._schema is None:
             raise DatasetError(f"The table {self._filepath} is only read: its entry has no schema.")
         if not data.values:

@@ -9,7 +9,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import ProjectDataset, ReadOnlyDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
@@ -27,18 +27,11 @@ class RunInputsDataset(ProjectDataset[dict[str, dict[str, Any]], None]):
         """Log the tables as inputs of the active run."""
         for name, table in data.items():
             source = CodeDatasetSource(tags={"kedro.dataset": name})
-            mlflow.log_input(
-                MetaDataset(source, name=name, digest=table["digest"]),  # type: ignore[abstract]
-                context=name,
-                tags={"rows": str(table["rows"])},
-            )
+            dataset = MetaDataset(source, name=name, digest=table["digest"])  # type: ignore[abstract]
+            mlflow.log_input(dataset, context=name, tags={"rows": str(table["rows"])})
 
     def load(self) -> None:
-        """Refuse to load.
-
-        Raises:
-            DatasetError: Always.
-        """
+        """Raise a DatasetError."""
         raise DatasetError("The inputs of a run are only written; read them in MLflow.")
 
 
@@ -49,27 +42,17 @@ class RunMetricsDataset(ProjectDataset[dict[str, float], dict[str, float]]):
     kedro-mlflow's dataset has no setting for it. Undefined values (NaN) are left out.
     """
 
-    def __init__(self, prefix: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, prefix: str, metadata: Metadata = None) -> None:
         self._prefix = prefix
         super().__init__(metadata)
 
     def save(self, data: dict[str, float]) -> None:
         """Log the metrics."""
-        mlflow.log_metrics(
-            {
-                f"{self._prefix}.{name}": value
-                for name, value in data.items()
-                if not math.isnan(value)
-            },
-            model_id=mlflow.get_active_model_id(),
-        )
+        defined = {f"{self._prefix}.{k}": v for k, v in data.items() if not math.isnan(v)}
+        mlflow.log_metrics(defined, model_id=mlflow.get_active_model_id())
 
     def load(self) -> dict[str, float]:
-        """Read the metrics of the active run.
-
-        Raises:
-            DatasetError: No run is active.
-        """
+        """Read the metrics of the active run; raise a DatasetError if there is none."""
         run = mlflow.active_run()
         if run is None:
             raise DatasetError(f"The metrics '{self._prefix}' belong to a run, and none is active.")
@@ -84,7 +67,7 @@ class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
     Metrics that the run logs afterwards are linked to this model.
     """
 
-    def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str, metadata: Metadata = None) -> None:
         self._name = name
         self._logged: LoggedModel | None = None
         super().__init__(metadata)
@@ -96,11 +79,7 @@ class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
         self._logged = LoggedModel(info.model_uri, info.run_id, data.digest)
 
     def load(self) -> LoggedModel:
-        """Return the location of the model that this run has logged.
-
-        Raises:
-            DatasetError: This run has logged no model.
-        """
+        """Return the model that this run has logged; raise a DatasetError if it has none."""
         if self._logged is None:
             raise DatasetError("This run has logged no model: run the pipeline `training` whole.")
         return self._logged
@@ -115,7 +94,7 @@ class RegisteredVersionDataset(ProjectDataset[dict[str, Any], Version]):
     Saving takes `model_uri` and `tags`, or an empty dictionary for a model that gets no version.
     """
 
-    def __init__(self, model_name: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, model_name: str, metadata: Metadata = None) -> None:
         self._model_name = model_name
         self._version: str | None = None
         super().__init__(metadata)
@@ -137,7 +116,7 @@ class RegisteredVersionsDataset(ReadOnlyDataset[FindVersion]):
 
     READ_ONLY = "versions are registered one by one"
 
-    def __init__(self, model_name: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, model_name: str, metadata: Metadata = None) -> None:
         super().__init__(metadata)
         self._model_name = model_name
 
@@ -155,12 +134,7 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
     """
 
     def __init__(
-        self,
-        model_name: str,
-        alias: str,
-        *,
-        required: bool = True,
-        metadata: dict[str, Any] | None = None,
+        self, model_name: str, alias: str, *, required: bool = True, metadata: Metadata = None
     ) -> None:
         self._model_name = model_name
         self._alias = alias
@@ -169,14 +143,7 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
         super().__init__(metadata)
 
     def load(self) -> RegisteredModel | None:
-        """Load the version that has the alias.
-
-        Returns:
-            The model; None if no version has the alias and none is required.
-
-        Raises:
-            ProjectError: No version has the alias, and one is required.
-        """
+        """Load the version; without one, raise a ProjectError if it is required, or return None."""
         # Once a run: all its nodes must see the same version, even if the alias moves meanwhile.
         self._loaded = self._loaded or registry.find(self._model_name, self._alias)
         if self._loaded is None and self._required:
@@ -202,7 +169,7 @@ class AliasedVersionDataset(ReadOnlyDataset[str | None]):
 
     READ_ONLY = "RegisteredModelDataset moves aliases"
 
-    def __init__(self, model_name: str, alias: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, model_name: str, alias: str, metadata: Metadata = None) -> None:
         super().__init__(metadata)
         self._model_name = model_name
         self._alias = alias

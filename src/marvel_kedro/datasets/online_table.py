@@ -5,8 +5,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from kedro_datasets._typing import TablePreview
@@ -14,7 +14,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import ProjectDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.table.frames import lazily, rows_by
 
 _KEY = "page_id"
@@ -31,16 +31,12 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
       therefore made in the folder for temporary files (`TMPDIR`) and copied.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, metadata: Metadata = None) -> None:
         self._filepath = Path(filepath)
         super().__init__(metadata)
 
     def save(self, data: IntoFrame) -> None:
-        """Write the rows, ordered by the key.
-
-        Raises:
-            ProjectError: The temporary folder has no room.
-        """
+        """Write the rows, ordered by the key; raise a ProjectError if TMPDIR has no room."""
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / self._filepath.name
             try:
@@ -54,11 +50,7 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
                 shutil.copyfileobj(source, target, 1 << 20)
 
     def load(self) -> pd.DataFrame:
-        """Read the whole table.
-
-        Returns:
-            `page_id` and a column for each field, ordered by `page_id`.
-        """
+        """Read the whole table: `page_id` and a column for each field, ordered by `page_id`."""
         return self._read()
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -68,12 +60,9 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
 
     def _read(self, rows: int = -1) -> pd.DataFrame:
         address = f"{self._filepath.absolute().as_uri()}?mode=ro&immutable=1"
-        connection = sqlite3.connect(address, uri=True)
-        try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
             select = "SELECT page_id, fields FROM characters ORDER BY page_id LIMIT ?"
             found = connection.execute(select, (rows,)).fetchall()
-        finally:
-            connection.close()
         return pd.DataFrame([{_KEY: page_id, **json.loads(fields)} for page_id, fields in found])
 
     def _exists(self) -> bool:
@@ -81,8 +70,7 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
 
 
 def _write(path: Path, data: IntoFrame) -> None:
-    connection = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(path)) as connection:
         # No reader sees this file before it is complete: nothing to roll back.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
@@ -91,8 +79,6 @@ def _write(path: Path, data: IntoFrame) -> None:
         )
         with connection:
             connection.executemany("INSERT INTO characters VALUES (?, ?)", _entries(data))
-    finally:
-        connection.close()
 
 
 def _entries(data: IntoFrame) -> Iterator[tuple[str, str]]:

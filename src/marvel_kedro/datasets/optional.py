@@ -4,21 +4,15 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from marvel_kedro.datasets.base import ReadOnlyDataset
+from marvel_kedro.datasets.base import Metadata, ReadOnlyDataset
 
 
 class OptionalDataset(ReadOnlyDataset[Any]):
-    """Load another dataset, or None while it does not exist."""
+    """Load another dataset, given by its catalog entry, or None while it does not exist."""
 
     READ_ONLY = "the pipeline that writes the dataset has a catalog entry of its own"
 
-    def __init__(self, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        """Wrap a dataset.
-
-        Args:
-            dataset: The catalog entry of the dataset.
-            metadata: Metadata for Kedro's plugins.
-        """
+    def __init__(self, dataset: dict[str, Any], metadata: Metadata = None) -> None:
         super().__init__(metadata)
         # Kedro's catalog runs validators, and only for entries of its own; the entry that writes
         # the dataset has one.

@@ -3,18 +3,15 @@
 import logging
 import os
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any
 
 from kedro.io import DatasetError
 
-from marvel_kedro.datasets.base import ProjectDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring.export import Exported
 from marvel_kedro.serving.telemetry.opentelemetry import is_enabled
 
 logger = logging.getLogger(__name__)
-
-_EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 
 class OtlpMetricsDataset(ProjectDataset[Exported, None]):
@@ -22,30 +19,27 @@ class OtlpMetricsDataset(ProjectDataset[Exported, None]):
 
     - OTEL_EXPORTER_OTLP_ENDPOINT (or the variable for metrics alone) turns it on. The SDK reads
       headers, time limit, compression and resource attributes from their variables.
+    - `service_name` is the resource's `service.name`, unless OTEL_SERVICE_NAME is set.
     - If the metrics cannot be sent, the run logs a warning and continues.
     """
 
-    def __init__(self, service_name: str, metadata: dict[str, Any] | None = None) -> None:
-        """Set the sender.
-
-        Args:
-            service_name: The resource's `service.name`, unless OTEL_SERVICE_NAME is set.
-            metadata: Metadata for Kedro's plugins.
-        """
+    def __init__(self, service_name: str, metadata: Metadata = None) -> None:
         self._service_name = service_name
         super().__init__(metadata)
 
     def save(self, data: Exported) -> None:
         """Send the samples, if the environment turns it on."""
-        if not is_enabled("metrics", os.environ):
+        if not is_enabled("metrics"):
             return
-        if not _is_installed():
+        try:
+            has_arrived = _send(data, self._service_name)
+        except ModuleNotFoundError:
             logger.warning(
                 "          OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry's exporter is not "
                 "installed: pip install 'marvel-kedro[server]'. Nothing was sent."
             )
             return
-        if _send(data, self._service_name):
+        if has_arrived:
             logger.info("          %s samples sent by OpenTelemetry", f"{len(data.samples):,}")
         else:
             logger.warning(
@@ -54,54 +48,34 @@ class OtlpMetricsDataset(ProjectDataset[Exported, None]):
             )
 
     def load(self) -> None:
-        """Refuse to load.
-
-        Raises:
-            DatasetError: Always.
-        """
+        """Raise a DatasetError."""
         raise DatasetError("Metrics are sent to a collector, and not read from it.")
-
-
-def _is_installed() -> bool:
-    try:
-        return find_spec(_EXPORTER) is not None
-    except ModuleNotFoundError:  # not even its parent package is installed
-        return False
 
 
 def _send(exported: Exported, service_name: str) -> bool:
     """Send the samples once, with their own time, and return whether they arrived."""
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - optional
-        OTLPMetricExporter,
-    )
-    from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415
-        Gauge,
-        Metric,
-        MetricExportResult,
-        MetricsData,
-        NumberDataPoint,
-        ResourceMetrics,
-        ScopeMetrics,
-    )
+    from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415 - optional
+    from opentelemetry.sdk.metrics import export as otel  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
 
     at = int(exported.at.timestamp() * 1e9)
-    points: dict[Any, list[NumberDataPoint]] = {}
+    points: dict[Any, list[otel.NumberDataPoint]] = {}
     for family, labels, value in exported.samples:
         attributes = dict(zip(family.labels, labels, strict=True))
-        points.setdefault(family, []).append(NumberDataPoint(attributes, at, at, value))
+        points.setdefault(family, []).append(otel.NumberDataPoint(attributes, at, at, value))
     metrics = [
-        Metric(family.name, family.description, family.unit, Gauge(data_points))
+        otel.Metric(family.name, family.description, family.unit, otel.Gauge(data_points))
         for family, data_points in points.items()
     ]
     resource = Resource.create()
     if "OTEL_SERVICE_NAME" not in os.environ:
         resource = resource.merge(Resource({"service.name": service_name}))
-    scope = ScopeMetrics(InstrumentationScope("marvel_kedro", version("marvel_kedro")), metrics, "")
-    exporter = OTLPMetricExporter()
+    instrument = InstrumentationScope("marvel_kedro", version("marvel_kedro"))
+    scope = otel.ScopeMetrics(instrument, metrics, "")
+    exporter = metric_exporter.OTLPMetricExporter()
     try:
-        result = exporter.export(MetricsData([ResourceMetrics(resource, [scope], "")]))
+        result = exporter.export(otel.MetricsData([otel.ResourceMetrics(resource, [scope], "")]))
     finally:
         exporter.shutdown()
-    return result is MetricExportResult.SUCCESS
+    return result is otel.MetricExportResult.SUCCESS

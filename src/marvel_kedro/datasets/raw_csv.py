@@ -9,10 +9,6 @@ from kedro_datasets.pandas import CSVDataset
 
 from marvel_kedro.core.errors import ProjectError
 
-_GET_THE_FILE = (
-    "Put the Kaggle file (mohitbansal31s/marvel-characters) there, or make synthetic data: "
-    "kedro run --pipelines synthetic."
-)
 BETTER_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
     "run then makes synthetic rows."
@@ -34,14 +30,10 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False, "lineterminator": "\n"}  # noqa: RUF012
 
     def load(self) -> pd.DataFrame:
-        """Read the whole file.
+        """Read the whole file as strings, with the columns as the file names them.
 
-        Returns:
-            A frame of strings, with the columns as the file names them.
-
-        Raises:
-            ProjectError: The file is missing, empty, not UTF-8 or not CSV, or has rows with more
-                cells than columns.
+        Raise a ProjectError if the file is missing, empty, not UTF-8 or not CSV, or has rows with
+        more cells than columns.
         """
         path = self._existing_file()
         try:
@@ -59,7 +51,10 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     def _existing_file(self) -> Path:
         path = Path(str(self._filepath))
         if not path.is_file():
-            raise ProjectError(f"There is no raw file at {path}. {_GET_THE_FILE}")
+            raise ProjectError(
+                f"There is no raw file at {path}. Put the Kaggle file (mohitbansal31s/"
+                "marvel-characters) there, or make synthetic data: kedro run --pipelines synthetic."
+            )
         return path
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:

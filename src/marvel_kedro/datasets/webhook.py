@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marvel_kedro.datasets.base import ReadOnlyDataset
+from marvel_kedro.datasets.base import Metadata, ReadOnlyDataset
 from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 
@@ -12,7 +12,7 @@ class WebhookDataset(ReadOnlyDataset[Webhook]):
     READ_ONLY = "the node posts the messages, because it has to know whether they arrived"
 
     def __init__(
-        self, credentials: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
+        self, credentials: dict[str, Any] | None = None, metadata: Metadata = None
     ) -> None:
         super().__init__(metadata)
         self._webhook = Webhook((credentials or {}).get("url"))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.spooled import ENTRIES, entry, expected, lines_in, mount, spool_in
 
 from marvel_kedro.serving.configuration import InferenceTableOptions
-from marvel_kedro.serving.inference_table.spool import Entry, Spool, oldest
+from marvel_kedro.serving.inference_table.spool import Entry, Spool, lag_seconds
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=20))
@@ -117,16 +117,15 @@ def test_unusable_folder_is_counted_as_io_error(tmp_path: Path) -> None:
     assert spool.write(entry())
 
 
-def test_oldest_returns_creation_time_of_oldest_file(tmp_path: Path) -> None:
-    assert oldest(tmp_path) is None
+def test_lag_counts_from_the_creation_of_the_oldest_file(tmp_path: Path) -> None:
+    assert lag_seconds(tmp_path) == 0
     before = time.time()
     spool = spool_in(tmp_path)
     spool.write(entry(request_time=0))
     between = time.time()
     spool.rotate()
     spool.write(entry(request_time=0))
-    found = oldest(tmp_path)
-    assert found is not None
+    found = time.time() - lag_seconds(tmp_path)
     assert before - 0.1 <= found <= between + 0.1
 
 

@@ -37,16 +37,21 @@ _PROPERTIES = {
     "delta.dataSkippingStatsColumns": "request_time,status_code,served_entity_id",
 }
 
+# Target sizes of compaction: small files often, those of the first size now and then.
 _FILE_SIZES = (16 * 1024**2, 256 * 1024**2)
-"""Target sizes of compaction: small files often, those of the first size now and then."""
-
-_BATCH_BYTES = 64 * 1024**2
 _LONGEST_PAUSE = 60.0
 _LOCK_SECONDS, _LOCK_POLL_SECONDS = 5.0, 0.05
 
 
 class TableWriter:
     """Moves a spool to the table. One thread calls `flush`; any may call `note_served`.
+
+    Args:
+        table: Folder of the Delta table; `served_entities` is next to it.
+        spool: Folder of the workers' files.
+        compact_files: Number of small files of a day from which they are compacted.
+        batch_bytes: Bytes of the spool that are committed, and in memory, at a time.
+        pause: Seconds without an attempt after an error, doubled by each further one.
 
     Attributes:
         rows: Number of requests that this writer has committed.
@@ -60,18 +65,9 @@ class TableWriter:
         spool: Path,
         *,
         compact_files: int = 20,
-        batch_bytes: int = _BATCH_BYTES,
+        batch_bytes: int = 64 * 1024**2,
         pause: float = 1.0,
     ) -> None:
-        """Configure the writer; the first flush creates and reads files.
-
-        Args:
-            table: Folder of the Delta table; `served_entities` is next to it.
-            spool: Folder of the workers' files.
-            compact_files: Number of small files of a day from which they are compacted.
-            batch_bytes: Bytes of the spool that are committed, and in memory, at a time.
-            pause: Seconds without an attempt after an error, doubled by each further one.
-        """
         self.rows = self.damaged = 0
         self.last_error: str | None = None
         self._path = table
@@ -86,22 +82,15 @@ class TableWriter:
         self._served: dict[str, pa.Table] = {}
 
     def note_served(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Queue rows for `served_entities`; the next flush adds those that it lacks.
-
-        Args:
-            rows: Values by the names of `SERVED_SCHEMA`.
-        """
+        """Queue rows of `SERVED_SCHEMA`; the next flush adds those that `served_entities` lacks."""
         for row in rows:
             self._served[row["served_entity_id"]] = pa.Table.from_pylist([row], SERVED_SCHEMA)
 
     def flush(self, *, now: bool = False) -> int:
-        """Move the spool to the table; an error is kept in `last_error` and never raised.
+        """Move the spool to the table and return the number of requests that were committed.
 
-        Args:
-            now: Ignore the pause after an error, as in the last flush of a server.
-
-        Returns:
-            The number of requests that were committed.
+        An error is kept in `last_error` and never raised. `now` ignores the pause after one, as in
+        the last flush of a server.
         """
         if not now and time.monotonic() < self._next_attempt:
             return 0
@@ -119,7 +108,11 @@ class TableWriter:
         except Exception as error:  # noqa: BLE001 - of the disk or of Delta; all is retried
             self._failed(error)
         else:
-            self._recovered()
+            if self._failures:
+                logger.info("The inference table %s is written again.", self._path)
+            self._failures, self._next_attempt = 0, 0.0
+            self.last_error = None
+            self._logged.clear()
         return self.rows - before
 
     def close(self) -> None:
@@ -138,10 +131,8 @@ class TableWriter:
             if damaged and self._batches.set_aside(batch.name, damaged):
                 self.damaged += len(damaged)
             if rows.num_rows:
-                transaction = Transaction(self._batches.app_id, number)
-                properties = CommitProperties(app_transactions=[transaction])
                 assert self._table
-                _append(self._table, rows, commit_properties=properties)
+                _append(self._table, rows, Transaction(self._batches.app_id, number))
             self.rows += rows.num_rows
         shutil.rmtree(batch)
 
@@ -194,11 +185,8 @@ class TableWriter:
         table.update_incremental()
         for size in _FILE_SIZES:
             for day in _crowded_days(table, size // 2, self._compact_files):
-                table.optimize.compact(
-                    partition_filters=[("request_date", "=", day)],
-                    target_size=size,
-                    max_concurrent_tasks=1,
-                )
+                filters = [("request_date", "=", day)]
+                table.optimize.compact(filters, target_size=size, max_concurrent_tasks=1)
 
     def _failed(self, error: Exception) -> None:
         self._table = None  # its state is uncertain
@@ -209,20 +197,8 @@ class TableWriter:
         kind = re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", self.last_error)  # names and versions vary
         if kind not in self._logged:
             self._logged.add(kind)
-            logger.error(
-                "Requests wait for the inference table %s in %s: %s. The write will be retried.",
-                self._path,
-                self._spool,
-                self.last_error,
-            )
-
-    def _recovered(self) -> None:
-        if self._failures:
-            logger.info("The inference table %s is written again.", self._path)
-        self._failures = 0
-        self._next_attempt = 0.0
-        self._logged.clear()
-        self.last_error = None
+            text = "Requests wait for the inference table %s in %s: %s. The write will be retried."
+            logger.error(text, self._path, self._spool, self.last_error)
 
 
 @contextmanager
@@ -263,13 +239,12 @@ def _open_table(path: Path, schema: pa.Schema, partition_by: list[str], comment:
     return table
 
 
-def _append(
-    table: DeltaTable, rows: pa.Table, commit_properties: CommitProperties | None = None
-) -> None:
+def _append(table: DeltaTable, rows: pa.Table, *transactions: Transaction) -> None:
     # Without the comments of the columns: deltalake rejects rows whose comments differ from those
     # of the table, which another release may have created.
     plain = pa.schema([pa.field(field.name, field.type) for field in rows.schema])
-    write_deltalake(table, rows.cast(plain), mode="append", commit_properties=commit_properties)
+    properties = CommitProperties(app_transactions=list(transactions))
+    write_deltalake(table, rows.cast(plain), mode="append", commit_properties=properties)
 
 
 def _crowded_days(table: DeltaTable, small: int, files: int) -> list[str]:

@@ -11,7 +11,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,6 @@ OPEN, CLOSED = ".open", ".closed"
 DAMAGED = "damaged"
 FIRST_KEY = b'{"request_time":'
 
-REQUEST_TOO_LONG = "MAX_REQUEST_SIZE_EXCEEDED"
-RESPONSE_TOO_LONG = "MAX_RESPONSE_SIZE_EXCEEDED"
-
-_SEGMENT_BYTES = 8 * 1024**2
 _HASHES = 2**32  # number of values of a CRC-32
 _OPEN_ATTEMPTS = 10
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -36,28 +32,16 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(slots=True)
 class Entry:
-    """A request and its answer.
-
-    Attributes:
-        databricks_request_id: The server's unique id of the request.
-        client_request_id: The client's id of the request.
-        request_time: When it arrived, in microseconds since 1970, UTC.
-        status_code: HTTP status of the answer.
-        execution_duration_ms: Duration in milliseconds.
-        request: Body of the request; None if it was not read.
-        response: Body of the answer.
-        served_entity_id: The entity that answered; None if none did.
-        requester: Name of the token.
-    """
+    """A request and its answer; `schema.SCHEMA` describes the fields."""
 
     databricks_request_id: str
     client_request_id: str | None
-    request_time: int
+    request_time: int  # in microseconds since 1970, UTC
     status_code: int
     execution_duration_ms: int
-    request: bytes | None
+    request: bytes | None  # None if it was not read
     response: bytes | None
-    served_entity_id: str | None = None
+    served_entity_id: str | None = None  # None if no entity answered
     requester: str | None = None
 
 
@@ -66,6 +50,13 @@ class Spool:
 
     A file ends in `.open` and is locked while its worker lives, and in `.closed` once it is
     complete. `TableWriter` moves closed files, and open ones of dead workers, to the table.
+
+    Args:
+        folder: Folder of the files of all workers of a server; the first request creates it.
+        options: Size limit, sampling and redaction.
+        spool_bytes: Bytes of all workers that may wait for the table.
+        on_drop: Called with a reason and a number of requests when some are dropped.
+        segment_bytes: Size at which a file is closed early.
 
     Attributes:
         dropped: Number of requests that were not logged, by reason: `disk_full`, `spool_full`
@@ -78,17 +69,8 @@ class Spool:
         options: InferenceTableOptions,
         spool_bytes: int,
         on_drop: Callable[[str, int], None] | None = None,
-        segment_bytes: int = _SEGMENT_BYTES,
+        segment_bytes: int = 8 * 1024**2,
     ) -> None:
-        """Configure the spool; files are created by the first request.
-
-        Args:
-            folder: Folder of the files of all workers of a server.
-            options: Size limit, sampling and redaction.
-            spool_bytes: Bytes of all workers that may wait for the table.
-            on_drop: Called with a reason and a number of requests when some are dropped.
-            segment_bytes: Size at which a file is closed early.
-        """
         self.dropped: Counter[str] = Counter()
         self._folder = folder
         self._fraction = options.sampling_fraction
@@ -101,14 +83,10 @@ class Spool:
         self._file: int | None = None
         self._path = folder
         self._size = self._lines = 0
-        self._waiting = bytes_in(folder)
+        self._waiting = _bytes_in(folder)
 
     def write(self, entry: Entry) -> bool:
-        """Log a request before it is answered; errors of the disk are counted, not raised.
-
-        Returns:
-            False if the request is dropped, which `dropped` counts.
-        """
+        """Log a request before it is answered; False if it is dropped, also by a disk error."""
         if self._sampled < _HASHES:  # by id, so that every worker samples the same requests
             key = entry.databricks_request_id.encode(errors="replace")
             if zlib.crc32(key) >= self._sampled:
@@ -133,34 +111,27 @@ class Spool:
     def rotate(self) -> None:
         """Close the file for the table's writer; a timer calls this to keep the table current."""
         if self._file is not None:
-            try:
-                self._path.rename(self._path.with_suffix(CLOSED))
-            except FileNotFoundError:
-                self._drop("segment_lost", self._lines)
+            with suppress(OSError):  # after which it stays open and in use
+                try:
+                    self._path.rename(self._path.with_suffix(CLOSED))
+                except FileNotFoundError:
+                    self._drop("segment_lost", self._lines)
                 self._release()
-            except OSError:
-                pass  # it stays open and in use
-            else:
-                self._release()
-        self._waiting = bytes_in(self._folder)
+        self._waiting = _bytes_in(self._folder)
 
     def _open(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(_OPEN_ATTEMPTS):
             path = self._folder / f"{time.time_ns()}-{os.getpid()}{OPEN}"
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            try:
+            with ExitStack() as stack, suppress(BlockingIOError, FileNotFoundError):
+                stack.callback(os.close, file)
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Before the lock the table's writer may have taken it for a dead worker's file.
                 if path.stat().st_ino == os.fstat(file).st_ino:
+                    stack.pop_all()
                     self._file, self._path = file, path
                     return file
-            except (BlockingIOError, FileNotFoundError):
-                pass
-            except OSError:
-                os.close(file)
-                raise
-            os.close(file)
         raise OSError(errno.EAGAIN, "no file could be locked", str(self._folder))
 
     def _truncate(self) -> None:
@@ -188,12 +159,12 @@ class Spool:
     def _line(self, entry: Entry) -> bytes:
         codes: list[str] = []
         client_request_id = entry.client_request_id
-        request = self._body(entry.request, REQUEST_TOO_LONG, codes)
+        request = self._body(entry.request, "MAX_REQUEST_SIZE_EXCEEDED", codes)
         if self._redact:
             request = None if request is None else redact(request, self._redact)
             if client_request_id is not None and "client_request_id" in self._redact:
                 client_request_id = REDACTED
-        response = self._body(entry.response, RESPONSE_TOO_LONG, codes)
+        response = self._body(entry.response, "MAX_RESPONSE_SIZE_EXCEEDED", codes)
         line = {
             "request_time": entry.request_time,  # must be first, see FIRST_KEY
             "databricks_request_id": entry.databricks_request_id,
@@ -224,39 +195,29 @@ def _encodable(value: Any) -> Any:  # noqa: ANN401 - text, numbers, lists
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def bytes_in(folder: Path) -> int:
-    """Return how many bytes wait for the table, damaged lines excluded."""
-    return sum(entry.stat().st_size for entry in _files(folder))
-
-
-def created_at(file: Path) -> int:
+def created_at(name: str) -> int:
     """Return the creation time in a file's name, in nanoseconds since 1970; 0 if it has none."""
-    digits = file.name.partition("-")[0]
+    digits = name.partition("-")[0]
     return int(digits) if digits.isdigit() else 0
 
 
-def oldest(folder: Path) -> float | None:
-    """Return when the oldest waiting file was created, in seconds since 1970; None if none is."""
-    times = (created_at(Path(entry.path)) / 1e9 for entry in _files(folder) if entry.stat().st_size)
-    return min(times, default=None)
-
-
 def lag_seconds(folder: Path) -> float:
-    """Return the age of the oldest request that is not in the table, in seconds."""
-    since = oldest(folder)
-    return 0.0 if since is None else max(0.0, time.time() - since)
+    """Return the age of the oldest request that is not in the table, in seconds; 0 if all are."""
+    times = [created_at(entry.name) for entry in _files(folder) if entry.stat().st_size]
+    return max(0.0, time.time() - min(times) / 1e9) if times else 0.0
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in _files(folder))
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the files of workers and batches that exist; others may vanish meanwhile."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        with suppress(OSError):
-            if entry.is_dir() and entry.name != DAMAGED:
-                yield from _files(Path(entry.path))
-            elif entry.name.endswith((OPEN, CLOSED)):
-                entry.stat()  # cached in the entry
-                yield entry
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_dir() and entry.name != DAMAGED:
+                    yield from _files(Path(entry.path))
+                elif entry.name.endswith((OPEN, CLOSED)):
+                    entry.stat()  # cached in the entry
+                    yield entry

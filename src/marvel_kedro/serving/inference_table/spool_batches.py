@@ -25,29 +25,19 @@ from marvel_kedro.serving.inference_table.spool import CLOSED, DAMAGED, FIRST_KE
 logger = logging.getLogger(__name__)
 
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 10**6
-_SET_ASIDE = re.compile(r"batch-(\d+)\.jsonl")
 
 
 class SpoolBatches:
-    """The reading side of a spool, held by one process at a time.
-
-    Args:
-        folder: Folder of the workers' files.
-        batch_bytes: Size limit of a batch, unless a single file exceeds it.
-    """
+    """The reading side of a spool, held by one process at a time."""
 
     def __init__(self, folder: Path, batch_bytes: int) -> None:
         self._folder = folder
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = batch_bytes  # the limit of a batch, unless a single file exceeds it
         self._lock: int | None = None
         self._number = 0
 
     def lock(self) -> None:
-        """Lock the spool until `close`, unless this process already has.
-
-        Raises:
-            RuntimeError: Another process holds it.
-        """
+        """Lock the spool until `close`; raise a RuntimeError if another process holds it."""
         if self._lock is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = file_lock.acquire(self._folder / "writer.lock")
@@ -86,16 +76,14 @@ class SpoolBatches:
     def gather(self, before: int, committed: Callable[[], int]) -> Path | None:
         """Move the oldest files without a living writer into the next batch; None if none waits.
 
-        Args:
-            before: Files created later, in nanoseconds since 1970, wait for the next flush:
-                otherwise it might never end under load.
-            committed: Returns the number of the last batch that the table has.
+        Files created after `before`, in nanoseconds since 1970, wait for the next flush: otherwise
+        it might never end under load. `committed` returns the table's last batch number.
         """
         batch: Path | None = None
         size = 0
         closed, opened = (sorted(self._folder.glob(f"*{end}")) for end in (CLOSED, OPEN))
         for path in closed + opened:
-            if created_at(path) > before:
+            if created_at(path.name) > before:
                 continue
             with _unowned(path) as file_bytes:
                 if file_bytes is None:
@@ -113,14 +101,10 @@ class SpoolBatches:
         return batch
 
     def _next_number(self, committed: int) -> int:
-        unfinished = map(number_of, self.unfinished())
         # A batch of damaged lines alone is never committed.
-        set_aside = (
-            int(found[1])
-            for path in (self._folder / DAMAGED).glob("*")
-            if (found := _SET_ASIDE.fullmatch(path.name))
-        )
-        self._number = max(self._number, committed, *unfinished, *set_aside, 0) + 1
+        set_aside = (self._folder / DAMAGED).glob("batch-[0-9]*.jsonl")
+        numbers = map(number_of, (*self.unfinished(), *set_aside))
+        self._number = max(self._number, committed, *numbers) + 1
         return self._number
 
     def set_aside(self, name: str, lines: list[bytes]) -> bool:
@@ -140,28 +124,18 @@ class SpoolBatches:
 
 
 def number_of(batch: Path) -> int:
-    """Return the number of a batch."""
-    return int(batch.name.partition("-")[2])
+    """Return the number of a batch, or of the batch that a file of damaged lines is from."""
+    return int(re.findall(r"\d+", batch.name)[0])
 
 
 def read_batch(batch: Path) -> tuple[pa.Table, list[bytes]]:
-    """Read the lines of a batch, as `parse_lines` does.
-
-    A line without an end belongs to a request that was never answered, and is dropped.
-    """
+    """Parse the lines of a batch, except those without an end: their requests had no answer."""
     parts = [path.read_bytes() for path in sorted(batch.iterdir())]
     return parse_lines(b"".join(part[: part.rfind(b"\n") + 1] for part in parts))
 
 
 def parse_lines(data: bytes) -> tuple[pa.Table, list[bytes]]:
-    """Parse lines of the spool in bulk.
-
-    Args:
-        data: Complete lines.
-
-    Returns:
-        Rows of the table, and the damaged lines.
-    """
+    """Parse complete lines in bulk; return the rows of the table, and the damaged lines."""
     rows = _parse_intact(data)
     if rows is not None:
         return rows, []
@@ -197,9 +171,8 @@ def _parse_intact(data: bytes) -> pa.Table | None:
     if table.num_rows != lines or not pc.all(valid, skip_nulls=False).as_py():
         return None
     stamps = times.cast(SCHEMA.field("request_time").type)
-    columns = {name: table[name] for name in table.column_names}
-    columns |= {"request_time": stamps, "request_date": stamps.cast(pa.date32())}
-    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    table = table.append_column("request_date", stamps.cast(pa.date32()))
+    return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 @contextmanager

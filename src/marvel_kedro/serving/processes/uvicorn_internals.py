@@ -22,15 +22,9 @@ logger = logging.getLogger(__name__)
 
 VERIFIED_VERSIONS = {"uvicorn": "0.54.0", "httptools": "0.9.0"}
 
-HEADER_SECONDS = 10.0
-"""Time that a client has for the headers of a request."""
-
-HEADER_BYTES = 64 * 1024
-"""Limit of the headers, and of bytes that are neither headers nor body."""
-
-PIECE_BYTES = 4 * 1024
-"""Bytes parsed at a time, which bounds the requests that wait behind the one in progress."""
-
+HEADER_SECONDS = 10.0  # that a client has for the headers of a request
+HEADER_BYTES = 64 * 1024  # limit of the headers, and of bytes that are neither headers nor body
+PIECE_BYTES = 4 * 1024  # parsed at a time: bounds the requests that wait behind the present one
 _LINGER_SECONDS = 0.5  # for a request that its client sent before it could know of the stop
 _HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
 _LEEWAY_SECONDS = 2.0  # for the work of a worker after its last answer
@@ -65,7 +59,6 @@ class _Flow(FlowControl):
     held = False
 
     def resume_reading(self) -> None:
-        """Resume unless held."""
         if self.read_paused and not self.held:
             super().resume_reading()
 
@@ -116,13 +109,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
         self._unparsed = b"" if self.transport.is_closing() else buffered[begin:]
         if self.pipeline or self._unparsed:
-            self._hold()
-
-    def _hold(self) -> None:
-        """Stop reading, and the deadline: the client may have sent the rest of its request."""
-        self.flow.held = True
-        self.flow.pause_reading()
-        self._stop_deadline()
+            self.flow.held = True
+            self.flow.pause_reading()
+            self._stop_deadline()  # the client may have sent the rest of its request
 
     def on_message_begin(self) -> None:
         """Start the deadline of the headers."""
@@ -209,16 +198,11 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class WorkerSupervisor(Multiprocess):
-    """uvicorn's supervisor, with health checks that do not block and a bounded stop.
-
-    Attributes:
-        cannot_start: A worker failed to start; the supervisor has stopped.
-    """
+    """uvicorn's supervisor, with health checks that do not block and a bounded stop."""
 
     def __init__(self, config: Config, sockets: list[socket.socket], grace_seconds: float) -> None:
-        """Take uvicorn's arguments and the time that workers have to stop."""
         super().__init__(config, sockets)
-        self.cannot_start = False
+        self.cannot_start = False  # whether a worker failed to start, which stops the supervisor
         self._grace_seconds = grace_seconds
         self._stop_signals = 0
         self._pings: dict[int, float] = {}  # time of the unanswered ping by pid
@@ -226,10 +210,7 @@ class WorkerSupervisor(Multiprocess):
             signal.signal(number, self._stop)
 
     def worker_ended(self, pid: int) -> None:
-        """Handle the end of a worker's process, before another one replaces it."""
-
-    def worker_replaced(self) -> None:
-        """Handle the replacement of a worker."""
+        """Handle the end of a worker's process, before another one may replace it."""
 
     def _stop(self, *_: object) -> None:
         self._stop_signals += 1
@@ -244,17 +225,14 @@ class WorkerSupervisor(Multiprocess):
                 continue
             process.kill()
             process.join()
-            pid = int(process.pid or 0)
+            pid, status = int(process.pid or 0), process.exitcode
             self._pings.pop(pid, None)
+            self.cannot_start = status == STARTUP_FAILURE
             self.worker_ended(pid)
-            if process.exitcode == STARTUP_FAILURE:
-                self.cannot_start = True
+            if self.cannot_start:
                 self.should_exit.set()
                 return
-            logger.warning(
-                "The worker %s died (exit status %s) and was replaced.", pid, process.exitcode
-            )
-            self.worker_replaced()
+            logger.warning("The worker %s died (exit status %s) and was replaced.", pid, status)
             self.processes[index] = Process(self.config, self.sockets)
             self.processes[index].start()
 

@@ -20,14 +20,13 @@ _LINE = re.compile(
 
 
 class ExternalMetrics:
-    """The text of a file, read again when the file is replaced.
+    """The text of a file, read again when the file is replaced; empty if the path is None.
 
     A line that Prometheus cannot parse, or with the name of one of the server's metrics, would make
     the whole page invalid. A file with such a line is left out, with a warning.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Take the file; None disables it."""
         self._path = path
         self._stamp: Any = None
         self._text = b""
@@ -55,11 +54,8 @@ class ExternalMetrics:
         problem = f"it has {size:,} bytes" if size > _MAX_BYTES else _problem(text)
         if problem is None:
             return text
-        logger.warning(
-            "%s is left out of /metrics: %s. kedro run --pipelines exporting writes it again.",
-            path,
-            problem,
-        )
+        remedy = "kedro run --pipelines exporting writes it again."
+        logger.warning("%s is left out of /metrics: %s. %s", path, problem, remedy)
         return b""
 
 

@@ -11,9 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that `prometheus_client` reads."""
-
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that `prometheus_client` reads
 _LIVE = ("gauge_livesum", "gauge_livemax")  # valid only while their process lives
 _KINDS = ("counter", "histogram", "gauge_mostrecent", *_LIVE)
 _BYTES = 256 * 1024  # some seventy versions of a model
@@ -21,11 +19,7 @@ _SPARE = "spare"
 
 
 def prepare(folder: Path, spares: int) -> None:
-    """Create a set for this process and spare ones, and set the environment variable.
-
-    Raises:
-        OSError: The disk is full.
-    """
+    """Create a set for this process and spare ones, or raise an OSError if the disk is full."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
@@ -35,11 +29,7 @@ def prepare(folder: Path, spares: int) -> None:
 
 
 def claim() -> None:
-    """Claim a spare set for this process, or create one.
-
-    Raises:
-        OSError: There is no spare set, and the disk is full.
-    """
+    """Claim a spare set for this process, or create one; OSError if the disk is full."""
     folder, pid = Path(os.environ[FOLDER]), str(os.getpid())
     first, *others = _KINDS
     for path in sorted(folder.glob(f"{first}_{_SPARE}*.db")):

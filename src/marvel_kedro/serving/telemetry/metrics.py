@@ -10,34 +10,29 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+Read = TypeVar("Read")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_READ_ATTEMPTS = 4
 _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 
-REQUESTS = Counter(
-    "marvel_requests", "Answered requests", ["served_entity", "model_version", "code"]
-)
+_MODEL = ("served_entity", "model_version")
+
+REQUESTS = Counter("marvel_requests", "Answered requests", [*_MODEL, "code"])
 SECONDS = Histogram(
     "marvel_request_duration_seconds",
     "From the first byte of a request to its answer",
-    ["served_entity", "model_version"],
+    _MODEL,
     buckets=_SECONDS,
 )
-RECORDS = Counter("marvel_records", "Scored records", ["served_entity", "model_version"])
-ALIVE = Counter(
-    "marvel_predicted_alive", "Records scored as Alive", ["served_entity", "model_version"]
-)
+RECORDS = Counter("marvel_records", "Scored records", _MODEL)
+ALIVE = Counter("marvel_predicted_alive", "Records scored as Alive", _MODEL)
 IN_PROGRESS = Gauge(
     "marvel_requests_in_progress",
     "Requests in progress, batches that still run after their 504 included",
@@ -137,11 +132,6 @@ def _observe_all(histogram: Histogram, seconds: list[float]) -> None:
         histogram._buckets[bucket].inc(number)  # noqa: SLF001
 
 
-_ATTEMPTS = 4
-
-Read = TypeVar("Read")
-
-
 def page() -> bytes:
     """Return all metrics of all processes in Prometheus' text format."""
     return _of_all_processes(generate_latest)
@@ -154,8 +144,8 @@ def ready_workers() -> float:
 
 def _of_all_processes(read: Callable[[CollectorRegistry], Read]) -> Read:
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    for _ in range(_ATTEMPTS - 1):  # files are renamed while a worker is replaced
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    for _ in range(_READ_ATTEMPTS - 1):  # files are renamed while a worker is replaced
         with suppress(FileNotFoundError):
             return read(registry)
     return read(registry)

@@ -8,9 +8,8 @@ and the others that docs/serving.md lists. The protocol is http/protobuf.
 import os
 import re
 import socket
-import threading
 import time
-from collections.abc import Mapping
+from threading import Thread
 from typing import Any, NamedTuple
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -32,44 +31,29 @@ class AnsweredRequest(NamedTuple):
 
 
 class Telemetry:
-    """Spans and durations of requests; without providers only the ids of traces."""
+    """Spans and durations by the SDK's providers; without them, only the ids of traces."""
 
     def __init__(self, tracers: Any = None, meters: Any = None) -> None:  # noqa: ANN401
-        """Take the providers of OpenTelemetry's SDK, or None."""
         self._providers = [provider for provider in (tracers, meters) if provider]
         self._tracer = tracers.get_tracer(__name__) if tracers else None
-        self._seconds = (
-            meters.get_meter(__name__).create_histogram(
+        self._seconds: Any = None
+        if meters:
+            self._seconds = meters.get_meter(__name__).create_histogram(
                 "http.server.request.duration", unit="s", description="Duration of requests"
             )
-            if meters
-            else None
-        )
 
     @classmethod
-    def from_environment(
-        cls, endpoint: str, environment: Mapping[str, str] = os.environ
-    ) -> "Telemetry":
+    def from_environment(cls, endpoint: str) -> "Telemetry":
         """Create the enabled providers; if none is, the SDK is not even imported."""
-        traces, metrics = is_enabled("traces", environment), is_enabled("metrics", environment)
+        traces, metrics = is_enabled("traces"), is_enabled("metrics")
         if not traces and not metrics:
             return cls()
         resource = _resource(endpoint)
-        return cls(
-            _tracer_provider(resource) if traces else None,
-            _meter_provider(resource) if metrics else None,
-        )
+        tracers = _tracer_provider(resource) if traces else None
+        return cls(tracers, _meter_provider(resource) if metrics else None)
 
     def record(self, answered: AnsweredRequest, traceparent: bytes | None) -> str:
-        """Record a request.
-
-        Args:
-            answered: The request.
-            traceparent: The client's header of W3C Trace Context.
-
-        Returns:
-            The id of the request's trace, 32 hexadecimal digits.
-        """
+        """Record a request with its W3C `traceparent`; return its trace id, 32 hex digits."""
         if not self._providers:
             return trace_id(traceparent, answered.request_id)
         attributes = {
@@ -89,15 +73,13 @@ class Telemetry:
         self, answered: AnsweredRequest, traceparent: bytes | None, attributes: dict[str, Any]
     ) -> str:
         from opentelemetry import trace as api  # noqa: PLC0415 - see from_environment
-        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
-            TraceContextTextMapPropagator,
-        )
+        from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
 
         assert self._tracer is not None
         carrier = {"traceparent": traceparent.decode("latin-1")} if traceparent else {}
         span = self._tracer.start_span(
             f"POST {answered.path}",
-            context=TraceContextTextMapPropagator().extract(carrier),
+            context=tracecontext.TraceContextTextMapPropagator().extract(carrier),
             kind=api.SpanKind.SERVER,
             start_time=int(answered.started * 1e9),
             attributes=attributes
@@ -110,9 +92,7 @@ class Telemetry:
 
     def close(self) -> None:
         """Export what is buffered; an unreachable collector delays the stop by 3 s at most."""
-        threads = [
-            threading.Thread(target=provider.shutdown, daemon=True) for provider in self._providers
-        ]
+        threads = [Thread(target=provider.shutdown, daemon=True) for provider in self._providers]
         for thread in threads:
             thread.start()
         end = time.monotonic() + _CLOSE_SECONDS
@@ -126,15 +106,14 @@ def trace_id(traceparent: bytes | None, request_id: str) -> str:
     return found[1].decode() if found and found[1] != _INVALID_TRACE else request_id
 
 
-def is_enabled(signal: str, environment: Mapping[str, str]) -> bool:
+def is_enabled(signal: str) -> bool:
     """Return whether the environment enables the export of `traces` or `metrics`."""
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
     name = signal.upper()
-    if environment.get(f"OTEL_{name}_EXPORTER", "otlp") != "otlp":
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if is_disabled or os.environ.get(f"OTEL_{name}_EXPORTER", "otlp") != "otlp":
         return False
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT")
-    return any(environment.get(endpoint) for endpoint in endpoints)
+    return any(map(os.environ.get, endpoints))
 
 
 def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
@@ -150,23 +129,17 @@ def _resource(endpoint: str) -> Any:  # noqa: ANN401 - OpenTelemetry's own
 
 
 def _tracer_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider, export  # noqa: PLC0415
 
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(export.BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
     return provider
 
 
 def _meter_provider(resource: Any) -> Any:  # noqa: ANN401 - OpenTelemetry's own
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
-        OTLPMetricExporter,
-    )
-    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider, export  # noqa: PLC0415
 
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    reader = export.PeriodicExportingMetricReader(metric_exporter.OTLPMetricExporter())
     return MeterProvider(resource=resource, metric_readers=[reader], shutdown_on_exit=False)
