@@ -15,7 +15,7 @@ from databricks.sdk import WorkspaceClient, errors
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import dataquality as sdk
 
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import workspace
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
@@ -285,7 +285,7 @@ class _TableMonitor:
     @staticmethod
     def _reason(found: sdk.DataProfilingConfig | None, message: str | None = None) -> str:
         message = message or (found and found.latest_monitor_failure_message) or "no reason given."
-        return workspace.shorten(without_password(" ".join(message.split())))
+        return workspace.excerpt(message)
 
     @property
     def _deletion(self) -> str:

@@ -18,7 +18,7 @@ from support.workspace.server import TOKEN, ApiError, Reply, Request
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import workspace
 from marvel_kedro.databricks.endpoint import deployment, smoke, update
-from marvel_kedro.databricks.endpoint.difference import differences
+from marvel_kedro.databricks.endpoint.deployment import differences
 from marvel_kedro.databricks.endpoint.spec import EndpointSpec
 from marvel_kedro.databricks.endpoint.traffic_shift import current_shares, shift
 from marvel_kedro.monitoring.inference_log.parsing import SMOKE_REQUEST
