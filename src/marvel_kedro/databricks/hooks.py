@@ -8,7 +8,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
-from marvel_kedro.databricks import session
+from marvel_kedro.databricks import session, task_values
 
 if TYPE_CHECKING:
     from marvel_kedro.databricks.contract import Contract
@@ -65,13 +65,10 @@ class LakehouseHooks:
     @hook_impl(specname="after_dataset_saved")
     def set_task_values(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
         """Pass the decisions `promotion` and `retrain` to later tasks of the job."""
-        if dataset_name not in ("promotion", "retrain"):
-            return
-        from marvel_kedro.databricks import task_values  # noqa: PLC0415 - imports MLflow
-
-        promotes = dataset_name == "promotion"
-        values = task_values.of_promotion if promotes else task_values.of_retraining
-        task_values.set_values(values(data))
+        if dataset_name == "promotion":
+            task_values.set_values(task_values.of_promotion(data))
+        elif dataset_name == "retrain":
+            task_values.set_values(task_values.of_retraining(data))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
