@@ -116,12 +116,12 @@ def _start_spark(scratch: Path, remote: str | None = None) -> None:
     _check_java()
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
 
-    settings = SPARK_SETTINGS | {
+    folders = {
         "spark.sql.warehouse.dir": str(scratch / "spark"),
         "spark.driver.extraJavaOptions": f'-Dderby.system.home="{scratch / "derby"}"',
     }
     logger.info("Starting Apache Spark; the first start downloads Delta's jars.")
-    builder = SparkSession.builder.config(map=settings)
+    builder = SparkSession.builder.config(map={**SPARK_SETTINGS, **folders})
     builder = builder.remote(remote) if remote else builder.master("local[*]")
     try:
         _ends.append(builder.getOrCreate().stop)

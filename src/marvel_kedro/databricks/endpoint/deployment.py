@@ -39,7 +39,7 @@ def deploy(
     if found is None:
         _create(client, spec)
         if spec.query_groups and (created := find(client, spec.name)):
-            _grant(client, spec, created, _missing_groups(client, spec, created))
+            _grant(client, spec, created.id, _missing_groups(client, spec, created))
         Update(client, spec.name, spec.entities, spec.traffic, None, timeout).verify()
         return _new_lines(spec)
     difference = _Difference.of(client, spec, found)
@@ -49,7 +49,7 @@ def deploy(
         with explained(spec.name, "tagged"):
             tags = [sdk.EndpointTag(key, value) for key, value in difference.tags.items()]
             client.serving_endpoints.patch(spec.name, add_tags=tags)
-    _grant(client, spec, found, difference.groups)
+    _grant(client, spec, found.id, difference.groups)
     update = Update(client, spec.name, spec.entities, spec.traffic, found.config, timeout)
     update.run(is_change=bool(difference.config))
     return difference.lines
@@ -108,10 +108,7 @@ def _gateway(spec: EndpointSpec, current: sdk.AiGatewayConfig | None) -> sdk.AiG
 
 
 def _grant(
-    client: WorkspaceClient,
-    spec: EndpointSpec,
-    found: sdk.ServingEndpointDetailed,
-    groups: list[str],
+    client: WorkspaceClient, spec: EndpointSpec, endpoint_id: str | None, groups: list[str]
 ) -> None:
     if not groups:
         return
@@ -120,7 +117,7 @@ def _grant(
         for group in groups
     ]
     with explained(spec.name, f"opened to {', '.join(groups)}"):
-        client.serving_endpoints.update_permissions(str(found.id), access_control_list=access)
+        client.serving_endpoints.update_permissions(str(endpoint_id), access_control_list=access)
 
 
 @dataclass(frozen=True)

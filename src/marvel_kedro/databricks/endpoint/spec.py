@@ -21,7 +21,7 @@ class EndpointSpec:
     name: str
     entities: tuple[sdk.ServedEntityInput, ...]
     traffic: dict[str, int]  # percentages by served entity, 100 in all
-    table: sdk.AiGatewayInferenceTableConfig | None  # the inference table
+    table: sdk.AiGatewayInferenceTableConfig | None
     rate_limits: dict[str, int]  # calls per minute by key
     tags: dict[str, str]
     query_groups: tuple[str, ...]  # which may query it
@@ -30,7 +30,7 @@ class EndpointSpec:
     def of(
         cls, endpoint: EndpointOptions, versions: Mapping[str, str], catalog: str, schema: str
     ) -> Self:
-        """Translate the configuration; the catalog and the schema are the inference table's.
+        """Translate the configuration, with the inference table in this catalog and schema.
 
         An entity without a version gets no traffic.
 
