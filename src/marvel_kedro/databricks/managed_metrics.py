@@ -24,7 +24,7 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
         baseline: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the inference log and the table that drift is measured against."""
+        """Name the inference log (`table`) and the table that drift is measured against."""
         super().__init__(metadata)
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
 

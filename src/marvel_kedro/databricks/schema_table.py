@@ -28,9 +28,10 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         arrow: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the table, and its Arrow schema in `monitoring.tables`.
+        """Name the table; `database` is its schema in the catalog.
 
-        With `arrow` nodes exchange the whole table as Arrow instead of a Spark frame.
+        `schema` names its Arrow schema in `monitoring.tables`. With `arrow` nodes exchange the
+        whole table as Arrow instead of a Spark frame.
         """
         self._name = f"{catalog}.{database}.{table}"
         self._is_sail = catalog == "sail"
