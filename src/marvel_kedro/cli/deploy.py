@@ -64,7 +64,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     import mlflow  # noqa: PLC0415 - when the command runs
 
     from marvel_kedro.databricks import workspace  # noqa: PLC0415
-    from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415
+    from marvel_kedro.databricks.endpoint import deployment, spec  # noqa: PLC0415
     from marvel_kedro.serving.models.served_versions import served_versions  # noqa: PLC0415
 
     asked = read.description.endpoint
@@ -79,7 +79,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
     goal = spec.EndpointSpec.of(asked, versions, read.names["catalog"], read.names["schema"])
     client = workspace.connect()
     if dry_run:
-        changes = difference.differences(client, goal)
+        changes = deployment.differences(client, goal)
     else:
         changes = deployment.deploy(client, goal, timeout)
     for change in changes:

@@ -1,11 +1,11 @@
 """Contracts of lakehouse tables: columns, rules and comments, and the checks against them."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from kedro.utils import load_obj
 
 from marvel_kedro.core.errors import ProjectError
 
@@ -34,8 +34,7 @@ class Contract:
     @classmethod
     def named(cls, path: str) -> "Contract":
         """Import a contract by its dotted path."""
-        module, _, name = path.rpartition(".")
-        return cls(path, getattr(importlib.import_module(module), name))
+        return cls(path, load_obj(path))
 
     @property
     def comment(self) -> str:
@@ -73,16 +72,13 @@ class Contract:
             for check in column.checks:
                 rule = _rule(sql.col(name), check.name, check.statistics)
                 found[f"{name} breaks {check.name}({check.statistics})"] = rows(~rule)
-        if self.key:
-            found[f"{self.key} is repeated"] = sql.count("*") - sql.count_distinct(
-                sql.col(self.key)
-            )
+        if key := self.key:
+            found[f"{key} is repeated"] = sql.count("*") - sql.count_distinct(sql.col(key))
         return found
 
     @property
     def _columns(self) -> dict[str, Any]:
-        columns: dict[str, Any] = self.model.to_schema().columns
-        return columns
+        return self.model.to_schema().columns
 
 
 def _rule(column: "Column", check: str, statistics: dict[str, Any]) -> "Column":
@@ -111,21 +107,9 @@ def columns_of(frame: "DataFrame | pd.DataFrame", contract: Contract) -> Columns
 
 
 def check_columns(
-    name: str,
-    columns: Columns,
-    contract: Contract,
-    existing: Columns | None,
-    *,
-    may_change: bool,
+    name: str, columns: Columns, contract: Contract, existing: Columns | None, *, may_change: bool
 ) -> None:
-    """Refuse a frame whose columns differ from the contract or from the existing table.
-
-    Args:
-        name: The table.
-        columns: Names and Spark types of the frame.
-        contract: The contract of the table.
-        existing: Names and Spark types of the existing table; None if there is none.
-        may_change: Whether the table may take other columns.
+    """Refuse a frame whose columns differ from the contract or from the existing table, if any.
 
     Raises:
         ProjectError: It names the columns. The table is unchanged.

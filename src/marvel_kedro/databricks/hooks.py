@@ -8,7 +8,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
-from marvel_kedro.databricks import session
+from marvel_kedro.databricks import session, task_values
 
 if TYPE_CHECKING:
     from marvel_kedro.databricks.contract import Contract
@@ -49,42 +49,38 @@ class LakehouseHooks:
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
         """Refuse a frame that breaks the table's contract; create a table before its first rows."""
-        contract, place = self._contract(dataset_name), self._place
-        if contract is None or place is None:
+        if self._place is None or (contract := self._contract(dataset_name)) is None:
             return
-        spark, table = session.active(), place.full_name(dataset_name)
+        spark, table = session.active(), self._place.full_name(dataset_name)
         with self._tables.noted("checking", dataset_name):
             existing = spark.table(table).dtypes if spark.catalog.tableExists(table) else None
             columns = self._contracts.columns_of(data, contract)
+            may_change = dataset_name in self._place.evolve
             self._contracts.check_columns(
-                dataset_name, columns, contract, existing, may_change=dataset_name in place.evolve
+                dataset_name, columns, contract, existing, may_change=may_change
             )
             if existing is None:
-                self._tables.create(spark, dataset_name, columns, contract, place)
+                self._tables.create(spark, dataset_name, columns, contract, self._place)
 
     @hook_impl(specname="after_dataset_saved")
     def set_task_values(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
         """Pass the decisions `promotion` and `retrain` to later tasks of the job."""
-        if dataset_name not in ("promotion", "retrain"):
-            return
-        from marvel_kedro.databricks import task_values  # noqa: PLC0415 - imports MLflow
-
-        promotes = dataset_name == "promotion"
-        values = task_values.of_promotion if promotes else task_values.of_retraining
-        task_values.set_values(values(data))
+        if dataset_name == "promotion":
+            task_values.set_values(task_values.of_promotion(data))
+        elif dataset_name == "retrain":
+            task_values.set_values(task_values.of_retraining(data))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
         """Restore the properties that an overwrite removes, check the rows, tag the version."""
-        contract, place = self._contract(dataset_name), self._place
-        if contract is None or place is None:
+        if self._place is None or (contract := self._contract(dataset_name)) is None:
             return
         spark = session.active()
         with self._tables.noted("checking", dataset_name):
-            self._tables.restore(spark, dataset_name, contract, place)
-            version = self._tables.version(spark, dataset_name, place)
+            self._tables.restore(spark, dataset_name, contract, self._place)
+            version = self._tables.version(spark, dataset_name, self._place)
             if not isinstance(data, pd.DataFrame):  # which was checked before it was saved
-                saved = spark.table(place.full_name(dataset_name))
+                saved = spark.table(self._place.full_name(dataset_name))
                 self._contracts.check_rows(dataset_name, saved, contract)
         self._checked.add((dataset_name, version))
         _tag_version("written", dataset_name, version)
@@ -92,11 +88,10 @@ class LakehouseHooks:
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401 - any
         """Check the rows of a table against its contract, once a version, and tag the version."""
-        contract, place = self._contract(dataset_name), self._place
-        if contract is None or place is None:
+        if self._place is None or (contract := self._contract(dataset_name)) is None:
             return
         with self._tables.noted("checking", dataset_name):
-            version = self._tables.version(session.active(), dataset_name, place)
+            version = self._tables.version(session.active(), dataset_name, self._place)
             if (dataset_name, version) not in self._checked:
                 self._contracts.check_rows(dataset_name, data, contract)
                 self._checked.add((dataset_name, version))
@@ -116,8 +111,6 @@ class LakehouseHooks:
         session.end()
 
     def _contract(self, dataset_name: str) -> "Contract | None":
-        if self._place is None:
-            return None
         dataset = self._catalog.get(dataset_name)
         name = (getattr(dataset, "metadata", None) or {}).get("contract")
         return None if name is None else self._contracts.Contract.named(name)

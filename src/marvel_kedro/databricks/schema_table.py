@@ -11,8 +11,6 @@ from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table.replacement import Replacement
 
-SAIL = "sail"
-
 
 class SchemaTableDataset(ProjectDataset[Any, Any]):
     """A table of a lakehouse that monitoring updates; it is empty until the first save.
@@ -30,18 +28,13 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         arrow: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the table.
+        """Name the table; `database` is its schema in the catalog.
 
-        Args:
-            table: Name of the table.
-            catalog: Catalog of the table.
-            database: Schema of the table in the catalog.
-            schema: Name of its Arrow schema in `monitoring.tables`.
-            arrow: Whether nodes exchange the whole table as Arrow instead of a Spark frame.
-            metadata: Metadata for Kedro's plugins.
+        `schema` names its Arrow schema in `monitoring.tables`. With `arrow` nodes exchange the
+        whole table as Arrow instead of a Spark frame.
         """
         self._name = f"{catalog}.{database}.{table}"
-        self._catalog = catalog
+        self._is_sail = catalog == "sail"
         self._schema: pa.Schema = getattr(tables, schema)
         self._arrow = arrow
         super().__init__(metadata)
@@ -57,8 +50,7 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
     def save(self, data: Any) -> None:  # noqa: ANN401 - a replacement or an Arrow table
         """Overwrite the table, or replace some of its rows in one transaction."""
         if not isinstance(data, Replacement):
-            rows = data.select(self._schema.names).cast(self._schema)
-            self._write(_frame(rows), None)
+            self._write(_frame(data.select(self._schema.names).cast(self._schema)))
         elif data.values:
             self._replace(data)
 
@@ -66,29 +58,23 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         rows = data.rows
         if isinstance(rows, pa.Table):
             rows = _frame(rows.cast(self._schema))
-        if not self._exists():
-            self._write(rows, None)
-            return
-        existing = session.active().table(self._name)
-        if set(existing.columns) != set(self._schema.names):
-            raise ProjectError(
-                f"The table {self._name} and this version of the project have different "
-                "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from the "
-                "inference table."
-            )
-        if self._catalog == SAIL:  # Sail ignores `replaceWhere` and would overwrite all rows
-            kept = existing.filter(f"NOT coalesce({data.condition}, false)")
-            self._write(kept.unionByName(rows), None)
-        else:
-            self._write(rows, data.condition)
+        condition = data.condition if self._exists() else None
+        if condition:
+            existing = session.active().table(self._name)
+            if set(existing.columns) != set(self._schema.names):
+                raise ProjectError(
+                    f"The table {self._name} and this version of the project have different "
+                    "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from "
+                    "the inference table."
+                )
+            if self._is_sail:  # which ignores `replaceWhere` and would overwrite all rows
+                rows = existing.filter(f"NOT coalesce({condition}, false)").unionByName(rows)
+                condition = None
+        self._write(rows, condition)
 
-    def _write(self, rows: Any, condition: str | None) -> None:  # noqa: ANN401 - a Spark frame
-        writer = rows.write.format("delta").mode("overwrite")
-        if condition is None:
-            writer = writer.option("overwriteSchema", "true")
-        else:
-            writer = writer.option("replaceWhere", condition)
-        writer.saveAsTable(self._name)
+    def _write(self, rows: Any, condition: str | None = None) -> None:  # noqa: ANN401 - Spark frame
+        option = ("replaceWhere", condition) if condition else ("overwriteSchema", "true")
+        rows.write.format("delta").mode("overwrite").option(*option).saveAsTable(self._name)
 
     def _exists(self) -> bool:
         try:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Engine = Literal["sail", "spark"]
 
 CONNECT_SECONDS = 5.0
-_JAVA = (17, 21)  # versions that Spark 4.1 supports
+_JAVA = ("17", "21")  # versions that Spark 4.1 supports
 _DELTA = "io.delta:delta-spark_4.1_2.13:4.3.1"
 
 SAIL_SETTINGS = {
@@ -67,11 +67,7 @@ def start(engine: Engine, scratch: Path) -> None:
     - On Databricks there is one.
     - With SPARK_REMOTE, connect to that server. `SPARK_REMOTE=local[2]` starts Spark in this
       process behind Spark Connect.
-    - Otherwise start the engine in this process.
-
-    Args:
-        engine: The engine to start where there is no session.
-        scratch: A folder for the files of a local Spark.
+    - Otherwise start the engine in this process; `scratch` is a folder for the files of Spark.
 
     Raises:
         ProjectError: The engine cannot be started or reached; it names the remedy.
@@ -120,14 +116,12 @@ def _start_spark(scratch: Path, remote: str | None = None) -> None:
     _check_java()
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only where Spark is used
 
-    settings = SPARK_SETTINGS | {
+    folders = {
         "spark.sql.warehouse.dir": str(scratch / "spark"),
         "spark.driver.extraJavaOptions": f'-Dderby.system.home="{scratch / "derby"}"',
     }
-    builder = SparkSession.builder
-    for key, value in settings.items():
-        builder = builder.config(key, value)
     logger.info("Starting Apache Spark; the first start downloads Delta's jars.")
+    builder = SparkSession.builder.config(map={**SPARK_SETTINGS, **folders})
     builder = builder.remote(remote) if remote else builder.master("local[*]")
     try:
         _ends.append(builder.getOrCreate().stop)
@@ -211,7 +205,7 @@ def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     java: Any = Path(home) / "bin" / "java" if home else shutil.which("java")
     remedy = (
-        f"Install Java {_JAVA[0]} or {_JAVA[1]} and set JAVA_HOME, or leave MARVEL_ENGINE out: "
+        f"Install Java {' or '.join(_JAVA)} and set JAVA_HOME, or leave MARVEL_ENGINE out: "
         "Sail needs no Java."
     )
     if not java or not Path(java).exists():
@@ -221,6 +215,6 @@ def _check_java() -> None:
         [str(java), "-version"], capture_output=True, text=True, check=False
     ).stderr
     found = re.search(r'version "(\d+)', output)
-    if found is None or int(found[1]) not in _JAVA:
-        version = found[1] if found else "no version"
+    version = found[1] if found else "no version"
+    if version not in _JAVA:
         raise ProjectError(f"Apache Spark 4.1 needs Java 17 or 21; {java} is {version}. {remedy}")

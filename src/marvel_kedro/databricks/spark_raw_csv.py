@@ -1,13 +1,16 @@
 """The catalog type for the raw file, read by Spark or Sail."""
 
 import codecs
+from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kedro_datasets._typing import TablePreview
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.databricks import session
 from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset, not_utf8
 
 _BLOCK_BYTES = 1 << 24
@@ -27,10 +30,7 @@ class SparkRawCSVDataset(RawCSVDataset):
     """
 
     def load(self) -> DataFrame:  # type: ignore[override]
-        """Read the file lazily.
-
-        Returns:
-            A frame of text, with the columns as the file names them; an empty cell is null.
+        """Return a lazy frame of text, with the file's columns; an empty cell is null.
 
         Raises:
             ProjectError: The file is missing, empty or not UTF-8.
@@ -41,7 +41,7 @@ class SparkRawCSVDataset(RawCSVDataset):
         given = {key: self._load_args[key] for key in ("sep", "encoding") if key in self._load_args}
         if codecs.lookup(given.get("encoding", "utf-8")).name in ("utf-8", "utf-8-sig"):
             _check_utf8(path)
-        reader = SparkSession.builder.getOrCreate().read.options(**_OPTIONS, **given)
+        reader = session.active().read.options(**_OPTIONS, **given)
         return reader.csv(str(path.absolute()))
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -56,11 +56,9 @@ def _check_utf8(path: Path) -> None:
     The pass over the bytes takes a second a gigabyte, little beside the engine's work. Searching
     the table for U+FFFD instead would refuse text that contains it.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
+        blocks = iter(partial(file.read, _BLOCK_BYTES), b"")
         try:
-            while block := file.read(_BLOCK_BYTES):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
+            deque(codecs.iterdecode(blocks, "utf-8"), maxlen=0)
         except UnicodeDecodeError as error:
             raise not_utf8(path, error) from error

@@ -18,34 +18,21 @@ if TYPE_CHECKING:
 
 Feature = Literal["comments", "primary_key", "clustering", "change_data_feed", "tags"]
 
-LOCAL_CATALOGS = ("sail", "spark_catalog")
-"""Catalogs that exist only during a session; a folder of Delta tables keeps their tables."""
-
-TAGS = {"project": "marvel_characters"}
-
 
 @dataclass(frozen=True)
 class Place:
-    """The schema that holds the tables.
-
-    Attributes:
-        catalog: The first level of table names.
-        schema: The second level.
-        warehouse: The folder of the tables of a local catalog.
-        features: The table features of the catalog.
-        evolve: Tables whose columns may change in this run.
-    """
+    """The schema that holds the tables."""
 
     catalog: str
     schema: str
-    warehouse: Path
-    features: frozenset[Feature]
-    evolve: frozenset[str] = frozenset()
+    warehouse: Path  # the folder of the tables of a local catalog
+    features: frozenset[Feature]  # what the catalog supports
+    evolve: frozenset[str] = frozenset()  # tables whose columns may change in this run
 
     @property
     def is_local(self) -> bool:
-        """True if the tables exist only as folders, without a catalog service."""
-        return self.catalog in LOCAL_CATALOGS
+        """True if the catalog exists only during a session, and the tables only as folders."""
+        return self.catalog in ("sail", "spark_catalog")
 
     def full_name(self, table: str) -> str:
         """Return the three-level name of a table."""
@@ -80,12 +67,7 @@ def noted(action: str, table: str) -> Iterator[None]:
 
 @contextmanager
 def attached(names: Mapping[str, Any], project_path: Path) -> Iterator[None]:
-    """Keep a session with the tables open, if the environment is a lakehouse.
-
-    Args:
-        names: The globals of the environment.
-        project_path: The folder of the project.
-    """
+    """Keep a session with the tables open, if these are the globals of a lakehouse."""
     if "catalog" not in names:
         yield
         return
@@ -144,14 +126,7 @@ def _has_schema(spark: "SparkSession", place: Place) -> bool:
 def create_statement(
     table: str, columns: Columns, contract: Contract, features: Iterable[Feature]
 ) -> str:
-    """Return the SQL that creates a table, with the features of the catalog.
-
-    Args:
-        table: The full name.
-        columns: Names and Spark types, in order.
-        contract: It has comments and key.
-        features: Comments, primary key, clustering or change data feed.
-    """
+    """Return the SQL that creates a table, with the features of the catalog."""
     features = set(features)
     with_key = contract.key if "primary_key" in features else None
     lines = [
@@ -173,11 +148,7 @@ def create_statement(
 
 
 def create(
-    spark: "SparkSession",
-    name: str,
-    columns: Columns,
-    contract: Contract,
-    place: Place,
+    spark: "SparkSession", name: str, columns: Columns, contract: Contract, place: Place
 ) -> None:
     """Create a table before its first rows, if it has features that a save cannot give it."""
     if not place.features - {"comments"}:  # `restore` sets comments after each save
@@ -187,8 +158,7 @@ def create(
     table = place.full_name(name)
     spark.sql(create_statement(table, columns, contract, place.features))
     if "tags" in place.features:
-        tags = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in TAGS.items())
-        spark.sql(f"ALTER TABLE {table} SET TAGS ({tags})")
+        spark.sql(f"ALTER TABLE {table} SET TAGS ('project' = 'marvel_characters')")
 
 
 def restore(spark: "SparkSession", name: str, contract: Contract, place: Place) -> None:

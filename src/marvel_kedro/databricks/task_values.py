@@ -5,23 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-
 
 def of_promotion(promotion: dict[str, Any]) -> dict[str, str]:
-    """Return the task values of a promotion.
+    """Return the task values `promoted` (`true` or `false`) and `model_version` (empty if none).
 
     A retry of a task that failed after it had moved the alias finds its own candidate as the
     champion. For the job this is a promotion.
-
-    Args:
-        promotion: The record of the decision.
-
-    Returns:
-        `promoted` (`true` or `false`) and `model_version` (empty if there is none).
     """
-    version = promotion["model_version"]
-    promoted = promotion["promoted"]
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+
+    version, promoted = promotion["model_version"], promotion["promoted"]
     run = os.environ.get("MARVEL_JOB_RUN_ID")
     if run and version and version == promotion["previous_champion"]:
         tags = MlflowClient().get_model_version(promotion["model_name"], version).tags
@@ -37,11 +30,9 @@ def of_retraining(decision: dict[str, Any]) -> dict[str, str]:
 def set_values(values: dict[str, str]) -> None:
     """Set task values of the Databricks job, and write them to a file for other orchestrators.
 
-    The file is the JSON file that MARVEL_TASK_VALUES names, if it is set. Task values set by a
-    wheel task were not verified; the course sets them from a script.
-
-    Args:
-        values: By key; other tasks read `{{tasks.<task>.values.<key>}}`.
+    Other tasks read `{{tasks.<task>.values.<key>}}`. The file is the JSON file that
+    MARVEL_TASK_VALUES names, if it is set. Task values set by a wheel task were not verified; the
+    course sets them from a script.
     """
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         from databricks.sdk.runtime import dbutils  # noqa: PLC0415 - only on Databricks

@@ -14,7 +14,8 @@ from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 SDK_ERRORS = (DatabricksError, TimeoutError, requests.RequestException)
 """The errors of databricks-sdk: a rejected request, or no connection."""
 
-_MAX_ANSWER = 300
+MAX_ANSWER = 300
+"""Length of an answer that a message quotes."""
 
 
 def connect() -> WorkspaceClient:
@@ -27,7 +28,7 @@ def connect() -> WorkspaceClient:
         return WorkspaceClient()
     except ValueError as error:
         raise ProjectError(
-            f"There is no login to a workspace ({error_text(error)}). Set DATABRICKS_HOST and "
+            f"There is no login to a workspace ({excerpt(error)}). Set DATABRICKS_HOST and "
             "DATABRICKS_TOKEN, or log in: databricks auth login."
         ) from error
 
@@ -49,28 +50,18 @@ def errors_explained(
     try:
         yield
     except SDK_ERRORS as error:
+        failure = remote_failure(error)
+        remedy = WORKSPACE_REMEDIES[failure]
+        # A revoked token is answered with PermissionDenied, too.
+        if not (isinstance(error, PermissionDenied) and failure == "token"):
+            fitting = (text for kind, text in remedies.items() if isinstance(error, kind))
+            remedy = next(fitting, remedy)
         raise ProjectError(
-            f"{thing} could not be {action}. Databricks says: {error_text(error)}\n"
-            f"{_remedy(error, remedies)}"
+            f"{thing} could not be {action}. Databricks says: {excerpt(error)}\n{remedy}"
         ) from error
 
 
-def _remedy(error: Exception, remedies: Mapping[type[DatabricksError], str]) -> str:
-    failure = remote_failure(error)
-    # A revoked token is answered with PermissionDenied, too.
-    if not (isinstance(error, PermissionDenied) and failure == "token"):
-        for kind, remedy in remedies.items():
-            if isinstance(error, kind):
-                return remedy
-    return WORKSPACE_REMEDIES[failure]
-
-
-def error_text(error: BaseException) -> str:
-    """Return the text of an error in one line, shortened and without secrets."""
-    text = without_password(str(error)).partition(" Config: host=")[0]
-    return shorten(" ".join(text.split()))
-
-
-def shorten(text: str) -> str:
-    """Cut a text to the length that a message quotes."""
-    return text[:_MAX_ANSWER]
+def excerpt(text: object) -> str:
+    """Return an error or another answer in one line, shortened and without secrets."""
+    answer = without_password(str(text)).partition(" Config: host=")[0]
+    return " ".join(answer.split())[:MAX_ANSWER]

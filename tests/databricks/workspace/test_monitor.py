@@ -19,13 +19,11 @@ from support.workspace.quality import DataQuality
 from support.workspace.server import TOKEN, ApiError, Reply, Request
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.databricks import workspace
-from marvel_kedro.databricks.monitor import refresh
-from marvel_kedro.databricks.monitored_table import MetricsTables
+from marvel_kedro.databricks import monitor, workspace
 from marvel_kedro.monitoring.options import ManagedMonitorOptions
 
 LOG, BASELINE = f"{SCHEMA}.inference_log", f"{SCHEMA}.monitoring_baseline"
-METRICS = MetricsTables(f"{LOG}_profile_metrics", f"{LOG}_drift_metrics")
+METRICS = (f"{LOG}_profile_metrics", f"{LOG}_drift_metrics")
 CHANGES = "(POST|PATCH) /api/data-quality/v1/monitors(/table/[^/]+)?$"
 REFRESHES = "POST .*/refreshes$"
 
@@ -34,6 +32,7 @@ REFRESHES = "POST .*/refreshes$"
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(databricks.sdk.clock, "time", clock)  # of the SDK's own tries
+    monkeypatch.setattr(monitor, "time", clock)
     return clock
 
 
@@ -53,7 +52,7 @@ def client(quality: DataQuality) -> WorkspaceClient:
     return workspace.connect()
 
 
-def refreshed(client: WorkspaceClient, clock: Clock, **changes: Any) -> MetricsTables:
+def refreshed(client: WorkspaceClient, **changes: Any) -> tuple[str, str]:
     asked: dict[str, Any] = {
         "baseline_table": BASELINE,
         "granularities": ["1 hour", "1 day"],
@@ -61,13 +60,13 @@ def refreshed(client: WorkspaceClient, clock: Clock, **changes: Any) -> MetricsT
     }
     asked |= changes
     options = ManagedMonitorOptions.model_validate(asked.pop("options", {}))
-    return refresh(client, options, LOG, **asked, sleep=clock.sleep, monotonic=clock.monotonic)
+    return monitor.refresh(client, options, LOG, **asked)
 
 
-def fails(client: WorkspaceClient, clock: Clock, **changes: Any) -> str:
+def fails(client: WorkspaceClient, **changes: Any) -> str:
     """The message of a failing refresh."""
     with pytest.raises(ProjectError) as fault:
-        refreshed(client, clock, **changes)
+        refreshed(client, **changes)
     message = str(fault.value)
     assert LOG in message
     assert TOKEN not in message
@@ -80,9 +79,9 @@ def sent(host: Host, what: str, since: int = 0) -> list[Request]:
 
 
 def test_refresh_creates_the_monitor_and_returns_its_tables(
-    host: Host, client: WorkspaceClient, clock: Clock
+    host: Host, client: WorkspaceClient
 ) -> None:
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
     (made,) = sent(host, CHANGES)
     config = made.fields["data_profiling_config"]
     assert made.fields["object_id"] == host.catalog.find("tables", LOG)["table_id"]
@@ -104,14 +103,11 @@ def test_refresh_creates_the_monitor_and_returns_its_tables(
     assert len(sent(host, REFRESHES)) == 1
 
 
-def test_second_refresh_changes_nothing_in_the_monitor(
-    host: Host, client: WorkspaceClient, clock: Clock
-) -> None:
-    refreshed(client, clock)
+def test_second_refresh_changes_nothing_in_the_monitor(host: Host, client: WorkspaceClient) -> None:
+    refreshed(client)
     # Neither an order nor the case of names makes a difference.
     again = refreshed(
         client,
-        clock,
         slices=["universe = 'Earth-616'", "gender"],
         granularities=["1 day", "1 hour"],
         options={"dashboard": True, "assets_dir": "/Workspace/Shared/elsewhere"},
@@ -134,14 +130,13 @@ def test_update_sets_only_fields_that_differ(
     host: Host,
     quality: DataQuality,
     client: WorkspaceClient,
-    clock: Clock,
     change: tuple[dict[str, Any], str],
 ) -> None:
     changes, field = change
-    refreshed(client, clock)
+    refreshed(client)
     theirs = quality.monitors[host.catalog.find("tables", LOG)["table_id"]]
     theirs["data_profiling_config"]["notification_settings"] = {"on_failure": {}}
-    refreshed(client, clock, **changes)
+    refreshed(client, **changes)
     (_, changed) = sent(host, CHANGES)
     assert changed.query["update_mask"] == f"data_profiling_config.{field}"
     assert changed.fields["data_profiling_config"].keys() <= {"output_schema_id", field}
@@ -154,15 +149,15 @@ def test_update_sets_only_fields_that_differ(
         assert log["label_column"] == "alive"
     else:
         assert config.get(field) == (next(iter(changes.values())) or None)
-    refreshed(client, clock, **changes)
+    refreshed(client, **changes)
     assert len(sent(host, CHANGES)) == 2
 
 
 def test_folder_dashboard_and_warehouse_are_set_on_creation(
-    quality: DataQuality, client: WorkspaceClient, clock: Clock
+    quality: DataQuality, client: WorkspaceClient
 ) -> None:
     made = {"dashboard": True, "warehouse_id": "w", "assets_dir": "/Workspace/Shared/monitors"}
-    refreshed(client, clock, options=made)
+    refreshed(client, options=made)
     config = quality.config(LOG)
     assert config["assets_dir"] == "/Workspace/Shared/monitors"
     assert (config["skip_builtin_dashboard"], config["warehouse_id"]) == (False, "w")
@@ -172,7 +167,7 @@ def test_polling_slows_down(
     host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
 ) -> None:
     quality.pending, quality.polls = 4, 9
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
     assert clock.slept[:3] == [5.0, 10.0, 20.0]
     assert max(clock.slept) == 60.0
     # The platform's own refresh of a new monitor, then the requested one.
@@ -181,29 +176,29 @@ def test_polling_slows_down(
 
 
 def test_rerun_continues_with_a_monitor_or_refresh_in_progress(
-    host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
+    host: Host, quality: DataQuality, client: WorkspaceClient
 ) -> None:
     """A task was killed while it waited for its new monitor, and another during its refresh."""
     quality.pending = 3
     host.workspace.fail(faults.EXPIRED, "GET .*/table/[^/]+$", after=2)
-    assert "Make a new one" in fails(client, clock)
-    assert refreshed(client, clock) == METRICS
+    assert "Make a new one" in fails(client)
+    assert refreshed(client) == METRICS
     assert len(sent(host, CHANGES)) == 1
     quality.polls = 5
     host.workspace.fail(faults.EXPIRED, "GET .*/refreshes/", after=1)
-    message = fails(client, clock)
+    message = fails(client)
     assert "could not be watched any longer; its refresh continues without that" in message
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
     assert len(sent(host, CHANGES)) == 1
 
 
 def test_monitor_in_deletion_is_created_again(
-    host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
+    host: Host, quality: DataQuality, client: WorkspaceClient
 ) -> None:
-    refreshed(client, clock)
+    refreshed(client)
     quality.pending = 3
     client.data_quality.delete_monitor("table", host.catalog.find("tables", LOG)["table_id"])
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
     assert len(sent(host, CHANGES)) == 2
 
 
@@ -211,16 +206,15 @@ def test_broken_monitor_is_set_again(
     host: Host,
     quality: DataQuality,
     client: WorkspaceClient,
-    clock: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     quality.status, quality.message = "FAILED", f"No compute: https://u:p@host {TOKEN}"
-    message = fails(client, clock)
+    message = fails(client)
     assert "names no tables of metrics" in message
     assert "databricks data-quality delete-monitor table " in message
     assert "is broken: No compute: https://host ***" in caplog.text
     quality.status, quality.message = "ACTIVE", ""
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
     (_, changed) = sent(host, CHANGES)
     assert set(changed.query["update_mask"].split(",")) == {
         f"data_profiling_config.{field}"
@@ -229,17 +223,15 @@ def test_broken_monitor_is_set_again(
 
 
 def test_monitor_without_metrics_tables_is_reported(
-    quality: DataQuality, client: WorkspaceClient, clock: Clock
+    quality: DataQuality, client: WorkspaceClient
 ) -> None:
     quality.half = True
-    message = fails(client, clock)
+    message = fails(client)
     assert "was refreshed, but names no tables of metrics" in message
     assert "monitoring.computed_by: project" in message
 
 
-def test_monitor_of_another_kind_is_left_unchanged(
-    host: Host, client: WorkspaceClient, clock: Clock
-) -> None:
+def test_monitor_of_another_kind_is_left_unchanged(host: Host, client: WorkspaceClient) -> None:
     table = host.catalog.find("tables", LOG)["table_id"]
     schema = host.catalog.find("schemas", SCHEMA)["schema_id"]
     config = DataProfilingConfig(schema, snapshot=SnapshotConfig())
@@ -248,7 +240,7 @@ def test_monitor_of_another_kind_is_left_unchanged(
     theirs_sent = theirs.as_dict()
     theirs_sent["data_profiling_config"]["snapshot"] = {}
     client.api_client.do("POST", "/api/data-quality/v1/monitors", body=theirs_sent)
-    assert "not for an inference log. Delete it" in fails(client, clock)
+    assert "not for an inference log. Delete it" in fails(client)
     assert len(sent(host, CHANGES)) == 1
 
 
@@ -258,39 +250,38 @@ def test_monitor_of_another_kind_is_left_unchanged(
 def test_failed_refresh_is_reported_with_its_reason(
     quality: DataQuality,
     client: WorkspaceClient,
-    clock: Clock,
     end: str,
     expected: str,
 ) -> None:
-    refreshed(client, clock)
+    refreshed(client)
     quality.end, quality.message = end, "Division by zero."
-    message = fails(client, clock)
+    message = fails(client)
     assert f"Refresh 3 of the managed monitor of '{LOG}' {expected}" in message
     assert "monitoring.computed_by: project" in message
     quality.end = "SUCCESS"
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
 
 
 def test_refresh_of_another_client_is_followed_by_a_further_one(
-    host: Host, quality: DataQuality, client: WorkspaceClient, clock: Clock
+    host: Host, quality: DataQuality, client: WorkspaceClient
 ) -> None:
-    refreshed(client, clock)
+    refreshed(client)
     quality.polls = 4
     table = host.catalog.find("tables", LOG)["table_id"]
     theirs = quality.begin_refresh(table, "SCHEDULE")
-    refreshed(client, clock)
+    refreshed(client)
     assert theirs["state"] == "MONITOR_REFRESH_STATE_SUCCESS"
     assert len(quality.refreshes[table]) == 4
 
 
 def test_refresh_reports_a_conflict_with_another_client(
-    host: Host, client: WorkspaceClient, clock: Clock
+    host: Host, client: WorkspaceClient
 ) -> None:
-    refreshed(client, clock)
+    refreshed(client)
     conflict = ApiError(409, "RESOURCE_CONFLICT", "A refresh is under way.").reply
     host.workspace.fail(conflict, REFRESHES)
-    assert "Another client changes or refreshes it" in fails(client, clock)
-    assert refreshed(client, clock) == METRICS
+    assert "Another client changes or refreshes it" in fails(client)
+    assert refreshed(client) == METRICS
 
 
 @pytest.mark.parametrize(
@@ -302,18 +293,18 @@ def test_waiting_for_other_clients_has_a_time_limit(
 ) -> None:
     setattr(quality, endless, 10**6)
     started = clock.now
-    message = fails(client, clock, options={"timeout_minutes": 30})
+    message = fails(client, options={"timeout_minutes": 30})
     assert expected in message
     assert "has not ended after 30 minutes" in message
     assert 1800 <= clock.now - started < 1900
 
 
 def test_waiting_for_a_refresh_has_a_time_limit(
-    quality: DataQuality, client: WorkspaceClient, clock: Clock
+    quality: DataQuality, client: WorkspaceClient
 ) -> None:
-    refreshed(client, clock)
+    refreshed(client)
     quality.polls = 10**6
-    message = fails(client, clock, options={"timeout_minutes": 0.5})
+    message = fails(client, options={"timeout_minutes": 0.5})
     assert f"Refresh 3 of the managed monitor of '{LOG}' has not ended after 0.5 minutes" in message
     assert "It continues in the workspace" in message
 
@@ -348,53 +339,47 @@ def test_waiting_for_a_refresh_has_a_time_limit(
     ids=["privilege", "expired", "revoked", "broken", "bad"],
 )
 def test_rejected_request_gets_its_remedy(
-    host: Host, client: WorkspaceClient, clock: Clock, path: str, refusal: tuple[Reply, str]
+    host: Host, client: WorkspaceClient, path: str, refusal: tuple[Reply, str]
 ) -> None:
     reply, remedy = refusal
     host.workspace.fail(reply, path)
-    message = fails(client, clock)
+    message = fails(client)
     assert reply.body["message"] in message
     assert remedy in message
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
 
 
-def test_busy_workspace_is_retried(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_busy_workspace_is_retried(host: Host, client: WorkspaceClient) -> None:
     for path in ("GET .*/tables/", "POST .*/monitors$", REFRESHES, "GET .*/refreshes/"):
         host.workspace.fail(faults.BUSY, path, times=3)
-    assert refreshed(client, clock) == METRICS
+    assert refreshed(client) == METRICS
 
 
 @pytest.mark.parametrize("missing", [LOG, BASELINE])
-def test_missing_table_is_reported(
-    host: Host, client: WorkspaceClient, clock: Clock, missing: str
-) -> None:
+def test_missing_table_is_reported(host: Host, client: WorkspaceClient, missing: str) -> None:
     del host.catalog.things["tables"][missing]
     with pytest.raises(ProjectError, match=rf"'{missing}' could not be looked up[^§]*--pipelines"):
-        refreshed(client, clock)
+        refreshed(client)
     assert sent(host, CHANGES) == []
 
 
-def test_unknown_column_is_reported(host: Host, client: WorkspaceClient, clock: Clock) -> None:
+def test_unknown_column_is_reported(host: Host, client: WorkspaceClient) -> None:
     host.catalog.find("tables", LOG)["columns"].pop(2)
-    message = fails(client, clock)
+    message = fails(client)
     assert "['alive'] are not in" in message
     assert "Fix monitoring.granularities" in message
 
 
-def test_unsupported_granularity_is_reported(
-    host: Host, client: WorkspaceClient, clock: Clock
-) -> None:
+def test_unsupported_granularity_is_reported(host: Host, client: WorkspaceClient) -> None:
     with pytest.raises(ProjectError, match=r"monitoring\.granularities: .* 2 hours"):
-        refreshed(client, clock, granularities=["1 day", "2 hours"])
+        refreshed(client, granularities=["1 day", "2 hours"])
     assert sent(host, CHANGES) == []
 
 
-def test_progress_is_logged(
-    client: WorkspaceClient, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_is_logged(client: WorkspaceClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "marvel_kedro")
-    refreshed(client, clock)
-    refreshed(client, clock, slices=["gender"])
+    refreshed(client)
+    refreshed(client, slices=["gender"])
     assert f"The managed monitor of '{LOG}' is new." in caplog.messages
     assert any("slicing_exprs: ['gender', \"universe" in line for line in caplog.messages)
     assert f"The managed monitor of '{LOG}' is being refreshed." in caplog.messages

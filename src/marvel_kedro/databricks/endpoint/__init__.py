@@ -4,7 +4,6 @@ Only what differs from the configuration is changed. Written from the source of 
 from public documentation; not yet run against a workspace.
 
 - `spec`: the endpoint that the configuration requests, in the SDK's types.
-- `difference`: what differs from it in the workspace.
 - `deployment`, `traffic_shift`: the commands `kedro deploy` and `kedro endpoint`.
 - `update`: changes what is served, waits for it, and rolls back if the `smoke` test fails.
 - `errors`: messages and remedies for rejected requests.

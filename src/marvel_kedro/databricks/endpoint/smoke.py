@@ -22,11 +22,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 
 # The request did not reach the endpoint or its answer was lost, which says nothing about it. A
 # request that was accepted and not answered (`requests.ReadTimeout`) is not among these.
-_UNREACHABLE = (
-    requests.ConnectionError,
-    requests.exceptions.ChunkedEncodingError,
-    TooManyRequests,
-)
+_UNREACHABLE = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, TooManyRequests)
 
 
 def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
@@ -39,8 +35,7 @@ def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
     """
     from marvel_kedro.model.packaging import EXAMPLE  # noqa: PLC0415 - imports MLflow
 
-    record = EXAMPLE.to_dict(orient="split", index=False)
-    body = sdk.DataframeSplitInput(columns=record["columns"], data=record["data"])
+    body = sdk.DataframeSplitInput(**EXAMPLE.to_dict(orient="split", index=False))
 
     def query_endpoint() -> object:
         return client.serving_endpoints.query(
@@ -59,7 +54,7 @@ def smoke(client: WorkspaceClient, name: str, entities: Sequence[str]) -> None:
     queries |= {f"{name}/{entity}": partial(query_entity, entity) for entity in entities}
     for target, query in queries.items():
         predictions = _answer(name, target, query, end)
-        if not isinstance(predictions, list) or len(predictions) != len(record["data"]):
+        if not isinstance(predictions, list) or len(predictions) != len(EXAMPLE):
             raise UnhealthyError(
                 f"The endpoint '{name}' answers the smoke request ({target}) without a prediction."
             )
@@ -75,7 +70,7 @@ def _answer(name: str, target: str, query: Callable[[], object], end: float) -> 
         except workspace.SDK_ERRORS as error:
             # After minutes of retries the SDK raises TimeoutError from the last error.
             cause = (error.__cause__ if isinstance(error, TimeoutError) else None) or error
-            reason = workspace.error_text(cause)
+            reason = workspace.excerpt(cause)
             if remote_failure(error) == "token":
                 with explained(name, "queried for a prediction"):
                     raise

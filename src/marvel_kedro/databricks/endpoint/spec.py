@@ -16,37 +16,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """The endpoint to reach.
-
-    Attributes:
-        name: Name of the endpoint.
-        entities: The served entities.
-        traffic: Percentages by served entity, 100 in all.
-        table: The inference table; None for none.
-        rate_limits: Calls per minute by key.
-        tags: Tags to have; others stay.
-        query_groups: Groups that may query it; others keep their permissions.
-    """
+    """The endpoint to reach; what it has beside these tags and groups stays."""
 
     name: str
     entities: tuple[sdk.ServedEntityInput, ...]
-    traffic: dict[str, int]
+    traffic: dict[str, int]  # percentages by served entity, 100 in all
     table: sdk.AiGatewayInferenceTableConfig | None
-    rate_limits: dict[str, int]
+    rate_limits: dict[str, int]  # calls per minute by key
     tags: dict[str, str]
-    query_groups: tuple[str, ...]
+    query_groups: tuple[str, ...]  # which may query it
 
     @classmethod
     def of(
         cls, endpoint: EndpointOptions, versions: Mapping[str, str], catalog: str, schema: str
     ) -> Self:
-        """Translate the configuration.
+        """Translate the configuration, with the inference table in this catalog and schema.
 
-        Args:
-            endpoint: The configuration.
-            versions: Versions by served entity; an entity without one gets no traffic.
-            catalog: Catalog of the inference table.
-            schema: Its schema.
+        An entity without a version gets no traffic.
 
         Raises:
             ProjectError: The platform lacks a requested feature; the message names the key.
@@ -116,21 +102,14 @@ def routed_shares(config: sdk.EndpointCoreConfigOutput | None) -> dict[str, int]
 
 def all_shares(config: sdk.EndpointCoreConfigOutput) -> dict[str, int]:
     """Return the shares of all served entities; a single one needs no route."""
-    return redistribute(
-        routed_shares(config), [str(entity.name) for entity in served_entities(config)]
-    )
+    served = [str(entity.name) for entity in served_entities(config)]
+    return redistribute(routed_shares(config), served)
 
 
 def traffic_config(shares: Mapping[str, int]) -> sdk.TrafficConfig | None:
     """Convert shares to routes; None without shares, as for a single served entity."""
-    if not shares:
-        return None
-    return sdk.TrafficConfig(
-        routes=[
-            sdk.Route(served_entity_name=name, traffic_percentage=share)
-            for name, share in shares.items()
-        ]
-    )
+    routes = [sdk.Route(share, served_entity_name=name) for name, share in shares.items()]
+    return sdk.TrafficConfig(routes=routes) if routes else None
 
 
 def format_served(

@@ -51,11 +51,8 @@ def find_settled(
 ) -> sdk.ServingEndpointDetailed | None:
     """Return the endpoint once no update is in progress; None if there is none."""
     found = find(client, name)
-    if not (
-        found
-        and found.state
-        and found.state.config_update is sdk.EndpointStateConfigUpdate.IN_PROGRESS
-    ):
+    update = found.state.config_update if found and found.state else None
+    if update is not sdk.EndpointStateConfigUpdate.IN_PROGRESS:
         return found
     logger.info("The endpoint '%s' is already being updated: waiting until that has ended.", name)
     try:
@@ -67,22 +64,13 @@ def find_settled(
 
 @dataclass(frozen=True)
 class Update:
-    """A change of what an endpoint serves; the platform takes entities and shares as a whole.
-
-    Attributes:
-        client: The workspace.
-        name: Name of the endpoint.
-        entities: The new served entities.
-        traffic: Their percentages, 100 in all.
-        previous: What is served now, to roll back to.
-        timeout: How long the update may take.
-    """
+    """A change of what an endpoint serves; the platform takes entities and shares as a whole."""
 
     client: WorkspaceClient
     name: str
     entities: Sequence[sdk.ServedEntityInput]
-    traffic: Mapping[str, int]
-    previous: sdk.EndpointCoreConfigOutput | None
+    traffic: Mapping[str, int]  # percentages by entity, 100 in all
+    previous: sdk.EndpointCoreConfigOutput | None  # what is served now, to roll back to
     timeout: timedelta
 
     def run(self, *, is_change: bool) -> None:
@@ -98,8 +86,7 @@ class Update:
         """Wait until the endpoint is ready and smoke-test it; roll a failed change back.
 
         Raises:
-            ProjectError: It does not serve, or could not be reached; the message has what serves
-                now.
+            ProjectError: It does not serve, or was not reached; the message has what serves now.
         """
         try:
             _wait_until_ready(self.client, self.name, self.timeout)
@@ -226,4 +213,4 @@ def _deployment_messages(found: sdk.ServingEndpointDetailed) -> str:
         for entity in entities
         if entity.state and entity.state.deployment_state_message
     ]
-    return workspace.shorten(without_password("; ".join(messages)))
+    return without_password("; ".join(messages))[: workspace.MAX_ANSWER]
