@@ -1,5 +1,6 @@
 """The endpoint's configuration, shared by a process, a container and a Databricks endpoint."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -7,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from marvel_kedro.core.options import Options
-from marvel_kedro.serving import traffic_split
+from marvel_kedro.model.aliases import TRAFFIC_TAG
+from marvel_kedro.serving.traffic_split import validate_shares
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 """The names that Databricks accepts for endpoints and served entities."""
@@ -135,28 +137,27 @@ class EndpointOptions(Options):
     def _routes_are_valid(self) -> Self:
         if len(set(self.entity_names)) < len(self.served_entities):
             raise ValueError("two served entities have the same name")
-        traffic_split.validate_shares(self.traffic, self.entity_names)
+        validate_shares(self.traffic, self.entity_names)
         return self
 
     def current_traffic(self, tags: Mapping[str, str]) -> dict[str, int]:
-        """Return the shares in effect: those of the last shift, else the configured ones.
-
-        Args:
-            tags: Tags of the registered model.
+        """Return the shares in effect: those of the registered model's tag, else the configured.
 
         Raises:
-            ValueError: The traffic tag holds no valid shares; the message names it and the remedy.
+            ValueError: The tag is no JSON object of valid shares; the message has the remedy.
         """
-        tag = traffic_split.traffic_tag(self.name)
+        tag = TRAFFIC_TAG.format(self.name)
         if not tags.get(tag):
             return dict(self.traffic)
         try:
-            return traffic_split.parse_tag(tags[tag], self.entity_names)
-        except ValueError as error:
+            shares = {str(name): int(share) for name, share in json.loads(tags[tag]).items()}
+            validate_shares(shares, self.entity_names)
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the tag {tag} of the model {self.model} is no traffic split ({error}); set it "
                 "again (kedro endpoint shift) or go back to the parameters (kedro endpoint reset)"
             ) from error
+        return shares
 
 
 class ServerOptions(Options):

@@ -13,9 +13,8 @@ from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment, stamp
 from marvel_kedro.serving.models.loaded_model import ServedModel
 from marvel_kedro.serving.models.model_copies import check_copy
-from marvel_kedro.serving.models.routing import Router
 from marvel_kedro.serving.telemetry import metrics
-from marvel_kedro.serving.traffic_split import redistribute
+from marvel_kedro.serving.traffic_split import Router, redistribute
 
 LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 30.0

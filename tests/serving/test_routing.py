@@ -13,7 +13,7 @@ from support.running_server import MODEL, RECORD, Store, describe
 from support.spooled import ANY_TEXT
 
 from marvel_kedro.serving.models.deployment import Deployment
-from marvel_kedro.serving.models.routing import Router
+from marvel_kedro.serving.traffic_split import Router
 
 NAMES = ("champion", "challenger", "third")
 
