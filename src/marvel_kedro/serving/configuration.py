@@ -201,6 +201,11 @@ class ServerOptions(Options):
     grace_seconds: float = Field(default=30.0, gt=0)
 
     @property
+    def spool(self) -> Path:
+        """Folder of the requests that are not yet in the inference table."""
+        return self.folder / "spool"
+
+    @property
     def url(self) -> str:
         """The server's address on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -18,17 +18,15 @@ from starlette.types import Receive, Scope, Send
 from marvel_kedro.serving import lookup
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
-from marvel_kedro.serving.http.access_log import AccessLog, utc
+from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.concurrency import ConcurrencyLimit
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
-from marvel_kedro.serving.http.limits import ClientDisconnectedError
+from marvel_kedro.serving.http.limits import ClientDisconnectedError, ConcurrencyLimit
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
-from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 
@@ -86,8 +84,8 @@ class Endpoint:
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
         self._lookup = Lookup(configuration.server.characters)
-        spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
-        self._spool = spool(on_drop=_count_dropped) if table.enabled else None
+        spool = Spool(self._server.spool, table, self._server.spool_bytes, _count_dropped)
+        self._spool = spool if table.enabled else None
         self._entities = Entities(configuration, log)
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
@@ -183,9 +181,8 @@ class Endpoint:
         except ClientDisconnectedError:
             raise
         except Exception as error:  # noqa: BLE001 - the client always gets an answer
-            self._log.line(
-                time=utc(call.time), level="error", request_id=call.id, fault=self._cause(error)
-            )
+            at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
+            self._log.line(time=at, level="error", request_id=call.id, fault=fault)
             self._reject(call, internal_error(call.id))
 
     def _reject(self, call: Invocation, error: RequestError) -> None:
@@ -216,12 +213,8 @@ class Endpoint:
         limits.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
-        call.body = await limits.read_body(
-            receive,
-            call.headers.get(b"content-length"),
-            self._limits.body_bytes,
-            partial(self._concurrency.reserve, call),
-        )
+        length = call.headers.get(b"content-length")
+        call.body = await self._concurrency.read_body(call, receive, length)
         if len(call.body) <= INLINE_BYTES:
             request = protocol.read(call.body)
         else:
@@ -294,7 +287,7 @@ class Endpoint:
         if client_request_id is not None and "client_request_id" in self._redact:
             client_request_id = REDACTED
         self._log.line(
-            time=utc(call.time),
+            time=datetime.fromtimestamp(call.time, UTC),
             level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=call.id,
             trace_id=self._telemetry.record(answered, call.headers.get(b"traceparent")),

@@ -1,10 +1,10 @@
 """Bearer tokens of clients."""
 
-import hashlib
 import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 
@@ -33,13 +33,10 @@ class Tokens:
             ProjectError: See `token_pairs`.
         """
         pairs = token_pairs(environment)
-        return cls({name: _digest(token.encode()) for name, token in pairs.items()})
+        return cls({name: sha256(token.encode()).digest() for name, token in pairs.items()})
 
     def requester(self, authorization: bytes | None) -> str | None:
         """Return the client's name; None if requests need no token.
-
-        Args:
-            authorization: The header of that name.
 
         Raises:
             RequestError: 401.
@@ -47,7 +44,7 @@ class Tokens:
         if not self.digests:
             return None
         scheme, _, token = (authorization or b"").partition(b" ")
-        sent = _digest(token.strip())
+        sent = sha256(token.strip()).digest()
         # All digests, each in constant time: the duration reveals nothing.
         found = [name for name, digest in self.digests.items() if hmac.compare_digest(digest, sent)]
         if scheme.lower() != b"bearer" or not found:
@@ -89,7 +86,3 @@ def token_pairs(environment: Mapping[str, str]) -> dict[str, str]:
             "Write name:token for each client, or unset the variable."
         )
     return pairs
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http.access_log import AccessLog, now
+from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment, stamp
@@ -98,7 +99,7 @@ class Entities:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - the loop must survive any error of the disk
                 self._stamp = None
-                self._log.line(time=now(), level="error", fault=repr(error)[:1000])
+                self._log.line(time=datetime.now(UTC), level="error", fault=repr(error)[:1000])
 
     async def look(self) -> None:
         """Load the deployment if it has changed, or if a failed load is due to be retried."""
@@ -153,12 +154,14 @@ class Entities:
                 fault += f"; version {previous.version} stays in service"
             self.faults[entity.name] = f"{fault}."
             metrics.LOAD_FAILURES.labels(entity.name).inc()
-            self._log.line(time=now(), level="error", served_entity=entity.name, fault=fault)
+            self._log.line(
+                time=datetime.now(UTC), level="error", served_entity=entity.name, fault=fault
+            )
             return previous
         self.faults.pop(entity.name, None)
         self._log.line(
-            time=now(), level="info", served_entity=entity.name, model_version=entity.version,
-            message="loaded",
+            time=datetime.now(UTC), level="info", served_entity=entity.name,
+            model_version=entity.version, message="loaded",
         )  # fmt: skip
         return Served(entity.name, entity.model, entity.version, identity, entity.folder, loaded)
 
