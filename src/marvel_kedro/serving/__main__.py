@@ -115,9 +115,8 @@ def _fetch(configuration: ServingConfiguration) -> None:
 def _announce(configuration: ServingConfiguration, port: int, *, has_tokens: bool) -> None:
     host = configuration.server.host
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(
-        f"{configuration.endpoint.name} at {address}, documentation at {address}/docs.", err=True
-    )
+    name = configuration.endpoint.name
+    click.echo(f"{name} at {address}, documentation at {address}/docs.", err=True)
     if not has_tokens and host not in ("127.0.0.1", "::1", "localhost"):
         click.echo("Anyone who can reach this address can query it: set MARVEL_TOKENS.", err=True)
 

@@ -35,7 +35,6 @@ class InferenceTableOptions(Options):
     """The inference table: which requests and answers are logged.
 
     Attributes:
-        enabled: Whether requests are logged.
         table_name_prefix: Name of the table; Databricks adds `_payload`.
         sampling_fraction: Share of the requests that is logged.
         max_body_bytes: A longer body is replaced by an error code, as on Databricks.
@@ -95,7 +94,6 @@ class DatabricksOptions(Options):
     Attributes:
         workload_size: Compute of a served entity, in the platform's sizes of concurrency.
         scale_to_zero: Whether it stops, and costs nothing, while no request arrives.
-        rate_limits: Limits of the AI Gateway.
         tags: Tags of the endpoint, which appear on the bill.
         query_groups: Groups of the workspace that may query it.
     """
@@ -112,12 +110,8 @@ class EndpointOptions(Options):
 
     Attributes:
         name: Name of the endpoint, part of its address.
-        model: The registered model.
         served_entities: The served versions, by the names that `traffic` and answers use.
         traffic: Percentages by served entity, 100 in all.
-        inference_table: Which requests are logged.
-        limits: Which requests are rejected.
-        databricks: Settings of the managed endpoint alone.
     """
 
     name: Name

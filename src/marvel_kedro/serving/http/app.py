@@ -15,7 +15,6 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from marvel_kedro.serving import lookup
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
@@ -25,7 +24,7 @@ from marvel_kedro.serving.http.limits import ClientDisconnectedError, Concurrenc
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
-from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
+from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
@@ -109,15 +108,12 @@ class Endpoint:
         # Before startup is complete: a worker that replaces another one rejects no request.
         await self._entities.look()
         parent = multiprocessing.parent_process()  # os.getppid() may have changed by now
-        tasks = [
-            asyncio.create_task(self._entities.follow()),
-            asyncio.create_task(_repeat(_TICK_SECONDS, self._tick)),
-        ]
+        loops = [self._entities.follow(), _repeat(_TICK_SECONDS, self._tick)]
         if parent and parent.pid:
-            tasks.append(asyncio.create_task(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid)))
+            loops.append(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid))
         if self._spool:
-            rotate = _repeat(self._server.flush_seconds, self._spool.rotate)
-            tasks.append(asyncio.create_task(rotate))
+            loops.append(_repeat(self._server.flush_seconds, self._spool.rotate))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
@@ -216,21 +212,22 @@ class Endpoint:
         length = call.headers.get(b"content-length")
         call.body = await self._concurrency.read_body(call, receive, length)
         if len(call.body) <= INLINE_BYTES:
-            request = protocol.read(call.body)
+            records, call.client_request_id = protocol.read(call.body)
         else:
-            request = await self._concurrency.in_thread(call, protocol.read, call.body)
-        call.client_request_id, call.records = request.client_request_id, len(request.records)
+            parsed = await self._concurrency.in_thread(call, protocol.read, call.body)
+            records, call.client_request_id = parsed
+        call.records = len(records)
         if call.records > self._limits.records:
             raise invalid_value(
                 f"{call.records:,} records are more than the limit of {self._limits.records:,} "
                 "a request. Send them in several requests."
             )
-        served = call.served = self._entities.choose(request.client_request_id)
+        served = call.served = self._entities.choose(call.client_request_id)
         if call.records <= INLINE_RECORDS and served.loaded.is_own:
-            scored = self._complete_and_score(served, request.records)
+            scored = self._complete_and_score(served, records)
         else:
             scored = await self._concurrency.in_thread(
-                call, self._complete_and_score, served, request.records
+                call, self._complete_and_score, served, records
             )
         call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
@@ -238,11 +235,7 @@ class Endpoint:
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]
     ) -> list[tuple[str, float]]:
-        try:
-            complete = self._lookup.complete(records)
-        except CannotCompleteError as error:
-            raise invalid_value(str(error), (lookup.ID, error.unquoted)) from None
-        model = served.loaded
+        complete, model = self._lookup.complete(records), served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
 
     def _write_entry(self, call: Invocation, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -23,15 +23,11 @@ class Tokens:
         digests: SHA-256 of the token by client name; the tokens themselves are not stored.
     """
 
-    digests: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Mapping[str, bytes]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Tokens":
-        """Read `name:token` pairs from MARVEL_TOKENS and from the file MARVEL_TOKENS_FILE.
-
-        Raises:
-            ProjectError: See `token_pairs`.
-        """
+        """Read the tokens as `token_pairs` does, with its errors."""
         pairs = token_pairs(environment)
         return cls({name: sha256(token.encode()).digest() for name, token in pairs.items()})
 
@@ -58,7 +54,7 @@ class Tokens:
 
 
 def token_pairs(environment: Mapping[str, str]) -> dict[str, str]:
-    """Read tokens by client name: MARVEL_TOKENS separates pairs by commas, the file by lines.
+    """Read `name:token` pairs: MARVEL_TOKENS separates them by commas, MARVEL_TOKENS_FILE by lines.
 
     Raises:
         ProjectError: The file cannot be read, a pair is malformed, a name occurs twice, or a

@@ -68,10 +68,7 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
                 | security
             },
         },
-        "components": {
-            "schemas": _schemas(schema, example),
-            **(schemes if with_tokens else {}),
-        },
+        "components": {"schemas": _schemas(schema, example), **(schemes if with_tokens else {})},
     }
 
 

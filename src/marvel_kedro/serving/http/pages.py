@@ -120,11 +120,9 @@ class Pages:
         if path not in OPEN_PATHS and not path.startswith("/docs/"):
             self._tokens.requester(dict(scope["headers"]).get(b"authorization"))
         if path not in self._paths:  # Starlette's routes would accept a line feed at the end
-            message = (
-                f"there is no such endpoint; this server has {self._name}."
-                if path.startswith("/serving-endpoints/")
-                else "no such page; /docs lists the pages."
-            )
+            message = "no such page; /docs lists the pages."
+            if path.startswith("/serving-endpoints/"):
+                message = f"there is no such endpoint; this server has {self._name}."
             message = f"{path[:_MAX_PATH_CHARACTERS]}: {message}"
             raise RequestError(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", message)
         # With an app in its scope the router raises an exception for a wrong method.

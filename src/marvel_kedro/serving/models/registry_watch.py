@@ -18,12 +18,7 @@ _QUOTED_CHARACTERS = 300
 
 
 class Registry:
-    """Looks up, fetches and publishes the served versions.
-
-    Args:
-        configuration: The configuration of the server.
-        folder: Folder of the versions and of `deployment.json`.
-    """
+    """Looks up, fetches and publishes the served versions, in the folder of `deployment.json`."""
 
     def __init__(self, configuration: ServingConfiguration, folder: Path) -> None:
         self._endpoint = configuration.endpoint
@@ -48,10 +43,7 @@ class Registry:
             faults["traffic"] = _sentence(error)
             traffic = published.traffic if published else dict(self._endpoint.traffic)
         deployment = Deployment(
-            endpoint=self._endpoint.name,
-            entities=tuple(entities),
-            traffic=traffic,
-            faults=faults,
+            endpoint=self._endpoint.name, entities=tuple(entities), traffic=traffic, faults=faults
         )
         if deployment != published or self._copies.replaced:  # a new file makes workers look again
             deployment.write(self._folder)
@@ -106,10 +98,8 @@ class Registry:
     def _fallback(self, served: Deployed) -> str:
         if self._copies.is_intact(served.folder):
             return f" Version {served.version} stays in service."
-        return (
-            f" The copy of version {served.version} on this disk is damaged: it stays in service "
-            "only where it is loaded."
-        )
+        damaged = f" The copy of version {served.version} on this disk is damaged"
+        return f"{damaged}: it stays in service only where it is loaded."
 
 
 def model_tags(model: str) -> dict[str, str] | None:
@@ -118,12 +108,11 @@ def model_tags(model: str) -> dict[str, str] | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
-        tags: dict[str, str] = MlflowClient().get_registered_model(model).tags
+        return dict(MlflowClient().get_registered_model(model).tags)
     except MlflowException as error:
         if error.error_code in NO_VERSION:
             return None
         raise
-    return tags
 
 
 def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
@@ -168,14 +157,7 @@ def watch(
     stop: threading.Event,
     on_refresh: Callable[[Deployment], Any],
 ) -> None:
-    """Refresh periodically, and log faults when they change.
-
-    Args:
-        registry: The registry to poll.
-        seconds: Seconds between two refreshes.
-        stop: Ends the loop.
-        on_refresh: Called with the deployment after each refresh.
-    """
+    """Refresh every so many seconds until stopped; log faults when they change."""
     logged: dict[str, str] = {}
     while not stop.is_set():
         try:

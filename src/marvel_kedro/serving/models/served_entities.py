@@ -127,12 +127,10 @@ class Entities:
 
     def _set_metrics(self, previous: dict[str, Served]) -> None:
         """Export what this process answers with, whether or not it is the published version."""
+        before = {(one.name, one.model, one.version) for one in previous.values()}
         served = {(one.name, one.model, one.version) for one in self._served.values()}
-        for one in previous.values():
-            if (one.name, one.model, one.version) not in served:
-                metrics.SERVED.labels(one.name, one.model, one.version).set(0)
-        for labels in served:
-            metrics.SERVED.labels(*labels).set(1)
+        for labels in before | served:
+            metrics.SERVED.labels(*labels).set(labels in served)
         for name, share in self.traffic.items():
             metrics.TRAFFIC.labels(name).set(share)
         metrics.DEPLOYMENT_FAULTS.set(len(self._all_faults()))
