@@ -102,9 +102,7 @@ def _prepare_folder(server: ServerOptions) -> int:
 def _fetch(configuration: ServingConfiguration) -> None:
     from marvel_kedro.serving.models.registry_watch import Registry  # noqa: PLC0415 - imports MLflow
 
-    models = configuration.server.models
-    models.mkdir(parents=True, exist_ok=True)
-    deployment = Registry(configuration, models).refresh()
+    deployment = Registry(configuration, configuration.server.models).refresh()
     if deployment.faults or not deployment.entities:
         cause = json.dumps(deployment.faults) if deployment.faults else "no alias has a version."
         raise ProjectError(f"The models cannot be fetched: {cause}")

@@ -29,7 +29,6 @@ LOOK_SECONDS = 1.0
 _SELECT = "SELECT fields FROM characters WHERE page_id = ?"
 _QUOTED_IDS = 5
 _QUOTED_CHARACTERS = 200
-_CACHE_KIB = 16 * 1024
 _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
 _ABSENT = (
     "This server has no table of characters to complete records from: kedro run --pipelines "
@@ -123,7 +122,7 @@ class _Table:
         address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
         try:
             self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            self._connection.execute("PRAGMA cache_size = -16384")  # KiB
             self._connection.execute(_SELECT, ("",)).fetchone()
         except sqlite3.Error:
             self.fault = _DAMAGED

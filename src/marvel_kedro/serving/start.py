@@ -24,13 +24,10 @@ def start(
     fetch: bool = False,
     **overrides: str | int | None,
 ) -> NoReturn:
-    """Replace this process by the server.
+    """Replace this process by the server, or with `fetch` by one that only fetches the models.
 
-    Args:
-        configuration: The sections `endpoint` and `server` of the parameters.
-        project: Folder that relative paths start from.
-        fetch: Whether to fetch the models and end.
-        overrides: Fields of `ServerOptions`; None keeps the parameter.
+    Relative paths start from the folder `project`. The overrides are fields of `ServerOptions`;
+    None keeps the parameter.
 
     Raises:
         ProjectError: The packages of the server are not installed, or its folder is not writable.

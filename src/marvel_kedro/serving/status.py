@@ -40,7 +40,7 @@ def served_lines(endpoint: EndpointOptions) -> list[str]:
 def server_lines(server: ServerOptions, token: str | None) -> list[str]:
     """Describe the versions that the server on this machine answers with, and its errors."""
     try:
-        answer = _request(server, "GET", "/version", token, timeout=_STATUS_SECONDS)
+        answer = _request(server, "/version", token, _STATUS_SECONDS)
         body: dict[str, Any] = answer.json()
     except (requests.RequestException, ValueError):
         return [f"No server answers at {server.url}: kedro serve starts one."]
@@ -73,7 +73,7 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
     path = f"/serving-endpoints/{endpoint.name}/invocations"
     body = {"dataframe_split": EXAMPLE.to_dict(orient="split", index=False)}
     try:
-        answer = _request(server, "POST", path, token, json=body, timeout=_SMOKE_SECONDS)
+        answer = _request(server, path, token, _SMOKE_SECONDS, body)
     except requests.RequestException as error:
         raise ProjectError(
             f"Nothing answers at {server.url} (server.host, server.port): {type(error).__name__}. "
@@ -96,14 +96,12 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
 
 
 def _request(
-    server: ServerOptions,
-    method: str,
-    path: str,
-    token: str | None,
-    **options: Any,  # noqa: ANN401 - those of requests
+    server: ServerOptions, path: str, token: str | None, seconds: float, body: object = None
 ) -> requests.Response:
-    """Send a request to the server on this machine, bypassing any proxy."""
+    """Send a request to the server on this machine, a POST if it has a body; bypass any proxy."""
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return session.request(method, server.url + path, headers=headers, **options)
+        method = "POST" if body else "GET"
+        url = server.url + path
+        return session.request(method, url, headers=headers, json=body, timeout=seconds)

@@ -36,10 +36,8 @@ def redistribute(shares: Mapping[str, int], available: Iterable[str]) -> dict[st
     """Distribute the traffic among the entities that can answer.
 
     The shares of the others go to them in proportion to their own, in equal parts if theirs are
-    all 0.
-
-    Returns:
-        A percentage for each available entity, in their order, 100 in all; empty for none.
+    all 0. The result has the percentages of the available entities in their order, 100 in all; it
+    is empty if none is available.
     """
     weights = {name: shares.get(name, 0) for name in available}
     return _apportion(weights if any(weights.values()) else dict.fromkeys(weights, 1), _ALL)
@@ -88,9 +86,7 @@ class Router:
     """Distributes requests among the served entities that can answer.
 
     Attributes:
-        endpoint: Name of the endpoint.
-        names: Served entities that can answer.
-        shares: Their percentages, 100 in all; empty if none can answer.
+        shares: The percentages of `names`, 100 in all; empty if none can answer.
     """
 
     endpoint: str
@@ -98,7 +94,7 @@ class Router:
     shares: Sequence[int]
 
     def choose(self, client_request_id: str | None) -> str | None:
-        """Choose the entity that answers a request.
+        """Choose the entity that answers a request; None if none can.
 
         The same `client_request_id` is routed to the same entity while the shares stay the same.
         When they change, a client moves only to an entity whose share has grown by a greater
@@ -106,9 +102,6 @@ class Router:
         proportions, clients move only to that entity, and no more than its share grew by. The
         method is weighted rendezvous hashing: each entity draws a number for the client,
         exponentially distributed with its share as the rate, and the least number wins.
-
-        Returns:
-            The name of an entity; None if none can answer.
         """
         if len(self.names) <= 1:
             return self.names[0] if self.names else None

@@ -57,7 +57,6 @@ class Invocation:
 
     id: str
     time: float
-    started: float
     headers: dict[bytes, bytes]
     body: bytes = b""
     response: bytes = b""
@@ -82,7 +81,7 @@ class Endpoint:
         self._log = log
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(configuration.server.characters)
+        self._lookup = Lookup(self._server.characters)
         spool = Spool(self._server.spool, table, self._server.spool_bytes, _count_dropped)
         self._spool = spool if table.enabled else None
         self._entities = Entities(configuration, log)
@@ -137,7 +136,7 @@ class Endpoint:
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        call = Invocation(os.urandom(16).hex(), time.time(), started, dict(scope["headers"]))
+        call = Invocation(os.urandom(16).hex(), time.time(), dict(scope["headers"]))
         task = asyncio.current_task()
         assert task is not None
         self._deadlines[task] = started + self._limits.seconds

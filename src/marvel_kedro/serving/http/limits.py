@@ -52,7 +52,6 @@ class ConcurrencyLimit:
     """
 
     def __init__(self, limits: Limits, threads: int) -> None:
-        """Take the endpoint's limits and the number of threads for batches."""
         self.abandoned = 0
         self._limits = limits
         self._unreserved_bytes = min(SMALL_BODY_BYTES, limits.body_bytes)

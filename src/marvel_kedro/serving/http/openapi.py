@@ -29,16 +29,7 @@ _ERRORS = {
 
 
 def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> dict[str, Any]:
-    """Describe the API.
-
-    Args:
-        endpoint: Name of the endpoint.
-        schema: Kind by input field of the served model; empty if no model is loaded.
-        with_tokens: Whether requests need a token.
-
-    Returns:
-        An OpenAPI document.
-    """
+    """Describe the API in OpenAPI; `schema` has the model's input fields, if one is loaded."""
     schema = schema or {
         name: "string" if isinstance(value, str) else "double" for name, value in EXAMPLE.items()
     }

@@ -61,10 +61,9 @@ def _unload_lightgbm() -> None:
 
 
 def check(folder: Path) -> bool:
-    """Compare the files of a version with the digest taken when it was fitted.
+    """Compare a version's files with the digest taken when it was fitted; return if it has one.
 
-    Returns:
-        Whether it has a digest. Models of other origin have none, so only loading verifies them.
+    Models of other origin have no digest, so only loading verifies them.
 
     Raises:
         ValueError: A file has changed or is missing.

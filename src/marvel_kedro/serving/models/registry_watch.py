@@ -116,10 +116,7 @@ def model_tags(model: str) -> dict[str, str] | None:
 
 
 def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
-    """Look up the version of each served entity.
-
-    Returns:
-        Version numbers by served entity; an entity whose alias no version has is left out.
+    """Look up version numbers by served entity, without entities whose alias no version has.
 
     Raises:
         ProjectError: A configured version does not exist, or no entity has a version.
