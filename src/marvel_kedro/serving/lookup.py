@@ -41,7 +41,7 @@ _DAMAGED = (
 
 
 class Lookup:
-    """Completes records from a file that may come, change and go meanwhile. Thread-safe."""
+    """Completes records from a file that may be created, replaced and deleted. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -107,7 +107,7 @@ class Lookup:
 
 
 class _Table:
-    """An open file, None without one. Threads take turns: Python shares the statement among them.
+    """An open file, or none. Threads take turns: Python gives all of them the same statement.
 
     Attributes:
         fault: Why the file cannot be read; empty if it can.

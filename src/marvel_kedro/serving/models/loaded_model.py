@@ -61,7 +61,7 @@ def _unload_lightgbm() -> None:
 
 
 def check(folder: Path) -> bool:
-    """Compare a version's files with the digest taken when it was fitted; return if it has one.
+    """Compare files with the digest taken when the model was fitted; return whether it has one.
 
     Models of other origin have no digest, so only loading verifies them.
 

@@ -154,7 +154,7 @@ def watch(
     stop: threading.Event,
     on_refresh: Callable[[Deployment], Any],
 ) -> None:
-    """Refresh every so many seconds until stopped; log faults when they change."""
+    """Refresh at an interval until stopped, pass on the deployment, log faults when they change."""
     logged: dict[str, str] = {}
     while not stop.is_set():
         try:

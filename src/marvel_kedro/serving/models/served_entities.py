@@ -37,13 +37,12 @@ class Entities:
     """Loads the published versions; if one cannot be loaded, its previous version is kept.
 
     Attributes:
-        deployment: The deployment as last read.
         faults: By served entity, why it is not the published version.
     """
 
     def __init__(self, configuration: ServingConfiguration, log: AccessLog) -> None:
-        self.deployment: Deployment | None = None
         self.faults: dict[str, str] = {}
+        self._deployment: Deployment | None = None
         self._endpoint = configuration.endpoint
         self._folder = configuration.server.models
         self._log = log
@@ -89,7 +88,7 @@ class Entities:
         return " ".join(f"{name}: {fault}" for name, fault in self._all_faults().items())
 
     def _all_faults(self) -> dict[str, str]:
-        return (self.deployment.faults if self.deployment else {}) | self.faults
+        return (self._deployment.faults if self._deployment else {}) | self.faults
 
     async def follow(self) -> None:
         """Load each new deployment until cancelled."""
@@ -112,7 +111,7 @@ class Entities:
     async def _apply(self, deployment: Deployment | None) -> None:
         if deployment is None or deployment.endpoint != self._endpoint.name:
             return
-        self.deployment = deployment
+        self._deployment = deployment
         served: dict[str, Served] = {}
         for entity in deployment.entities:
             # Versions of another model are left from an earlier configuration.
