@@ -22,7 +22,6 @@ from support.running_server import MODEL, Load, Server, Store, describe, running
 
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.models import loaded_model
-from marvel_kedro.serving.traffic_split import traffic_tag
 
 pytestmark = pytest.mark.fault
 
@@ -307,7 +306,7 @@ def test_aliases_and_traffic_change_under_load_without_a_failed_request(
             # Clients of the challenger stay there.
             assert challenged(at_30) <= challenged(at_60)
             # Invalid tags change nothing.
-            tag = traffic_tag(options.name)
+            tag = f"endpoint.{options.name}.traffic"
             for invalid in ("{", "[]", '{"champion": 1e999}', '{"stranger": 100}', "[" * 9999):
                 store.client().set_registered_model_tag(MODEL, tag, invalid[:4999])
                 until(lambda: "no traffic" in server.version()["faults"], 20)

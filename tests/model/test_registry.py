@@ -15,7 +15,6 @@ from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.serving.traffic_split import traffic_tag
 from marvel_kedro.table.options import SplitOptions
 
 NAME = "characters"
@@ -68,10 +67,11 @@ def test_moved_alias_deletes_traffic_tags_and_no_others(logged: LoggedModel) -> 
     """The next challenger must not inherit the traffic of the previous one."""
     move_alias(NAME, "champion", register(logged))
     client = MlflowClient()
-    client.set_registered_model_tag(NAME, traffic_tag("one"), '{"champion": 0, "challenger": 100}')
+    tag = "endpoint.one.traffic"
+    client.set_registered_model_tag(NAME, tag, '{"champion": 0, "challenger": 100}')
     client.set_registered_model_tag(NAME, "endpoint", "kept")
     move_alias(NAME, "champion", "1")
-    assert traffic_tag("one") in client.get_registered_model(NAME).tags
+    assert tag in client.get_registered_model(NAME).tags
     move_alias(NAME, "challenger", "1")
     assert client.get_registered_model(NAME).tags == {"endpoint": "kept"}
 

@@ -10,7 +10,8 @@ import pytest
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_characters
 from marvel_kedro.serving import lookup
-from marvel_kedro.serving.lookup import INPUTS, CannotCompleteError, Lookup
+from marvel_kedro.serving.http.errors import RequestError
+from marvel_kedro.serving.lookup import INPUTS, Lookup
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:
 
 
 def error_message(found: Lookup, *records: dict[str, Any]) -> str:
-    with pytest.raises(CannotCompleteError) as caught:
+    with pytest.raises(RequestError) as caught:
         found.complete(list(records))
+    assert caught.value.status == 400
     return str(caught.value)
 
 

@@ -14,7 +14,6 @@ from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.app import Endpoint
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
-from marvel_kedro.serving.state_folder import SPOOL
 
 BODY = {"dataframe_records": [RECORD]}
 JSON = {"content-type": "application/json"}
@@ -153,7 +152,7 @@ class InProcess:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the entries for the inference table so far, in the order of the requests."""
-        files = sorted((self.configuration.server.folder / SPOOL).glob("*.*"))
+        files = sorted(self.configuration.server.spool.glob("*.*"))
         lines = b"".join(file.read_bytes() for file in files).splitlines()
         return [json.loads(line) for line in lines]
 

@@ -65,7 +65,7 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
 
     from marvel_kedro.databricks import workspace  # noqa: PLC0415
     from marvel_kedro.databricks.endpoint import deployment, spec  # noqa: PLC0415
-    from marvel_kedro.serving.models.served_versions import served_versions  # noqa: PLC0415
+    from marvel_kedro.serving.models.registry_watch import served_versions  # noqa: PLC0415
 
     asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
@@ -89,10 +89,10 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
 
 
 def _check_local(read: "Configuration") -> None:
-    from marvel_kedro.serving import smoke  # noqa: PLC0415 - when the command runs
+    from marvel_kedro.serving import status  # noqa: PLC0415 - when the command runs
 
     asked = read.description.endpoint
     click.echo(f"The endpoint '{asked.name}' serves:")
-    for line in smoke.check_versions(asked):
+    for line in status.check_versions(asked):
         click.echo(f"- {line}")
-    click.echo(smoke.smoke(asked, read.description.server))
+    click.echo(status.smoke(asked, read.description.server))

@@ -10,10 +10,10 @@ import click
 import orjson
 import yaml
 
+from marvel_kedro.core import file_lock
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
-from marvel_kedro.serving import state_folder
-from marvel_kedro.serving.configuration import ServingConfiguration
+from marvel_kedro.serving.configuration import ServerOptions, ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.telemetry import metric_files
 
@@ -58,8 +58,7 @@ def main(description: Path, *, fetch: bool) -> None:
         return
     tokens = Tokens.from_environment()
     server = configuration.server
-    lock = state_folder.own(server.folder)
-    _prepare_metrics(server.folder, server.workers)
+    lock = _prepare_folder(server)
     from marvel_kedro.serving.processes import supervisor  # noqa: PLC0415 - imports the metrics
 
     sock = supervisor.listen(server.host, server.port)
@@ -76,26 +75,37 @@ def _read_configuration(path: Path) -> ServingConfiguration:
     return validate(ServingConfiguration, values, f"Correct them in {path}.")
 
 
-def _prepare_metrics(folder: Path, workers: int) -> None:
+def _prepare_folder(server: ServerOptions) -> int:
+    """Create the server's folder, lock it until the process ends, and return the lock."""
+    folder = server.folder
     try:
-        metric_files.prepare(folder / state_folder.METRICS, spares=workers + 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = file_lock.acquire(folder / "server.lock")
+    except OSError as error:
+        raise ProjectError(
+            f"{folder}: {error.strerror}. The server keeps requests there that are not yet in the "
+            "inference table: set server.folder to a folder that can be written to."
+        ) from error
+    if lock is None:
+        raise ProjectError(
+            f"Another server runs in {folder}. Stop it, or set another server.folder."
+        )
+    try:
+        metric_files.prepare(folder / "metrics", spares=server.workers + 1)
     except OSError as error:
         raise ProjectError(
             f"{folder}: {error.strerror}. Free some space, or set another server.folder."
         ) from error
+    return lock
 
 
 def _fetch(configuration: ServingConfiguration) -> None:
     from marvel_kedro.serving.models.registry_watch import Registry  # noqa: PLC0415 - imports MLflow
 
-    models = configuration.server.models
-    models.mkdir(parents=True, exist_ok=True)
-    deployment = Registry(configuration, models).refresh()
+    deployment = Registry(configuration, configuration.server.models).refresh()
     if deployment.faults or not deployment.entities:
-        raise ProjectError(
-            "The models cannot be fetched: "
-            + (json.dumps(deployment.faults) if deployment.faults else "no alias has a version.")
-        )
+        cause = json.dumps(deployment.faults) if deployment.faults else "no alias has a version."
+        raise ProjectError(f"The models cannot be fetched: {cause}")
     for entity in deployment.entities:
         click.echo(f"{entity.name}: version {entity.version} of {entity.model}")
 
@@ -103,9 +113,8 @@ def _fetch(configuration: ServingConfiguration) -> None:
 def _announce(configuration: ServingConfiguration, port: int, *, has_tokens: bool) -> None:
     host = configuration.server.host
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(
-        f"{configuration.endpoint.name} at {address}, documentation at {address}/docs.", err=True
-    )
+    name = configuration.endpoint.name
+    click.echo(f"{name} at {address}, documentation at {address}/docs.", err=True)
     if not has_tokens and host not in ("127.0.0.1", "::1", "localhost"):
         click.echo("Anyone who can reach this address can query it: set MARVEL_TOKENS.", err=True)
 

@@ -1,5 +1,6 @@
 """The endpoint's configuration, shared by a process, a container and a Databricks endpoint."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -7,16 +8,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from marvel_kedro.core.options import Options
-from marvel_kedro.serving import traffic_split
+from marvel_kedro.model.aliases import TRAFFIC_TAG
+from marvel_kedro.serving.traffic_split import validate_shares
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 """The names that Databricks accepts for endpoints and served entities."""
 
-Percent = Annotated[int, Field(ge=0, le=100)]
-
 
 class ServedEntity(Options):
-    """A model version served under a name: the version of an alias, or a fixed one."""
+    """A version under the name that traffic and answers use: that of an alias, or a fixed one."""
 
     name: Name
     alias: str | None = None
@@ -30,45 +30,29 @@ class ServedEntity(Options):
 
 
 class InferenceTableOptions(Options):
-    """The inference table: which requests and answers are logged.
-
-    Attributes:
-        enabled: Whether requests are logged.
-        table_name_prefix: Name of the table; Databricks adds `_payload`.
-        sampling_fraction: Share of the requests that is logged.
-        max_body_bytes: A longer body is replaced by an error code, as on Databricks.
-        redact: Fields whose values are stored nowhere: neither in the table, in error messages
-            that quote them, nor in the log.
-    """
+    """The inference table: which requests and answers are logged."""
 
     enabled: bool = True
-    table_name_prefix: Name = "inference"
-    sampling_fraction: float = Field(default=1.0, gt=0, le=1)
-    max_body_bytes: int = Field(default=1024**2, gt=0)
+    table_name_prefix: Name = "inference"  # name of the table; Databricks adds `_payload`
+    sampling_fraction: float = Field(default=1.0, gt=0, le=1)  # share of requests that is logged
+    max_body_bytes: int = Field(default=1024**2, gt=0)  # longer: an error code, as on Databricks
+    # Fields whose values are stored nowhere: neither in the table, in error messages that quote
+    # them, nor in the log.
     redact: tuple[str, ...] = ()
 
 
 class Limits(Options):
-    """The limits above which requests are rejected.
+    """The limits above which requests are rejected, with the status of the answer."""
 
-    Attributes:
-        body_bytes: Bytes of a body; above it the answer is 413.
-        records: Records of a request; above it the answer is 400.
-        concurrency: Concurrent requests per worker, counting batches that still run after a 504;
-            above it the answer is 429.
-        held_bytes: Bytes of bodies above 64 KiB that a worker holds at a time; above it the answer
-            is 429. Parsed records of nine fields take three times the bytes of their body, tiny
-            lists 25 times.
-        seconds: Duration of a request; above it the answer is 504.
-        retry_after: Seconds in the `Retry-After` header of a 429.
-    """
-
-    body_bytes: int = Field(default=16 * 1024**2, gt=0)
-    records: int = Field(default=10_000, gt=0)
+    body_bytes: int = Field(default=16 * 1024**2, gt=0)  # bytes of a body: 413
+    records: int = Field(default=10_000, gt=0)  # records of a request: 400
+    # Concurrent requests per worker, counting batches that still run after a 504: 429.
     concurrency: int = Field(default=256, gt=0)
+    # Bytes of bodies above 64 KiB that a worker holds at a time: 429. Parsed records of nine fields
+    # take three times the bytes of their body, tiny lists 25 times.
     held_bytes: int = Field(default=64 * 1024**2, gt=0)
-    seconds: float = Field(default=60.0, gt=0)
-    retry_after: int = Field(default=1, ge=0)
+    seconds: float = Field(default=60.0, gt=0)  # duration of a request: 504
+    retry_after: int = Field(default=1, ge=0)  # seconds in the `Retry-After` header of a 429
 
     @model_validator(mode="after")
     def _every_body_fits(self) -> Self:
@@ -88,40 +72,22 @@ class RateLimit(Options):
 
 
 class DatabricksOptions(Options):
-    """Settings of the managed endpoint alone.
+    """Settings of the managed endpoint alone."""
 
-    Attributes:
-        workload_size: Compute of a served entity, in the platform's sizes of concurrency.
-        scale_to_zero: Whether it stops, and costs nothing, while no request arrives.
-        rate_limits: Limits of the AI Gateway.
-        tags: Tags of the endpoint, which appear on the bill.
-        query_groups: Groups of the workspace that may query it.
-    """
-
-    workload_size: Literal["Small", "Medium", "Large"] = "Small"
-    scale_to_zero: bool = True
+    workload_size: Literal["Small", "Medium", "Large"] = "Small"  # concurrency of a served entity
+    scale_to_zero: bool = True  # an entity stops, and costs nothing, while idle
     rate_limits: tuple[RateLimit, ...] = ()
-    tags: dict[str, str] = Field(default_factory=dict)
-    query_groups: tuple[str, ...] = ()
+    tags: dict[str, str] = Field(default_factory=dict)  # of the endpoint, which appear on the bill
+    query_groups: tuple[str, ...] = ()  # groups of the workspace that may query it
 
 
 class EndpointOptions(Options):
-    """The section `endpoint` of the parameters.
+    """The section `endpoint` of the parameters."""
 
-    Attributes:
-        name: Name of the endpoint, part of its address.
-        model: The registered model.
-        served_entities: The served versions, by the names that `traffic` and answers use.
-        traffic: Percentages by served entity, 100 in all.
-        inference_table: Which requests are logged.
-        limits: Which requests are rejected.
-        databricks: Settings of the managed endpoint alone.
-    """
-
-    name: Name
-    model: str
+    name: Name  # part of its address
+    model: str  # the registered model
     served_entities: Annotated[tuple[ServedEntity, ...], Field(min_length=1)]
-    traffic: dict[Name, Percent]
+    traffic: dict[Name, Annotated[int, Field(ge=0, le=100)]]  # by served entity, 100 in all
     inference_table: InferenceTableOptions = InferenceTableOptions()
     limits: Limits = Limits()
     databricks: DatabricksOptions = DatabricksOptions()
@@ -135,69 +101,53 @@ class EndpointOptions(Options):
     def _routes_are_valid(self) -> Self:
         if len(set(self.entity_names)) < len(self.served_entities):
             raise ValueError("two served entities have the same name")
-        traffic_split.validate_shares(self.traffic, self.entity_names)
+        validate_shares(self.traffic, self.entity_names)
         return self
 
     def current_traffic(self, tags: Mapping[str, str]) -> dict[str, int]:
-        """Return the shares in effect: those of the last shift, else the configured ones.
-
-        Args:
-            tags: Tags of the registered model.
+        """Return the shares in effect: those of the registered model's tag, else the configured.
 
         Raises:
-            ValueError: The traffic tag holds no valid shares; the message names it and the remedy.
+            ValueError: The tag is no JSON object of valid shares; the message has the remedy.
         """
-        tag = traffic_split.traffic_tag(self.name)
+        tag = TRAFFIC_TAG.format(self.name)
         if not tags.get(tag):
             return dict(self.traffic)
         try:
-            return traffic_split.parse_tag(tags[tag], self.entity_names)
-        except ValueError as error:
+            shares = {str(name): int(share) for name, share in json.loads(tags[tag]).items()}
+            validate_shares(shares, self.entity_names)
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the tag {tag} of the model {self.model} is no traffic split ({error}); set it "
                 "again (kedro endpoint shift) or go back to the parameters (kedro endpoint reset)"
             ) from error
+        return shares
 
 
 class ServerOptions(Options):
-    """The section `server` of the parameters: the server that runs outside Databricks.
+    """The section `server` of the parameters: the server that runs outside Databricks."""
 
-    Attributes:
-        host: Address to listen on; 0.0.0.0 is every address of the machine.
-        port: Port; 0 is any free one.
-        workers: Processes that answer requests.
-        threads: Threads per worker for large requests; more batches and bodies wait in a queue.
-        folder: Folder of the requests that are not yet in the inference table.
-        models: Folder of the fetched model versions and of `deployment.json`.
-        ask_registry: Whether the registry is polled; if not, `models` holds what is served.
-        accept_simulated_time: Whether clients may set the time of a request: for simulations only.
-        inference_table: Folder of the Delta table.
-        characters: The file that completes records which have only a `page_id`.
-        monitoring_metrics: The file of monitoring's metrics that /metrics includes if it exists;
-            None for no such file.
-        poll_seconds: Seconds between two looks at the registry.
-        flush_seconds: Seconds between two writes to the inference table.
-        compact_files: Number of small files of a day from which they are compacted.
-        spool_bytes: Bytes that may wait for the inference table; above it requests are not logged.
-        grace_seconds: Seconds that a stopping server waits for requests in progress.
-    """
+    host: str = "127.0.0.1"  # address to listen on; 0.0.0.0 is every address of the machine
+    port: int = Field(default=8080, ge=0, le=65535)  # 0 is any free one
+    workers: int = Field(default=1, ge=1)  # processes that answer requests
+    threads: int = Field(default=4, ge=1)  # per worker for large requests; more wait in a queue
+    folder: Path  # of the requests that are not yet in the inference table
+    models: Path  # folder of the fetched model versions and of `deployment.json`
+    ask_registry: bool = True  # whether it is polled; if not, `models` holds what is served
+    accept_simulated_time: bool = False  # clients may set a request's time: for simulations only
+    inference_table: Path  # folder of the Delta table
+    characters: Path  # the file that completes records which have only a `page_id`
+    monitoring_metrics: Path | None = None  # the file that /metrics includes if it exists
+    poll_seconds: float = Field(default=5.0, gt=0)  # between two looks at the registry
+    flush_seconds: float = Field(default=5.0, gt=0)  # between two writes to the inference table
+    compact_files: int = Field(default=20, ge=2)  # small files of a day before compaction
+    spool_bytes: int = Field(default=1024**3, gt=0)  # of waiting requests; above it none is logged
+    grace_seconds: float = Field(default=30.0, gt=0)  # for requests in progress at the stop
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=4, ge=1)
-    folder: Path
-    models: Path
-    ask_registry: bool = True
-    accept_simulated_time: bool = False
-    inference_table: Path
-    characters: Path
-    monitoring_metrics: Path | None = None
-    poll_seconds: float = Field(default=5.0, gt=0)
-    flush_seconds: float = Field(default=5.0, gt=0)
-    compact_files: int = Field(default=20, ge=2)
-    spool_bytes: int = Field(default=1024**3, gt=0)
-    grace_seconds: float = Field(default=30.0, gt=0)
+    @property
+    def spool(self) -> Path:
+        """Folder of the requests that are not yet in the inference table."""
+        return self.folder / "spool"
 
     @property
     def url(self) -> str:

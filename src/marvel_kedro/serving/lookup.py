@@ -17,6 +17,7 @@ from urllib.parse import quote
 import orjson
 
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, text
+from marvel_kedro.serving.http.errors import RequestError, invalid_value
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ LOOK_SECONDS = 1.0
 _SELECT = "SELECT fields FROM characters WHERE page_id = ?"
 _QUOTED_IDS = 5
 _QUOTED_CHARACTERS = 200
-_CACHE_KIB = 16 * 1024
 _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
 _ABSENT = (
     "This server has no table of characters to complete records from: kedro run --pipelines "
@@ -40,28 +40,12 @@ _DAMAGED = (
 )
 
 
-class CannotCompleteError(LookupError):
-    """Records with nothing but an id cannot be completed; the message is for the caller.
-
-    Attributes:
-        unquoted: The message without the ids.
-    """
-
-    def __init__(self, message: str, unquoted: str) -> None:
-        super().__init__(message)
-        self.unquoted = unquoted
-
-
 class Lookup:
-    """Completes records from the file. Thread-safe.
-
-    Args:
-        path: The file, which may be created, replaced and deleted while the server runs.
-    """
+    """Completes records from a file that may be created, replaced and deleted. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._table: _Table | None = None
+        self._table = _Table(None)
         self._identity: object = None
         self._look_at = 0.0
 
@@ -71,14 +55,11 @@ class Lookup:
         Fields of a record stay as they are, nulls included. A record with an unknown id stays as
         it is if it has any of the model's fields.
 
-        Args:
-            records: The records, which are not changed.
-
         Returns:
-            The same list if no record has a `page_id`; else a new one of the same length.
+            The same list if no record has a `page_id`; else one with copies of such records.
 
         Raises:
-            CannotCompleteError: Records have an unknown id and none of the model's fields, or the
+            RequestError: 400; records have an unknown id and none of the model's fields, or the
                 table is missing or damaged.
         """
         for record in records:
@@ -89,11 +70,11 @@ class Lookup:
     def _complete(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         table = self._current()
         completed, unknown = [], []
-        fault = table.fault if table else _ABSENT
+        fault = table.fault
         for record in records:
             stored = None
             if ID in record and not record.keys() >= INPUTS:
-                if table and not table.fault:
+                if not table.fault:
                     try:
                         stored = table.fields_of(record[ID])
                     except (sqlite3.Error, ValueError) as error:  # a damaged page
@@ -103,14 +84,11 @@ class Lookup:
                     unknown.append(record[ID])
             completed.append({**stored, **record} if stored else record)
         if unknown:
-            raise CannotCompleteError(fault, fault) if fault else _unknown_ids(unknown)
+            raise invalid_value(fault) if fault else _unknown_ids(unknown)
         return completed
 
-    def _current(self) -> "_Table | None":
-        """Return the table of the current file; None if there is no file.
-
-        If two threads open it at the same time, one of the two tables is discarded.
-        """
+    def _current(self) -> "_Table":
+        """Return the table of the current file; if two threads open it, one table is dropped."""
         now = time.monotonic()
         if now < self._look_at:
             return self._table
@@ -120,30 +98,31 @@ class Lookup:
         except OSError:
             identity = None
         if identity != self._identity:
-            table = _Table(self._path) if identity else None
-            if table is None or table.fault:
-                logger.warning("%s: %s", self._path, table.fault if table else _ABSENT)
+            table = _Table(self._path if identity else None)
+            if table.fault:
+                logger.warning("%s: %s", self._path, table.fault)
             self._table, self._identity = table, identity
         self._look_at = now + LOOK_SECONDS  # last, so that until then other threads look themselves
         return self._table
 
 
 class _Table:
-    """An open file. Threads take turns, because Python gives all of them the same statement.
+    """An open file, or none. Threads take turns: Python gives all of them the same statement.
 
     Attributes:
         fault: Why the file cannot be read; empty if it can.
     """
 
-    fault = ""
-
-    def __init__(self, path: Path) -> None:
-        address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    def __init__(self, path: Path | None) -> None:
+        self.fault = "" if path else _ABSENT
         self._connection: sqlite3.Connection | None = None
         self._turn = threading.Lock()
+        if path is None:
+            return
+        address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
         try:
             self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            self._connection.execute("PRAGMA cache_size = -16384")  # KiB
             self._connection.execute(_SELECT, ("",)).fetchone()
         except sqlite3.Error:
             self.fault = _DAMAGED
@@ -170,7 +149,7 @@ class _Table:
         return orjson.loads(row[0]) if row else None
 
 
-def _unknown_ids(page_ids: list[Any]) -> CannotCompleteError:
+def _unknown_ids(page_ids: list[Any]) -> RequestError:
     ids = list({repr(page_id): page_id for page_id in page_ids}.values())  # lists have no hash
     quoted = ", ".join(json.dumps(page_id)[:_QUOTED_CHARACTERS] for page_id in ids[:_QUOTED_IDS])
     more = f" and {len(ids) - _QUOTED_IDS:,} more" if len(ids) > _QUOTED_IDS else ""
@@ -179,4 +158,4 @@ def _unknown_ids(page_ids: list[Any]) -> CannotCompleteError:
         "Records with nothing else are completed from the table of characters; "
         f"for other characters, {_SEND_FIELDS}."
     )
-    return CannotCompleteError(f"{count}: {quoted}{more}. {remedy}", f"{count}. {remedy}")
+    return invalid_value(f"{count}: {quoted}{more}. {remedy}", (ID, f"{count}. {remedy}"))

@@ -24,13 +24,10 @@ def start(
     fetch: bool = False,
     **overrides: str | int | None,
 ) -> NoReturn:
-    """Replace this process by the server.
+    """Replace this process by the server, or with `fetch` by one that only fetches the models.
 
-    Args:
-        configuration: The sections `endpoint` and `server` of the parameters.
-        project: Folder that relative paths start from.
-        fetch: Whether to fetch the models and end.
-        overrides: Options of the command, by field of `ServerOptions`; None keeps the parameter.
+    Relative paths start from the folder `project`. The overrides are fields of `ServerOptions`;
+    None keeps the parameter.
 
     Raises:
         ProjectError: The packages of the server are not installed, or its folder is not writable.
@@ -40,7 +37,19 @@ def start(
             f"The server needs packages that are not installed ({', '.join(missing)}): "
             "make serve, or pip install 'marvel-kedro[server]'."
         )
-    path = _write_configuration(configuration, project, overrides)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    server = ServerOptions.model_validate(configuration.server.model_dump() | given)
+    paths = {name: (project / path).resolve() for name in _PATHS if (path := getattr(server, name))}
+    server = server.model_copy(update=paths)
+    path = server.folder / "description.json"
+    absolute = configuration.model_copy(update={"server": server})
+    try:
+        server.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(absolute.model_dump_json(indent=1), "utf-8")
+    except OSError as error:
+        raise ProjectError(
+            f"{path}: {error.strerror}. Set server.folder to a folder that can be written to."
+        ) from error
     store = tracking.find_store(project)
     os.environ["MLFLOW_TRACKING_URI"] = store.uri
     if store.registry:
@@ -48,24 +57,3 @@ def start(
     sys.stdout.flush()
     command = [sys.executable, "-m", "marvel_kedro.serving", str(path), *["--fetch"] * fetch]
     os.execv(sys.executable, command)  # noqa: S606
-
-
-def _write_configuration(
-    configuration: ServingConfiguration, project: Path, overrides: dict[str, str | int | None]
-) -> Path:
-    """Write the server's configuration to its folder, with absolute paths."""
-    given = {name: value for name, value in overrides.items() if value is not None}
-    server = ServerOptions.model_validate(configuration.server.model_dump() | given)
-    paths = {name: (project / path).resolve() for name in _PATHS if (path := getattr(server, name))}
-    server = server.model_copy(update=paths)
-    path = server.folder / "description.json"
-    try:
-        server.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            configuration.model_copy(update={"server": server}).model_dump_json(indent=1), "utf-8"
-        )
-    except OSError as error:
-        raise ProjectError(
-            f"{path}: {error.strerror}. Set server.folder to a folder that can be written to."
-        ) from error
-    return path

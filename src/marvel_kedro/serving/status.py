@@ -1,15 +1,22 @@
-"""The status of the endpoint: what the registry serves, and what a running server answers with."""
+"""The status of the endpoint: what the registry serves, what a running server answers with."""
 
+import os
 from typing import Any
 
 import requests
 
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import registry
+from marvel_kedro.model.packaging import EXAMPLE
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
-from marvel_kedro.serving.models.served_versions import served_versions
+from marvel_kedro.serving.http.auth import token_pairs
+from marvel_kedro.serving.models.registry_watch import served_versions
 from marvel_kedro.serving.traffic_split import redistribute
 
-_TIMEOUT_SECONDS = 5.0
+_STATUS_SECONDS = 5.0
+_SMOKE_SECONDS = 60.0
+_QUOTED_CHARACTERS = 300
 
 
 def served_lines(endpoint: EndpointOptions) -> list[str]:
@@ -33,7 +40,7 @@ def served_lines(endpoint: EndpointOptions) -> list[str]:
 def server_lines(server: ServerOptions, token: str | None) -> list[str]:
     """Describe the versions that the server on this machine answers with, and its errors."""
     try:
-        answer = request(server, "GET", "/version", token, timeout=_TIMEOUT_SECONDS)
+        answer = _request(server, "/version", token, _STATUS_SECONDS)
         body: dict[str, Any] = answer.json()
     except (requests.RequestException, ValueError):
         return [f"No server answers at {server.url}: kedro serve starts one."]
@@ -44,15 +51,57 @@ def server_lines(server: ServerOptions, token: str | None) -> list[str]:
     return lines + ([body["faults"]] if body["faults"] else [])
 
 
-def request(
-    server: ServerOptions,
-    method: str,
-    path: str,
-    token: str | None,
-    **options: Any,  # noqa: ANN401 - those of requests
+def check_versions(endpoint: EndpointOptions) -> list[str]:
+    """Load the versions that the endpoint serves, and describe them like `served_lines`.
+
+    Raises:
+        ProjectError: A version does not exist or cannot be loaded.
+    """
+    for name, version in served_versions(endpoint).items():
+        registry.load(endpoint.model, version, f"is the served entity '{name}'")
+    return served_lines(endpoint)
+
+
+def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
+    """Send the example record to the server on this machine, and describe its answer.
+
+    Raises:
+        ProjectError: No server runs, or it rejects the request; the message has the remedy.
+    """
+    # The server reads the same variables; any of its tokens will do.
+    token = next(iter(token_pairs(os.environ).values()), None)
+    path = f"/serving-endpoints/{endpoint.name}/invocations"
+    body = {"dataframe_split": EXAMPLE.to_dict(orient="split", index=False)}
+    try:
+        answer = _request(server, path, token, _SMOKE_SECONDS, body)
+    except requests.RequestException as error:
+        raise ProjectError(
+            f"Nothing answers at {server.url} (server.host, server.port): {type(error).__name__}. "
+            "Start the server: kedro serve."
+        ) from error
+    if answer.status_code == requests.codes.unauthorized:
+        raise ProjectError(
+            f"The server at {server.url} requires a token. Set MARVEL_TOKENS or MARVEL_TOKENS_FILE "
+            "as it is set for the server."
+        )
+    text = " ".join(answer.text.split())[:_QUOTED_CHARACTERS]
+    if not answer.ok:
+        raise ProjectError(
+            f"The server at {server.url} answers the smoke request to '{endpoint.name}' with "
+            f"status {answer.status_code}: {text}\nSee its log. If it was started with another "
+            "configuration, start it again: kedro serve."
+        )
+    entity = answer.headers.get("served-model-name", "an unnamed entity")
+    return f"{server.url} answers, by {entity}: {text}"
+
+
+def _request(
+    server: ServerOptions, path: str, token: str | None, seconds: float, body: object = None
 ) -> requests.Response:
-    """Send a request to the server on this machine, bypassing any proxy."""
+    """Send a request to the server on this machine, a POST if it has a body; bypass any proxy."""
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return session.request(method, server.url + path, headers=headers, **options)
+        method = "POST" if body else "GET"
+        url = server.url + path
+        return session.request(method, url, headers=headers, json=body, timeout=seconds)

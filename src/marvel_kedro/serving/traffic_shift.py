@@ -1,14 +1,14 @@
 """Traffic shifts: a tag of the registered model that running servers follow, on every machine."""
 
+import json
 from contextlib import suppress
 
 from mlflow import MlflowClient
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.aliases import TRAFFIC_TAG
 from marvel_kedro.serving.configuration import EndpointOptions
-from marvel_kedro.serving.models.registry_watch import model_tags
-from marvel_kedro.serving.models.served_versions import served_versions
-from marvel_kedro.serving.traffic_split import format_tag, traffic_tag
+from marvel_kedro.serving.models.registry_watch import model_tags, served_versions
 
 
 def current_shares(endpoint: EndpointOptions) -> dict[str, int]:
@@ -40,10 +40,7 @@ def shares_to_shift(endpoint: EndpointOptions) -> dict[str, int]:
 
 
 def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
-    """Set the shares for all servers of the endpoint.
-
-    Returns:
-        The new shares.
+    """Set the shares for all servers of the endpoint, and return them.
 
     Raises:
         ProjectError: An entity with a positive share has no version that could answer.
@@ -54,15 +51,14 @@ def shift(endpoint: EndpointOptions, shares: dict[str, int]) -> dict[str, int]:
             f"{', '.join(missing)}: no version can answer, because the alias points to none. "
             "Set the alias first, or shift traffic to another entity."
         )
-    MlflowClient().set_registered_model_tag(
-        endpoint.model, traffic_tag(endpoint.name), format_tag(shares)
-    )
+    tag = TRAFFIC_TAG.format(endpoint.name)
+    MlflowClient().set_registered_model_tag(endpoint.model, tag, json.dumps(shares))
     return shares
 
 
 def reset(endpoint: EndpointOptions) -> dict[str, int]:
     """Go back to the configured shares at once, and return them."""
-    tag = traffic_tag(endpoint.name)
+    tag = TRAFFIC_TAG.format(endpoint.name)
     if tag in _existing_tags(endpoint):
         MlflowClient().delete_registered_model_tag(endpoint.model, tag)
     return dict(endpoint.traffic)

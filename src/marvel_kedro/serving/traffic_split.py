@@ -1,15 +1,17 @@
 """The traffic split: whole percentages by served entity, 100 in all.
 
 The configuration has the shares to start with. A shift writes others to a tag of the registered
-model, which every server of the endpoint reads at its next look at the registry.
-`models/routing.py` routes a request by these shares.
+model, which every server of the endpoint reads at its next look at the registry. `Router` routes
+each request by the shares in effect.
 """
 
-import json
+import hashlib
+import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.aliases import TRAFFIC_TAG
 
 _ALL = 100
 
@@ -34,14 +36,8 @@ def redistribute(shares: Mapping[str, int], available: Iterable[str]) -> dict[st
     """Distribute the traffic among the entities that can answer.
 
     The shares of the others go to them in proportion to their own, in equal parts if theirs are
-    all 0.
-
-    Args:
-        shares: Percentages by served entity.
-        available: The entities that can answer, in the order of the configuration.
-
-    Returns:
-        A percentage for each available entity, 100 in all; empty if none is available.
+    all 0. The result has the percentages of the available entities in their order, 100 in all; it
+    is empty if none is available.
     """
     weights = {name: shares.get(name, 0) for name in available}
     return _apportion(weights if any(weights.values()) else dict.fromkeys(weights, 1), _ALL)
@@ -85,25 +81,42 @@ def format_shares(shares: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {share} %" for name, share in shares.items()) or "none"
 
 
-def traffic_tag(endpoint: str) -> str:
-    """Return the tag of the registered model that holds the shares of the last shift."""
-    return TRAFFIC_TAG.format(endpoint)
+@dataclass(frozen=True)
+class Router:
+    """Distributes requests among the served entities that can answer.
 
-
-def format_tag(shares: Mapping[str, int]) -> str:
-    """Format shares as the value of the traffic tag."""
-    return json.dumps(shares)
-
-
-def parse_tag(text: str, served: Sequence[str]) -> dict[str, int]:
-    """Parse and validate the value of the traffic tag.
-
-    Raises:
-        ValueError: It is not a JSON object of valid shares.
+    Attributes:
+        shares: The percentages of `names`, 100 in all; empty if none can answer.
     """
-    try:
-        shares = {str(name): int(share) for name, share in json.loads(text).items()}
-    except (ArithmeticError, AttributeError, RecursionError, TypeError) as error:
-        raise ValueError(str(error)) from error
-    validate_shares(shares, served)
-    return shares
+
+    endpoint: str
+    names: Sequence[str]
+    shares: Sequence[int]
+
+    def choose(self, client_request_id: str | None) -> str | None:
+        """Choose the entity that answers a request; None if none can.
+
+        The same `client_request_id` is routed to the same entity while the shares stay the same.
+        When they change, a client moves only to an entity whose share has grown by a greater
+        factor than that of its previous one: if one share grows and the others keep their
+        proportions, clients move only to that entity, and no more than its share grew by. The
+        method is weighted rendezvous hashing: each entity draws a number for the client,
+        exponentially distributed with its share as the rate, and the least number wins.
+        """
+        if len(self.names) <= 1:
+            return self.names[0] if self.names else None
+        if client_request_id is None:
+            return random.choices(self.names, self.shares)[0]  # noqa: S311 - no secret
+        prefix = f"{self.endpoint}/{client_request_id}/".encode("utf-8", "surrogatepass")
+        draws = (
+            (_exponential(prefix + name.encode()) / share, name)
+            for name, share in zip(self.names, self.shares, strict=True)
+            if share
+        )
+        return min(draws, default=(0.0, None))[1]
+
+
+def _exponential(key: bytes) -> float:
+    """Return a number that depends only on the key, exponentially distributed with rate 1."""
+    drawn = int.from_bytes(hashlib.blake2b(key, digest_size=6).digest())
+    return -math.log((drawn + 0.5) / 2**48)

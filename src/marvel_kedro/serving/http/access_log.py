@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -45,13 +44,3 @@ class AccessLog:
 
 def _encodable(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
-
-
-def utc(seconds: float) -> datetime:
-    """Return a time in UTC from seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)

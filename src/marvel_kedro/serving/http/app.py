@@ -9,26 +9,23 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from marvel_kedro.serving import lookup
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
-from marvel_kedro.serving.http.access_log import AccessLog, utc
+from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.concurrency import ConcurrencyLimit
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
-from marvel_kedro.serving.http.limits import ClientDisconnectedError
+from marvel_kedro.serving.http.limits import ClientDisconnectedError, ConcurrencyLimit
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
-from marvel_kedro.serving.lookup import CannotCompleteError, Lookup
+from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.serving.models.served_entities import Entities, Served
-from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
 
@@ -60,7 +57,6 @@ class Invocation:
 
     id: str
     time: float
-    started: float
     headers: dict[bytes, bytes]
     body: bytes = b""
     response: bytes = b""
@@ -85,9 +81,9 @@ class Endpoint:
         self._log = log
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(configuration.server.characters)
-        spool = partial(Spool, self._server.folder / SPOOL, table, self._server.spool_bytes)
-        self._spool = spool(on_drop=_count_dropped) if table.enabled else None
+        self._lookup = Lookup(self._server.characters)
+        spool = Spool(self._server.spool, table, self._server.spool_bytes, _count_dropped)
+        self._spool = spool if table.enabled else None
         self._entities = Entities(configuration, log)
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
@@ -111,15 +107,12 @@ class Endpoint:
         # Before startup is complete: a worker that replaces another one rejects no request.
         await self._entities.look()
         parent = multiprocessing.parent_process()  # os.getppid() may have changed by now
-        tasks = [
-            asyncio.create_task(self._entities.follow()),
-            asyncio.create_task(_repeat(_TICK_SECONDS, self._tick)),
-        ]
+        loops = [self._entities.follow(), _repeat(_TICK_SECONDS, self._tick)]
         if parent and parent.pid:
-            tasks.append(asyncio.create_task(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid)))
+            loops.append(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid))
         if self._spool:
-            rotate = _repeat(self._server.flush_seconds, self._spool.rotate)
-            tasks.append(asyncio.create_task(rotate))
+            loops.append(_repeat(self._server.flush_seconds, self._spool.rotate))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
@@ -143,7 +136,7 @@ class Endpoint:
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        call = Invocation(os.urandom(16).hex(), time.time(), started, dict(scope["headers"]))
+        call = Invocation(os.urandom(16).hex(), time.time(), dict(scope["headers"]))
         task = asyncio.current_task()
         assert task is not None
         self._deadlines[task] = started + self._limits.seconds
@@ -183,9 +176,8 @@ class Endpoint:
         except ClientDisconnectedError:
             raise
         except Exception as error:  # noqa: BLE001 - the client always gets an answer
-            self._log.line(
-                time=utc(call.time), level="error", request_id=call.id, fault=self._cause(error)
-            )
+            at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
+            self._log.line(time=at, level="error", request_id=call.id, fault=fault)
             self._reject(call, internal_error(call.id))
 
     def _reject(self, call: Invocation, error: RequestError) -> None:
@@ -216,28 +208,25 @@ class Endpoint:
         limits.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
-        call.body = await limits.read_body(
-            receive,
-            call.headers.get(b"content-length"),
-            self._limits.body_bytes,
-            partial(self._concurrency.reserve, call),
-        )
+        length = call.headers.get(b"content-length")
+        call.body = await self._concurrency.read_body(call, receive, length)
         if len(call.body) <= INLINE_BYTES:
-            request = protocol.read(call.body)
+            records, call.client_request_id = protocol.read(call.body)
         else:
-            request = await self._concurrency.in_thread(call, protocol.read, call.body)
-        call.client_request_id, call.records = request.client_request_id, len(request.records)
+            parsed = await self._concurrency.in_thread(call, protocol.read, call.body)
+            records, call.client_request_id = parsed
+        call.records = len(records)
         if call.records > self._limits.records:
             raise invalid_value(
                 f"{call.records:,} records are more than the limit of {self._limits.records:,} "
                 "a request. Send them in several requests."
             )
-        served = call.served = self._entities.choose(request.client_request_id)
+        served = call.served = self._entities.choose(call.client_request_id)
         if call.records <= INLINE_RECORDS and served.loaded.is_own:
-            scored = self._complete_and_score(served, request.records)
+            scored = self._complete_and_score(served, records)
         else:
             scored = await self._concurrency.in_thread(
-                call, self._complete_and_score, served, request.records
+                call, self._complete_and_score, served, records
             )
         call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
@@ -245,11 +234,7 @@ class Endpoint:
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]
     ) -> list[tuple[str, float]]:
-        try:
-            complete = self._lookup.complete(records)
-        except CannotCompleteError as error:
-            raise invalid_value(str(error), (lookup.ID, error.unquoted)) from None
-        model = served.loaded
+        complete, model = self._lookup.complete(records), served.loaded
         return model.score(protocol.conform(complete, model.schema, model.required))
 
     def _write_entry(self, call: Invocation, seconds: float) -> None:
@@ -294,7 +279,7 @@ class Endpoint:
         if client_request_id is not None and "client_request_id" in self._redact:
             client_request_id = REDACTED
         self._log.line(
-            time=utc(call.time),
+            time=datetime.fromtimestamp(call.time, UTC),
             level="info" if call.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=call.id,
             trace_id=self._telemetry.record(answered, call.headers.get(b"traceparent")),

@@ -1,10 +1,10 @@
 """Bearer tokens of clients."""
 
-import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 
@@ -23,23 +23,16 @@ class Tokens:
         digests: SHA-256 of the token by client name; the tokens themselves are not stored.
     """
 
-    digests: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Mapping[str, bytes]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Tokens":
-        """Read `name:token` pairs from MARVEL_TOKENS and from the file MARVEL_TOKENS_FILE.
-
-        Raises:
-            ProjectError: See `token_pairs`.
-        """
+        """Read the tokens as `token_pairs` does, with its errors."""
         pairs = token_pairs(environment)
-        return cls({name: _digest(token.encode()) for name, token in pairs.items()})
+        return cls({name: sha256(token.encode()).digest() for name, token in pairs.items()})
 
     def requester(self, authorization: bytes | None) -> str | None:
         """Return the client's name; None if requests need no token.
-
-        Args:
-            authorization: The header of that name.
 
         Raises:
             RequestError: 401.
@@ -47,7 +40,7 @@ class Tokens:
         if not self.digests:
             return None
         scheme, _, token = (authorization or b"").partition(b" ")
-        sent = _digest(token.strip())
+        sent = sha256(token.strip()).digest()
         # All digests, each in constant time: the duration reveals nothing.
         found = [name for name, digest in self.digests.items() if hmac.compare_digest(digest, sent)]
         if scheme.lower() != b"bearer" or not found:
@@ -61,7 +54,7 @@ class Tokens:
 
 
 def token_pairs(environment: Mapping[str, str]) -> dict[str, str]:
-    """Read tokens by client name: MARVEL_TOKENS separates pairs by commas, the file by lines.
+    """Read `name:token` pairs: MARVEL_TOKENS separates them by commas, MARVEL_TOKENS_FILE by lines.
 
     Raises:
         ProjectError: The file cannot be read, a pair is malformed, a name occurs twice, or a
@@ -89,7 +82,3 @@ def token_pairs(environment: Mapping[str, str]) -> dict[str, str]:
             "Write name:token for each client, or unset the variable."
         )
     return pairs
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()

@@ -13,7 +13,6 @@ class RequestError(Exception):
     """A rejected request.
 
     Attributes:
-        status: HTTP status of the answer.
         code: `error_code` of the answer.
         message: The cause and its remedy.
         headers: Additional headers of the answer.

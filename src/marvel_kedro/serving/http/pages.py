@@ -3,6 +3,7 @@
 import html
 import os
 import time
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -19,13 +20,12 @@ from starlette.types import Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http.access_log import AccessLog, utc
+from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import RequestError, internal_error
 from marvel_kedro.serving.http.openapi import describe
 from marvel_kedro.serving.inference_table.spool import lag_seconds
 from marvel_kedro.serving.models.served_entities import Entities
-from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 from marvel_kedro.serving.telemetry.opentelemetry import trace_id
@@ -60,7 +60,7 @@ class Pages:
         self._entities = entities
         self._tokens = tokens
         has_table = configuration.endpoint.inference_table.enabled
-        self._spool = configuration.server.folder / SPOOL if has_table else None
+        self._spool = configuration.server.spool if has_table else None
         self._monitoring = ExternalMetrics(configuration.server.monitoring_metrics)
         routes = [
             Route("/", self._docs),
@@ -98,14 +98,14 @@ class Pages:
             error = _as_request_error(raised, path, request_id)
             if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
-                self._log.line(time=utc(received), level="error", **fault)
+                self._log.line(time=datetime.fromtimestamp(received, UTC), level="error", **fault)
             response = Response(error.body, error.status, media_type="application/json")
             response.raw_headers += error.headers
             await response(scope, receive, send_page)
         if path in _PROBED_PATHS and status in _EXPECTED:
             return
         self._log.line(
-            time=utc(received),
+            time=datetime.fromtimestamp(received, UTC),
             level="info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
             request_id=request_id,
             trace_id=trace_id(headers.get(b"traceparent"), request_id),
@@ -120,11 +120,9 @@ class Pages:
         if path not in OPEN_PATHS and not path.startswith("/docs/"):
             self._tokens.requester(dict(scope["headers"]).get(b"authorization"))
         if path not in self._paths:  # Starlette's routes would accept a line feed at the end
-            message = (
-                f"there is no such endpoint; this server has {self._name}."
-                if path.startswith("/serving-endpoints/")
-                else "no such page; /docs lists the pages."
-            )
+            message = "no such page; /docs lists the pages."
+            if path.startswith("/serving-endpoints/"):
+                message = f"there is no such endpoint; this server has {self._name}."
             message = f"{path[:_MAX_PATH_CHARACTERS]}: {message}"
             raise RequestError(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", message)
         # With an app in its scope the router raises an exception for a wrong method.

@@ -21,15 +21,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
 from marvel_kedro.serving.http.errors import RequestError, bad_request, invalid_value
 
 _MAX_DIGITS = 300
-
-FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 MAX_ID_CHARACTERS = 256
 """Limit of a `client_request_id`, which the log and the inference table hold unchanged."""
@@ -39,20 +37,8 @@ Record = dict[str, Any]
 Kind = Literal["string", "double"]
 
 
-class Request(NamedTuple):
-    """A parsed body.
-
-    Attributes:
-        records: One dictionary of fields by name for each record.
-        client_request_id: The client's name for the request.
-    """
-
-    records: list[Record]
-    client_request_id: str | None
-
-
-def read(body: bytes) -> Request:
-    """Parse the body of an invocation.
+def read(body: bytes) -> tuple[list[Record], str | None]:
+    """Parse the body of an invocation into records and `client_request_id`.
 
     Raises:
         RequestError: 400; the message names the invalid part.
@@ -71,7 +57,7 @@ def read(body: bytes) -> Request:
     if request_id is not None and len(request_id) > MAX_ID_CHARACTERS:
         raise bad_request(f"client_request_id has more than {MAX_ID_CHARACTERS} characters.")
     form = forms[0]
-    return Request(_READERS[form](form, fields[form]), request_id)
+    return _READERS[form](form, fields[form]), request_id
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
@@ -152,6 +138,7 @@ _READERS: dict[str, Callable[[str, Any], list[Record]]] = {
     "instances": _tensors,
     "inputs": _tensors,
 }
+FORMS = tuple(_READERS)
 
 
 def conform(
@@ -159,13 +146,9 @@ def conform(
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
-    A text field takes text, a number field a number or its text, and every field null. MLflow's
-    server validates number fields the same way and text fields not at all, see above.
-
-    Args:
-        records: Records, changed in place; fields outside the schema are ignored.
-        schema: Kind by field.
-        required: Fields that every record must have.
+    A text field takes text, a number field a number or its text, and every field null unless it is
+    required; fields outside the schema are ignored. MLflow's server validates number fields the
+    same way and text fields not at all, see above. The records are changed in place.
 
     Raises:
         RequestError: 400; the message names the record and the field.
@@ -227,14 +210,11 @@ def _type_name(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 def answer(predictions: list[tuple[str, float]]) -> bytes:
     """Encode the body of an answer."""
-    return orjson.dumps(
-        {
-            "predictions": [
-                {"prediction": prediction, "probability": probability}
-                for prediction, probability in predictions
-            ]
-        }
-    )
+    rows = [
+        {"prediction": prediction, "probability": probability}
+        for prediction, probability in predictions
+    ]
+    return orjson.dumps({"predictions": rows})
 
 
 def simulated_time(value: bytes) -> int:

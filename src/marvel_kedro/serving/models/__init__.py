@@ -1,1 +1,1 @@
-"""Loaded models: served versions, routing, and updates from the registry."""
+"""Loaded models: served versions, and updates from the registry."""

@@ -6,22 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 FILE = "deployment.json"
 
 
-class Deployed(BaseModel):
-    """A served entity with its version.
-
-    Attributes:
-        name: The served entity.
-        model: The registered model.
-        version: Its version.
-        folder: Name of the version's folder, next to `deployment.json`.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class Deployed(BaseModel, frozen=True):
+    """A served entity with its version, whose `folder` is next to `deployment.json`."""
 
     name: str
     model: str
@@ -34,22 +25,18 @@ class Deployed(BaseModel):
         return uuid.uuid5(uuid.NAMESPACE_URL, path).hex
 
 
-class Deployment(BaseModel):
-    """The served entities of an endpoint with their versions and shares.
+class Deployment(BaseModel, frozen=True):
+    """The served entities of an endpoint that have a version.
 
     Attributes:
-        endpoint: Name of the endpoint.
-        entities: The entities that have a version.
         traffic: Percentages by served entity, which `entities` may lack.
         faults: By served entity, `registry` or `traffic`, why it differs from the configuration.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     endpoint: str
     entities: tuple[Deployed, ...]
     traffic: dict[str, int]
-    faults: dict[str, str] = Field(default_factory=dict)
+    faults: dict[str, str] = {}
 
     def served_rows(self, since: datetime) -> list[dict[str, Any]]:
         """Return the entities as rows of the table `served_entities`."""
@@ -68,10 +55,8 @@ class Deployment(BaseModel):
     def write(self, folder: Path) -> None:
         """Publish the deployment to the workers, atomically."""
         partial = folder / f".{FILE}.{os.getpid()}.partial"
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(self.model_dump_json(indent=1))
-            stream.flush()
-            os.fsync(stream.fileno())
+        partial.write_text(self.model_dump_json(indent=1), "utf-8")
+        sync(partial)
         partial.replace(folder / FILE)
 
     @classmethod
@@ -90,3 +75,12 @@ def stamp(folder: Path) -> Any:  # noqa: ANN401 - only compared
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+def sync(path: Path) -> None:
+    """Write a file or folder to the disk, so that a power cut leaves it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

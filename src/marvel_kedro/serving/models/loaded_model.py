@@ -25,8 +25,7 @@ class ServedModel:
 
     Attributes:
         score: Maps records to prediction and probability, one pair per record.
-        schema: Kind by input field.
-        required: Required input fields.
+        schema: Kind by input field; `required` are those that every record must have.
         is_own: Whether this project's `predictor.py` scores; the duration of others is unknown.
     """
 
@@ -62,10 +61,9 @@ def _unload_lightgbm() -> None:
 
 
 def check(folder: Path) -> bool:
-    """Compare the files of a version with the digest taken when it was fitted.
+    """Compare files with the digest taken when the model was fitted; return whether it has one.
 
-    Returns:
-        Whether it has a digest. Models of other origin have none, so only loading verifies them.
+    Models of other origin have no digest, so only loading verifies them.
 
     Raises:
         ValueError: A file has changed or is missing.
@@ -82,33 +80,28 @@ def check(folder: Path) -> bool:
 
 
 def load(folder: Path) -> ServedModel:
-    """Load a version.
+    """Load a version from the files of an MLflow model.
 
-    Args:
-        folder: The files of an MLflow model.
-
-    Returns:
-        The model. If this project has fitted it, its own `predictor.py` scores records without
-        MLflow and pandas; any other model is scored by `mlflow.pyfunc`.
+    If this project has fitted it, its own `predictor.py` scores records without MLflow and pandas;
+    any other model is scored by `mlflow.pyfunc`.
     """
     import_lightgbm()
     inputs = json.loads(_read_mlmodel(folder)["signature"]["inputs"])
+    schema: dict[str, Kind] = {
+        field["name"]: "string" if field["type"] == "string" else "double" for field in inputs
+    }
     code = import_saved_code(folder / _FILES)
     model: Any = code.CharacterModel.load(folder / _FILES) if code else None
     is_own = hasattr(model, "score")
     loaded = ServedModel(
-        score=model.score if is_own else _pyfunc_score(folder, inputs),
-        schema={field["name"]: _kind(field) for field in inputs},
+        score=model.score if is_own else _pyfunc_score(folder, schema),
+        schema=schema,
         required=tuple(field["name"] for field in inputs if field.get("required", True)),
         is_own=is_own,
     )
     loaded.score([{}, {}])  # fails here if the model is broken, and fills its caches
     loaded.score([{}])
     return loaded
-
-
-def _kind(field: dict[str, Any]) -> Kind:
-    return "string" if field["type"] == "string" else "double"
 
 
 def _read_mlmodel(folder: Path) -> dict[str, Any]:
@@ -121,19 +114,17 @@ def _read_mlmodel(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _pyfunc_score(folder: Path, inputs: list[dict[str, Any]]) -> Score:
+def _pyfunc_score(folder: Path, schema: dict[str, Kind]) -> Score:
     import mlflow  # noqa: PLC0415 - only for models of other origin
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     _unload_lightgbm()
     model = mlflow.pyfunc.load_model(str(folder))
-    types = {field["name"]: "object" if _kind(field) == "string" else "float64" for field in inputs}
+    types = {name: "object" if kind == "string" else "float64" for name, kind in schema.items()}
 
     def score(records: list[Record]) -> list[tuple[str, float]]:
-        frame = pd.DataFrame(
-            {name: [record.get(name) for record in records] for name in types}
-        ).astype(types)
-        scored = model.predict(frame)
+        columns = {name: [record.get(name) for record in records] for name in types}
+        scored = model.predict(pd.DataFrame(columns).astype(types))
         return list(zip(scored["prediction"].tolist(), scored["probability"].tolist(), strict=True))
 
     return score

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from marvel_kedro.serving.models import loaded_model
-from marvel_kedro.serving.models.deployment import Deployed
+from marvel_kedro.serving.models.deployment import Deployed, sync
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +32,10 @@ loaded_model.load(pathlib.Path(sys.argv[1]))
 
 
 class ModelCopies:
-    """Fetches versions of a model into folders next to `deployment.json`.
-
-    Attributes:
-        replaced: Whether a damaged copy was replaced, so that workers have to load it again.
-    """
+    """Fetches versions of a model into folders next to `deployment.json`."""
 
     def __init__(self, folder: Path) -> None:
-        self.replaced = False
+        self.replaced = False  # becomes True with a damaged copy, which workers have to load again
         self._folder = folder
         self._intact: dict[str, object] = {}  # by folder, its files when they were last verified
         self._failures: dict[str, tuple[float, Exception]] = {}
@@ -64,11 +59,8 @@ class ModelCopies:
     def ensure(self, version: Deployed, *, is_update: bool) -> None:
         """Fetch a version unless an intact copy is there. A failure is not retried for a while.
 
-        Args:
-            version: The version and its folder.
-            is_update: Whether workers serve another version of the entity. The new one is then
-                loaded in a process of its own first, since workers that cannot load it would keep
-                the old one only until they restart.
+        An update, of an entity that workers serve, is loaded in a process of its own first: workers
+        that cannot load it would keep the previous version only until they restart.
         """
         if self.is_intact(version.folder):
             return
@@ -101,13 +93,13 @@ class ModelCopies:
             seal(copy)
             # Without this a power cut may leave empty files in a folder that looks complete.
             for path in (*copy.rglob("*"), copy):
-                _sync(path)
+                sync(path)
             if target.exists():
                 logger.warning("The damaged copy %s is replaced.", target)
                 target.rename(Path(temporary) / "damaged")
                 self.replaced = True
             copy.rename(target)
-            _sync(self._folder)
+            sync(self._folder)
 
     def remove_old(self, served: Collection[str]) -> None:
         """Remove folders that are no longer served, and what killed processes left."""
@@ -164,20 +156,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _load_in_subprocess(files: Path) -> None:
-    """Load a version where a crash does no harm.
-
-    Raises:
-        ValueError: It cannot be loaded.
-    """
+    """Load a version where a crash does no harm; raise a ValueError if it cannot be loaded."""
     try:
         done = subprocess.run(  # noqa: S603 - Python
             [sys.executable, "-c", _TRIAL_LOAD, str(files)],

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from marvel_kedro.core.errors import without_password
+from marvel_kedro.core.errors import ProjectError, without_password
 from marvel_kedro.model.aliases import NO_VERSION, find_version
-from marvel_kedro.serving.configuration import ServedEntity, ServingConfiguration
+from marvel_kedro.serving.configuration import EndpointOptions, ServedEntity, ServingConfiguration
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 from marvel_kedro.serving.models.model_copies import ModelCopies
 
@@ -18,12 +18,7 @@ _QUOTED_CHARACTERS = 300
 
 
 class Registry:
-    """Looks up, fetches and publishes the served versions.
-
-    Args:
-        configuration: The configuration of the server.
-        folder: Folder of the versions and of `deployment.json`.
-    """
+    """Looks up, fetches and publishes the served versions, in the folder of `deployment.json`."""
 
     def __init__(self, configuration: ServingConfiguration, folder: Path) -> None:
         self._endpoint = configuration.endpoint
@@ -48,10 +43,7 @@ class Registry:
             faults["traffic"] = _sentence(error)
             traffic = published.traffic if published else dict(self._endpoint.traffic)
         deployment = Deployment(
-            endpoint=self._endpoint.name,
-            entities=tuple(entities),
-            traffic=traffic,
-            faults=faults,
+            endpoint=self._endpoint.name, entities=tuple(entities), traffic=traffic, faults=faults
         )
         if deployment != published or self._copies.replaced:  # a new file makes workers look again
             deployment.write(self._folder)
@@ -106,10 +98,8 @@ class Registry:
     def _fallback(self, served: Deployed) -> str:
         if self._copies.is_intact(served.folder):
             return f" Version {served.version} stays in service."
-        return (
-            f" The copy of version {served.version} on this disk is damaged: it stays in service "
-            "only where it is loaded."
-        )
+        damaged = f" The copy of version {served.version} on this disk is damaged"
+        return f"{damaged}: it stays in service only where it is loaded."
 
 
 def model_tags(model: str) -> dict[str, str] | None:
@@ -118,12 +108,39 @@ def model_tags(model: str) -> dict[str, str] | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
-        tags: dict[str, str] = MlflowClient().get_registered_model(model).tags
+        return dict(MlflowClient().get_registered_model(model).tags)
     except MlflowException as error:
         if error.error_code in NO_VERSION:
             return None
         raise
-    return tags
+
+
+def served_versions(endpoint: EndpointOptions) -> dict[str, str]:
+    """Look up version numbers by served entity, without entities whose alias no version has.
+
+    Raises:
+        ProjectError: A configured version does not exist, or no entity has a version.
+    """
+    found = {}
+    for entity in endpoint.served_entities:
+        version = find_version(endpoint.model, alias=entity.alias, number=entity.version)
+        if version is not None:
+            found[entity.name] = str(version.version)
+        elif entity.alias is None:
+            raise ProjectError(
+                f"The served entity '{entity.name}' (endpoint.served_entities) names version "
+                f"{entity.version} of the model '{endpoint.model}', which does not exist. Name "
+                "another, or an alias."
+            )
+    if not found:
+        aliases = ", ".join(str(entity.alias) for entity in endpoint.served_entities)
+        raise ProjectError(
+            f"The endpoint '{endpoint.name}' has nothing to serve: no version of the model "
+            f"'{endpoint.model}' (endpoint.model) has one of the aliases {aliases}. Train one: "
+            "kedro run --pipelines training; or set MARVEL_CATALOG, MARVEL_SCHEMA and "
+            "MLFLOW_REGISTRY_URI to where it is."
+        )
+    return found
 
 
 def _sentence(error: Exception) -> str:
@@ -137,14 +154,7 @@ def watch(
     stop: threading.Event,
     on_refresh: Callable[[Deployment], Any],
 ) -> None:
-    """Refresh periodically, and log faults when they change.
-
-    Args:
-        registry: The registry to poll.
-        seconds: Seconds between two refreshes.
-        stop: Ends the loop.
-        on_refresh: Called with the deployment after each refresh.
-    """
+    """Refresh at an interval until stopped, pass on the deployment, log faults when they change."""
     logged: dict[str, str] = {}
     while not stop.is_set():
         try:

@@ -3,19 +3,19 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http.access_log import AccessLog, now
+from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.serving.models.deployment import Deployed, Deployment, stamp
 from marvel_kedro.serving.models.loaded_model import ServedModel
 from marvel_kedro.serving.models.model_copies import check_copy
-from marvel_kedro.serving.models.routing import Router
 from marvel_kedro.serving.telemetry import metrics
-from marvel_kedro.serving.traffic_split import redistribute
+from marvel_kedro.serving.traffic_split import Router, redistribute
 
 LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 30.0
@@ -37,13 +37,12 @@ class Entities:
     """Loads the published versions; if one cannot be loaded, its previous version is kept.
 
     Attributes:
-        deployment: The deployment as last read.
         faults: By served entity, why it is not the published version.
     """
 
     def __init__(self, configuration: ServingConfiguration, log: AccessLog) -> None:
-        self.deployment: Deployment | None = None
         self.faults: dict[str, str] = {}
+        self._deployment: Deployment | None = None
         self._endpoint = configuration.endpoint
         self._folder = configuration.server.models
         self._log = log
@@ -89,7 +88,7 @@ class Entities:
         return " ".join(f"{name}: {fault}" for name, fault in self._all_faults().items())
 
     def _all_faults(self) -> dict[str, str]:
-        return (self.deployment.faults if self.deployment else {}) | self.faults
+        return (self._deployment.faults if self._deployment else {}) | self.faults
 
     async def follow(self) -> None:
         """Load each new deployment until cancelled."""
@@ -99,7 +98,7 @@ class Entities:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - the loop must survive any error of the disk
                 self._stamp = None
-                self._log.line(time=now(), level="error", fault=repr(error)[:1000])
+                self._log.line(time=datetime.now(UTC), level="error", fault=repr(error)[:1000])
 
     async def look(self) -> None:
         """Load the deployment if it has changed, or if a failed load is due to be retried."""
@@ -112,7 +111,7 @@ class Entities:
     async def _apply(self, deployment: Deployment | None) -> None:
         if deployment is None or deployment.endpoint != self._endpoint.name:
             return
-        self.deployment = deployment
+        self._deployment = deployment
         served: dict[str, Served] = {}
         for entity in deployment.entities:
             # Versions of another model are left from an earlier configuration.
@@ -127,12 +126,10 @@ class Entities:
 
     def _set_metrics(self, previous: dict[str, Served]) -> None:
         """Export what this process answers with, whether or not it is the published version."""
+        before = {(one.name, one.model, one.version) for one in previous.values()}
         served = {(one.name, one.model, one.version) for one in self._served.values()}
-        for one in previous.values():
-            if (one.name, one.model, one.version) not in served:
-                metrics.SERVED.labels(one.name, one.model, one.version).set(0)
-        for labels in served:
-            metrics.SERVED.labels(*labels).set(1)
+        for labels in before | served:
+            metrics.SERVED.labels(*labels).set(labels in served)
         for name, share in self.traffic.items():
             metrics.TRAFFIC.labels(name).set(share)
         metrics.DEPLOYMENT_FAULTS.set(len(self._all_faults()))
@@ -154,12 +151,14 @@ class Entities:
                 fault += f"; version {previous.version} stays in service"
             self.faults[entity.name] = f"{fault}."
             metrics.LOAD_FAILURES.labels(entity.name).inc()
-            self._log.line(time=now(), level="error", served_entity=entity.name, fault=fault)
+            self._log.line(
+                time=datetime.now(UTC), level="error", served_entity=entity.name, fault=fault
+            )
             return previous
         self.faults.pop(entity.name, None)
         self._log.line(
-            time=now(), level="info", served_entity=entity.name, model_version=entity.version,
-            message="loaded",
+            time=datetime.now(UTC), level="info", served_entity=entity.name,
+            model_version=entity.version, message="loaded",
         )  # fmt: skip
         return Served(entity.name, entity.model, entity.version, identity, entity.folder, loaded)
 

@@ -17,7 +17,6 @@ from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
 from marvel_kedro.serving.processes.uvicorn_internals import HttpProtocol, WorkerSupervisor
 from marvel_kedro.serving.processes.worker import create_app
-from marvel_kedro.serving.state_folder import SPOOL
 from marvel_kedro.serving.telemetry import metric_files, metrics
 
 logger = logging.getLogger(__name__)
@@ -112,7 +111,7 @@ class _Writer(Thread):
         self._seconds = server.flush_seconds
         self._stopping = stopping
         self.table = TableWriter(
-            server.inference_table, server.folder / SPOOL, compact_files=server.compact_files
+            server.inference_table, server.spool, compact_files=server.compact_files
         )
 
     def run(self) -> None:
