@@ -1,11 +1,11 @@
 """Score a table where it is: in this process or on the workers of Spark."""
 
-import hashlib
 import io
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +24,9 @@ COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version"
 
 BATCH_ROWS = 50_000
 
-_LOADED: dict[str, Any] = {}
-
 
 def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:  # noqa: ANN401
-    """Score every row of a table.
-
-    Args:
-        table: `page_id` and the columns of the model's input; other columns are ignored.
-        model: The model.
-        scored_at: The value of the column `scored_at`.
+    """Score every row of a table with `page_id` and the columns of the model's input.
 
     Returns:
         `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
@@ -75,22 +68,19 @@ def pack(folder: Path) -> bytes:
     """Pack a folder into one archive; equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
-                files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+        for path in sorted(filter(Path.is_file, folder.rglob("*"))):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
 
 
 def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    digest = hashlib.sha256(packed).hexdigest()
-
     def score_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # The worker's own module keeps its loaded models; a pickled copy would load them each time.
         from marvel_kedro.model import batch  # noqa: PLC0415, PLW0406
 
         for records in batch.larger(batches):
-            yield batch.score_records(records, digest, packed)
+            yield batch.score_records(records, packed)
 
     return score_batches
 
@@ -107,13 +97,16 @@ def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat(waiting, ignore_index=True)
 
 
-def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataFrame:
-    """Score one batch on a worker, which loads each model once."""
-    if digest not in _LOADED:
-        with tempfile.TemporaryDirectory() as folder:
-            zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-            _LOADED[digest] = mlflow.pyfunc.load_model(folder)
-    model = _LOADED[digest]
+def score_records(records: pd.DataFrame, packed: bytes) -> pd.DataFrame:
+    """Score one batch on a worker."""
+    model = _load(packed)
     inputs = conform(records, model.metadata.get_input_schema())
     # As objects: joined text columns are chunked, which engines reject.
     return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]
+
+
+@cache  # a worker loads each model once
+def _load(packed: bytes) -> Any:  # noqa: ANN401 - a model of MLflow
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
+        return mlflow.pyfunc.load_model(folder)
