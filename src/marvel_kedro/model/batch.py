@@ -15,7 +15,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.registry import RegisteredModel
-from marvel_kedro.table.frames import lazily, to_pandas
+from marvel_kedro.table.frames import AnyFrame, lazily, to_pandas
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,7 +25,7 @@ COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version"
 BATCH_ROWS = 50_000
 
 
-def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:  # noqa: ANN401
+def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> AnyFrame:
     """Score every row of a table with `page_id` and the columns of the model's input.
 
     Returns:
@@ -43,15 +43,12 @@ def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:
     )[COLUMNS]
 
 
-def _on_workers(
-    table: Any,  # noqa: ANN401 - a Spark frame, classic or remote
-    model: RegisteredModel,
-    scored_at: datetime,
-) -> "DataFrame":
+def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) -> "DataFrame":
     """Send the model with the query: workers need neither a registry nor files of the driver."""
     from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 
-    inputs = [name for name in model.input_columns if name in table.columns]
+    names = model.pyfunc.metadata.get_input_schema().input_names()
+    inputs = [name for name in names if name in table.columns]
     scored = table.select("page_id", *inputs).mapInPandas(
         _scorer(pack(model.folder)), "page_id string, prediction string, probability double"
     )

@@ -19,8 +19,10 @@ REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 SIGNATURE = ModelSignature(
     # Every input column is optional: the model scores records without it.
     inputs=Schema(
-        [ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS]
-        + [ColSpec(DataType.double, name, required=False) for name in NUMBER_COLUMNS]
+        [
+            *(ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS),
+            *(ColSpec(DataType.double, name, required=False) for name in NUMBER_COLUMNS),
+        ]
     ),
     outputs=Schema(
         [ColSpec(DataType.string, "prediction"), ColSpec(DataType.double, "probability")]

@@ -17,7 +17,7 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
-from marvel_kedro.table.split import split_table, with_side
+from marvel_kedro.table.split import split_table
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,10 @@ def select_newest(
 
     Args:
         inference_log: One row per scored record.
-        characters: The known pages.
+        characters: The known pages; the result has their columns.
         options: The age limit of records.
         now: The current time.
         max_rows: Maximum number of labelled pages if `characters` is a table in memory.
-
-    Returns:
-        One row per labelled page, with the columns of `characters`.
 
     Raises:
         ProjectError: No record has a label.
@@ -67,28 +64,25 @@ def select_newest(
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
-    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER).select(
-        "page_id", "alive", *map(_sent_text, TEXT_COLUMNS), *map(_number, NUMBER_COLUMNS)
-    )
+    bounds = features.ABOVE, features.BELOW
+    valid = {name: nw.col(name) != "" for name in TEXT_COLUMNS}
+    valid |= {name: nw.col(name).is_between(*bounds, closed="none") for name in NUMBER_COLUMNS}
+    fields = [nw.when(is_valid).then(nw.col(name)).alias(name) for name, is_valid in valid.items()]
+    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER)
+    sent = sent.select("page_id", "alive", *fields)
     if isinstance(characters, pd.DataFrame):  # frames of two engines cannot be joined
         sent = lazily(collect(sent.to_native(), max_rows, "training.max_rows"))
-    completed: IntoFrameT = _complete(sent, lazily(characters)).to_native()
-    return completed
+    return _complete(sent, lazily(characters)).to_native()
 
 
 def _complete(sent: nw.LazyFrame[Any], known: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Fill the missing fields of sent records from the known pages."""
     columns = known.collect_schema().names()
-    both = sent.join(
-        known.rename({name: f"_{name}" for name in columns}),
-        left_on="page_id",
-        right_on="_page_id",
-        how="left",
-    )
-    coalesced = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
-    own = {name: nw.col(name) for name in ("page_id", "alive")}
-    return both.select(
-        (coalesced | own).get(name, nw.col(f"_{name}")).alias(name) for name in columns
+    renamed = known.rename({name: f"_{name}" for name in columns if name != "page_id"})
+    filled = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
+    filled |= {name: nw.col(name) for name in ("page_id", "alive")}
+    return sent.join(renamed, on="page_id", how="left").select(
+        filled.get(name, nw.col(f"_{name}")).alias(name) for name in columns
     )
 
 
@@ -108,17 +102,16 @@ def choose_share(
     """
     if len(options.newest_shares) == 1:
         return options.newest_shares[0]
-    losses = []
+    losses: dict[float, float] = {}
     new_train, _ = split_table(newest_characters, processing.split)
     held_out = to_pandas(_sample(lazily(new_train), 0.25, " aside").to_native(), training.max_rows)
     for share in options.newest_shares:
         rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
         collected = to_pandas(rows, training.max_rows)
         collected = collected[~collected["page_id"].isin(held_out["page_id"])]
-        loss = _loss(collected, held_out, training)
+        loss = losses[share] = _loss(collected, held_out, training)
         logger.info("          newest rows at least %.0f %%: log loss %.4f", 100 * share, loss)
-        losses.append(loss)
-    return options.newest_shares[losses.index(min(losses))]
+    return min(losses, key=losses.__getitem__)
 
 
 def split_rows(
@@ -139,10 +132,10 @@ def split_rows(
     newest, past = lazily(newest_characters), lazily(characters)
     past = past.join(newest.select("page_id"), on="page_id", how="anti")
     past = _thin(past, _rows(newest), newest_share)
-    new_train, new_test = split_table(newest.to_native(), processing.split)
-    past_train, past_test = split_table(past.to_native(), processing.split)
-    test = new_test if options.test_on == "newest" else _concat(new_test, past_test)
-    return _concat(new_train, past_train), test, processing.split.model_dump()
+    train, test = split_table(nw.concat([newest, past]).to_native(), processing.split)
+    if options.test_on == "newest":
+        _, test = split_table(newest_characters, processing.split)
+    return train, test, processing.split.model_dump()
 
 
 def _loss(rows: pd.DataFrame, held_out: pd.DataFrame, options: TrainingOptions) -> float:
@@ -176,27 +169,9 @@ def _sample(frame: nw.LazyFrame[Any], share: float, salt: str) -> nw.LazyFrame[A
         nw.col("page_id").alias("_page_id"),
         nw.concat_str(nw.col("page_id"), nw.lit(salt)).alias("page_id"),
     )
-    return (
-        with_side(salted, SplitOptions(by="page_id", test_share=share), into="_taken")
-        .filter(nw.col("_taken"))
-        .with_columns(nw.col("_page_id").alias("page_id"))
-        .drop("_page_id", "_taken")
-    )
-
-
-def _sent_text(name: str) -> nw.Expr:
-    return nw.when(nw.col(name) != "").then(nw.col(name)).alias(name)
-
-
-def _number(name: str) -> nw.Expr:
-    valid = (nw.col(name) > features.ABOVE) & (nw.col(name) < features.BELOW)
-    return nw.when(valid).then(nw.col(name)).alias(name)
+    _, taken = split_table(salted.to_native(), SplitOptions(by="page_id", test_share=share))
+    return lazily(taken).with_columns(nw.col("_page_id").alias("page_id")).drop("_page_id")
 
 
 def _rows(frame: nw.LazyFrame[Any]) -> int:
     return int(frame.select(nw.len()).lazy().collect().item())
-
-
-def _concat(first: IntoFrameT, second: IntoFrameT) -> IntoFrameT:
-    both: IntoFrameT = nw.concat([lazily(first), lazily(second)]).to_native()
-    return both
