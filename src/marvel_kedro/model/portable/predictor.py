@@ -31,8 +31,6 @@ CODE_FILES = ("features.py", "predictor.py")
 
 _CHUNK_ROWS = 65_536
 
-Probabilities = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class CharacterModel:
@@ -84,6 +82,13 @@ class CharacterModel:
         return [("Alive" if value >= threshold else "Dead", value) for value in probabilities]
 
     @cached_property
+    def booster(self) -> "lightgbm.Booster":
+        """The trees, ready to score."""
+        import lightgbm  # noqa: PLC0415 - takes seconds; a project that only fetches models skips it
+
+        return lightgbm.Booster(model_str=self.booster_text)
+
+    @cached_property
     def _field_encoders(self) -> list[tuple[str, FieldEncoder]]:
         return field_encoders(self.encoder)
 
@@ -124,7 +129,7 @@ class CharacterModel:
 
         return probability
 
-    def probabilities(self, records: pd.DataFrame) -> Probabilities:
+    def probabilities(self, records: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Compute the probability of Alive per record, in chunks that bound the memory."""
         if not len(records):  # `empty` is also true of rows without columns
             return np.empty(0)
@@ -137,13 +142,6 @@ class CharacterModel:
         """Return the gain in log loss by feature, largest first."""
         gains = self.booster.feature_importance("gain")
         return pd.Series(gains, index=feature_names(self.encoder)).sort_values(ascending=False)
-
-    @cached_property
-    def booster(self) -> "lightgbm.Booster":
-        """The trees, ready to score."""
-        import lightgbm  # noqa: PLC0415 - takes seconds; a project that only fetches models skips it
-
-        return lightgbm.Booster(model_str=self.booster_text)
 
     @cached_property
     def digest(self) -> str:
