@@ -10,6 +10,7 @@ import pandas as pd
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.fit import fit
 from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
 from marvel_kedro.model.portable import features
@@ -140,8 +141,6 @@ def split_rows(
 
 def _loss(rows: pd.DataFrame, held_out: pd.DataFrame, options: TrainingOptions) -> float:
     """Compute the log loss on held-out rows of a model fitted to others; infinite on failure."""
-    from marvel_kedro.model.fit import fit  # noqa: PLC0415 - imports LightGBM: seconds
-
     try:
         model = fit(rows, options.fit)
     except ProjectError:  # too few rows, or only one class
