@@ -3,11 +3,11 @@
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlflow
 import pandas as pd
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version", "scored_at"]
-
 BATCH_ROWS = 50_000
 
 
@@ -49,8 +48,10 @@ def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) ->
 
     names = model.pyfunc.metadata.get_input_schema().input_names()
     inputs = [name for name in names if name in table.columns]
+    packed = pack(model.folder)
     scored = table.select("page_id", *inputs).mapInPandas(
-        _scorer(pack(model.folder)), "page_id string, prediction string, probability double"
+        lambda batches: (score_records(records, packed) for records in larger(batches)),
+        "page_id string, prediction string, probability double",
     )
     return scored.withColumns(
         {
@@ -69,17 +70,6 @@ def pack(folder: Path) -> bytes:
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
             files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
-
-
-def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    def score_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # The worker's own module keeps its loaded models; a pickled copy would load them each time.
-        from marvel_kedro.model import batch  # noqa: PLC0415, PLW0406
-
-        for records in batch.larger(batches):
-            yield batch.score_records(records, packed)
-
-    return score_batches
 
 
 def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -103,7 +93,7 @@ def score_records(records: pd.DataFrame, packed: bytes) -> pd.DataFrame:
 
 
 @cache  # a worker loads each model once
-def _load(packed: bytes) -> Any:  # noqa: ANN401 - a model of MLflow
+def _load(packed: bytes) -> "mlflow.pyfunc.PyFuncModel":
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
         return mlflow.pyfunc.load_model(folder)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.metrics import Flags, Floats, Integers, Metric, ScorePairs, value_of
+from marvel_kedro.model.metrics import Flags, Floats, Integers, ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
 
 MODELS = {
@@ -86,10 +86,11 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
             labels, probability = alive[unseen], np.asarray(score[unseen], dtype=np.float64)
             clusters = None if cluster is None else cluster[unseen]
             pairs, gridded, drawn = _resample(labels, probability, clusters, options)
-            shifts = _shifts(gridded, drawn, functions)
-            for name, function in functions.items():
-                figure = value_of(function, pairs)
-                bounds = _interval(name, figure, shifts[name], tail)
+            draws = [[metric(gridded, counts) for metric in functions.values()] for counts in drawn]
+            for number, (name, metric) in enumerate(functions.items()):
+                figure = value_of(metric, pairs)
+                resampled = np.concatenate([draw[number] for draw in draws])
+                bounds = _interval(name, figure, resampled - value_of(metric, gridded), tail)
                 found.append((model, key, value, int(unseen.sum()), name, figure, *bounds))
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 
@@ -112,17 +113,6 @@ def _resample(
     number = np.unique(cluster, return_inverse=True)[1]
     drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
     return pairs, gridded, drawn
-
-
-def _shifts(
-    pairs: ScorePairs, drawn: Iterator[Floats], functions: dict[str, Metric]
-) -> dict[str, Floats]:
-    """Compute by metric its shift in each resample."""
-    draws = [[metric(pairs, counts) for metric in functions.values()] for counts in drawn]
-    return {
-        name: np.concatenate(values) - value_of(functions[name], pairs)
-        for name, values in zip(functions, zip(*draws, strict=True), strict=True)
-    }
 
 
 def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[float, float]:

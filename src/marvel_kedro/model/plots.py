@@ -21,7 +21,6 @@ COLOURS = {
     "always_alive": "#999999",
 }
 INK = "#333333"
-_MAX_FEATURES = 20
 
 
 def draw_all(
@@ -109,7 +108,7 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> "Figure":
 
 def draw_importance(importances: "pd.Series[float]") -> "Figure":
     """Draw the features with the largest gain."""
-    top = importances.head(_MAX_FEATURES)[::-1]
+    top = importances.head(20)[::-1]
     shares = top / max(importances.sum(), 1e-12)
     figure = _figure(7.2, 5.6)
     axes = figure.subplots()

@@ -25,20 +25,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Decision:
-    """The result of the gate for a candidate trained on data of `source`.
-
-    Attributes:
-        floor_passed: Whether it passed the checks that need no champion.
-        challenges: Whether it may be compared with the champion in an A/B test.
-        checks: One row per check: `check`, `value`, `threshold`, `passed`, `detail`.
-    """
+    """The result of the gate for a candidate trained on data of `source`."""
 
     promoted: bool
     source: Source
-    floor_passed: bool
-    challenges: bool
+    floor_passed: bool  # the checks that need no champion
+    challenges: bool  # whether it may be compared with the champion in an A/B test
     reason: str
-    checks: pd.DataFrame
+    checks: pd.DataFrame  # a row per check: `check`, `value`, `threshold`, `passed`, `detail`
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,8 @@ def decide(
     floor = _floor(alive, candidate.probabilities, options)
     comparison: list[_Check] = []
     if champion and candidate.source == champion.source:
-        comparison = _compare(alive, candidate, champion, slice_columns, options)
+        both = np.column_stack([candidate.probabilities, champion.probabilities])
+        comparison = _compare(alive, both, slice_columns, options)
     elif champion and champion.source == "file":
         detail = "a model of synthetic data never replaces one of a real file"
         comparison = [_Check("data_source", np.nan, np.nan, passed=False, detail=detail)]
@@ -89,26 +84,20 @@ def decide(
 def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check]:
     pairs = ScorePairs.of(alive, candidate)
     roc_auc = value_of(metrics.roc_auc, pairs)
-    log_loss = value_of(metrics.log_loss, pairs)
+    loss = value_of(metrics.log_loss, pairs)
     ece = value_of(partial(metrics.ece, bins=options.calibration_bins), pairs)
     return [  # NaN passes no comparison
         _Check("roc_auc", roc_auc, options.min_roc_auc, roc_auc >= options.min_roc_auc, "at least"),
-        _Check(
-            "log_loss", log_loss, options.max_log_loss, log_loss <= options.max_log_loss, "at most"
-        ),
+        _Check("log_loss", loss, options.max_log_loss, loss <= options.max_log_loss, "at most"),
         _Check("calibration_error", ece, options.max_ece, ece <= options.max_ece, "at most"),
     ]
 
 
 def _compare(
-    alive: Flags,
-    candidate: Contender,
-    champion: Contender,
-    slice_columns: pd.DataFrame,
-    options: GateOptions,
+    alive: Flags, both: Floats, slice_columns: pd.DataFrame, options: GateOptions
 ) -> list[_Check]:
     """Check the candidate against the champion on the rows that neither was trained on."""
-    unseen = ~np.isnan(champion.probabilities)
+    unseen = ~np.isnan(both[:, 1])
     enough = _Check(
         "comparable_rows",
         float(unseen.sum()),
@@ -118,10 +107,9 @@ def _compare(
     )
     if not enough.passed:
         return [enough]
-    both = np.column_stack([candidate.probabilities[unseen], champion.probabilities[unseen]])
     return [
-        _gain(alive[unseen], both, options),
-        _worst_slice(alive[unseen], both, slice_columns[unseen], options),
+        _gain(alive[unseen], both[unseen], options),
+        _worst_slice(alive[unseen], both[unseen], slice_columns[unseen], options),
         *([] if unseen.all() else [enough]),
     ]
 

@@ -43,19 +43,14 @@ class Version:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A loaded version of a registered model.
-
-    Attributes:
-        split: The split of its training and test rows; None if it was not recorded.
-        folder: The files of the version.
-    """
+    """A loaded version of a registered model."""
 
     name: str
     version: str
     data_source: Source
-    split: SplitOptions | None
+    split: SplitOptions | None  # of its training and test rows; None if it was not recorded
     pyfunc: Any
-    folder: Path
+    folder: Path  # the files of the version
 
     def predict(self, records: pd.DataFrame) -> pd.DataFrame:
         """Score raw records: one row of `prediction` and `probability` per record."""
@@ -137,9 +132,15 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     the number of the version.
     """
     client = MlflowClient()
-    for number in _numbers(name):
+    try:
+        found = mlflow.search_model_versions(filter_string=f"name='{name}'")
+    except MlflowException as error:
+        if error.error_code not in NO_MODEL:
+            raise
+        found = []
+    for each in found:
         # Read one by one: not every registry's search returns the tags.
-        version = client.get_model_version(name, number)
+        version = client.get_model_version(name, str(each.version))
         if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
             return str(version.version)
     # Register a copy: MLflow deletes a logged model at a file:// address once Unity Catalog has
@@ -148,16 +149,6 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
         copy = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
         version = _register_model(model_uri, name, tags=tags, local_model_path=copy)
     return str(version.version)
-
-
-def _numbers(name: str) -> list[str]:
-    try:
-        found = mlflow.search_model_versions(filter_string=f"name='{name}'")
-    except MlflowException as error:
-        if error.error_code in NO_MODEL:
-            return []
-        raise
-    return [str(version.version) for version in found]
 
 
 def _has_files(version: ModelVersion) -> bool:

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 _AGE_ORDER = ("labelled_at", "request_time", "databricks_request_id", "record_number")
 """The order of labelled records from old to new; the last two break ties on every engine."""
-_MIN_PAST_SHARE = 0.0001  # some past rows must stay: they identify synthetic data
 
 
 def select_newest(
@@ -38,14 +37,11 @@ def select_newest(
 
     A field that the request did not contain has the value of the page in `characters`, as when the
     endpoint completed the record. Records later than `now` are excluded: a wrong clock would make
-    them the newest ones, and leave no others within `options.days`.
+    them the newest ones, and leave no others within `options.days`. If `characters`, the known
+    pages, are a table in memory, there may be `max_rows` labelled pages.
 
-    Args:
-        inference_log: One row per scored record.
-        characters: The known pages; the result has their columns.
-        options: The age limit of records.
-        now: The current time.
-        max_rows: Maximum number of labelled pages if `characters` is a table in memory.
+    Returns:
+        One row per labelled page, with the columns of `characters`.
 
     Raises:
         ProjectError: No record has a label.
@@ -159,7 +155,8 @@ def _thin(past: nw.LazyFrame[Any], newest: int, share: float) -> nw.LazyFrame[An
     rows, limit = _rows(past), newest * (1 - share) / share
     if rows <= limit:
         return past
-    return _sample(past, max(limit / rows, _MIN_PAST_SHARE), " of the past")
+    # Some past rows must stay: they identify synthetic data.
+    return _sample(past, max(limit / rows, 0.0001), " of the past")
 
 
 def _sample(frame: nw.LazyFrame[Any], share: float, salt: str) -> nw.LazyFrame[Any]:

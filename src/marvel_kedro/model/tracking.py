@@ -21,16 +21,11 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow tracking store.
-
-    Attributes:
-        artifacts: The folder of artefacts; None if the server chooses it.
-        registry: The model registry; None if it is the same store.
-    """
+    """An MLflow tracking store."""
 
     uri: str
-    artifacts: str | None
-    registry: str | None = None
+    artifacts: str | None  # the folder of artefacts; None if the server chooses it
+    registry: str | None = None  # the model registry; None if it is the same store
 
 
 def find_store(project_path: Path) -> Store:

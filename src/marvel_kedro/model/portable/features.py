@@ -42,6 +42,7 @@ PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 """A number as text; a float cannot distinguish more digits."""
 
 UNIVERSE_RATE = "universe_alive_rate"
+_UNIVERSE = ("is_616", "is_temporary", "is_earth", "length", "number", "rows", "alive_rate")
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
 _REMEMBERED_LENGTH = 200
@@ -62,19 +63,12 @@ TextFeatures = Callable[[str], list[float]]
 
 @dataclass(frozen=True)
 class Encoder:
-    """State of the features that is learnt from the training rows.
-
-    Attributes:
-        alive_share: The share of Alive among the training rows.
-        universes: By universe, its training rows and its smoothed share of Alive.
-        origin_words: The words of `origin` with a feature each.
-        teams: The teams with a feature each.
-    """
+    """State of the features that is learnt from the training rows."""
 
     alive_share: float
-    universes: Mapping[str, tuple[float, float]]
-    origin_words: tuple[str, ...]
-    teams: tuple[str, ...]
+    universes: Mapping[str, tuple[float, float]]  # training rows and smoothed share of Alive
+    origin_words: tuple[str, ...]  # the words of `origin` with a feature each
+    teams: tuple[str, ...]  # the teams with a feature each
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - fields may hold anything
@@ -149,15 +143,7 @@ def text_features(encoder: Encoder) -> dict[str, tuple[list[str], TextFeatures]]
     """Return the feature names and the feature function of each text column."""
     return {
         "universe": (
-            [
-                "universe_is_616",
-                "universe_is_temporary",
-                "universe_is_earth",
-                "universe_length",
-                "universe_number",
-                "universe_rows",
-                UNIVERSE_RATE,
-            ],
+            [f"universe_{name}" for name in _UNIVERSE],
             lambda value: universe_features(value, encoder),
         ),
         "identity": (["identity"], lambda value: [_IDENTITY.get(value, _OTHER)]),

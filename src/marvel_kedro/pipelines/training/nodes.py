@@ -13,11 +13,10 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.model import evaluation, evaluation_rows, plots
-from marvel_kedro.model import promotion as promotions
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.model.promotion import Contender, Decision
+from marvel_kedro.model.promotion import Contender, Decision, decide
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.table.frames import digest, to_pandas
@@ -104,7 +103,7 @@ def decide_promotion(
     source, champion = run_tables["train_set"]["data_source"], None
     if reigning_champion:
         champion = Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
-    decision = promotions.decide(
+    decision = decide(
         test_scores["alive"].to_numpy(),
         Contender(test_scores["candidate"].to_numpy(), source),
         champion,
