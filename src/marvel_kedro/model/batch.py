@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
@@ -93,7 +93,7 @@ def score_records(records: pd.DataFrame, packed: bytes) -> pd.DataFrame:
 
 
 @cache  # a worker loads each model once
-def _load(packed: bytes) -> "mlflow.pyfunc.PyFuncModel":
+def _load(packed: bytes) -> Any:  # noqa: ANN401 - a model of MLflow
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
         return mlflow.pyfunc.load_model(folder)
