@@ -96,7 +96,7 @@ def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check
 def _compare(
     alive: Flags, both: Floats, slice_columns: pd.DataFrame, options: GateOptions
 ) -> list[_Check]:
-    """Check the candidate against the champion on the rows that neither was trained on."""
+    """Check the candidate, first of both, against the champion on rows neither was trained on."""
     unseen = ~np.isnan(both[:, 1])
     enough = _Check(
         "comparable_rows",
