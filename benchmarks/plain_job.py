@@ -21,7 +21,7 @@ from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOption
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
 from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
 from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
-from marvel_kedro.table import cleaning  # noqa: E402
+from marvel_kedro.table import cleaning, rejected_rows  # noqa: E402
 from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
 from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
@@ -54,9 +54,9 @@ def main(raw: Path, folder: Path) -> None:
 
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
-    rows = processing.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
+    rows = cleaning.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
     characters: pd.DataFrame = cleaning.select_usable(rows)
-    rejected: pd.DataFrame = processing.select_rejected(rows)
+    rejected: pd.DataFrame = rejected_rows.select_rejected(rows)
     train, test, _ = processing.split_characters(characters, OPTIONS)
     for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
         Characters.validate(table).to_parquet(folder / f"{name}.parquet")

@@ -25,10 +25,10 @@ def test_text_of_joined_batches_is_not_chunked(monkeypatch: pytest.MonkeyPatch) 
         def predict(self, records: pd.DataFrame) -> pd.DataFrame:
             return pd.DataFrame({"prediction": "Alive", "probability": 0.5}, index=records.index)
 
-    monkeypatch.setitem(batch._LOADED, "digest", ConstantModel())
+    monkeypatch.setattr(batch, "_load", lambda _: ConstantModel())
     monkeypatch.setattr(batch, "conform", lambda records, _: records)
     pieces = [pd.DataFrame({"page_id": pd.Series([name], dtype="str")}) for name in "ab"]
     (records,) = batch.larger(pieces)
-    scored = batch.score_records(records, "digest", b"")
+    scored = batch.score_records(records, b"")
     assert isinstance(pa.Array.from_pandas(scored["page_id"]), pa.Array)
     assert scored["page_id"].to_list() == ["a", "b"]

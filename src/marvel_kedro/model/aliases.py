@@ -3,6 +3,7 @@
 MLflow is imported inside the functions: servers need the name of the traffic tag at their start.
 """
 
+import fnmatch
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,11 +19,7 @@ TRAFFIC_TAG = "endpoint.{}.traffic"
 def find_version(
     name: str, *, alias: str | None = None, number: str | None = None
 ) -> "ModelVersion | None":
-    """Look up a version of a registered model by its alias, or else by its number.
-
-    Returns:
-        The version, or None if the model has no such version.
-    """
+    """Look up a version of a registered model by its alias, or else by its number, if it exists."""
     from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
@@ -48,10 +45,8 @@ def move_alias(name: str, alias: str, version: str) -> None:
     client = MlflowClient()
     model = client.get_registered_model(name)
     if str(model.aliases.get(alias)) != version:
-        before, after = TRAFFIC_TAG.split("{}")
-        for tag in model.tags:
-            if tag.startswith(before) and tag.endswith(after):
-                client.delete_registered_model_tag(name, tag)
+        for tag in fnmatch.filter(model.tags, TRAFFIC_TAG.format("*")):
+            client.delete_registered_model_tag(name, tag)
     client.set_registered_model_alias(name, alias, version)
     if alias == "champion" and "challenger" in model.aliases:
         client.delete_registered_model_alias(name, "challenger")

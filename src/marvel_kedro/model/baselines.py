@@ -1,7 +1,5 @@
 """Baselines to compare a candidate with: the share of Alive and a logistic regression."""
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -9,11 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS
 
 CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
 _NUMBERS = list(NUMBER_COLUMNS)
-_MIN_ROWS = 20
 
 
 def always_alive(train: pd.DataFrame) -> float:
@@ -21,21 +19,14 @@ def always_alive(train: pd.DataFrame) -> float:
     return float((train["alive"] == "Alive").mean())
 
 
-def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Compute probabilities of Alive by a logistic regression.
+def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
+    """Compute probabilities of Alive by a logistic regression, shape (test rows,).
 
     - Categories are one-hot encoded, rare ones together.
     - `teams` is a flag: filled in or not.
     - Numbers are scaled; missing ones get the mean and a flag.
-
-    Args:
-        train: The training rows, with `alive`.
-        test: The rows to score.
-
-    Returns:
-        Shape (test rows,).
     """
-    one_hot = OneHotEncoder(min_frequency=_MIN_ROWS, handle_unknown="infrequent_if_exist")
+    one_hot = OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
     imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
     encoder = make_column_transformer(
         (one_hot, CATEGORIES),
@@ -44,8 +35,7 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> npt.NDArray[
     )
     model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
     model.fit(_inputs(train), train["alive"] == "Alive")
-    probabilities: npt.NDArray[np.float64] = model.predict_proba(_inputs(test))[:, 1]
-    return probabilities
+    return model.predict_proba(_inputs(test))[:, 1]
 
 
 def _inputs(characters: pd.DataFrame) -> pd.DataFrame:

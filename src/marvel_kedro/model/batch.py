@@ -1,11 +1,11 @@
 """Score a table where it is: in this process or on the workers of Spark."""
 
-import hashlib
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,25 +15,17 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.registry import RegisteredModel
-from marvel_kedro.table.frames import lazily, to_pandas
+from marvel_kedro.table.frames import AnyFrame, lazily, to_pandas
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version", "scored_at"]
-
 BATCH_ROWS = 50_000
 
-_LOADED: dict[str, Any] = {}
 
-
-def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:  # noqa: ANN401
-    """Score every row of a table.
-
-    Args:
-        table: `page_id` and the columns of the model's input; other columns are ignored.
-        model: The model.
-        scored_at: The value of the column `scored_at`.
+def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> AnyFrame:
+    """Score every row of a table with `page_id` and the columns of the model's input.
 
     Returns:
         `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
@@ -50,17 +42,16 @@ def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> Any:
     )[COLUMNS]
 
 
-def _on_workers(
-    table: Any,  # noqa: ANN401 - a Spark frame, classic or remote
-    model: RegisteredModel,
-    scored_at: datetime,
-) -> "DataFrame":
+def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) -> "DataFrame":
     """Send the model with the query: workers need neither a registry nor files of the driver."""
     from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 
-    inputs = [name for name in model.input_columns if name in table.columns]
+    names = model.pyfunc.metadata.get_input_schema().input_names()
+    inputs = [name for name in names if name in table.columns]
+    packed = pack(model.folder)
     scored = table.select("page_id", *inputs).mapInPandas(
-        _scorer(pack(model.folder)), "page_id string, prediction string, probability double"
+        lambda batches: (score_records(records, packed) for records in larger(batches)),
+        "page_id string, prediction string, probability double",
     )
     return scored.withColumns(
         {
@@ -75,24 +66,10 @@ def pack(folder: Path) -> bytes:
     """Pack a folder into one archive; equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
-                files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+        for path in sorted(filter(Path.is_file, folder.rglob("*"))):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
-
-
-def _scorer(packed: bytes) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    digest = hashlib.sha256(packed).hexdigest()
-
-    def score_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # The worker's own module keeps its loaded models; a pickled copy would load them each time.
-        from marvel_kedro.model import batch  # noqa: PLC0415, PLW0406
-
-        for records in batch.larger(batches):
-            yield batch.score_records(records, digest, packed)
-
-    return score_batches
 
 
 def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -107,13 +84,16 @@ def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat(waiting, ignore_index=True)
 
 
-def score_records(records: pd.DataFrame, digest: str, packed: bytes) -> pd.DataFrame:
-    """Score one batch on a worker, which loads each model once."""
-    if digest not in _LOADED:
-        with tempfile.TemporaryDirectory() as folder:
-            zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-            _LOADED[digest] = mlflow.pyfunc.load_model(folder)
-    model = _LOADED[digest]
+def score_records(records: pd.DataFrame, packed: bytes) -> pd.DataFrame:
+    """Score one batch on a worker."""
+    model = _load(packed)
     inputs = conform(records, model.metadata.get_input_schema())
     # As objects: joined text columns are chunked, which engines reject.
     return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]
+
+
+@cache  # a worker loads each model once
+def _load(packed: bytes) -> Any:  # noqa: ANN401 - a model of MLflow
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
+        return mlflow.pyfunc.load_model(folder)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.model import metrics
-from marvel_kedro.model.metrics import Flags, Floats, Integers, Metric, ScorePairs, value_of
+from marvel_kedro.model.metrics import Flags, Floats, Integers, ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
 
 MODELS = {
@@ -23,10 +23,7 @@ COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low"
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:
-    """Assign each record to its slices.
-
-    Args:
-        records: Raw records with `identity`, `gender` and `universe`.
+    """Assign each raw record to its slices.
 
     Returns:
         `identity` (Public, Secret or Unknown), `gender` (Male, Female, Other or Unknown) and
@@ -87,69 +84,52 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
             if not unseen.any():
                 continue
             labels, probability = alive[unseen], np.asarray(score[unseen], dtype=np.float64)
-            pairs = ScorePairs.of(labels, probability)
-            if cluster is None:
-                drawn_from, drawn = _resample_rows(pairs, options)
-            else:
-                drawn_from, drawn = _resample_clusters(
-                    labels, probability, cluster[unseen], options
-                )
-            shifts = _shifts(drawn_from, drawn, functions)
-            for name, function in functions.items():
-                figure = value_of(function, pairs)
-                bounds = _interval(name, figure, *_quantiles(shifts[name], tail))
+            clusters = None if cluster is None else cluster[unseen]
+            pairs, gridded, drawn = _resample(labels, probability, clusters, options)
+            draws = [[metric(gridded, counts) for metric in functions.values()] for counts in drawn]
+            for number, (name, metric) in enumerate(functions.items()):
+                figure = value_of(metric, pairs)
+                resampled = np.concatenate([draw[number] for draw in draws])
+                bounds = _interval(name, figure, resampled - value_of(metric, gridded), tail)
                 found.append((model, key, value, int(unseen.sum()), name, figure, *bounds))
     return pd.DataFrame(found, columns=COLUMNS).astype({"slice_key": "str", "slice_value": "str"})
 
 
-def _resample_rows(
-    pairs: ScorePairs, options: EvaluationOptions
-) -> tuple[ScorePairs, Iterator[Floats]]:
-    pairs, generator = pairs.on_grid(GRID_STEPS), np.random.default_rng(options.seed)
-    return pairs, metrics.resamples(pairs.rows, options.resamples, generator)
+def _resample(
+    alive: Flags, score: Floats, cluster: Integers | None, options: EvaluationOptions
+) -> tuple[ScorePairs, ScorePairs, Iterator[Floats]]:
+    """Return the pairs, those to resample, on a grid if there are many, and their resamples.
 
-
-def _resample_clusters(
-    alive: Flags, score: Floats, cluster: Integers, options: EvaluationOptions
-) -> tuple[ScorePairs, Iterator[Floats]]:
-    if len(score) > 2 * GRID_STEPS:
-        score = metrics.centres(score, GRID_STEPS)
+    Resampling tens of thousands of pairs would take most of a run, and the difference between
+    neighbouring scores does not change the width of an interval.
+    """
     pairs, member = ScorePairs.with_members(alive, score)
+    gridded, generator = pairs, np.random.default_rng(options.seed)
+    if len(pairs.rows if cluster is None else score) > 2 * GRID_STEPS:
+        centre = (np.minimum((score * GRID_STEPS).astype(int), GRID_STEPS - 1) + 0.5) / GRID_STEPS
+        gridded, member = ScorePairs.with_members(alive, centre)
+    if cluster is None:
+        return pairs, gridded, metrics.resamples(gridded.rows, options.resamples, generator)
     number = np.unique(cluster, return_inverse=True)[1]
-    generator = np.random.default_rng(options.seed)
-    return pairs, metrics.cluster_resamples(member, number, options.resamples, generator)
+    drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
+    return pairs, gridded, drawn
 
 
-def _shifts(
-    pairs: ScorePairs, drawn: Iterator[Floats], functions: dict[str, Metric]
-) -> dict[str, Floats]:
-    """Compute by metric its shift in each resample."""
-    draws = [[metric(pairs, counts) for metric in functions.values()] for counts in drawn]
-    return {
-        name: np.concatenate(values) - value_of(functions[name], pairs)
-        for name, values in zip(functions, zip(*draws, strict=True), strict=True)
-    }
-
-
-def _interval(metric: str, figure: float, low: float, high: float) -> tuple[float, float]:
-    """Compute the bounds of a figure from the quantiles of its shifts.
+def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[float, float]:
+    """Compute the bounds of a figure from the quantiles of its defined shifts.
 
     A calibration error is a sum of absolute gaps. Resampling adds to it what sampling has already
     added once, so that all percentiles may lie above the true value and the figure. Its lower bound
     is therefore as far below the figure as the upper one is above, and at least 0.
     """
-    if metric != "ece":
-        return figure + low, figure + high
-    reach = max(high, 0.0)
-    return max(0.0, figure - reach), figure + reach
-
-
-def _quantiles(shifts: Floats, tail: float) -> tuple[float, float]:
     defined = shifts[~np.isnan(shifts)]
-    if len(defined) == 0:
+    if not len(defined):
         return np.nan, np.nan
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = np.quantile(defined, [tail, 1 - tail]).tolist()
+    if metric == "ece":
+        reach = max(high, 0.0)
+        return max(0.0, figure - reach), figure + reach
+    return figure + low, figure + high
 
 
 def candidate_metrics(evaluation: pd.DataFrame) -> dict[str, float]:

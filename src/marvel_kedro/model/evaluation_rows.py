@@ -10,28 +10,34 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.evaluation import slices
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.model.registry import RegisteredModel
+from marvel_kedro.model.registry import RegisteredModel, Source
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
-from marvel_kedro.table.split import with_side
+from marvel_kedro.table.split import split_table
 
 logger = logging.getLogger(__name__)
 
 
+def source_of(table: IntoFrame, synthetic_url: str) -> Source:
+    """Return the kind of data: synthetic if any row has a URL that starts with the given one."""
+    synthetic = lazily(table).filter(nw.col("url").str.starts_with(synthetic_url))
+    return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
+
+
 def rows_of_retraining(
-    test_set: IntoFrame, retested_on: IntoFrame | None, champion: str, split: SplitOptions
+    test_set: IntoFrame,
+    retested_on: IntoFrame | None,
+    champion: RegisteredModel,
+    split: SplitOptions,
+    synthetic_url: str,
 ) -> tuple[IntoFrame, str]:
     """Choose the test rows for a comparison with a champion that `retraining` has made.
 
     On older test rows a model of the old data would win, become champion again and be retrained
-    again. The rows of the newest retraining are used instead, if they are on the test side of the
-    current split: the candidate was trained on none of those.
-
-    Args:
-        test_set: The test side of the known pages.
-        retested_on: The test rows of the newest retraining; None if there is no such table.
-        champion: The version of the champion.
-        split: The split of `train_set`.
+    again. The rows of the newest retraining (`retested_on`, None if there is no such table) are
+    used instead, if they are on the test side of the current split: the candidate was trained on
+    none of those. A champion trained on another kind of data than `test_set` has is compared on
+    `test_set`.
 
     Returns:
         The rows and the name of their table.
@@ -39,29 +45,31 @@ def rows_of_retraining(
     Raises:
         ProjectError: No row of the retraining is on the test side.
     """
+    if champion.data_source != source_of(test_set, synthetic_url):
+        return test_set, "test_set"
     if retested_on is None:
         logger.warning(
             "          the champion, version %s, comes from a retraining, but retraining_test_set "
             "does not exist: both models are measured on test_set, where an older model may win",
-            champion,
+            champion.version,
         )
         return test_set, "test_set"
-    sides = with_side(lazily(retested_on), split, into="_is_test")
-    chosen = sides.filter(nw.col("_is_test")).drop("_is_test")
-    rows = int(chosen.select(nw.len()).lazy().collect().item())
+    _, chosen = split_table(retested_on, split)
+    rows = int(lazily(chosen).select(nw.len()).lazy().collect().item())
     if not rows:
         raise ProjectError(
-            f"The champion, version {champion}, comes from a retraining, and processing.split puts "
-            "none of the rows of retraining_test_set on the test side: restore the previous split, "
-            "or retrain with the new one: kedro run --pipelines retraining"
+            f"The champion, version {champion.version}, comes from a retraining, and "
+            "processing.split puts none of the rows of retraining_test_set on the test side: "
+            "restore the previous split, or retrain with the new one: "
+            "kedro run --pipelines retraining"
         )
     logger.info(
         "          the champion, version %s, comes from a retraining: both are measured on the "
         "%s rows of retraining_test_set",
-        champion,
+        champion.version,
         f"{rows:,}",
     )
-    return chosen.to_native(), "retraining_test_set"
+    return chosen, "retraining_test_set"
 
 
 def score(

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -24,6 +24,9 @@ from marvel_kedro.model.portable.features import (
     text,
 )
 from marvel_kedro.model.portable.predictor import CharacterModel, read_code
+
+if TYPE_CHECKING:
+    import lightgbm
 
 _FEW_ROWS = 20_000
 
@@ -63,30 +66,17 @@ def fit(
     # The rate of a row's universe must not contain the row's own label.
     rate = feature_names(encoder).index(UNIVERSE_RATE)
     features[:, rate] = _rates_out_of_fold(rows, alive, options)
-    trees = _find_trees(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
-    booster = lightgbm.train(
-        _parameters(options, len(alive)),
-        lightgbm.Dataset(features, alive, feature_name=_safe_names(encoder)),
-        trees,
-        callbacks=_callbacks(progress, "trees"),
-    )
-    return CharacterModel(
-        booster_text=booster.model_to_string(),
-        encoder=encoder,
-        threshold=options.threshold,
-        code=read_code(),
-    )
+    booster = _train(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
+    return CharacterModel(booster.model_to_string(), encoder, options.threshold, read_code())
 
 
 def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Encoder:
     """Learn the vocabularies and the share of Alive by universe."""
     return Encoder(
         alive_share=float(alive.mean()),
-        universes=_universes(_texts(rows["universe"]), alive, options),
+        universes=_universes(rows["universe"].map(cache(text)), alive, options),
         origin_words=_frequent(rows["origin"], origin_words, options.origin_words, options),
-        teams=_frequent(
-            rows["teams"], lambda value: set(team_names(value)), options.teams, options
-        ),
+        teams=_frequent(rows["teams"], team_names, options.teams, options),
     )
 
 
@@ -108,16 +98,10 @@ def _universes(
     universe: "pd.Series[Any]", alive: Flags, options: FitOptions
 ) -> dict[str, tuple[float, float]]:
     """Compute by universe its rows and its share of Alive, smoothed towards that of all rows."""
-    groups = pd.DataFrame({"key": universe, "alive": alive}).groupby("key")
-    counts = groups["alive"].agg(["count", "sum"])
-    share = alive.mean()
-    rates = (counts["sum"] + options.universe_smoothing * share) / (
-        counts["count"] + options.universe_smoothing
-    )
-    return {
-        str(name): (float(rows), float(rate))
-        for name, rows, rate in zip(counts.index, counts["count"], rates, strict=True)
-    }
+    groups = pd.DataFrame({"key": universe, "alive": alive}).groupby("key")["alive"]
+    rows, hits, smoothing = groups.count(), groups.sum(), options.universe_smoothing
+    rates = (hits + smoothing * alive.mean()) / (rows + smoothing)
+    return dict(zip(rows.index, zip(rows.astype(float), rates, strict=True), strict=True))
 
 
 def _rates_out_of_fold(
@@ -129,7 +113,7 @@ def _rates_out_of_fold(
     """
     fold = _bucket(rows["name"]) % options.folds
     rates = np.empty(len(rows), dtype=np.float32)
-    universe = _texts(rows["universe"])
+    universe = rows["universe"].map(cache(text))
     for number in range(options.folds):
         inside = fold == number
         if inside.all() or not inside.any():
@@ -141,54 +125,50 @@ def _rates_out_of_fold(
     return rates
 
 
-def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Apply `features.text` to a column, once per distinct value."""
-    codes, distinct = pd.factorize(values)
-    texts = np.array([text(value) for value in [*distinct, None]], dtype=object)
-    return pd.Series(texts[codes])
-
-
 def _bucket(names: "pd.Series[Any]") -> npt.NDArray[np.int64]:
-    return np.array([crc32(name.encode()) for name in _texts(names)], dtype=np.int64)
+    return np.array([crc32(text(name).encode()) for name in names], dtype=np.int64)
 
 
 def _frequent(
-    values: "pd.Series[Any]",
-    split: Callable[[str], Iterable[str]],
-    limit: int,
-    options: FitOptions,
+    values: "pd.Series[Any]", split: Callable[[str], Iterable[str]], limit: int, options: FitOptions
 ) -> tuple[str, ...]:
     """Return the most frequent parts of a text column, ties in alphabetical order."""
     counts: Counter[str] = Counter()
     for value, rows in values.value_counts().items():
-        for part in split(text(value)):
+        for part in set(split(text(value))):
             counts[part] += rows
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(part for part, rows in ranked[:limit] if rows >= options.min_word_rows)
 
 
-def _find_trees(
+def _train(
     features: npt.NDArray[np.float32],
     alive: Flags,
     held_out: Flags,
     options: FitOptions,
     progress: Progress | None,
-) -> int:
-    """Find the number of trees with the least log loss on the held-out rows."""
-    if held_out.all() or not held_out.any() or len(set(alive[~held_out])) == 1:
-        return options.min_trees
-    rest = lightgbm.Dataset(features[~held_out], alive[~held_out])
-    trial = lightgbm.train(
-        _parameters(options, len(alive)),
-        rest,
-        options.max_trees,
-        valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
-        callbacks=[
-            lightgbm.early_stopping(options.patience, verbose=False),
-            *_callbacks(progress, "trees of the trial, which stops early"),
-        ],
-    )
-    return max(trial.best_iteration, options.min_trees)
+) -> "lightgbm.Booster":
+    """Train as many trees as have the least log loss on the held-out rows in a trial."""
+    import lightgbm  # noqa: PLC0415 - takes seconds
+
+    parameters, trees = _parameters(options, len(alive)), options.min_trees
+    if held_out.any() and len(set(alive[~held_out])) > 1:
+        rest = lightgbm.Dataset(features[~held_out], alive[~held_out])
+        trial = lightgbm.train(
+            parameters,
+            rest,
+            options.max_trees,
+            valid_sets=[lightgbm.Dataset(features[held_out], alive[held_out], reference=rest)],
+            callbacks=[
+                lightgbm.early_stopping(options.patience, verbose=False),
+                *_callbacks(progress, "trees of the trial, which stops early"),
+            ],
+        )
+        trees = max(trial.best_iteration, trees)
+    # Numbered names, because LightGBM's text format rejects JSON characters.
+    names = [f"f{number}" for number in range(features.shape[1])]
+    dataset = lightgbm.Dataset(features, alive, feature_name=names)
+    return lightgbm.train(parameters, dataset, trees, callbacks=_callbacks(progress, "trees"))
 
 
 def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
@@ -210,14 +190,9 @@ def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
     }
 
 
-def _safe_names(encoder: Encoder) -> list[str]:
-    """Return numbered feature names: LightGBM's text format rejects JSON characters."""
-    return [f"f{number}" for number in range(len(feature_names(encoder)))]
-
-
 def _callbacks(
     progress: Progress | None, work: str
-) -> list[Callable[[lightgbm.callback.CallbackEnv], None]]:
+) -> "list[Callable[[lightgbm.callback.CallbackEnv], None]]":
     if progress is None:
         return []
     log = progress(work)

@@ -8,6 +8,7 @@ true for Alive; a score is the probability of Alive.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,7 @@ _DRAWS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class ScorePairs:
-    """Distinct (score, label) pairs in ascending order of the score, with the rows of each.
-
-    Attributes:
-        score: Shape (pairs,).
-        alive: Shape (pairs,).
-        rows: Shape (pairs,).
-    """
+    """Distinct (score, label) pairs by ascending score, and the rows of each: shape (pairs,)."""
 
     score: Floats
     alive: Flags
@@ -49,22 +44,6 @@ class ScorePairs:
             return_counts=True,
         )
         return cls(pairs[:, 0], pairs[:, 1] > 0, rows.astype(np.int64)), member.reshape(-1)
-
-    def on_grid(self, steps: int) -> "ScorePairs":
-        """Round scores to the centres of equal steps from 0 to 1, if that reduces the pairs.
-
-        Resampling tens of thousands of pairs would take most of a run, and the difference between
-        neighbouring scores does not change the width of an interval.
-        """
-        if len(self.rows) <= 2 * steps:
-            return self
-        centre = centres(self.score, steps)
-        return ScorePairs.of(np.repeat(self.alive, self.rows), np.repeat(centre, self.rows))
-
-
-def centres(score: Floats, steps: int) -> Floats:
-    """Round each score to the centre of its step, of equal steps from 0 to 1."""
-    return (np.minimum((score * steps).astype(int), steps - 1) + 0.5) / steps
 
 
 Metric = Callable[[ScorePairs, Floats], Floats]
@@ -115,41 +94,28 @@ def brier(pairs: ScorePairs, counts: Floats) -> Floats:
     return _ratio(counts @ (pairs.score - pairs.alive) ** 2, counts.sum(axis=1))
 
 
-def ece(bins: int) -> Metric:
-    """Return the expected calibration error over bins of equal width (Naeini et al., 2015).
+def ece(pairs: ScorePairs, counts: Floats, *, bins: int) -> Floats:
+    """Compute the expected calibration error over bins of equal width (Naeini et al., 2015).
 
     It is the mean over rows of the distance, in the row's bin, between the mean probability and the
     share of Alive.
     """
-
-    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
-        member = np.minimum((pairs.score * bins).astype(int), bins - 1)
-        one_hot = np.eye(bins)[member]
-        gaps = counts @ (one_hot * (pairs.score - pairs.alive)[:, None])
-        return _ratio(np.abs(gaps).sum(axis=1), counts.sum(axis=1))
-
-    return metric
+    member = np.minimum((pairs.score * bins).astype(int), bins - 1)
+    gaps = counts @ (np.eye(bins)[member] * (pairs.score - pairs.alive)[:, None])
+    return _ratio(np.abs(gaps).sum(axis=1), counts.sum(axis=1))
 
 
-def accuracy(threshold: float) -> Metric:
-    """Return the share of correct predictions; a score at or above the threshold is Alive."""
-
-    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
-        correct = (pairs.score >= threshold) == pairs.alive
-        return _ratio(counts @ correct.astype(np.float64), counts.sum(axis=1))
-
-    return metric
+def accuracy(pairs: ScorePairs, counts: Floats, *, threshold: float) -> Floats:
+    """Compute the share of correct predictions; a score at or above the threshold is Alive."""
+    correct = (pairs.score >= threshold) == pairs.alive
+    return _ratio(counts @ correct.astype(np.float64), counts.sum(axis=1))
 
 
-def f1(threshold: float) -> Metric:
-    """Return the F1 score of Alive; NaN where no row is Alive or predicted to be."""
-
-    def metric(pairs: ScorePairs, counts: Floats) -> Floats:
-        predicted = pairs.score >= threshold
-        hits = counts @ (predicted & pairs.alive).astype(np.float64)
-        return _ratio(2 * hits, counts @ (predicted.astype(np.float64) + pairs.alive))
-
-    return metric
+def f1(pairs: ScorePairs, counts: Floats, *, threshold: float) -> Floats:
+    """Compute the F1 score of Alive; NaN where no row is Alive or predicted to be."""
+    predicted = pairs.score >= threshold
+    hits = counts @ (predicted & pairs.alive).astype(np.float64)
+    return _ratio(2 * hits, counts @ (predicted.astype(np.float64) + pairs.alive))
 
 
 def all_metrics(threshold: float, bins: int) -> dict[str, Metric]:
@@ -159,19 +125,14 @@ def all_metrics(threshold: float, bins: int) -> dict[str, Metric]:
         "pr_auc": pr_auc,
         "log_loss": log_loss,
         "brier": brier,
-        "ece": ece(bins),
-        "accuracy": accuracy(threshold),
-        "f1": f1(threshold),
+        "ece": partial(ece, bins=bins),
+        "accuracy": partial(accuracy, threshold=threshold),
+        "f1": partial(f1, threshold=threshold),
     }
 
 
 def resamples(rows: Integers, number: int, generator: np.random.Generator) -> Iterator[Floats]:
-    """Draw bootstrap resamples of rows.
-
-    Args:
-        rows: The rows of each pair.
-        number: The number of resamples.
-        generator: The source of randomness.
+    """Draw a number of bootstrap resamples from the rows of each pair.
 
     Yields:
         Counts of shape (some resamples, pairs); each resample has as many rows as there are.
@@ -186,13 +147,9 @@ def resamples(rows: Integers, number: int, generator: np.random.Generator) -> It
 def cluster_resamples(
     member: Integers, cluster: Integers, number: int, generator: np.random.Generator
 ) -> Iterator[Floats]:
-    """Draw bootstrap resamples of whole clusters of rows that depend on each other.
+    """Draw a number of bootstrap resamples of whole clusters of rows that depend on each other.
 
-    Args:
-        member: The pair of each row, numbered from 0 without gaps.
-        cluster: The cluster of each row, numbered from 0 without gaps.
-        number: The number of resamples.
-        generator: The source of randomness.
+    `member` is the pair of each row and `cluster` its cluster, both numbered from 0 without gaps.
 
     Yields:
         Counts of shape (some resamples, pairs).

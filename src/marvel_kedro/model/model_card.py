@@ -3,11 +3,10 @@
 from importlib.metadata import version
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from marvel_kedro import __version__
-from marvel_kedro.core.page import cell
+from marvel_kedro.core.page import cell, templates
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.model.options import TrainingOptions
 
@@ -29,13 +28,6 @@ PLOTS = {
 }
 SOFTWARE = ("lightgbm", "mlflow", "pandas", "numpy")
 
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("marvel_kedro.model", "."),
-    autoescape=False,  # noqa: S701 - Markdown; core.page escapes it
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
-
 
 def render_markdown(
     promotion: dict[str, Any],
@@ -43,16 +35,15 @@ def render_markdown(
     evaluation: pd.DataFrame,
     options: TrainingOptions,
 ) -> str:
-    """Write the card; the plots are files beside it.
+    """Write the card of a record of promotion; the plots are files beside it.
 
-    `promotion` is the record of the decision; `tables` has `digest` and `rows` of the train and the
-    test set.
+    `tables` has `digest` and `rows` of the train and the test set.
     """
     overall = evaluation[evaluation["slice_key"].isna()]
     models = [name for name in MODELS if name in set(overall["model"])]
-    return _templates.get_template("model_card.md.j2").render(
-        **{key: value for key, value in promotion.items() if key != "checks"},
-        checks=[_check(check) for check in promotion["checks"]],
+    template = templates("marvel_kedro.model", autoescape=False).get_template("model_card.md.j2")
+    return template.render(
+        **promotion | {"checks": [_check(check) for check in promotion["checks"]]},
         verdict=_verdict(promotion),
         version=promotion["model_version"],
         trained_at=f"{options.trained_at:%Y-%m-%d %H:%M %Z}",

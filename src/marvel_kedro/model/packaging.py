@@ -17,6 +17,7 @@ from marvel_kedro.model.portable.predictor import CharacterModel
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
 SIGNATURE = ModelSignature(
+    # Every input column is optional: the model scores records without it.
     inputs=Schema(
         [
             *(ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS),
@@ -49,39 +50,21 @@ def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.Data
     MLflow rejects a column of another type than the signature's, and turns the nulls of pyarrow
     columns into text. `portable/features.py` describes the values of a field.
 
-    Args:
-        records: Raw records; columns that the schema lacks are dropped.
-        schema: The input columns.
-
     Returns:
-        The same rows with every column of the schema: text or null as objects, numbers as floats.
+        The same rows with the columns of the schema: text or null as objects, numbers as floats.
     """
-    columns = {}
+    conformed = records.reindex(columns=schema.input_names())
     for column in schema.inputs:
-        values = records.get(column.name, pd.Series(None, index=records.index, dtype=object))
+        values = conformed[column.name]
         if column.type == DataType.string:
-            columns[column.name] = values.astype(object).where(values.notna(), None)
+            conformed[column.name] = values.astype(object).where(values.notna(), None)
         elif values.dtype != np.float64:
-            columns[column.name] = pd.Series(
-                [number(value) for value in values], index=records.index, dtype=np.float64
-            )
-        else:
-            columns[column.name] = values
-    return pd.DataFrame(columns, index=records.index)
+            conformed[column.name] = np.array([number(value) for value in values], np.float64)
+    return conformed
 
 
 def log_candidate(model: CharacterModel, name: str) -> ModelInfo:
-    """Log a model in the active MLflow run.
-
-    Every input column is optional: the model scores records without it.
-
-    Args:
-        model: The model.
-        name: The name of the model in MLflow.
-
-    Returns:
-        The URI and the id of the logged model.
-    """
+    """Log a model in the active MLflow run under a name."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save(folder)

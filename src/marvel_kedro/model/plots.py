@@ -1,13 +1,17 @@
 """Draw the plots of a candidate on the test rows, without global state."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.predictor import CharacterModel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which are distinct with every kind of colour vision.
 COLOURS = {
@@ -17,12 +21,11 @@ COLOURS = {
     "always_alive": "#999999",
 }
 INK = "#333333"
-_MAX_FEATURES = 20
 
 
 def draw_all(
     test_scores: pd.DataFrame, evaluation: pd.DataFrame, candidate: CharacterModel, bins: int
-) -> dict[str, Figure]:
+) -> "dict[str, Figure]":
     """Draw `roc`, `calibration` (with `bins` bins), `confusion` and `importance`."""
     return {
         "roc": draw_roc(test_scores, evaluation),
@@ -32,39 +35,36 @@ def draw_all(
     }
 
 
-def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> Figure:
+def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> "Figure":
     """Draw the ROC curves of the candidate, the champion and the baselines."""
     from sklearn.metrics import roc_curve  # noqa: PLC0415 - monitoring's plots need no scikit-learn
 
-    figure, axes = _figure("False positive rate", "True positive rate")
+    figure = _figure(6.0, 5.6)
+    axes = figure.subplots()
     areas = _overall(evaluation, "roc_auc")
     for name, area in areas.items():
         rows = test_scores.dropna(subset=[name])  # without those a champion was trained on
         false, true, _ = roc_curve(rows["alive"], rows[name])
         axes.plot(false, true, color=COLOURS[name], label=f"{MODELS[name]}  {area:.3f}", lw=2)
+    axes.set(xlabel="False positive rate", ylabel="True positive rate")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    plain(axes)
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
     title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
     return figure
 
 
-def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: int) -> Figure:
+def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: int) -> "Figure":
     """Draw the share of Alive by predicted probability, with 95 % Wilson intervals."""
-    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    figure = _figure(6.4, 6.0)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     member = np.minimum((test_scores["candidate"] * bins).astype(int), bins - 1)
-    groups = test_scores.groupby(member).agg(
-        mean=("candidate", "mean"),
-        share=("alive", "mean"),
-        hits=("alive", "sum"),
-        rows=("alive", "size"),
-    )
-    low, high = _wilson(groups["hits"], groups["rows"])
+    groups = test_scores.groupby(member)["alive"].agg(share="mean", hits="sum", rows="size")
     above.plot([0, 1], [0, 1], color=COLOURS["always_alive"], ls="--", label="perfect")
     above.errorbar(
-        groups["mean"],
+        test_scores["candidate"].groupby(member).mean(),
         groups["share"],
-        yerr=np.abs(np.stack([groups["share"] - low, high - groups["share"]])),
+        yerr=np.abs(_wilson(groups["hits"], groups["rows"]) - groups["share"].to_numpy()),
         color=COLOURS["candidate"],
         marker="o",
         capsize=3,
@@ -82,9 +82,9 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
     return figure
 
 
-def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
+def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> "Figure":
     """Draw the confusion matrix: rows, and their share of each label."""
-    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    figure = _figure(5.4, 4.6)
     axes = figure.subplots()
     predicted = np.where(test_scores["candidate"] >= threshold, "Alive", "Dead")
     truth = np.where(test_scores["alive"], "Alive", "Dead")
@@ -101,17 +101,16 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> Figure:
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    rows = max(counts.sum(), 1)
-    correct, base = np.trace(counts) / rows, counts[0].sum() / rows
+    correct, base = np.array([np.trace(counts), counts[0].sum()]) / max(counts.sum(), 1)
     title(axes, f"{correct:.1%} are right; of “all Alive”, {base:.1%} would be")
     return figure
 
 
-def draw_importance(importances: "pd.Series[float]") -> Figure:
+def draw_importance(importances: "pd.Series[float]") -> "Figure":
     """Draw the features with the largest gain."""
-    top = importances.head(_MAX_FEATURES)[::-1]
+    top = importances.head(20)[::-1]
     shares = top / max(importances.sum(), 1e-12)
-    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+    figure = _figure(7.2, 5.6)
     axes = figure.subplots()
     axes.barh([name.replace("_", " ") for name in top.index], shares, color=COLOURS["candidate"])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -122,22 +121,20 @@ def draw_importance(importances: "pd.Series[float]") -> Figure:
     return figure
 
 
-def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.0, 5.6), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    plain(axes)
-    return figure, axes
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def plain(axes: Axes) -> None:
+def plain(axes: "Axes") -> None:
     """Remove the upper and right spine and draw a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
 
 
-def title(axes: Axes, finding: str) -> None:
+def title(axes: "Axes", finding: str) -> None:
     """Set the title to the finding of the plot."""
     axes.set_title(finding, loc="left", color=INK, fontsize=12, fontweight="bold")
 

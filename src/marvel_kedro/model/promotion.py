@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,10 @@ from marvel_kedro.model.metrics import Flags, Floats, Metric, ScorePairs, value_
 from marvel_kedro.model.options import GateOptions
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source, Version
 
-_SOURCE = "data_source"
-
 
 @dataclass(frozen=True)
 class Contender:
-    """A model in the comparison.
-
-    Attributes:
-        probabilities: Probabilities of Alive, shape (rows,); NaN for rows it was trained on.
-        source: The kind of data it was trained on.
-    """
+    """A model's probabilities of Alive, shape (rows,), with NaN for rows it was trained on."""
 
     probabilities: Floats
     source: Source = "file"
@@ -31,23 +25,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Decision:
-    """The result of the gate.
-
-    Attributes:
-        promoted: Whether the candidate becomes champion.
-        source: The kind of data the candidate was trained on.
-        floor_passed: Whether it passed the checks that need no champion.
-        challenges: Whether it may be compared with the champion in an A/B test.
-        reason: The decision in a sentence.
-        checks: One row per check: `check`, `value`, `threshold`, `passed`, `detail`.
-    """
+    """The result of the gate for a candidate trained on data of `source`."""
 
     promoted: bool
     source: Source
-    floor_passed: bool
-    challenges: bool
+    floor_passed: bool  # the checks that need no champion
+    challenges: bool  # whether it may be compared with the champion in an A/B test
     reason: str
-    checks: pd.DataFrame
+    checks: pd.DataFrame  # a row per check: `check`, `value`, `threshold`, `passed`, `detail`
 
 
 @dataclass(frozen=True)
@@ -74,56 +59,45 @@ def decide(
     - A tie does not promote.
     - Rows that the champion was trained on, by another split, are excluded from the comparison.
 
-    Args:
-        alive: The labels, shape (rows,).
-        candidate: The candidate.
-        champion: The champion, or None.
-        slice_columns: The result of `evaluation.slices` for the rows.
-        options: The thresholds.
+    `alive` are the labels and `slice_columns` the result of `evaluation.slices`, both by row.
     """
     floor = _floor(alive, candidate.probabilities, options)
     comparison: list[_Check] = []
-    if champion and candidate.source == "synthetic" and champion.source == "file":
+    if champion and candidate.source == champion.source:
+        both = np.column_stack([candidate.probabilities, champion.probabilities])
+        comparison = _compare(alive, both, slice_columns, options)
+    elif champion and champion.source == "file":
         detail = "a model of synthetic data never replaces one of a real file"
-        comparison = [_Check(_SOURCE, np.nan, np.nan, passed=False, detail=detail)]
-    elif champion and candidate.source == champion.source:
-        comparison = _compare(alive, candidate, champion, slice_columns, options)
-    checks = floor + comparison
-    failed = [check for check in checks if not check.passed]
+        comparison = [_Check("data_source", np.nan, np.nan, passed=False, detail=detail)]
+    failed = [check for check in floor + comparison if not check.passed]
     floor_passed = all(check.passed for check in floor)
     return Decision(
         promoted=not failed,
         source=candidate.source,
         floor_passed=floor_passed,
-        challenges=bool(failed) and floor_passed and failed[0].check != _SOURCE,
+        challenges=bool(failed) and floor_passed and failed[0].check != "data_source",
         reason=_reason(failed, comparison, had_champion=champion is not None),
-        checks=pd.DataFrame(checks),
+        checks=pd.DataFrame(floor + comparison),
     )
 
 
 def _floor(alive: Flags, candidate: Floats, options: GateOptions) -> list[_Check]:
     pairs = ScorePairs.of(alive, candidate)
     roc_auc = value_of(metrics.roc_auc, pairs)
-    log_loss = value_of(metrics.log_loss, pairs)
-    ece = value_of(metrics.ece(options.calibration_bins), pairs)
+    loss = value_of(metrics.log_loss, pairs)
+    ece = value_of(partial(metrics.ece, bins=options.calibration_bins), pairs)
     return [  # NaN passes no comparison
         _Check("roc_auc", roc_auc, options.min_roc_auc, roc_auc >= options.min_roc_auc, "at least"),
-        _Check(
-            "log_loss", log_loss, options.max_log_loss, log_loss <= options.max_log_loss, "at most"
-        ),
+        _Check("log_loss", loss, options.max_log_loss, loss <= options.max_log_loss, "at most"),
         _Check("calibration_error", ece, options.max_ece, ece <= options.max_ece, "at most"),
     ]
 
 
 def _compare(
-    alive: Flags,
-    candidate: Contender,
-    champion: Contender,
-    slice_columns: pd.DataFrame,
-    options: GateOptions,
+    alive: Flags, both: Floats, slice_columns: pd.DataFrame, options: GateOptions
 ) -> list[_Check]:
-    """Check the candidate against the champion on the rows that neither was trained on."""
-    unseen = ~np.isnan(champion.probabilities)
+    """Check the candidate, first of both, against the champion on rows neither was trained on."""
+    unseen = ~np.isnan(both[:, 1])
     enough = _Check(
         "comparable_rows",
         float(unseen.sum()),
@@ -133,28 +107,21 @@ def _compare(
     )
     if not enough.passed:
         return [enough]
-    both = candidate.probabilities[unseen], champion.probabilities[unseen]
     return [
-        _gain(alive[unseen], *both, options),
-        _worst_slice(alive[unseen], *both, slice_columns[unseen], options),
+        _gain(alive[unseen], both[unseen], options),
+        _worst_slice(alive[unseen], both[unseen], slice_columns[unseen], options),
         *([] if unseen.all() else [enough]),
     ]
 
 
-def _gain(alive: Flags, candidate: Floats, champion: Floats, options: GateOptions) -> _Check:
-    """Check the lower bound of the gain over the champion, both measured on the same resamples."""
-    triples, rows = np.unique(
-        np.column_stack([candidate, champion, alive.astype(np.float64)]), axis=0, return_counts=True
-    )
-    function = metrics.log_loss if options.gain_metric == "log_loss" else metrics.roc_auc
-    sign = -1.0 if options.gain_metric == "log_loss" else 1.0
-    generator = np.random.default_rng(options.seed)
-    gains = np.concatenate(
-        [
-            sign * (_measure(function, triples, 0, counts) - _measure(function, triples, 1, counts))
-            for counts in metrics.resamples(rows, options.resamples, generator)
-        ]
-    )
+def _gain(alive: Flags, both: Floats, options: GateOptions) -> _Check:
+    """Check the lower bound of the gain of the first of both, measured on the same resamples."""
+    triples, rows = np.unique(np.column_stack([both, alive]), axis=0, return_counts=True)
+    is_loss = options.gain_metric == "log_loss"
+    measure = partial(_measure, metrics.log_loss if is_loss else metrics.roc_auc, triples)
+    counts = metrics.resamples(rows, options.resamples, np.random.default_rng(options.seed))
+    gains = np.concatenate([measure(0, drawn) - measure(1, drawn) for drawn in counts])
+    gains = -gains if is_loss else gains
     name = f"{options.gain_metric}_gain"
     if not np.nan_to_num(gains).any():
         tie = f"no gain in {options.gain_metric}, a tie with the champion"
@@ -173,20 +140,16 @@ def _measure(function: Metric, triples: Floats, model: int, counts: Floats) -> F
 
 
 def _worst_slice(
-    alive: Flags,
-    candidate: Floats,
-    champion: Floats,
-    slice_columns: pd.DataFrame,
-    options: GateOptions,
+    alive: Flags, both: Floats, slice_columns: pd.DataFrame, options: GateOptions
 ) -> _Check:
-    """Check the slice whose log loss rises most."""
+    """Check the slice whose log loss rises most, from the second of both to the first."""
     worst, where = -np.inf, "no slice has enough rows"
     for key, value, inside in groups(slice_columns):
         if key is None or inside.sum() < options.min_slice_rows:
             continue
         after, before = (
             value_of(metrics.log_loss, ScorePairs.of(alive[inside], scores[inside]))
-            for scores in (candidate, champion)
+            for scores in both.T
         )
         if after - before > worst:
             worst, where = after - before, f"{key} = {value}; at most"
@@ -221,12 +184,7 @@ def promote(
 
     The record is saved before the aliases: a run killed in between is repeated to set them.
 
-    Args:
-        decision: The result of the gate.
-        candidate_version: The version of the candidate, new or found by its digest.
-        logged_candidate: The candidate.
-        champion: The champion that it was compared with.
-        tested_on: The table with the test rows.
+    `candidate_version` is new or found by its digest; `tested_on` is the table of the test rows.
 
     Returns:
         The record of the decision, and versions by alias: `champion` if the candidate is promoted,

@@ -43,42 +43,25 @@ class Version:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A loaded version of a registered model.
-
-    Attributes:
-        name: The registered model.
-        version: The number of the version.
-        data_source: The kind of data it was trained on.
-        split: The split of its training and test rows; None if it was not recorded.
-        pyfunc: The loaded model.
-        folder: Its files.
-    """
+    """A loaded version of a registered model."""
 
     name: str
     version: str
     data_source: Source
-    split: SplitOptions | None
+    split: SplitOptions | None  # of its training and test rows; None if it was not recorded
     pyfunc: Any
-    folder: Path
-
-    @property
-    def input_columns(self) -> list[str]:
-        """The input columns of the model's signature."""
-        return list(self.pyfunc.metadata.get_input_schema().input_names())
+    folder: Path  # the files of the version
 
     def predict(self, records: pd.DataFrame) -> pd.DataFrame:
         """Score raw records: one row of `prediction` and `probability` per record."""
-        schema = self.pyfunc.metadata.get_input_schema()
-        scored: pd.DataFrame = self.pyfunc.predict(conform(records, schema))
-        return scored
+        return self.pyfunc.predict(conform(records, self.pyfunc.metadata.get_input_schema()))
 
     def is_unseen(self, rows: pd.DataFrame) -> "pd.Series[bool]":
         """Mark the rows (`page_id`, `name`) that are on the test side of the model's own split."""
         if self.split is None:
             return pd.Series(data=True, index=rows.index)
-        ids = rows[["page_id", "name"]]
-        side: pd.DataFrame = with_side(lazily(ids), self.split, into="is_test").to_native()
-        return side["is_test"]
+        ids = lazily(rows[["page_id", "name"]])
+        return with_side(ids, self.split, into="is_test").to_native()["is_test"]
 
 
 FindVersion = Callable[[str], RegisteredModel | None]
@@ -111,17 +94,11 @@ def find(
         return None
     role = f"has the alias '{alias}'" if alias else "exists"
     folder, pyfunc = load(version.name, str(version.version), role)
-    split = None
-    if "split_by" in (tags := version.tags):
+    split, tags = None, version.tags
+    if "split_by" in tags:
         split = SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
-    return RegisteredModel(
-        name=version.name,
-        version=str(version.version),
-        data_source="synthetic" if tags.get("data_source") == "synthetic" else "file",
-        split=split,
-        pyfunc=pyfunc,
-        folder=folder,
-    )
+    source: Source = "synthetic" if tags.get("data_source") == "synthetic" else "file"
+    return RegisteredModel(version.name, str(version.version), source, split, pyfunc, folder)
 
 
 def load(name: str, version: str, role: str) -> tuple[Path, Any]:
@@ -151,15 +128,19 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     """Register a logged model as a version, unless a version with its `model_digest` exists.
 
     A run that is repeated, on the same data or because it was killed before it moved an alias, thus
-    finds the version that it made. The registered model is created if it does not exist.
-
-    Returns:
-        The number of the version.
+    finds the version that it made. The registered model is created if it does not exist. Returns
+    the number of the version.
     """
     client = MlflowClient()
-    for number in _numbers(name):
+    try:
+        found = mlflow.search_model_versions(filter_string=f"name='{name}'")
+    except MlflowException as error:
+        if error.error_code not in NO_MODEL:
+            raise
+        found = []
+    for each in found:
         # Read one by one: not every registry's search returns the tags.
-        version = client.get_model_version(name, number)
+        version = client.get_model_version(name, str(each.version))
         if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
             return str(version.version)
     # Register a copy: MLflow deletes a logged model at a file:// address once Unity Catalog has
@@ -168,16 +149,6 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
         copy = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
         version = _register_model(model_uri, name, tags=tags, local_model_path=copy)
     return str(version.version)
-
-
-def _numbers(name: str) -> list[str]:
-    try:
-        found = mlflow.search_model_versions(filter_string=f"name='{name}'")
-    except MlflowException as error:
-        if error.error_code in NO_MODEL:
-            return []
-        raise
-    return [str(version.version) for version in found]
 
 
 def _has_files(version: ModelVersion) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.fit import fit
 from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
 from marvel_kedro.model.portable import features
@@ -17,13 +18,12 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
-from marvel_kedro.table.split import split_table, with_side
+from marvel_kedro.table.split import split_table
 
 logger = logging.getLogger(__name__)
 
 _AGE_ORDER = ("labelled_at", "request_time", "databricks_request_id", "record_number")
 """The order of labelled records from old to new; the last two break ties on every engine."""
-_MIN_PAST_SHARE = 0.0001  # some past rows must stay: they identify synthetic data
 
 
 def select_newest(
@@ -37,14 +37,8 @@ def select_newest(
 
     A field that the request did not contain has the value of the page in `characters`, as when the
     endpoint completed the record. Records later than `now` are excluded: a wrong clock would make
-    them the newest ones, and leave no others within `options.days`.
-
-    Args:
-        inference_log: One row per scored record.
-        characters: The known pages.
-        options: The age limit of records.
-        now: The current time.
-        max_rows: Maximum number of labelled pages if `characters` is a table in memory.
+    them the newest ones, and leave no others within `options.days`. If `characters`, the known
+    pages, are a table in memory, there may be `max_rows` labelled pages.
 
     Returns:
         One row per labelled page, with the columns of `characters`.
@@ -67,28 +61,25 @@ def select_newest(
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
-    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER).select(
-        "page_id", "alive", *map(_sent_text, TEXT_COLUMNS), *map(_number, NUMBER_COLUMNS)
-    )
+    bounds = features.ABOVE, features.BELOW
+    valid = {name: nw.col(name) != "" for name in TEXT_COLUMNS}
+    valid |= {name: nw.col(name).is_between(*bounds, closed="none") for name in NUMBER_COLUMNS}
+    fields = [nw.when(is_valid).then(nw.col(name)).alias(name) for name, is_valid in valid.items()]
+    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER)
+    sent = sent.select("page_id", "alive", *fields)
     if isinstance(characters, pd.DataFrame):  # frames of two engines cannot be joined
         sent = lazily(collect(sent.to_native(), max_rows, "training.max_rows"))
-    completed: IntoFrameT = _complete(sent, lazily(characters)).to_native()
-    return completed
+    return _complete(sent, lazily(characters)).to_native()
 
 
 def _complete(sent: nw.LazyFrame[Any], known: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Fill the missing fields of sent records from the known pages."""
     columns = known.collect_schema().names()
-    both = sent.join(
-        known.rename({name: f"_{name}" for name in columns}),
-        left_on="page_id",
-        right_on="_page_id",
-        how="left",
-    )
-    coalesced = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
-    own = {name: nw.col(name) for name in ("page_id", "alive")}
-    return both.select(
-        (coalesced | own).get(name, nw.col(f"_{name}")).alias(name) for name in columns
+    renamed = known.rename({name: f"_{name}" for name in columns if name != "page_id"})
+    filled = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
+    filled |= {name: nw.col(name) for name in ("page_id", "alive")}
+    return sent.join(renamed, on="page_id", how="left").select(
+        filled.get(name, nw.col(f"_{name}")).alias(name) for name in columns
     )
 
 
@@ -108,17 +99,16 @@ def choose_share(
     """
     if len(options.newest_shares) == 1:
         return options.newest_shares[0]
-    losses = []
+    losses: dict[float, float] = {}
     new_train, _ = split_table(newest_characters, processing.split)
     held_out = to_pandas(_sample(lazily(new_train), 0.25, " aside").to_native(), training.max_rows)
     for share in options.newest_shares:
         rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
         collected = to_pandas(rows, training.max_rows)
         collected = collected[~collected["page_id"].isin(held_out["page_id"])]
-        loss = _loss(collected, held_out, training)
+        loss = losses[share] = _loss(collected, held_out, training)
         logger.info("          newest rows at least %.0f %%: log loss %.4f", 100 * share, loss)
-        losses.append(loss)
-    return options.newest_shares[losses.index(min(losses))]
+    return min(losses, key=losses.__getitem__)
 
 
 def split_rows(
@@ -139,16 +129,14 @@ def split_rows(
     newest, past = lazily(newest_characters), lazily(characters)
     past = past.join(newest.select("page_id"), on="page_id", how="anti")
     past = _thin(past, _rows(newest), newest_share)
-    new_train, new_test = split_table(newest.to_native(), processing.split)
-    past_train, past_test = split_table(past.to_native(), processing.split)
-    test = new_test if options.test_on == "newest" else _concat(new_test, past_test)
-    return _concat(new_train, past_train), test, processing.split.model_dump()
+    train, test = split_table(nw.concat([newest, past]).to_native(), processing.split)
+    if options.test_on == "newest":
+        _, test = split_table(newest_characters, processing.split)
+    return train, test, processing.split.model_dump()
 
 
 def _loss(rows: pd.DataFrame, held_out: pd.DataFrame, options: TrainingOptions) -> float:
     """Compute the log loss on held-out rows of a model fitted to others; infinite on failure."""
-    from marvel_kedro.model.fit import fit  # noqa: PLC0415 - imports LightGBM: seconds
-
     try:
         model = fit(rows, options.fit)
     except ProjectError:  # too few rows, or only one class
@@ -167,7 +155,8 @@ def _thin(past: nw.LazyFrame[Any], newest: int, share: float) -> nw.LazyFrame[An
     rows, limit = _rows(past), newest * (1 - share) / share
     if rows <= limit:
         return past
-    return _sample(past, max(limit / rows, _MIN_PAST_SHARE), " of the past")
+    # Some past rows must stay: they identify synthetic data.
+    return _sample(past, max(limit / rows, 0.0001), " of the past")
 
 
 def _sample(frame: nw.LazyFrame[Any], share: float, salt: str) -> nw.LazyFrame[Any]:
@@ -176,27 +165,9 @@ def _sample(frame: nw.LazyFrame[Any], share: float, salt: str) -> nw.LazyFrame[A
         nw.col("page_id").alias("_page_id"),
         nw.concat_str(nw.col("page_id"), nw.lit(salt)).alias("page_id"),
     )
-    return (
-        with_side(salted, SplitOptions(by="page_id", test_share=share), into="_taken")
-        .filter(nw.col("_taken"))
-        .with_columns(nw.col("_page_id").alias("page_id"))
-        .drop("_page_id", "_taken")
-    )
-
-
-def _sent_text(name: str) -> nw.Expr:
-    return nw.when(nw.col(name) != "").then(nw.col(name)).alias(name)
-
-
-def _number(name: str) -> nw.Expr:
-    valid = (nw.col(name) > features.ABOVE) & (nw.col(name) < features.BELOW)
-    return nw.when(valid).then(nw.col(name)).alias(name)
+    _, taken = split_table(salted.to_native(), SplitOptions(by="page_id", test_share=share))
+    return lazily(taken).with_columns(nw.col("_page_id").alias("page_id")).drop("_page_id")
 
 
 def _rows(frame: nw.LazyFrame[Any]) -> int:
     return int(frame.select(nw.len()).lazy().collect().item())
-
-
-def _concat(first: IntoFrameT, second: IntoFrameT) -> IntoFrameT:
-    both: IntoFrameT = nw.concat([lazily(first), lazily(second)]).to_native()
-    return both

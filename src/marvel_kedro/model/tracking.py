@@ -17,22 +17,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 5.0
-_SQLITE_START = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow tracking store.
-
-    Attributes:
-        uri: The address of the store.
-        artifacts: The folder of artefacts; None if the server chooses it.
-        registry: The model registry; None if it is the same store.
-    """
+    """An MLflow tracking store."""
 
     uri: str
-    artifacts: str | None
-    registry: str | None = None
+    artifacts: str | None  # the folder of artefacts; None if the server chooses it
+    registry: str | None = None  # the model registry; None if it is the same store
 
 
 def find_store(project_path: Path) -> Store:
@@ -42,14 +35,10 @@ def find_store(project_path: Path) -> Store:
     store, or Unity Catalog if the store is a workspace.
     """
     registry = os.environ.get("MLFLOW_REGISTRY_URI") or None
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return Store(uri, None, registry)
-    return Store(
-        f"sqlite:///{(project_path / 'mlflow.db').as_posix()}",
-        (project_path / "mlartifacts").as_uri(),
-        registry,
-    )
+    database, artifacts = project_path / "mlflow.db", project_path / "mlartifacts"
+    return Store(f"sqlite:///{database.as_posix()}", artifacts.as_uri(), registry)
 
 
 def make_store(uri: str) -> None:
@@ -95,8 +84,8 @@ def _check_database(path: Path) -> None:
             f"The MLflow store {path} is not a readable file. Correct its permissions."
         )
     with path.open("rb") as file:
-        start = file.read(len(_SQLITE_START))
-    if start not in {b"", _SQLITE_START}:
+        start = file.read(16)
+    if start not in {b"", b"SQLite format 3\0"}:
         raise ProjectError(
             f"The MLflow store {path} is damaged or not an SQLite database. Restore a copy, or "
             "move it away to start with a new one."
@@ -127,34 +116,25 @@ def check_reachable(uri: str) -> None:
     )
 
 
-_JOB_VARIABLES = {
-    "git_sha": "MARVEL_GIT_SHA",
-    "git_branch": "MARVEL_GIT_BRANCH",
-    "job_id": "MARVEL_JOB_ID",
-    "job_run_id": "MARVEL_JOB_RUN_ID",
-    "task_run_id": "MARVEL_TASK_RUN_ID",
-}
-
-
 def origin_tags(project_path: Path) -> dict[str, str]:
     """Return the tags of the origin of a run or a model: commit, branch and job.
 
-    Variables that a job sets override the checkout, because a wheel has no checkout.
+    Variables that a job sets, such as MARVEL_GIT_SHA, override the checkout, because a wheel has no
+    checkout. Without git or a checkout, commit and branch are absent.
     """
-    tags = {tag: os.environ[name] for tag, name in _JOB_VARIABLES.items() if os.environ.get(name)}
-    return tags if "git_sha" in tags else _git_tags(project_path) | tags
-
-
-def _git_tags(project_path: Path) -> dict[str, str]:
-    """Return commit and branch of the checkout; empty outside a checkout or without git."""
+    names = ("git_sha", "git_branch", "job_id", "job_run_id", "task_run_id")
+    variables = {name: os.environ.get(f"MARVEL_{name.upper()}") for name in names}
+    tags = {name: value for name, value in variables.items() if value}
+    if "git_sha" in tags:
+        return tags
     command = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:
         answer = subprocess.run(  # noqa: S603 - a constant, with the user's git
             command, cwd=project_path, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
-        return {}
-    return dict(zip(("git_sha", "git_branch"), answer.stdout.split(), strict=True))
+        return tags
+    return dict(zip(names, answer.stdout.split(), strict=False)) | tags
 
 
 def process_tags() -> dict[str, str]:

@@ -8,8 +8,9 @@ from support.raw_rows import many_raw_rows, raw_rows
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.pipelines.processing import nodes
-from marvel_kedro.table.cleaning import select_usable
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.options import ProcessingOptions, QualityOptions, SplitOptions
+from marvel_kedro.table.rejected_rows import select_rejected
 
 OPTIONS = ProcessingOptions(
     quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
@@ -18,13 +19,13 @@ OPTIONS = ProcessingOptions(
 
 def test_split_node_returns_record_of_split() -> None:
     options = ProcessingOptions(split=SplitOptions(by="name", test_share=0.3))
-    characters = select_usable(nodes.read_source(many_raw_rows(50)))
+    characters = select_usable(read_source(many_raw_rows(50)))
     _, _, split = nodes.split_characters(characters, options)
     assert SplitOptions(**split) == options.split
 
 
 def test_file_without_usable_row_makes_no_table() -> None:
-    rows = nodes.read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}))
+    rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}))
     quality = nodes.summarise_quality(rows, OPTIONS)
     with pytest.raises(ProjectError, match="'no page_id': 1, 'unknown alive': 1"):
         nodes.select_characters(rows, quality)
@@ -38,11 +39,11 @@ def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
     raw.loc[raw.index[4], "Height (m)"] = "1,80"
 
     def tables(frame: Any) -> tuple[Any, ...]:
-        rows = nodes.read_source(frame)
+        rows = read_source(frame)
         characters = select_usable(rows)
         return (
             characters,
-            nodes.select_rejected(rows),
+            select_rejected(rows),
             *nodes.split_characters(characters, OPTIONS)[:2],
         )
 
@@ -54,7 +55,7 @@ def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
             eager.sort_values(["page_id", "name"], ignore_index=True),
             collected.sort_values(["page_id", "name"], ignore_index=True),
         )
-    summaries = [nodes.summarise_quality(nodes.read_source(each), OPTIONS) for each in (lazy, raw)]
+    summaries = [nodes.summarise_quality(read_source(each), OPTIONS) for each in (lazy, raw)]
     assert summaries[0] == summaries[1]
 
 
@@ -67,9 +68,9 @@ def test_nodes_collect_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(pl.LazyFrame, "collect", refuse)
-        rows = nodes.read_source(lazy)
+        rows = read_source(lazy)
         characters = nodes.select_characters(rows, {"rows_kept": 50})
-        rejected = nodes.select_rejected(rows)
+        rejected = select_rejected(rows)
         train, test, _ = nodes.split_characters(characters, OPTIONS)
     assert len(rejected.collect()) == 0
     assert len(train.collect()) + len(test.collect()) == len(characters.collect()) == 50
@@ -78,7 +79,7 @@ def test_nodes_collect_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nodes_leave_their_inputs_unchanged() -> None:
     raw = many_raw_rows(50)
     before = raw.copy()
-    rows = nodes.read_source(raw)
+    rows = read_source(raw)
     rows_before = rows.copy()
     nodes.split_characters(select_usable(rows), OPTIONS)
     assert_frame_equal(raw, before)

@@ -42,6 +42,7 @@ PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 """A number as text; a float cannot distinguish more digits."""
 
 UNIVERSE_RATE = "universe_alive_rate"
+_UNIVERSE = ("is_616", "is_temporary", "is_earth", "length", "number", "rows", "alive_rate")
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
 _REMEMBERED_LENGTH = 200
@@ -51,18 +52,10 @@ _FOOTNOTE = re.compile(r"\[[^\[\]]*\]")  # no `[` inside, which would take quadr
 _NUMBERED = re.compile(r"earth-([0-9]{1,9})")
 _NUMBER_TYPES = (int, float, np.integer, np.floating)
 _TEXT_TYPES = (str, *_NUMBER_TYPES, np.bool_)
-_UNKNOWN = 0.0
-_OTHER = 9.0
-_IDENTITY = {"": _UNKNOWN, "public": 1.0, "secret": 2.0}
-_GENDER = {"": _UNKNOWN, "male": 1.0, "female": 2.0}
-_MARITAL_STATUS = {
-    "": _UNKNOWN,
-    "single": 1.0,
-    "married": 2.0,
-    "engaged": 3.0,
-    "widowed": 4.0,
-    "widow": 4.0,
-}
+_IDENTITY = {"": 0, "public": 1, "secret": 2}
+_GENDER = {"": 0, "male": 1, "female": 2}
+_MARITAL_STATUS = {"": 0, "single": 1, "married": 2, "engaged": 3, "widowed": 4, "widow": 4}
+_OTHER = 9
 
 Floats = npt.NDArray[np.float32]
 TextFeatures = Callable[[str], list[float]]
@@ -70,19 +63,12 @@ TextFeatures = Callable[[str], list[float]]
 
 @dataclass(frozen=True)
 class Encoder:
-    """State of the features that is learnt from the training rows.
-
-    Attributes:
-        alive_share: The share of Alive among the training rows.
-        universes: By universe, its training rows and its smoothed share of Alive.
-        origin_words: The words of `origin` with a feature each.
-        teams: The teams with a feature each.
-    """
+    """State of the features that is learnt from the training rows."""
 
     alive_share: float
-    universes: Mapping[str, tuple[float, float]]
-    origin_words: tuple[str, ...]
-    teams: tuple[str, ...]
+    universes: Mapping[str, tuple[float, float]]  # training rows and smoothed share of Alive
+    origin_words: tuple[str, ...]  # the words of `origin` with a feature each
+    teams: tuple[str, ...]  # the teams with a feature each
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - fields may hold anything
@@ -131,10 +117,10 @@ def universe_features(value: str, encoder: Encoder) -> list[float]:
     rows, rate = encoder.universes.get(value, (0.0, encoder.alive_share))
     numbered = _NUMBERED.fullmatch(value)
     return [
-        float(value == "earth-616"),
-        float(value.startswith("earth-trn")),
-        float(value.startswith("earth-")),
-        float(len(value)),
+        value == "earth-616",
+        value.startswith("earth-trn"),
+        value.startswith("earth-"),
+        len(value),
         math.log1p(int(numbered[1])) if numbered else math.nan,
         math.log1p(rows),
         rate,
@@ -144,44 +130,25 @@ def universe_features(value: str, encoder: Encoder) -> list[float]:
 def teams_features(value: str, encoder: Encoder) -> list[float]:
     """Compute the number of teams, a flag for former ones and one for each frequent team."""
     names = team_names(value)
-    return [
-        float(len(names)),
-        float("former" in value),
-        *(float(team in names) for team in encoder.teams),
-    ]
+    return [len(names), "former" in value, *(team in names for team in encoder.teams)]
 
 
 def origin_features(value: str, encoder: Encoder) -> list[float]:
     """Compute the number of words, the length and a flag for each frequent word."""
     words = origin_words(value)
-    return [
-        float(len(words)),
-        float(len(value)),
-        *(float(word in words) for word in encoder.origin_words),
-    ]
+    return [len(words), len(value), *(word in words for word in encoder.origin_words)]
 
 
 def text_features(encoder: Encoder) -> dict[str, tuple[list[str], TextFeatures]]:
     """Return the feature names and the feature function of each text column."""
     return {
         "universe": (
-            [
-                "universe_is_616",
-                "universe_is_temporary",
-                "universe_is_earth",
-                "universe_length",
-                "universe_number",
-                "universe_rows",
-                UNIVERSE_RATE,
-            ],
+            [f"universe_{name}" for name in _UNIVERSE],
             lambda value: universe_features(value, encoder),
         ),
         "identity": (["identity"], lambda value: [_IDENTITY.get(value, _OTHER)]),
         "gender": (["gender"], lambda value: [_GENDER.get(value, _OTHER)]),
-        "marital_status": (
-            ["marital_status"],
-            lambda value: [_MARITAL_STATUS.get(value, _OTHER)],
-        ),
+        "marital_status": (["marital_status"], lambda value: [_MARITAL_STATUS.get(value, _OTHER)]),
         "teams": (
             ["teams_count", "teams_former", *(f"team: {team}" for team in encoder.teams)],
             lambda value: teams_features(value, encoder),
@@ -209,11 +176,7 @@ def columns_without_feature(encoder: Encoder) -> list[str]:
 
 
 def encode(records: pd.DataFrame, encoder: Encoder) -> Floats:
-    """Turn raw records into features.
-
-    Args:
-        records: Any of the input columns in any order; other columns are ignored.
-        encoder: The state learnt from the training rows.
+    """Turn raw records, which have any of the input columns in any order, into features.
 
     Returns:
         An array of shape (records, features) in the order of `feature_names`.

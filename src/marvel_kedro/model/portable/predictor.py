@@ -31,8 +31,6 @@ CODE_FILES = ("features.py", "predictor.py")
 
 _CHUNK_ROWS = 65_536
 
-Probabilities = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class CharacterModel:
@@ -59,18 +57,11 @@ class CharacterModel:
         """
         probability = self.probabilities(records)
         prediction = np.where(probability >= self.threshold, "Alive", "Dead")
-        return pd.DataFrame(
-            {
-                "prediction": pd.Series(prediction, index=records.index, dtype="str"),
-                "probability": pd.Series(probability, index=records.index, dtype="float64"),
-            }
-        )
+        scored = {"prediction": prediction, "probability": probability}
+        return pd.DataFrame(scored, index=records.index).astype({"prediction": "str"})
 
     def score(self, records: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
-        """Score raw records without pandas: the fast path of servers.
-
-        Args:
-            records: Fields by name; unknown fields are ignored.
+        """Score raw records without pandas: the fast path of servers. Unknown fields are ignored.
 
         Returns:
             Prediction and probability (of Alive) per record, equal to those of `predict` to the
@@ -91,31 +82,6 @@ class CharacterModel:
         return [("Alive" if value >= threshold else "Dead", value) for value in probabilities]
 
     @cached_property
-    def _field_encoders(self) -> list[tuple[str, FieldEncoder]]:
-        return field_encoders(self.encoder)
-
-    @cached_property
-    def _single_row(self) -> Callable[[bytes], float]:
-        return _single_row(self.booster, len(feature_names(self.encoder)))
-
-    def probabilities(self, records: pd.DataFrame) -> Probabilities:
-        """Compute the probability of Alive per record, in chunks that bound the memory."""
-        if not len(records):  # `empty` is also true of rows without columns
-            return np.empty(0)
-        return np.concatenate(
-            [
-                np.asarray(self.booster.predict(encode(chunk, self.encoder)), dtype=np.float64)
-                for start in range(0, len(records), _CHUNK_ROWS)
-                for chunk in [records.iloc[start : start + _CHUNK_ROWS]]
-            ]
-        )
-
-    def importances(self) -> "pd.Series[float]":
-        """Return the gain in log loss by feature, largest first."""
-        gains = self.booster.feature_importance("gain")
-        return pd.Series(gains, index=feature_names(self.encoder)).sort_values(ascending=False)
-
-    @cached_property
     def booster(self) -> "lightgbm.Booster":
         """The trees, ready to score."""
         import lightgbm  # noqa: PLC0415 - takes seconds; a project that only fetches models skips it
@@ -123,12 +89,65 @@ class CharacterModel:
         return lightgbm.Booster(model_str=self.booster_text)
 
     @cached_property
+    def _field_encoders(self) -> list[tuple[str, FieldEncoder]]:
+        return field_encoders(self.encoder)
+
+    @cached_property
+    def _single_row(self) -> Callable[[bytes], float]:
+        """Return a function that scores one row of features, given as bytes.
+
+        It calls LightGBM's C interface: `Booster.predict` takes three times as long, mostly to
+        inspect its argument.
+        """
+        import lightgbm  # noqa: PLC0415 - see above
+
+        library: Any = lightgbm.basic._LIB  # type: ignore[attr-defined] # noqa: SLF001 - see above
+        handle = ctypes.c_void_p()
+        # C_API_PREDICT_NORMAL 0 and C_API_DTYPE_FLOAT32 0, as in LightGBM's c_api.h.
+        failed = library.LGBM_BoosterPredictForMatSingleRowFastInit(
+            self.booster._handle,  # noqa: SLF001
+            ctypes.c_int(0),
+            ctypes.c_int(0),
+            ctypes.c_int(self.booster.best_iteration),
+            ctypes.c_int(0),
+            ctypes.c_int32(len(feature_names(self.encoder))),
+            ctypes.c_char_p(b""),
+            ctypes.byref(handle),
+        )
+        if failed:
+            raise RuntimeError(f"LightGBM says: {library.LGBM_GetLastError()}")
+        weakref.finalize(self.booster, library.LGBM_FastConfigFree, handle)
+        predict = library.LGBM_BoosterPredictForMatSingleRowFast
+        length, result, lock = ctypes.c_int64(), ctypes.c_double(), threading.Lock()
+        length_at, result_at = ctypes.byref(length), ctypes.byref(result)
+
+        def probability(row: bytes) -> float:
+            with lock:
+                if predict(handle, row, length_at, result_at):
+                    raise RuntimeError(f"LightGBM says: {library.LGBM_GetLastError()}")
+                return result.value
+
+        return probability
+
+    def probabilities(self, records: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Compute the probability of Alive per record, in chunks that bound the memory."""
+        if not len(records):  # `empty` is also true of rows without columns
+            return np.empty(0)
+        starts = range(0, len(records), _CHUNK_ROWS)
+        chunks = (records.iloc[start : start + _CHUNK_ROWS] for start in starts)
+        scored = [self.booster.predict(encode(chunk, self.encoder)) for chunk in chunks]
+        return np.concatenate(scored, dtype=np.float64)
+
+    def importances(self) -> "pd.Series[float]":
+        """Return the gain in log loss by feature, largest first."""
+        gains = self.booster.feature_importance("gain")
+        return pd.Series(gains, index=feature_names(self.encoder)).sort_values(ascending=False)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over the saved files, in hexadecimal: equal models have equal digests."""
-        files = sorted(self._files().items())
-        return hashlib.sha256(
-            "\0".join(part for file in files for part in file).encode()
-        ).hexdigest()
+        parts = [part for file in sorted(self._files().items()) for part in file]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the model to a folder as text and JSON; nothing is pickled."""
@@ -164,40 +183,3 @@ class CharacterModel:
 def read_code(folder: Path = Path(__file__).parent) -> dict[str, str]:
     """Read the source that is saved with a model, by default that of this package."""
     return {name: (folder / name).read_bytes().decode() for name in CODE_FILES}
-
-
-def _single_row(booster: "lightgbm.Booster", features: int) -> Callable[[bytes], float]:
-    """Make a function that scores one row of features, given as bytes.
-
-    It calls LightGBM's C interface: `Booster.predict` takes three times as long, mostly to inspect
-    its argument.
-    """
-    import lightgbm  # noqa: PLC0415 - see above
-
-    library: Any = lightgbm.basic._LIB  # type: ignore[attr-defined] # noqa: SLF001 - see above
-    handle = ctypes.c_void_p()
-    # C_API_PREDICT_NORMAL 0 and C_API_DTYPE_FLOAT32 0, as in LightGBM's c_api.h.
-    failed = library.LGBM_BoosterPredictForMatSingleRowFastInit(
-        booster._handle,  # noqa: SLF001
-        ctypes.c_int(0),
-        ctypes.c_int(0),
-        ctypes.c_int(booster.best_iteration),
-        ctypes.c_int(0),
-        ctypes.c_int32(features),
-        ctypes.c_char_p(b""),
-        ctypes.byref(handle),
-    )
-    if failed:
-        raise RuntimeError(f"LightGBM says: {library.LGBM_GetLastError()}")
-    weakref.finalize(booster, library.LGBM_FastConfigFree, handle)
-    predict = library.LGBM_BoosterPredictForMatSingleRowFast
-    length, result, lock = ctypes.c_int64(), ctypes.c_double(), threading.Lock()
-    length_at, result_at = ctypes.byref(length), ctypes.byref(result)
-
-    def probability(row: bytes) -> float:
-        with lock:
-            if predict(handle, row, length_at, result_at):
-                raise RuntimeError(f"LightGBM says: {library.LGBM_GetLastError()}")
-            return result.value
-
-    return probability

@@ -43,8 +43,7 @@ class CharacterPyfunc(PythonModel):
                 "name, universe, identity, gender, marital_status, teams, origin, height, weight.",
                 error_code=INVALID_PARAMETER_VALUE,
             )
-        scored: pd.DataFrame = self._model.predict(model_input)
-        return scored
+        return self._model.predict(model_input)
 
 
 def _import_saved_code(folder: Path) -> ModuleType:

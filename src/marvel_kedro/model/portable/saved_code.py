@@ -6,20 +6,16 @@ import uuid
 from pathlib import Path
 from types import ModuleType
 
-# Models registered before `features.py` existed have all of their code in scoring.py.
-_MODULES = ("predictor", "scoring")
-
 
 def import_saved_code(folder: Path) -> ModuleType | None:
-    """Import the module of a model's folder that has `CharacterModel`.
+    """Import the module of a model's folder that has `CharacterModel`, if there is one.
 
     The folder becomes a package under a unique name, so that two versions in one process use their
     own code each. `pyfunc.py`, which imports nothing of the project, has a copy of this function.
-
-    Returns:
-        The module, or None if the folder has none.
     """
-    module = next((name for name in _MODULES if (folder / f"{name}.py").is_file()), None)
+    # Models registered before `features.py` existed have all of their code in scoring.py.
+    modules = ("predictor", "scoring")
+    module = next((name for name in modules if (folder / f"{name}.py").is_file()), None)
     if module is None:
         return None
     package = ModuleType(f"marvel_model_{uuid.uuid4().hex}")

@@ -3,13 +3,16 @@
 from kedro.pipeline import Pipeline, node
 
 from marvel_kedro.pipelines.processing import nodes
+from marvel_kedro.table import quality
+from marvel_kedro.table.cleaning import read_source
+from marvel_kedro.table.rejected_rows import select_rejected
 
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline `processing`."""
     return Pipeline(
         [
-            node(nodes.read_source, "raw_characters", "source_rows", name="read_source"),
+            node(read_source, "raw_characters", "source_rows", name="read_source"),
             node(
                 nodes.summarise_quality,
                 ["source_rows", "params:processing"],
@@ -22,21 +25,14 @@ def create_pipeline() -> Pipeline:
                 "characters",
                 name="select_characters",
             ),
-            node(
-                nodes.select_rejected, "source_rows", "rejected_characters", name="select_rejected"
-            ),
+            node(select_rejected, "source_rows", "rejected_characters", name="select_rejected"),
             node(
                 nodes.split_characters,
                 ["characters", "params:processing"],
                 ["train_set", "test_set", "split"],
                 name="split_characters",
             ),
-            node(
-                nodes.quality_metrics,
-                "data_quality",
-                "data_quality_metrics",
-                name="quality_metrics",
-            ),
+            node(quality.metrics, "data_quality", "data_quality_metrics", name="quality_metrics"),
         ],
         tags="processing",
     )

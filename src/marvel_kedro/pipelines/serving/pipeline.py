@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from marvel_kedro.pipelines.serving import nodes
+from marvel_kedro.pipelines.serving.nodes import publish_characters, score_characters
 
 
 def create_pipeline() -> Pipeline:
@@ -10,17 +10,12 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.score_characters,
+                score_characters,
                 ["characters", "champion", "params:serving"],
                 "predictions",
                 name="score_characters",
             ),
-            node(
-                nodes.publish_characters,
-                "characters",
-                "online_characters",
-                name="publish_characters",
-            ),
+            node(publish_characters, "characters", "online_characters", name="publish_characters"),
         ],
         tags="serving",
     )

@@ -1,26 +1,25 @@
 """Nodes of `training`: fit a candidate, measure it, decide, promote.
 
-Modules that take seconds to import (LightGBM, scikit-learn, matplotlib) are imported by the nodes
-that use them, so that `kedro registry list` and other pipelines start without them.
+LightGBM, scikit-learn and matplotlib take seconds to import: the functions that use them do it, so
+that `kedro registry list` and other pipelines start without them.
 """
 
 from typing import Any
 
-import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.characters.synthetic import SYNTHETIC_URL, is_synthetic
+from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.core.progress import progress_logger
-from marvel_kedro.model import evaluation, evaluation_rows
-from marvel_kedro.model import promotion as promotions
+from marvel_kedro.model import evaluation, evaluation_rows, plots
+from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.model.promotion import Contender, Decision
-from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source, version_tags
+from marvel_kedro.model.promotion import Contender, Decision, decide
+from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy
-from marvel_kedro.table.frames import digest, lazily, to_pandas
+from marvel_kedro.table.frames import digest, to_pandas
 from marvel_kedro.table.options import SplitOptions
 
 
@@ -31,25 +30,18 @@ def choose_test_rows(
     reigning_champion: RegisteredModel | None,
     split: dict[str, Any],
 ) -> tuple[IntoFrame, str]:
-    """Choose the test rows; return them and the name of their table.
+    """Choose the test rows: those of the newest retraining if it made the champion.
 
-    They are those of the newest retraining if it made the champion, unless the champion was trained
-    on another kind of data than `test_set` has.
+    Returns:
+        The rows and the name of their table.
     """
     if reigning_champion is None or retraining_log is None:
         return test_set, "test_set"
     if reigning_champion.version not in retraining_policy.retrained_versions(retraining_log):
         return test_set, "test_set"
-    if reigning_champion.data_source != _source(test_set):
-        return test_set, "test_set"
     return evaluation_rows.rows_of_retraining(
-        test_set, retested_on, reigning_champion.version, SplitOptions(**split)
+        test_set, retested_on, reigning_champion, SplitOptions(**split), SYNTHETIC_URL
     )
-
-
-def _source(table: IntoFrame) -> Source:
-    synthetic = lazily(table).filter(nw.col("url").str.starts_with(SYNTHETIC_URL))
-    return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
 
 
 def describe_tables(
@@ -63,7 +55,7 @@ def describe_tables(
     tables = {}
     for name, frame in (("train_set", train_set), ("test_set", gate_set)):
         table = to_pandas(frame, options.max_rows)
-        source = "synthetic" if is_synthetic(table["url"]) else "file"
+        source = evaluation_rows.source_of(table, SYNTHETIC_URL)
         tables[name] = {"digest": digest(table), "rows": len(table), "data_source": source}
     return tables, tables
 
@@ -72,8 +64,6 @@ def fit_model(
     train_set: IntoFrame, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is logged in MLflow."""
-    from marvel_kedro.model.fit import fit  # noqa: PLC0415 - imports LightGBM
-
     model = fit(to_pandas(train_set, options.max_rows), options.fit, progress=progress_logger)
     return model, model
 
@@ -110,11 +100,10 @@ def decide_promotion(
     options: TrainingOptions,
 ) -> tuple[Decision, pd.DataFrame]:
     """Compare the candidate with the thresholds and the champion; return decision and checks."""
-    source = run_tables["train_set"]["data_source"]
-    champion = None
+    source, champion = run_tables["train_set"]["data_source"], None
     if reigning_champion:
         champion = Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
-    decision = promotions.decide(
+    decision = decide(
         test_scores["alive"].to_numpy(),
         Contender(test_scores["candidate"].to_numpy(), source),
         champion,
@@ -134,10 +123,8 @@ def describe_version(
     """Return the model and the tags to register; empty if an absolute check failed."""
     if not decision.floor_passed:
         return {}
-    table = run_tables["train_set"]
-    tags = version_tags(
-        logged_candidate, table["data_source"], table["digest"], SplitOptions(**split)
-    )
+    rows = run_tables["train_set"]["digest"]
+    tags = version_tags(logged_candidate, decision.source, rows, SplitOptions(**split))
     return {"model_uri": logged_candidate.uri, "tags": options.origin | tags}
 
 
@@ -148,8 +135,6 @@ def draw_plots(
     options: TrainingOptions,
 ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
     """Draw the ROC, calibration, confusion and importance plots; the last output has all four."""
-    from marvel_kedro.model import plots  # noqa: PLC0415 - imports matplotlib
-
     bins = options.evaluation.calibration_bins
     figures = plots.draw_all(test_scores, evaluation_table, candidate, bins)
     return (*figures.values(), figures)  # type: ignore[return-value] # four of them
