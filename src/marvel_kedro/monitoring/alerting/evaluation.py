@@ -66,14 +66,11 @@ def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observatio
     last = windows[-1]
     return {
         "rule": name,
-        "severity": rule.severity,
+        **rule.model_dump(include={"severity", "granularity", "metric", "threshold"}),
+        **subject._asdict(),
         "since": windows[0].start,
         "window": {"start": last.start, "end": last.end},
-        "granularity": rule.granularity,
-        **subject._asdict(),
-        "metric": rule.metric,
         "value": last.value,
-        "threshold": rule.threshold,
         "windows_in_a_row": len(windows),
         "pvalue": last.pvalue,
         "adjusted_pvalue": last.adjusted_pvalue,

@@ -59,13 +59,7 @@ def rule_rows(rule: Rule, metrics: Metrics, now: datetime) -> pa.Table:
 def observe(
     rule: Rule, rows: pa.Table, metrics: Metrics, options: AlertingOptions
 ) -> dict[Subject, list[Observation]]:
-    """Evaluate a rule's metric and test.
-
-    Args:
-        rule: The rule.
-        rows: From `rule_rows`.
-        metrics: All tables of metrics; the records of a drift are in `profile_metrics`.
-        options: `alpha` of the test.
+    """Evaluate a rule's metric and test on the rows of `rule_rows`.
 
     Returns:
         Observations by subject, in any order. Windows without a value or with too few records are
