@@ -32,11 +32,11 @@ class MonitoringOptions(Options):
     """Windows, slices and columns of the metrics."""
 
     now: AwareDatetime  # time of the run; windows that end later are incomplete
-    granularities: tuple[Granularity, ...] = Field(("1 day",), min_length=1)
+    granularities: tuple[Granularity, ...] = Field(("1 day",), min_length=1)  # of the windows
     # Columns of `inference_log`, or SQL expressions over them. Metrics are computed for each value,
     # or for `true` and `false`.
     slices: tuple[str, ...] = ()
-    columns: dict[str, Kind] = Field(min_length=1)
+    columns: dict[str, Kind] = Field(min_length=1)  # measured columns and their kinds
     # Decimals to which numbers are rounded before counting; `DECIMALS` by default.
     decimals: dict[str, int] = Field({"probability": 4}, validate_default=True)
     max_slice_values: int = Field(100, ge=1)

@@ -24,23 +24,17 @@ _MAX_ERROR_CHARACTERS = 200
 
 @dataclass
 class Tally:
-    """Counts of requests and responses.
+    """Counts of requests and responses."""
 
-    Attributes:
-        statuses: Responses by status, and requests without a response by exception.
-        entities: Responses by served entity.
-        errors: The beginning of the first response of each status other than 200.
-        latencies: Seconds from the due time of a request to its whole response.
-        late: Number of requests that found no free connection when they were due.
-        seconds: Duration of the replay.
-    """
-
+    # Responses by status, and requests without a response by exception.
     statuses: Counter[str] = field(default_factory=Counter)
-    entities: Counter[str] = field(default_factory=Counter)
+    entities: Counter[str] = field(default_factory=Counter)  # responses by served entity
+    # The beginning of the first response of each status other than 200.
     errors: dict[str, str] = field(default_factory=dict)
+    # Seconds from the due time of a request to its whole response.
     latencies: list[float] = field(default_factory=list)
-    late: int = 0
-    seconds: float = 0.0
+    late: int = 0  # requests that found no free connection when they were due
+    seconds: float = 0.0  # duration of the replay
 
     @property
     def requests(self) -> int:
@@ -77,12 +71,7 @@ class Tally:
 
 
 class Sender:
-    """Sends requests to one address.
-
-    Args:
-        url: The address.
-        token: The bearer token, if the server requires one.
-    """
+    """Sends requests to one address, with a bearer token if the server requires one."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url
@@ -143,15 +132,8 @@ def replay(  # noqa: PLR0913 - all but two by name
     """Send each request when it is due, without waiting for earlier responses (open loop).
 
     A request waits only while every connection waits for a response. Its latency is then counted
-    from its due time.
-
-    Args:
-        requests: The requests.
-        sender: Sends them to the server.
-        rate: Requests per second.
-        connections: Maximum number of requests that wait for a response.
-        tally: Receives the counts.
-        progress: Called with the number of requests that were sent, and their total.
+    from its due time. `rate` is in requests per second. `progress` is called with the number of
+    requests that were sent, and their total.
 
     Raises:
         ProjectError: The server does not respond at all, or no longer.

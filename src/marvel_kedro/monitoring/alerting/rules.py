@@ -47,7 +47,8 @@ class Rule(Options):
     # the table as a whole.
     columns: Literal["all"] | list[str] = "all"
     slices: bool = False  # drift, profile and performance estimates only: also check slices
-    drift_type: Literal["BASELINE", "CONSECUTIVE"] = "BASELINE"  # drift only
+    # Drift only: compare with the baseline or with the previous window.
+    drift_type: Literal["BASELINE", "CONSECUTIVE"] = "BASELINE"
     # Performance estimates only: the metric that is estimated.
     estimate_of: Literal["roc_auc", "accuracy", "log_loss"] | None = None
     # Operational metrics only: check each served entity, or the endpoint as a whole. For the
