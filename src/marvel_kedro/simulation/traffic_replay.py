@@ -18,7 +18,6 @@ MAX_SILENCE_SECONDS = 5.0
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _LATE_SECONDS = 0.01
-_QUANTILES = (50, 90, 99, 100)
 _MAX_ERROR_CHARACTERS = 200
 
 
@@ -57,17 +56,15 @@ class Tally:
         if self.late:
             lines.append(f"late      {self.late:,} found no free connection when they were due")
         if self.latencies:
-            marks = np.percentile(self.latencies, _QUANTILES) * 1000
-            names = (*(f"p{quantile}" for quantile in _QUANTILES[:-1]), "max")
-            figures = (f"{name} {mark:.1f} ms" for name, mark in zip(names, marks, strict=True))
-            lines.append(f"latency   {'   '.join(figures)}")
+            p50, p90, p99, top = np.percentile(self.latencies, (50, 90, 99, 100)) * 1000
+            figures = f"p50 {p50:.1f} ms   p90 {p90:.1f} ms   p99 {p99:.1f} ms   max {top:.1f} ms"
+            lines.append(f"latency   {figures}")
         for name, counts in (("status", self.statuses), ("entity", self.entities)):
             if counts:
-                figures = (f"{what} {number:,}" for what, number in counts.most_common())
-                lines.append(f"{name:10}{'   '.join(figures)}")
-        return lines + [
-            f"{status} response: {text}" for status, text in sorted(self.errors.items())
-        ]
+                shown = (f"{what} {number:,}" for what, number in counts.most_common())
+                lines.append(f"{name:10}{'   '.join(shown)}")
+        lines += [f"{status} response: {text}" for status, text in sorted(self.errors.items())]
+        return lines
 
 
 class Sender:
