@@ -135,7 +135,7 @@ def replay(  # noqa: PLR0913 - all but two by name
     Raises:
         ProjectError: The server does not respond at all, or no longer.
     """
-    numbers = iter(range(len(requests)))  # shared by the connections: each takes the next one
+    numbered = enumerate(requests)  # shared by the connections: each takes the next one
 
     async def send_all() -> None:
         began = time.perf_counter()
@@ -146,7 +146,7 @@ def replay(  # noqa: PLR0913 - all but two by name
             await asyncio.gather(*(use_connection(session, began) for _ in range(connections)))
 
     async def use_connection(session: aiohttp.ClientSession, began: float) -> None:
-        for number in numbers:
+        for number, request in numbered:
             due = began + due_after(number, rate)
             wait = due - time.perf_counter()
             if wait > 0:
@@ -154,7 +154,7 @@ def replay(  # noqa: PLR0913 - all but two by name
                 due = time.perf_counter()  # the delay of the timer is not the server's
             elif wait < -_LATE_SECONDS:
                 tally.late += 1
-            await sender.send(session, requests[number], due, tally)
+            await sender.send(session, request, due, tally)
             progress(number + 1, len(requests))
 
     began = time.perf_counter()
