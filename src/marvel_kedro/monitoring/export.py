@@ -26,16 +26,10 @@ from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
 
 
 class Family(NamedTuple):
-    """A metric family.
+    """A metric family."""
 
-    Attributes:
-        name: After the Prometheus conventions: the suffix is the base unit.
-        description: One sentence, the family's HELP text.
-        labels: Names of the labels.
-    """
-
-    name: str
-    description: str
+    name: str  # after the Prometheus conventions: the suffix is the base unit
+    description: str  # one sentence, the family's HELP text
     labels: tuple[str, ...] = ()
 
     @property
@@ -45,17 +39,11 @@ class Family(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A value of a metric family.
-
-    Attributes:
-        family: The metric family.
-        labels: Values of the family's labels, in their order.
-        value: Finite or infinite, never NaN.
-    """
+    """A value of a metric family."""
 
     family: Family
-    labels: tuple[str, ...]
-    value: float
+    labels: tuple[str, ...]  # values of the family's labels, in their order
+    value: float  # finite or infinite, never NaN
 
 
 @dataclass(frozen=True)
