@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow as pa
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
 from marvel_kedro.table.frames import AnyFrame, to_pandas
@@ -66,7 +65,7 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
 def _score(model: RegisteredModel, test_set: pd.DataFrame) -> pa.Table:
     unseen = test_set[model.is_unseen(test_set)].reset_index(drop=True)
     scored = model.predict(unseen)
-    rows = unseen[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].assign(
+    rows = unseen.assign(
         model_version=model.version,
         prediction=scored["prediction"],
         probability=scored["probability"],

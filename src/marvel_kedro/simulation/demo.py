@@ -8,19 +8,21 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock
+from datetime import date, timedelta
 from pathlib import Path
 
+import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.demo_project import DemoProject, Settings, create_project
 from marvel_kedro.simulation.demo_server import DemoServer, free_port, wait_until
-from marvel_kedro.simulation.demo_timeline import Timeline
 from marvel_kedro.simulation.traffic_plan import TrafficOptions
 from marvel_kedro.simulation.traffic_replay import Sender, Tally, replay_day
 from marvel_kedro.simulation.world import World
@@ -77,11 +79,53 @@ def run(
 
 
 @dataclass
+class _Timeline:
+    """Events and numbers of requests by served entity, by day counted from 1."""
+
+    events: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    requests: dict[int, Counter[str]] = field(default_factory=dict)
+
+    def line(self, day: int) -> str:
+        """Format a day for the terminal."""
+        return f"day {day:2}  {_date(day)}  {self._traffic(day)}  {'; '.join(self._events(day))}"
+
+    def table(self, performance: pd.DataFrame) -> Table:
+        """Format all days, with the results of `DemoProject.performance_by_day`."""
+        table = Table(title="Ten days", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("day", "traffic", "ROC AUC", "estimated", "events"):
+            table.add_column(name, no_wrap=name != "events")
+        for day in self.requests:
+            rows = performance[performance["date"] == _date(day)]
+            figures = (_figures(rows, column) for column in ("realised", "estimate"))
+            table.add_row(str(day), self._traffic(day), *figures, "\n".join(self._events(day)))
+        return table
+
+    def _events(self, day: int) -> list[str]:
+        return self.events[day] or ["calm"]
+
+    def _traffic(self, day: int) -> str:
+        requests = self.requests[day]
+        total = requests.total() or 1
+        return ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in sorted(requests.items()))
+
+
+def _figures(rows: pd.DataFrame, column: str) -> str:
+    return "\n".join(
+        f"v{version} " + ("-" if pd.isna(value) else f"{value:.2f}")
+        for version, value in zip(rows["model_version"], rows[column], strict=True)
+    )
+
+
+def _date(day: int) -> date:
+    return START + timedelta(days=day - 1)
+
+
+@dataclass
 class _Demo:
     project: DemoProject
     server: DemoServer
     console: Console
-    timeline: Timeline = field(default_factory=lambda: Timeline(START))
+    timeline: _Timeline = field(default_factory=_Timeline)
 
     def run(self, world: World) -> None:
         self.project.run("synthetic")
@@ -89,7 +133,7 @@ class _Demo:
         with self.server.running():
             self.console.print(f"The endpoint {self.server.url} is ready; {DAYS} days begin.\n")
             self._simulate_days(world)
-        self._monitor(DAYS + 1)  # the labels of the last day are known
+        self._run("monitoring", DAYS + 1)  # the labels of the last day are known
 
     def _simulate_days(self, world: World) -> None:
         options = TrafficOptions.model_validate(
@@ -99,9 +143,8 @@ class _Demo:
         sender, total = Sender(f"{self.server.url}/invocations"), Tally()
         for day in traffic_plan.days(options, world):
             if day.number == DRIFT_FROM:
-                self.timeline.add(
-                    day.number, "concept drift: inputs have other outcomes than before"
-                )
+                event = "concept drift: inputs have other outcomes than before"
+                self.timeline.events[day.number].append(event)
             tally = replay_day(day, sender, rate=RATE, connections=CONNECTIONS, total=total)
             self.timeline.requests[day.number] = tally.entities
             wait_until(
@@ -109,42 +152,37 @@ class _Demo:
                 lambda: self.server.logged_requests() >= total.requests,
             )
             traffic_plan.add_labels(self.project.labels, day.labels)
-            self._monitor(day.number)
+            self._run("monitoring", day.number)
             self._react(day.number)
             self.console.print(self.timeline.line(day.number), highlight=False)
 
-    def _monitor(self, day: int) -> None:
-        """Run `monitoring` at the end of a day, with the labels that are known then."""
-        self.project.run("monitoring", monitoring=_end_of(day))
+    def _run(self, pipeline: str, day: int) -> None:
+        """Run a pipeline at the end of a day, with the labels that are known then."""
+        self.project.run(pipeline, monitoring={"now": f"{_date(day + 1)}T00:00:00+00:00"})
 
     def _react(self, day: int) -> None:
         """Follow the decision to retrain; promote a challenger after its day of an A/B test."""
-        project, server, timeline = self.project, self.server, self.timeline
+        project, server, events = self.project, self.server, self.timeline.events[day]
         decision = project.report("retrain")
-        for rule in project.new_alerts():
-            timeline.add(day, f"alert {rule}")
+        events += [f"alert {rule}" for rule in project.new_alerts()]
         if decision["retrain"]:
-            project.run("retraining", monitoring=_end_of(day))
+            self._run("retraining", day)
             version = project.report("promotion")["model_version"]
             rows = f"{decision['labelled_records']:,}"
-            timeline.add(day, f"retrained on {rows} new labels: version {version}")
+            events.append(f"retrained on {rows} new labels: version {version}")
             if project.version("challenger") is None:
-                timeline.add(day, f"the promotion gate rejects version {version}")
+                events.append(f"the promotion gate rejects version {version}")
                 return
             project.shift_traffic(CHALLENGER_PERCENT)
-            timeline.add(day, f"version {version} is challenger: {CHALLENGER_PERCENT} % of traffic")
+            events.append(f"version {version} is challenger: {CHALLENGER_PERCENT} % of traffic")
             wait_until(
                 "the challenger's traffic",
                 lambda: server.traffic().get("challenger") == CHALLENGER_PERCENT,
             )
         elif challenger := project.version("challenger"):
             project.promote(challenger)
-            timeline.add(day, f"version {challenger} is promoted: all traffic")
+            events.append(f"version {challenger} is promoted: all traffic")
             wait_until("the new champion", lambda: server.champion_version() == challenger)
-
-
-def _end_of(day: int) -> dict[str, str]:
-    return {"now": datetime.combine(START + timedelta(days=day), clock(), UTC).isoformat()}
 
 
 def _print_next_steps(folder: Path, report: Path, console: Console) -> None:

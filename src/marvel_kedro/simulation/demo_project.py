@@ -20,20 +20,14 @@ from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions
 
 SYNTHETIC_ROWS = 6000
-_COPIED = ("conf", "src", "pyproject.toml", ".telemetry")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the project that the demo needs.
-
-    Attributes:
-        endpoint: The section `endpoint` of the parameters.
-        world_seed: The seed of the synthetic rows.
-    """
+    """Settings of the project that the demo needs."""
 
     endpoint: EndpointOptions
-    world_seed: int
+    world_seed: int  # the seed of the synthetic rows
 
 
 def create_project(project: Path, folder: Path, port: int) -> None:
@@ -47,13 +41,11 @@ def create_project(project: Path, folder: Path, port: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     (folder / ".demo").touch()
-    for name in _COPIED:
-        source = project / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "local")
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder / name)
+    for name in ("conf", "src"):
+        ignored = shutil.ignore_patterns("__pycache__", "local")
+        shutil.copytree(project / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(project / name, folder / name)
     server = {"port": port, "accept_simulated_time": True, "poll_seconds": 1, "flush_seconds": 1}
     parameters = {
         "synthetic": {"rows": SYNTHETIC_ROWS},
@@ -66,12 +58,7 @@ def create_project(project: Path, folder: Path, port: int) -> None:
 
 
 class DemoProject:
-    """Runs the pipelines of the demo's project in this process, and reads their results.
-
-    Args:
-        folder: The project.
-        read_settings: Reads the settings of the project in the current folder.
-    """
+    """Runs the pipelines of the project in a folder in this process, and reads their results."""
 
     def __init__(self, folder: Path, read_settings: Callable[[], Settings]) -> None:
         self._folder = folder.resolve()
@@ -108,11 +95,7 @@ class DemoProject:
         return sorted(new["rule"].unique())
 
     def performance_by_day(self) -> pd.DataFrame:
-        """Return the daily ROC AUC of each version.
-
-        Returns:
-            `date`, `model_version`, `realised` (by the labels) and `estimate` (without labels).
-        """
+        """Return the ROC AUC by `date` and `model_version`: `realised` by labels, `estimate`."""
         rows = pd.read_parquet(self._reporting / "quality_estimates.parquet")
         of_table = rows["slice_key"].isna() & (rows["granularity"] == "1 day")
         rows = rows[of_table & (rows["metric"] == "roc_auc")].sort_values("model_version")

@@ -17,16 +17,9 @@ from marvel_kedro.core.errors import ProjectError
 TIMEOUT_SECONDS = 60.0
 """Maximum time to start, to follow an alias, and to write the inference table."""
 
-_LOGGED_REQUESTS = "marvel_inference_log_rows_total"
-
 
 class DemoServer:
-    """The server of the demo's project.
-
-    Args:
-        folder: The project.
-        port: Its port on this machine.
-    """
+    """The server of the demo's project, on a port of this machine."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
@@ -54,10 +47,10 @@ class DemoServer:
         if process.poll() is not None:
             log = self._folder / "server.log"
             raise ProjectError(f"The server ended at once; {log} has the reason.")
-        return bool(requests.get(f"{self.url}/health", timeout=1).ok)
+        return self._get("health", seconds=1).ok
 
-    def _get(self, page: str) -> requests.Response:
-        return requests.get(f"{self.url}/{page}", timeout=5)
+    def _get(self, page: str, seconds: float = 5) -> requests.Response:
+        return requests.get(f"{self.url}/{page}", timeout=seconds)
 
     def traffic(self) -> dict[str, int]:
         """Return the percentages of the traffic by served entity."""
@@ -72,10 +65,9 @@ class DemoServer:
 
     def logged_requests(self) -> int:
         """Return the number of requests in the inference table."""
+        name = "marvel_inference_log_rows_total"
         lines = self._get("metrics").text.splitlines()
-        return int(
-            sum(float(line.split()[1]) for line in lines if line.startswith(_LOGGED_REQUESTS))
-        )
+        return int(sum(float(line.split()[1]) for line in lines if line.startswith(name)))
 
 
 def wait_until(what: str, condition: Callable[[], bool]) -> None:

@@ -1,5 +1,6 @@
 """Run `kedro traffic`: one line per day, and a summary at the end or on an interruption."""
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,16 @@ def run(  # noqa: PLR0913 - one per option
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/invocations"
     sender, total = Sender(url, token), Tally()
-    planned: list[traffic_plan.Day] = []
     labels, delay = 0, options.label_delay_days
+    planned: deque[traffic_plan.Day] = deque(maxlen=delay + 1)
     days = traffic_plan.days(options, world)
     try:
         for day in days:
-            planned = [*planned[-delay:], day] if delay else [day]
+            planned.append(day)
             tally = replay_day(day, sender, rate=rate, connections=connections, total=total)
-            click.echo(f"day {day.number:2}  {day.date}{_scenario(day, options)}  {_short(tally)}")
+            scenario = options.drift.scenario if day.drifts else "calm"
+            shown = "" if options.drift.scenario == "none" else f"  {scenario:9}"
+            click.echo(f"day {day.number:2}  {day.date}{shown}  {_short(tally)}")
             due = traffic_plan.labels_due(planned, day.number, delay)
             if len(due):
                 traffic_plan.add_labels(labels_to, due)
@@ -74,12 +77,6 @@ def run(  # noqa: PLR0913 - one per option
         click.echo("\n".join(total.lines()))
         if labels:
             click.echo(f"labels    {labels:,} added to {labels_to}")
-
-
-def _scenario(day: traffic_plan.Day, options: TrafficOptions) -> str:
-    if options.drift.scenario == "none":
-        return ""
-    return f"  {options.drift.scenario if day.drifts else 'calm':9}"
 
 
 def _short(tally: Tally) -> str:

@@ -1,7 +1,7 @@
 """Plan traffic: the requests of each simulated day, and the labels that become known later."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
@@ -25,31 +25,18 @@ _LABELS = ["page_id", "alive", "labelled_at"]
 
 
 class TrafficOptions(Options):
-    """Options of `kedro traffic`.
+    """Options of `kedro traffic`."""
 
-    Attributes:
-        requests: Number of requests per day.
-        days: Number of simulated days.
-        start: The first day.
-        records: Number of records per request.
-        clients: Number of distinct `client_request_id`s; 0 sends none.
-        drift: Drift of the rows from `drift_from_day` on.
-        drift_from_day: Counted from 1.
-        label_delay_days: Days from a request to its labels.
-        world_seed: The seed with which the model's synthetic rows were generated.
-        seed: Selects the new rows of that world, and the clients that send them.
-    """
-
-    requests: int = Field(1000, ge=1)
+    requests: int = Field(1000, ge=1)  # per day
     days: int = Field(10, ge=1)
-    start: date
-    records: int = Field(1, ge=1)
-    clients: int = Field(1000, ge=0)
+    start: date  # the first day
+    records: int = Field(1, ge=1)  # per request
+    clients: int = Field(1000, ge=0)  # distinct `client_request_id`s; 0 sends none
     drift: DriftOptions = DriftOptions()
-    drift_from_day: int = Field(6, ge=1)
-    label_delay_days: int = Field(1, ge=0)
-    world_seed: int = Field(42, ge=0)
-    seed: int = Field(1, ge=1)
+    drift_from_day: int = Field(6, ge=1)  # counted from 1
+    label_delay_days: int = Field(1, ge=0)  # from a request to its labels
+    world_seed: int = Field(42, ge=0)  # with which the model's synthetic rows were generated
+    seed: int = Field(1, ge=1)  # of the new rows of that world, and of the clients that send them
 
 
 @dataclass(frozen=True)
@@ -62,21 +49,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Day:
-    """A simulated day.
+    """A simulated day."""
 
-    Attributes:
-        number: Counted from 1.
-        date: The simulated date.
-        drifts: Whether its rows have the drift.
-        requests: The requests in the order of their times.
-        labels: `page_id`, `alive`, `labelled_at`: one row per record, known after the delay.
-    """
-
-    number: int
+    number: int  # counted from 1
     date: date
     drifts: bool
-    requests: list[Request]
-    labels: pd.DataFrame
+    requests: list[Request]  # in the order of their times
+    labels: pd.DataFrame  # page_id, alive, labelled_at: one row per record, known after the delay
 
 
 def days(options: TrafficOptions, world: World) -> Iterator[Day]:
@@ -111,18 +90,14 @@ def request_times(day: date, requests: int) -> list[datetime]:
     return [midnight + _DAY * number / requests for number in range(requests)]
 
 
-def labels_due(planned: list[Day], today: int, delay_days: int) -> pd.DataFrame:
+def labels_due(planned: Iterable[Day], today: int, delay_days: int) -> pd.DataFrame:
     """Return the labels that became known by the end of a day."""
-    due = [day.labels for day in planned if day.number == today - delay_days]
-    return pd.concat(due) if due else pd.DataFrame(columns=_LABELS)
+    due = (day.labels for day in planned if day.number == today - delay_days)
+    return next(due, pd.DataFrame(columns=_LABELS))
 
 
 def add_labels(path: Path, labels: pd.DataFrame) -> int:
-    """Add rows atomically to the table of labels, and keep the newest one per page.
-
-    Returns:
-        The number of rows of the table.
-    """
+    """Add rows atomically to the table of labels, keep the newest per page; return their number."""
     existing = [pd.read_parquet(path)] if path.exists() else []
     rows = pd.concat([*existing, labels])
     rows = rows.drop_duplicates("page_id", keep="last", ignore_index=True)
@@ -165,7 +140,6 @@ def _requests(
 def _labels(
     records: list[dict[str, Any]], times: list[datetime], options: TrafficOptions
 ) -> pd.DataFrame:
-    delay = options.label_delay_days * _DAY
-    columns = {name: pd.Series([row[name] for row in records], dtype="str") for name in _LABELS[:2]}
-    known = pd.Series([at + delay for at in times], dtype="datetime64[us, UTC]")
-    return pd.DataFrame(columns | {_LABELS[2]: known.repeat(options.records).array})
+    labels = pd.DataFrame(records, columns=_LABELS[:2], dtype="str")
+    known = pd.Series(times, dtype="datetime64[us, UTC]") + options.label_delay_days * _DAY
+    return labels.assign(labelled_at=known.repeat(options.records).array)

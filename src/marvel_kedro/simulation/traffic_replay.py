@@ -18,29 +18,22 @@ MAX_SILENCE_SECONDS = 5.0
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _LATE_SECONDS = 0.01
-_QUANTILES = (50, 90, 99, 100)
 _MAX_ERROR_CHARACTERS = 200
 
 
 @dataclass
 class Tally:
-    """Counts of requests and responses.
+    """Counts of requests and responses."""
 
-    Attributes:
-        statuses: Responses by status, and requests without a response by exception.
-        entities: Responses by served entity.
-        errors: The beginning of the first response of each status other than 200.
-        latencies: Seconds from the due time of a request to its whole response.
-        late: Number of requests that found no free connection when they were due.
-        seconds: Duration of the replay.
-    """
-
+    # Responses by status, and requests without a response by exception.
     statuses: Counter[str] = field(default_factory=Counter)
-    entities: Counter[str] = field(default_factory=Counter)
+    entities: Counter[str] = field(default_factory=Counter)  # responses by served entity
+    # The beginning of the first response of each status other than 200.
     errors: dict[str, str] = field(default_factory=dict)
+    # Seconds from the due time of a request to its whole response.
     latencies: list[float] = field(default_factory=list)
-    late: int = 0
-    seconds: float = 0.0
+    late: int = 0  # requests that found no free connection when they were due
+    seconds: float = 0.0  # duration of the replay
 
     @property
     def requests(self) -> int:
@@ -63,26 +56,19 @@ class Tally:
         if self.late:
             lines.append(f"late      {self.late:,} found no free connection when they were due")
         if self.latencies:
-            marks = np.percentile(self.latencies, _QUANTILES) * 1000
-            names = (*(f"p{quantile}" for quantile in _QUANTILES[:-1]), "max")
-            figures = (f"{name} {mark:.1f} ms" for name, mark in zip(names, marks, strict=True))
-            lines.append(f"latency   {'   '.join(figures)}")
+            p50, p90, p99, top = np.percentile(self.latencies, (50, 90, 99, 100)) * 1000
+            figures = f"p50 {p50:.1f} ms   p90 {p90:.1f} ms   p99 {p99:.1f} ms   max {top:.1f} ms"
+            lines.append(f"latency   {figures}")
         for name, counts in (("status", self.statuses), ("entity", self.entities)):
             if counts:
-                figures = (f"{what} {number:,}" for what, number in counts.most_common())
-                lines.append(f"{name:10}{'   '.join(figures)}")
-        return lines + [
-            f"{status} response: {text}" for status, text in sorted(self.errors.items())
-        ]
+                shown = (f"{what} {number:,}" for what, number in counts.most_common())
+                lines.append(f"{name:10}{'   '.join(shown)}")
+        lines += [f"{status} response: {text}" for status, text in sorted(self.errors.items())]
+        return lines
 
 
 class Sender:
-    """Sends requests to one address.
-
-    Args:
-        url: The address.
-        token: The bearer token, if the server requires one.
-    """
+    """Sends requests to one address, with a bearer token if the server requires one."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url
@@ -143,20 +129,13 @@ def replay(  # noqa: PLR0913 - all but two by name
     """Send each request when it is due, without waiting for earlier responses (open loop).
 
     A request waits only while every connection waits for a response. Its latency is then counted
-    from its due time.
-
-    Args:
-        requests: The requests.
-        sender: Sends them to the server.
-        rate: Requests per second.
-        connections: Maximum number of requests that wait for a response.
-        tally: Receives the counts.
-        progress: Called with the number of requests that were sent, and their total.
+    from its due time. `rate` is in requests per second. `progress` is called with the number of
+    requests that were sent, and their total.
 
     Raises:
         ProjectError: The server does not respond at all, or no longer.
     """
-    numbers = iter(range(len(requests)))  # shared by the connections: each takes the next one
+    numbered = enumerate(requests)  # shared by the connections: each takes the next one
 
     async def send_all() -> None:
         began = time.perf_counter()
@@ -167,7 +146,7 @@ def replay(  # noqa: PLR0913 - all but two by name
             await asyncio.gather(*(use_connection(session, began) for _ in range(connections)))
 
     async def use_connection(session: aiohttp.ClientSession, began: float) -> None:
-        for number in numbers:
+        for number, request in numbered:
             due = began + due_after(number, rate)
             wait = due - time.perf_counter()
             if wait > 0:
@@ -175,7 +154,7 @@ def replay(  # noqa: PLR0913 - all but two by name
                 due = time.perf_counter()  # the delay of the timer is not the server's
             elif wait < -_LATE_SECONDS:
                 tally.late += 1
-            await sender.send(session, requests[number], due, tally)
+            await sender.send(session, request, due, tally)
             progress(number + 1, len(requests))
 
     began = time.perf_counter()

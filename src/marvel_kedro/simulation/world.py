@@ -13,14 +13,12 @@ if TYPE_CHECKING:  # parameters import this module, which must be quick
 
 
 class DriftOptions(Options):
-    """Drift of a synthetic world from the measured one.
+    """Drift of a synthetic world from the measured one, of a magnitude from 0 (none) to 1.
 
-    Attributes:
-        scenario: `covariate` moves the shares of the inputs, and keeps the probability of the
-            positive class given the inputs. `prior` lowers the share of the positive class by the
-            same log odds for all inputs, and keeps the inputs. `concept` turns the effects of the
-            inputs, up to their opposite at magnitude 1, and keeps the inputs and the share.
-        magnitude: Size of the drift, from 0 (none) to 1.
+    `covariate` moves the shares of the inputs, and keeps the probability of the positive class
+    given the inputs. `prior` lowers the share of the positive class by the same log odds for all
+    inputs, and keeps the inputs. `concept` turns the effects of the inputs, up to their opposite at
+    magnitude 1, and keeps the inputs and the share.
     """
 
     scenario: Literal["none", "covariate", "prior", "concept"] = "none"
@@ -39,10 +37,8 @@ class World(Protocol):
     ) -> tuple[str, "Iterator[pd.DataFrame]"]:
         """Draw rows.
 
-        Args:
-            seed: Selects the world: how the outcome depends on the inputs.
-            row_seed: Selects the rows that are drawn from it.
-            drift: Difference of the world from the measured one.
+        `seed` selects the world: how the outcome depends on the inputs. `row_seed` selects the rows
+        that are drawn from it. `drift` is the difference of the world from the measured one.
 
         Returns:
             A text that differs wherever the rows differ, and chunks in the raw file's columns.

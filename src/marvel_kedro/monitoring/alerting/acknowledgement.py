@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -32,26 +33,23 @@ class TableStore(Protocol):
         """Save the table."""
 
 
+@dataclass(frozen=True)
 class AlertTables:
-    """The alerts of an environment, and the table of actions on them.
+    """The tables `alerts` and `alert_actions`, and the unchecked section `alerting`.
 
     The pipeline alone writes the table of alerts. Actions are a table of their own: the next run of
     the pipeline applies them, and `current` applies them at once.
-
-    Args:
-        alerts: The table `alerts`.
-        actions: The table `alert_actions`.
-        section: The section `alerting` of the parameters.
     """
 
-    def __init__(self, alerts: TableStore, actions: TableStore, section: Any) -> None:  # noqa: ANN401 - unchecked
-        self._alerts, self._actions, self._section = alerts, actions, section
+    alerts: TableStore
+    actions: TableStore
+    section: Any
 
     def current(self, now: datetime) -> list[Row]:
         """Return the alerts in their current states, highest severity and newest first."""
-        rows = lifecycle.apply_actions(self._alerts.load(), self._actions.load(), now).to_pylist()
-        rows.sort(key=lambda row: row["since"], reverse=True)
-        return sorted(rows, key=lambda row: -SEVERITIES.index(row["severity"]))
+        rows = lifecycle.apply_actions(self.alerts.load(), self.actions.load(), now).to_pylist()
+        rank = SEVERITIES.index
+        return sorted(rows, key=lambda row: (rank(row["severity"]), row["since"]), reverse=True)
 
     def find(self, alert_id: str, now: datetime) -> Row:
         """Return the alert with an id, or with the beginning of one.
@@ -70,10 +68,7 @@ class AlertTables:
         return found[0]
 
     def acknowledge(self, alert_id: str, by: str, now: datetime) -> Row:
-        """Save the acknowledgement of an alert.
-
-        Returns:
-            The alert.
+        """Save the acknowledgement of an alert, and return the alert.
 
         Raises:
             ProjectError: See `find`.
@@ -81,9 +76,7 @@ class AlertTables:
         alert = self.find(alert_id, now)
         # A simulation may be ahead of the clock, and an action before the alert would not apply.
         at = max(now, alert["first_seen"])
-        self._add(
-            {"at": at, "action": lifecycle.ACKNOWLEDGE, "alert_id": alert["alert_id"], "by": by}
-        )
+        self._add(lifecycle.ACKNOWLEDGE, alert_id=alert["alert_id"], at=at, by=by)
         return alert
 
     def silence(
@@ -95,24 +88,19 @@ class AlertTables:
             ProjectError: See `find`; or there is no such rule.
         """
         if rule is not None:
-            self._check_rule(rule)
-        action = {"at": now, "action": lifecycle.SILENCE, "by": by, "until": until}
-        if alert_id is None:
-            self._add(action | {"rule": rule})
-        else:
-            self._add(action | {"alert_id": self.find(alert_id, now)["alert_id"]})
+            remedy = "Correct them in conf/*/alerting/parameters.yml."
+            rules = validate(AlertingOptions, self.section, remedy).active
+            if rule not in rules:
+                raise ProjectError(
+                    f"There is no rule '{rule}' (alerting.rules); there are {', '.join(rules)}."
+                )
+        if alert_id is not None:
+            alert_id, rule = self.find(alert_id, now)["alert_id"], None
+        self._add(lifecycle.SILENCE, alert_id=alert_id, rule=rule, at=now, by=by, until=until)
 
-    def _check_rule(self, rule: str) -> None:
-        remedy = "Correct them in conf/*/alerting/parameters.yml."
-        rules = validate(AlertingOptions, self._section, remedy).active
-        if rule not in rules:
-            raise ProjectError(
-                f"There is no rule '{rule}' (alerting.rules); there are {', '.join(rules)}."
-            )
-
-    def _add(self, action: Row) -> None:
-        added = pa.Table.from_pylist([action], tables.ALERT_ACTIONS)
-        self._actions.save(pa.concat_tables([self._actions.load(), added]))
+    def _add(self, action: str, **columns: object) -> None:
+        added = pa.Table.from_pylist([columns | {"action": action}], tables.ALERT_ACTIONS)
+        self.actions.save(pa.concat_tables([self.actions.load(), added]))
 
 
 def terminal_table(rows: Sequence[Row]) -> Table:
@@ -123,24 +111,17 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     table.add_column("what", overflow="fold")
     for row in rows:
         style = _STYLES[row["severity"]] if row["state"] == lifecycle.OPEN else "dim"
-        table.add_row(
-            row["alert_id"],
-            row["severity"],
-            escape(_state(row)),
-            f"{row['since']:%Y-%m-%d %H:%M}",
-            escape(f"{row['rule']}: {row['message']}"),
-            style=style,
-        )
+        since, what = f"{row['since']:%Y-%m-%d %H:%M}", f"{row['rule']}: {row['message']}"
+        cells = (row["alert_id"], row["severity"], escape(_state(row)), since, escape(what))
+        table.add_row(*cells, style=style)
     return table
 
 
 def end_of_silence(until: datetime | None, duration: str | None, now: datetime) -> datetime:
-    """Return the end of a silence.
+    """Return the end of a silence that starts `now`.
 
-    Args:
-        until: The end, without a time zone, in UTC; or
-        duration: Such as `90m`, `12h`, `3d` or `2w`; `0m` ends a silence.
-        now: The start of the silence.
+    It is `until`, in UTC without a time zone, or follows from a `duration` such as `90m`, `12h`,
+    `3d` or `2w`; `0m` ends a silence.
 
     Raises:
         ProjectError: Both or neither are given, the end is in the past, or the duration is invalid.

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 
 import pyarrow as pa
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import observations
-from marvel_kedro.monitoring.alerting.lifecycle import PreviousAlerts, Row, alerts_table
+from marvel_kedro.monitoring.alerting.lifecycle import Row, continue_alerts
 from marvel_kedro.monitoring.alerting.observations import Metrics, Observation, Subject
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 
@@ -28,21 +30,18 @@ def evaluate(
     Args:
         metrics: The tables of `rules.SCHEMAS` by name; an absent one has no rows.
         options: The rules.
-        previous: Alerts of the previous evaluation: `tables.ALERTS`.
+        previous: `tables.ALERTS` of the previous evaluation.
         now: Windows that end later are incomplete and ignored.
 
     Returns:
-        `tables.ALERTS`, ordered by time, rule and subject. Repeating the evaluation changes
-        nothing.
+        `tables.ALERTS`, ordered by time, rule and subject. Another evaluation changes nothing.
     """
     found = [
         (_alert(name, rule, subject, windows), ongoing)
         for name, rule in options.active.items()
         for subject, windows, ongoing in _episodes(rule, metrics, options, now)
     ]
-    known = PreviousAlerts(previous)
-    rows = [known.add_history(row, now, ongoing=ongoing) for row, ongoing in found]
-    return alerts_table([*rows, *known.resolved()])
+    return continue_alerts(found, previous, now)
 
 
 def _episodes(
@@ -55,30 +54,23 @@ def _episodes(
     if rule.records is not None:  # such as labels: an alert does not expire because they are late
         ends = {window.end for windows in observed.values() for window in windows}
     newest = sorted(ends)[-options.expires_after_windows :]
-    for subject, windows in observed.items():
-        runs: list[list[Observation]] = [[]]
-        for window in sorted(windows):
-            if window.fires:
-                runs[-1].append(window)
-            else:
-                runs.append([])
-        for run in runs:
-            if len(run) >= rule.windows:
-                yield subject, run, run is runs[-1] and run[-1].end in newest
+    for subject, unsorted in observed.items():
+        windows = sorted(unsorted)
+        for fires, consecutive in groupby(windows, key=attrgetter("fires")):
+            run = list(consecutive)
+            if fires and len(run) >= rule.windows:
+                yield subject, run, run[-1] is windows[-1] and run[-1].end in newest
 
 
 def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observation]) -> Row:
     last = windows[-1]
     return {
         "rule": name,
-        "severity": rule.severity,
+        **rule.model_dump(include={"severity", "granularity", "metric", "threshold"}),
+        **subject._asdict(),
         "since": windows[0].start,
         "window": {"start": last.start, "end": last.end},
-        "granularity": rule.granularity,
-        **subject._asdict(),
-        "metric": rule.metric,
         "value": last.value,
-        "threshold": rule.threshold,
         "windows_in_a_row": len(windows),
         "pvalue": last.pvalue,
         "adjusted_pvalue": last.adjusted_pvalue,

@@ -31,11 +31,8 @@ def values(expression: str, table: pa.Table) -> Floats:
 
     An expression consists of columns (`estimate`; dotted within a struct or a map, such as
     `ks_test.statistic`), numbers, `+ - * /`, and the functions `abs`, `max`, `min`, `hypot` (the
-    root of the sum of squares) and `first` (its first argument that the row has).
-
-    Args:
-        expression: Such as `first(js_distance, ks_test.statistic)`.
-        table: The table with the columns.
+    root of the sum of squares) and `first` (its first argument that the row has): such as
+    `first(js_distance, ks_test.statistic)`.
 
     Returns:
         Shape (rows,); NaN where a value is missing or the result is not finite, such as 0 / 0.

@@ -1,9 +1,11 @@
 """States of an alert, from one evaluation to the next and under the actions of people."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -36,51 +38,38 @@ def apply_actions(alerts: pa.Table, actions: pa.Table, now: datetime) -> pa.Tabl
         The alerts with their current states. Applying the actions again changes nothing.
     """
     rows = alerts.to_pylist()
-    ordered = sorted(actions.to_pylist(), key=lambda action: action["at"])
+    ordered = sorted(actions.to_pylist(), key=itemgetter("at"))
     for row in rows:
-        if row["state"] == RESOLVED:
-            continue
-        for action in ordered:
-            _apply(action, row)
-        row["state"] = _state(row, now)
-    return alerts_table(rows)
+        if row["state"] != RESOLVED:
+            for action in ordered:
+                _apply(action, row)
+            row["state"] = _state(row, now)
+    return _alerts_table(rows)
 
 
-def alerts_table(rows: Iterable[Row]) -> pa.Table:
-    """Make `tables.ALERTS` of rows, ordered by time, rule and subject."""
-    ordered = sorted(
-        rows,
-        key=lambda row: (row["since"], row["rule"], *(row[name] or "" for name in Subject._fields)),
-    )
-    return pa.Table.from_pylist(ordered, tables.ALERTS)
+def continue_alerts(
+    found: Iterable[tuple[Row, bool]], previous: pa.Table, now: datetime
+) -> pa.Table:
+    """Give alerts the ids, states and actions that they had in the previous evaluation.
 
-
-class PreviousAlerts:
-    """Alerts of the previous evaluation, each continued by at most one new row.
+    Each previous alert is continued by at most one; one that no alert continues is resolved.
 
     Args:
-        alerts: `tables.ALERTS`.
+        found: What the metrics give, and whether the rule still fires. A resolved alert that fires
+            again starts without its acknowledgement and notification.
+        previous: `tables.ALERTS`.
+        now: `first_seen` of a new alert.
     """
-
-    def __init__(self, alerts: pa.Table) -> None:
-        rows = tables.conform(alerts, tables.ALERTS).to_pylist()
-        self._ids = {row["alert_id"] for row in rows}
-        self._rows: dict[tuple[Any, ...], list[Row]] = {}
-        for row in rows:
-            self._rows.setdefault(_key(row), []).append(row)
-
-    def add_history(self, row: Row, now: datetime, *, ongoing: bool) -> Row:
-        """Complete an alert with its id, state and actions.
-
-        Args:
-            row: What the metrics give.
-            now: `first_seen` of a new alert.
-            ongoing: The rule still fires. A resolved alert that fires again starts without its
-                acknowledgement and notification.
-        """
-        old = self._take(row)
+    rows = tables.conform(previous, tables.ALERTS).to_pylist()
+    ids = {row["alert_id"] for row in rows}
+    known: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        known[_key(row)].append(row)
+    continued = []
+    for row, ongoing in found:
+        old = _take(known[_key(row)], row)
         history = {
-            "alert_id": old["alert_id"] if old else self._new_id(row),
+            "alert_id": old["alert_id"] if old else _new_id(row, ids),
             "first_seen": now,
             "acknowledged_by": None,
             "acknowledged_at": None,
@@ -89,39 +78,39 @@ class PreviousAlerts:
         }
         if old and not (old["state"] == RESOLVED and ongoing):
             history = {key: old[key] for key in history}
-        row |= history
-        return row | {"state": _state(row, now) if ongoing else RESOLVED}
+        ids.add(history["alert_id"])
+        state = _state(history, now) if ongoing else RESOLVED
+        continued.append(row | history | {"state": state})
+    gone = [row | {"state": RESOLVED} for row in chain.from_iterable(known.values())]
+    return _alerts_table(continued + gone)
 
-    def resolved(self) -> list[Row]:
-        """Return the alerts that no new row continues, as resolved."""
-        return [row | {"state": RESOLVED} for rows in self._rows.values() for row in rows]
 
-    def _take(self, row: Row) -> Row | None:
-        """Remove and return the latest alert on the same subject whose windows overlap."""
-        known = self._rows.get(_key(row), [])
-        overlapping = [
-            old
-            for old in known
-            if old["since"] < row["window"]["end"] and row["since"] < old["window"]["end"]
-        ]
-        if not overlapping:
-            return None
-        taken = max(
-            overlapping, key=lambda old: (old["since"] == row["since"], old["window"]["end"])
-        )
-        known.remove(taken)
-        return taken
+def _alerts_table(rows: list[Row]) -> pa.Table:
+    """Order alerts by time, rule and subject."""
+    rows.sort(key=lambda row: (row["since"], row["rule"], *(row[n] or "" for n in Subject._fields)))
+    return pa.Table.from_pylist(rows, tables.ALERTS)
 
-    def _new_id(self, row: Row) -> str:
-        """Derive a unique id from the subject and the start of the alert."""
-        about = [*_key(row), row["since"].isoformat()]
-        for number in count():
-            text = "\x1f".join(map(str, [*about, number] if number else about))
-            found = hashlib.sha256(text.encode()).hexdigest()[:12]
-            if found not in self._ids:
-                self._ids.add(found)
-                return found
-        raise AssertionError
+
+def _take(known: list[Row], row: Row) -> Row | None:
+    """Remove and return the latest alert whose windows overlap with those of the row."""
+    overlapping = [
+        old
+        for old in known
+        if old["since"] < row["window"]["end"] and row["since"] < old["window"]["end"]
+    ]
+    if not overlapping:
+        return None
+    taken = max(overlapping, key=lambda old: (old["since"] == row["since"], old["window"]["end"]))
+    known.remove(taken)
+    return taken
+
+
+def _new_id(row: Row, ids: set[str]) -> str:
+    """Derive a unique id from the subject and the start of the alert."""
+    about = [*map(str, _key(row)), row["since"].isoformat()]
+    texts = ("\x1f".join([*about, str(number)] if number else about) for number in count())
+    digests = (hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts)
+    return next(digest for digest in digests if digest not in ids)
 
 
 def _key(row: Row) -> tuple[Any, ...]:
@@ -129,9 +118,7 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 
 def _apply(action: Row, row: Row) -> None:
-    if action["alert_id"] != row["alert_id"] and (
-        action["rule"] is None or action["rule"] != row["rule"]
-    ):
+    if action["alert_id"] != row["alert_id"] and action["rule"] != row["rule"]:
         return
     if action["action"] == ACKNOWLEDGE and action["at"] >= row["first_seen"]:
         row |= {"acknowledged_by": action["by"], "acknowledged_at": action["at"]}

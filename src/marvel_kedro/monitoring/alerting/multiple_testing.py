@@ -1,5 +1,6 @@
 """Holm's adjustment of p-values for multiple tests."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable
 
 import numpy as np
@@ -13,13 +14,8 @@ def holm(pvalues: Floats) -> Floats:
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6
     (1979): the k-th smallest of m, counted from 0, times m - k; none less than the previous one and
-    none more than 1. It is valid under any dependence between the tests.
-
-    Args:
-        pvalues: Shape (tests,); NaN where there was no test, which does not count.
-
-    Returns:
-        Adjusted p-values, shape (tests,); NaN where there was no test.
+    none more than 1. It is valid under any dependence between the tests. NaN is no test: it does
+    not count, and stays NaN.
     """
     adjusted = np.full(len(pvalues), np.nan)
     tested = np.flatnonzero(~np.isnan(pvalues))
@@ -34,18 +30,14 @@ def holm_by_group(
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Adjust the p-values of each group on their own.
 
-    Args:
-        pvalues: Shape (tests,); NaN where there was no test.
-        groups: The group of each p-value.
-
     Returns:
         Adjusted p-values and the number of tests in their group, both of shape (tests,).
     """
     adjusted = np.full(len(pvalues), np.nan)
     tests = np.zeros(len(pvalues), dtype=np.int64)
-    members: dict[Hashable, list[int]] = {}
+    members: dict[Hashable, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
-        members.setdefault(group, []).append(place)
+        members[group].append(place)
     for places in members.values():
         adjusted[places] = holm(pvalues[places])
         tests[places] = np.count_nonzero(~np.isnan(pvalues[places]))

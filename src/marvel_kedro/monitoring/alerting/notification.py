@@ -30,23 +30,13 @@ def notify(
     A message that cannot be delivered is a warning in the log and does not fail the run: the next
     run posts its alerts. If the process dies between posting and saving, they are posted twice.
 
-    Args:
-        alerts: `tables.ALERTS`.
-        webhook: The address.
-        options: Format, lowest severity, timeout and retries.
-        now: The time for `notified_at`.
-
     Returns:
-        The alerts, with `notified_at` where a message was delivered.
+        The alerts, with `now` as `notified_at` where a message was delivered.
     """
     rows = alerts.to_pylist()
-    due = [
-        row
-        for row in rows
-        if row["state"] == OPEN
-        and row["notified_at"] is None
-        and SEVERITIES.index(row["severity"]) >= SEVERITIES.index(options.min_severity)
-    ]
+    severities = SEVERITIES[SEVERITIES.index(options.min_severity) :]
+    new = [row for row in rows if row["state"] == OPEN and row["notified_at"] is None]
+    due = [row for row in new if row["severity"] in severities]
     if due and not webhook.url:
         logger.info("%s not sent: %s is not set", new_alerts(len(due)), VARIABLE)
         return alerts
@@ -56,12 +46,8 @@ def notify(
         try:
             webhook.post(message_body(batch, options), options)
         except NotificationError as error:
-            logger.warning(
-                "%s not sent to the webhook (%s): %s. The next run tries again.",
-                new_alerts(len(due) - first),
-                VARIABLE,
-                error,
-            )
+            text = "%s not sent to the webhook (%s): %s. The next run tries again."
+            logger.warning(text, new_alerts(len(due) - first), VARIABLE, error)
             break
         for row in batch:
             row["notified_at"] = now

@@ -1,7 +1,9 @@
 """The value of a rule's metric in each window, by the subject of the alert."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import compress, starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,27 +33,19 @@ class Subject(NamedTuple):
     model_version: str | None
     slice_key: str | None
     slice_value: str | None
-    column_name: str
+    column_name: str = tables.TABLE
 
 
 class Observation(NamedTuple):
-    """A rule's metric in the window from `start` to `end`, exclusive.
-
-    Attributes:
-        value: The metric.
-        pvalue: The p-value of the test; None without a test.
-        adjusted_pvalue: Adjusted over all columns; None without a test.
-        tests: Number of p-values that it was adjusted over.
-        fires: The condition of the rule is met.
-    """
+    """A rule's metric in the window from `start` to `end`, exclusive."""
 
     start: datetime
     end: datetime
     value: float
-    pvalue: float | None
-    adjusted_pvalue: float | None
-    tests: int
-    fires: bool
+    pvalue: float | None  # None without a test
+    adjusted_pvalue: float | None  # over all columns
+    tests: int  # number of p-values that it was adjusted over
+    fires: bool  # the condition of the rule is met
 
 
 def rule_rows(rule: Rule, metrics: Metrics, now: datetime) -> pa.Table:
@@ -65,13 +59,7 @@ def rule_rows(rule: Rule, metrics: Metrics, now: datetime) -> pa.Table:
 def observe(
     rule: Rule, rows: pa.Table, metrics: Metrics, options: AlertingOptions
 ) -> dict[Subject, list[Observation]]:
-    """Evaluate a rule's metric and test.
-
-    Args:
-        rule: The rule.
-        rows: From `rule_rows`.
-        metrics: All tables of metrics; the records of a drift are in `profile_metrics`.
-        options: `alpha` of the test.
+    """Evaluate a rule's metric and test on the rows of `rule_rows`.
 
     Returns:
         Observations by subject, in any order. Windows without a value or with too few records are
@@ -88,20 +76,14 @@ def observe(
         adjusted, tests = holm_by_group(pvalue, _keys(rows, "start", "end", "model_version"))
         usable &= ~np.isnan(pvalue)
         fires &= adjusted <= options.alpha
-    found: dict[Subject, list[Observation]] = {}
-    windows = zip(_subjects(rule, rows), _keys(rows, "start", "end"), strict=True)
-    for place, (subject, (start, end)) in enumerate(windows):
-        if usable[place]:
-            observation = Observation(
-                start,
-                end,
-                float(value[place]),
-                float(pvalue[place]) if rule.test else None,
-                float(adjusted[place]) if rule.test else None,
-                int(tests[place]),
-                bool(fires[place]),
-            )
-            found.setdefault(subject, []).append(observation)
+    figures = (value, pvalue, adjusted, tests, fires)
+    measured = [pa.array(each, from_pandas=True) for each in figures]  # NaN is None
+    windows = pa.table([rows["start"], rows["end"], *measured], Observation._fields)
+    observations = map(Observation._make, _keys(windows, *Observation._fields))
+    found: dict[Subject, list[Observation]] = defaultdict(list)
+    pairs = zip(_subjects(rule, rows), observations, strict=True)
+    for subject, observation in compress(pairs, usable):
+        found[subject].append(observation)
     return found
 
 
@@ -128,17 +110,17 @@ def _endpoint_totals(rows: pa.Table, now: datetime) -> pa.Table:
     Empty months and years may be slightly off, since they are not of one length.
     """
     sums = rows.group_by(["start", "end"]).aggregate([(name, "sum") for name in _COUNTS])
+    sums = sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names])
     windows = sorted(_keys(sums, "start", "end"))
     following = [*(start for start, _ in windows), now][1:]
     empty = [
-        {"start": start, "end": end} | {f"{name}_sum": 0 for name in _COUNTS}
+        {"start": start, "end": end} | dict.fromkeys(_COUNTS, 0)
         for window, until in zip(windows, following, strict=True)
         for start, end in _windows_between(*window, until=until)
     ]
     sums = pa.concat_tables([sums, pa.Table.from_pylist(empty, sums.schema)])
-    named = sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names])
-    totals = tables.conform(named, SCHEMAS["health_metrics"])
-    return totals.append_column("start", named["start"]).append_column("end", named["end"])
+    totals = tables.conform(sums, SCHEMAS["health_metrics"])
+    return totals.append_column("start", sums["start"]).append_column("end", sums["end"])
 
 
 def _windows_between(
@@ -162,27 +144,24 @@ def _has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
     profile = _select(rule, "profile_metrics", metrics)
     counts = dict(zip(_keys(profile, *names), profile["count"].to_pylist(), strict=True))
     known = [counts.get(key, rule.min_records) for key in _keys(rows, *names)]
-    return np.array([count >= rule.min_records for count in known], dtype=bool)
+    return np.greater_equal(known, rule.min_records)
 
 
 def _has_column(rule: Rule, rows: pa.Table) -> Flags:
     if "column_name" not in rows.column_names:
         return np.ones(len(rows), dtype=bool)
     names = rows["column_name"].to_pylist()
-    if rule.columns == "all":
-        return np.array([name != tables.TABLE for name in names], dtype=bool)
-    return np.array([name in rule.columns for name in names], dtype=bool)
+    chosen = set(names) - {tables.TABLE} if rule.columns == "all" else rule.columns
+    return np.array([name in chosen for name in names], dtype=bool)
 
 
 def _subjects(rule: Rule, rows: pa.Table) -> Iterator[Subject]:
     if rule.table == "health_metrics":
         for version, entity in _keys(rows, "model_version", ENTITY):
-            yield Subject(version, None if entity is None else ENTITY, entity, tables.TABLE)
-    elif "column_name" in rows.column_names:
-        yield from map(Subject._make, _keys(rows, *Subject._fields))
+            yield Subject(version, None if entity is None else ENTITY, entity)
     else:
-        for key in _keys(rows, *Subject._fields[:-1]):
-            yield Subject._make((*key, tables.TABLE))
+        names = [name for name in Subject._fields if name in rows.column_names]
+        yield from starmap(Subject, _keys(rows, *names))
 
 
 def _keys(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

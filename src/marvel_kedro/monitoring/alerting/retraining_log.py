@@ -10,8 +10,6 @@ from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 
 Outcome = Literal["promoted", "challenger", "refused"]
 
-_BY_HAND = "started by hand"
-
 
 def begin(log: pa.Table, decision: dict[str, Any], labels: LabelCounts, now: datetime) -> pa.Table:
     """Add a row for a retraining that begins.
@@ -21,7 +19,7 @@ def begin(log: pa.Table, decision: dict[str, Any], labels: LabelCounts, now: dat
     """
     row = {
         "retrained_at": now,
-        "reasons": ([] if decision["retrain"] else [_BY_HAND]) + decision["reasons"],
+        "reasons": ([] if decision["retrain"] else ["started by hand"]) + decision["reasons"],
         "labelled_records": labels.new,
         "labelled_in_all": labels.in_all,
         "outcome": "started",

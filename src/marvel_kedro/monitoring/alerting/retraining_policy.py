@@ -15,14 +15,9 @@ from marvel_kedro.table.local_engine import on_engine
 
 
 class LabelCounts(NamedTuple):
-    """Numbers of labelled keys in the inference log.
+    """Numbers of labelled keys in the inference log."""
 
-    Attributes:
-        new: Labelled since the last retraining.
-        in_all: Labelled.
-    """
-
-    new: int
+    new: int  # labelled since the last retraining
     in_all: int
 
 
@@ -43,14 +38,9 @@ def decide(
     - The cool-down after the last retraining is over. It counts from the start, whatever the
       outcome, so that a drift that retraining cannot fix does not retrain again and again.
 
-    Args:
-        alerts: `tables.ALERTS`.
-        labels: Labelled records to learn from.
-        retraining_log: `tables.RETRAINING_LOG`.
-        champion: The version that a retraining would replace. Alerts about another version do not
-            count: an older one that keeps a share of the traffic drifts whatever is trained. None
-            if there is no champion: alerts about any version count.
-        options: The rules, the thresholds in `retrain`, and the time of the decision.
+    `champion` is the version that a retraining would replace. Alerts about another version do not
+    count: an older one that keeps a share of the traffic drifts whatever is trained. None if there
+    is no champion: alerts about any version count.
 
     Returns:
         A JSON object: `retrain`, `reasons` (the alerts, then the conditions that do not hold),
@@ -58,8 +48,9 @@ def decide(
     """
     rules = {name for name, rule in options.active.items() if rule.retrain}
     relevant = [row for row in firing(alerts) if row["rule"] in rules]
-    versions = {row["model_version"] for row in relevant}
-    others = {version for version in versions if _is_other_version(version, champion)}
+    # A served entity of unknown version is named by its id, and may be the champion.
+    numbers = {row["model_version"] for row in relevant if str(row["model_version"]).isdecimal()}
+    others = set() if champion is None else numbers - {champion}
     reasons = [
         f"{row['rule']}: {row['message']}" for row in relevant if row["model_version"] not in others
     ]
@@ -110,10 +101,7 @@ def count_labelled(
 ) -> LabelCounts:
     """Count the keys with a label, and those labelled since the last retraining.
 
-    Args:
-        inference_log: One row a scored record.
-        retraining_log: `tables.RETRAINING_LOG`.
-        now: Later records do not count, since no training uses them.
+    Records later than `now` do not count, since no training uses them.
     """
     rows = lazily(on_engine(inference_log)).filter(
         ~nw.col("page_id").is_null(), ~nw.col("alive").is_null(), nw.col("request_time") <= now
@@ -128,36 +116,17 @@ def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> 
 
     They are the difference to the number recorded then: `labelled_at` is the time of the outcome,
     and a batch of labels may be loaded long after it, or without it. If keys have left the log
-    since then, or the retraining recorded no number, those with a later `labelled_at` count.
-
-    Args:
-        in_all: Keys with a label.
-        labelled_since: Those of them whose `labelled_at` is after the start of the last
-            retraining; all of them if there was none.
-        retraining_log: `tables.RETRAINING_LOG`.
+    since then, or the retraining recorded no number, those with a later `labelled_at` count:
+    `labelled_since`, which is `in_all` if there was no retraining.
     """
-    last = last_training(retraining_log)
-    before = [
-        row["labelled_in_all"]
-        for row in retraining_log.select(["retrained_at", "labelled_in_all"]).to_pylist()
-        if row["retrained_at"] == last and row["labelled_in_all"] is not None
-    ]
-    more = in_all - max(before) if before else 0
+    last = pc.field("retrained_at") == last_training(retraining_log)
+    recorded = pc.max(retraining_log.filter(last)["labelled_in_all"]).as_py()
+    more = 0 if recorded is None else in_all - recorded
     return LabelCounts(new=max(labelled_since, more), in_all=in_all)
 
 
 def _keys(rows: nw.LazyFrame[Any]) -> int:
     return int(rows.select("page_id").unique().select(nw.len()).lazy().collect().item())
-
-
-def _is_other_version(version: str | None, champion: str | None) -> bool:
-    """Check whether it is a registered version other than the champion.
-
-    A served entity of unknown version is named by its id, and may be the champion.
-    """
-    return (
-        champion is not None and version is not None and version.isdecimal() and version != champion
-    )
 
 
 def _list_versions(versions: set[str]) -> str:

@@ -1,6 +1,6 @@
 """Alert rules: the section `alerting` of the parameters."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import pyarrow as pa
 from pydantic import AwareDatetime, Field, model_validator
@@ -13,12 +13,7 @@ Table = Literal["profile_metrics", "drift_metrics", "quality_estimates", "health
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
-SCHEMAS: dict[Table, pa.Schema] = {
-    "profile_metrics": tables.PROFILE_METRICS,
-    "drift_metrics": tables.DRIFT_METRICS,
-    "quality_estimates": tables.QUALITY_ESTIMATES,
-    "health_metrics": tables.HEALTH_METRICS,
-}
+SCHEMAS: dict[Table, pa.Schema] = {name: getattr(tables, name.upper()) for name in get_args(Table)}
 _RECORDS: dict[Table, str] = {
     "profile_metrics": "count",
     "drift_metrics": "count",  # of the same window and column in profile_metrics
@@ -37,50 +32,38 @@ _TABLES_BY_KEY: dict[str, tuple[Table, ...]] = {
 
 
 class Rule(Options):
-    """A condition on the rows of a table of metrics that raises an alert.
-
-    Attributes:
-        table: The table.
-        metric: An expression of its columns, see `expressions.values`.
-        comparison: How the metric compares with the threshold when the rule fires.
-        threshold: In the unit of the metric. With `test` it is the effect size below which a
-            difference does not matter, even if it is statistically significant.
-        test: An expression of p-values. The rule fires only if the p-value, adjusted over all
-            columns, is also at most `alerting.alpha`.
-        columns: Drift and profile only: the columns to check. `all` is every column, without the
-            rows about the table as a whole.
-        slices: Drift, profile and performance estimates only: also check slices.
-        drift_type: Drift only: compare with the baseline or with the previous window.
-        estimate_of: Performance estimates only: the metric that is estimated.
-        by: Operational metrics only: check each served entity, or the endpoint as a whole. For the
-            endpoint, a window without requests counts as a window of 0 requests.
-        granularity: Length of the windows to check.
-        windows: Number of consecutive windows that must meet the condition.
-        min_records: A window with fewer records is skipped: it neither fires nor resolves.
-        records: The column that `min_records` applies to. Default: the table's number of rows or
-            requests; for drift, that of the column in `profile_metrics`.
-        severity: Severity of the alert.
-        meaning: Description of the metric in the message.
-        retrain: The alert is a reason to retrain the model.
-    """
+    """A condition on the rows of a table of metrics that raises an alert."""
 
     table: Table
-    metric: str
-    comparison: Literal[">", ">=", "<", "<="] = ">="
+    metric: str  # an expression of the table's columns, see `expressions.values`
+    comparison: Literal[">", ">=", "<", "<="] = ">="  # of the metric with the threshold
+    # In the unit of the metric. With `test` it is the effect size below which a difference does not
+    # matter, even if it is statistically significant.
     threshold: float
+    # An expression of p-values. The rule fires only if the p-value, adjusted over all columns, is
+    # also at most `alerting.alpha`.
     test: str | None = None
+    # Drift and profile only: the columns to check. `all` is every column, without the rows about
+    # the table as a whole.
     columns: Literal["all"] | list[str] = "all"
-    slices: bool = False
+    slices: bool = False  # drift, profile and performance estimates only: also check slices
+    # Drift only: compare with the baseline or with the previous window.
     drift_type: Literal["BASELINE", "CONSECUTIVE"] = "BASELINE"
+    # Performance estimates only: the metric that is estimated.
     estimate_of: Literal["roc_auc", "accuracy", "log_loss"] | None = None
+    # Operational metrics only: check each served entity, or the endpoint as a whole. For the
+    # endpoint, a window without requests counts as a window of 0 requests.
     by: Literal["endpoint", "entity"] = "endpoint"
     granularity: str = "1 day"
-    windows: int = Field(1, ge=1)
+    windows: int = Field(1, ge=1)  # consecutive ones that must meet the condition
+    # A window with fewer records is skipped: it neither fires nor resolves.
     min_records: int = Field(0, ge=0)
+    # The column that `min_records` applies to. Default: the table's number of rows or requests; for
+    # drift, that of the column in `profile_metrics`.
     records: str | None = None
     severity: Severity = "warning"
-    meaning: str | None = None
-    retrain: bool = False
+    meaning: str | None = None  # description of the metric in the message
+    retrain: bool = False  # the alert is a reason to retrain the model
 
     @property
     def records_column(self) -> str:
@@ -88,7 +71,7 @@ class Rule(Options):
         return self.records or _RECORDS[self.table]
 
     @model_validator(mode="after")
-    def _check_keys(self) -> "Rule":
+    def _check(self) -> "Rule":
         for key, allowed in _TABLES_BY_KEY.items():
             if key in self.model_fields_set and self.table not in allowed:
                 raise ValueError(f"{key} is for {' and '.join(allowed)}, not for {self.table}")
@@ -99,10 +82,6 @@ class Rule(Options):
                 "drift_metrics takes no `records`: min_records counts the column's rows in "
                 "profile_metrics"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_expressions(self) -> "Rule":
         for expression in filter(None, (self.metric, self.test, self.records)):
             expressions.check(expression, SCHEMAS[self.table])
         pvalues = [name for name in expressions.columns(self.metric) if name.endswith("pvalue")]
@@ -115,54 +94,33 @@ class Rule(Options):
 
 
 class NotificationOptions(Options):
-    """Delivery of alerts to the webhook.
+    """Delivery of alerts to the webhook."""
 
-    Attributes:
-        format: `json` for programs, `slack` for Slack and compatible services.
-        min_severity: Alerts below it are only written to the table.
-        seconds: Timeout of one attempt.
-        tries: Number of attempts.
-        pause_seconds: Pause before the second attempt; it doubles before each later one.
-    """
-
-    format: Literal["json", "slack"] = "slack"
-    min_severity: Severity = "warning"
-    seconds: float = Field(10, gt=0)
+    format: Literal["json", "slack"] = "slack"  # for programs, or for Slack and compatible services
+    min_severity: Severity = "warning"  # alerts below it are only written to the table
+    seconds: float = Field(10, gt=0)  # timeout of one attempt
     tries: int = Field(3, ge=1)
-    pause_seconds: float = Field(1, ge=0)
+    pause_seconds: float = Field(1, ge=0)  # before the second attempt; doubles before later ones
 
 
 class RetrainingPolicyOptions(Options):
-    """Conditions under which alerts lead to retraining.
+    """Conditions under which alerts lead to retraining."""
 
-    Attributes:
-        cooldown_days: Days after the start of a retraining, whatever its outcome, in which no
-            other one starts.
-        min_labelled_records: Records labelled since the last retraining.
-    """
-
+    # Days after the start of a retraining, whatever its outcome, in which no other one starts.
     cooldown_days: float = Field(7, ge=0)
-    min_labelled_records: int = Field(500, ge=0)
+    min_labelled_records: int = Field(500, ge=0)  # labelled since the last retraining
 
 
 class AlertingOptions(Options):
-    """The section `alerting` of the parameters.
+    """The section `alerting` of the parameters."""
 
-    Attributes:
-        now: The time of the run: windows that end later are incomplete.
-        alpha: Probability of a false alarm of the rules with a `test`, over all columns of a window
-            and model version together.
-        expires_after_windows: Resolve an alert whose model, slice or column is absent from this
-            number of newest windows.
-        rules: By name; null turns one off.
-        notification: Delivery to the webhook.
-        retrain: The retraining policy.
-    """
-
-    now: AwareDatetime
+    now: AwareDatetime  # time of the run; windows that end later are incomplete
+    # Probability of a false alarm of the rules with a `test`, over all columns of a window and
+    # model version together.
     alpha: float = Field(0.05, gt=0, lt=1)
+    # Resolve an alert whose model, slice or column is absent from this number of newest windows.
     expires_after_windows: int = Field(3, ge=1)
-    rules: dict[str, Rule | None] = Field(default_factory=dict)
+    rules: dict[str, Rule | None] = Field(default_factory=dict)  # by name; null turns one off
     notification: NotificationOptions = NotificationOptions()
     retrain: RetrainingPolicyOptions = RetrainingPolicyOptions()
 

@@ -28,13 +28,9 @@ class _TemporaryNotificationError(NotificationError, TemporaryError):
 
 @dataclass(frozen=True)
 class Webhook:
-    """The address of a webhook; it is a secret, since knowing it is enough to post there.
+    """The address of a webhook; it is a secret, since knowing it is enough to post there."""
 
-    Attributes:
-        url: The address; None or empty if there is none.
-    """
-
-    url: str | None = field(default=None, repr=False)
+    url: str | None = field(default=None, repr=False)  # None or empty: there is none
 
     def post(self, message: dict[str, Any], options: NotificationOptions) -> None:
         """Post a message as JSON; retry after a connection error, a timeout, status 429 or 5xx.
@@ -68,12 +64,10 @@ class Webhook:
 
 
 def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[str, Any]:
-    """Build the body of the request: a message about new alerts.
+    """Build the body of the request: a message about new alerts, highest severity first.
 
-    Args:
-        alerts: Rows of `tables.ALERTS`, highest severity first.
-        options: The format. `slack` has `text` and `blocks`, as for an incoming webhook of Slack;
-            `json` has `text` and `alerts`, rows of the table with times in ISO 8601.
+    The format `slack` has `text` and `blocks`, as for an incoming webhook of Slack; `json` has
+    `text` and `alerts`, rows of `tables.ALERTS` with times in ISO 8601.
     """
     counts = Counter(row["severity"] for row in alerts)
     severities = [severity for severity in reversed(SEVERITIES) if counts[severity]]
