@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring.aggregation.value_counts import Ints, Segment, Window
@@ -24,6 +25,18 @@ def integers(values: Floats) -> pa.Array:
     """Convert integers that are stored as floats; NaN becomes null."""
     missing = np.isnan(values)
     return pa.array(np.where(missing, 0, values).astype(np.int64), pa.int64(), mask=missing)
+
+
+def encode(values: pa.Array) -> tuple[Ints, pa.Array]:
+    """Return the index of each value in the distinct ones, and these, ascending as in Python.
+
+    The index of null is `MISSING`.
+    """
+    coded = values.dictionary_encode()
+    order = pc.array_sort_indices(coded.dictionary)
+    rank = np.append(np.argsort(order), MISSING)
+    codes = coded.indices.fill_null(len(order)).to_numpy(zero_copy_only=False)
+    return rank[codes], coded.dictionary.take(order)
 
 
 def take(values: pa.Array, index: Ints) -> pa.Array:

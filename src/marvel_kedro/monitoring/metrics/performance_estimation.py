@@ -94,7 +94,7 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
         **{name: arrays.doubles(found.reshape(-1)) for name, found in by_metric.items()},
         "metric": pa.array(METRICS * len(keys), pa.string()),
     }
-    return pa.table([fields[field.name] for field in QUALITY_ESTIMATES], schema=QUALITY_ESTIMATES)
+    return pa.table(fields, schema=QUALITY_ESTIMATES)
 
 
 def fit_calibration(scores: ScoreCounts) -> Calibration | None:
@@ -121,7 +121,9 @@ def fit_calibration(scores: ScoreCounts) -> Calibration | None:
         np.bincount(index, np.where(which, scores.rows[known], 0), len(score)).astype(np.int64)
         for which in (scores.alive[known], ~scores.alive[known])
     )
-    separated = float(ScoredRecords.of([scores]).roc_auc[0]) > SEPARATED
+    records = ScoredRecords.of([scores])
+    area, _ = performance.roc_auc(records, *records.rows_by_label)
+    separated = area[0] > SEPARATED
     if not alive.any() or not dead.any() or separated or not _helps(score, alive, dead):
         return lambda probability: probability
     return _fit_isotonic(score, alive, dead)

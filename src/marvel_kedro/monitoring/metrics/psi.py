@@ -39,7 +39,8 @@ def population_stability_index(numbers: Distributions, current: Ints, reference:
 
     def shares(distribution: Ints) -> Floats:
         total = numbers.totals[distribution][:, None]
-        below = numbers.rows_below(distribution[:, None], code)
+        element, _ = numbers.find(distribution[:, None], code)
+        below = numbers.rows_before(distribution[:, None], element)
         share = np.diff(np.hstack([0 * total, below, total]), axis=1) / total
         return np.where(share > 0, share, EMPTY_BIN)
 
