@@ -23,8 +23,7 @@ def doubles(values: Floats) -> pa.Array:
 
 def integers(values: Floats) -> pa.Array:
     """Convert integers that are stored as floats; NaN becomes null."""
-    missing = np.isnan(values)
-    return pa.array(np.where(missing, 0, values).astype(np.int64), pa.int64(), mask=missing)
+    return doubles(values).cast(pa.int64())
 
 
 def encode(values: pa.Array) -> tuple[Ints, pa.Array]:
@@ -45,13 +44,7 @@ def take(values: pa.Array, index: Ints) -> pa.Array:
 
 
 def lists(values: pa.Array, lengths: Ints, missing: Flags | None = None) -> pa.Array:
-    """Split consecutive values into lists.
-
-    Args:
-        values: Elements of all lists, end to end.
-        lengths: Length of each list.
-        missing: True for null lists, whose length is 0.
-    """
+    """Split consecutive values into lists; `missing` is true for null lists, whose length is 0."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     mask = None if missing is None else pa.array(missing)
     return pa.ListArray.from_arrays(offsets, values, mask=mask)

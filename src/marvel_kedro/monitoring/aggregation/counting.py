@@ -167,12 +167,7 @@ def _code(number: int) -> nw.Expr:
 def _units(name: str, decimals: int) -> nw.Expr:
     """Round a number to units of its last decimal, halves upwards, equally on every engine."""
     value = nw.col(name).cast(nw.Float64)
-    clipped = (
-        nw.when(value > BOUND)
-        .then(nw.lit(BOUND))
-        .otherwise(nw.when(value < -BOUND).then(nw.lit(-BOUND)).otherwise(value))
-    )
-    units = (clipped * 10.0**decimals + 0.5).floor().cast(nw.Int64)
+    units = (value.clip(-BOUND, BOUND) * 10.0**decimals + 0.5).floor().cast(nw.Int64)
     missing = nw.when(value.is_null()).then(_code(NO_NUMBER)).otherwise(_code(NOT_FINITE))
     return nw.when(value.is_finite()).then(units).otherwise(missing)
 

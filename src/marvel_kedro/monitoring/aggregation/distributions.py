@@ -168,14 +168,8 @@ class Distributions:
     def quantiles(self, distribution: Ints, percent: Ints) -> Floats:
         """Compute quantiles with linear interpolation, the default of `numpy.quantile`.
 
-        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100.
-
-        Args:
-            distribution: Distributions with rows, shape (some,).
-            percent: Shape (quantiles,).
-
-        Returns:
-            Shape (some, quantiles).
+        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100. All
+        distributions have rows; the result has the shape (distributions, quantiles).
         """
         last = (self.totals[distribution] - 1)[:, None]
         rank, part = np.divmod(percent[None, :] * last, 100)

@@ -116,18 +116,10 @@ def compare_categories(categories: Distributions, current: Ints, reference: Ints
 def _most_frequent_missed(
     categories: Distributions, reference: Ints, index: RaggedIndex, seen: Ints
 ) -> Ints:
-    """Return the rows of the most frequent category that is not among the seen elements.
+    """Return by pair the rows of the most frequent category that is not among the seen elements.
 
-    Of the m + 1 most frequent categories at least one is not among m elements.
-
-    Args:
-        categories: The distributions.
-        reference: Distribution by pair, shape (pairs,).
-        index: Index of `seen` by pair.
-        seen: Elements of the distribution, or `MISSING`; shape (seen,).
-
-    Returns:
-        Rows by pair; 0 if all categories are seen.
+    They are 0 if all are seen. Of the m + 1 most frequent categories at least one is not among m
+    elements. `index` groups `seen` by pair: elements of the reference, or `MISSING`.
     """
     rank = np.empty(len(categories.rows), np.int64)
     rank[categories.by_frequency] = categories.index.position

@@ -37,12 +37,10 @@ _COUNTED = pa.schema(
 def health_metrics(
     log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
 ) -> pa.Table:
-    """Count requests, records and latencies on the engine, and add them up to windows.
+    """Count requests and records on the engine, by time unit, and add them up to windows.
 
-    Args:
-        log: Rows of `inference_log`, a lazy frame.
-        rejected: Rows of `rejected_requests`, a lazy frame of the same engine.
-        granularities: Lengths of the windows, which determine the unit of counting.
+    `log` and `rejected` are rows of `inference_log` and `rejected_requests`: lazy frames of one
+    engine.
 
     Returns:
         `HEALTH_METRICS`, one row per window and served entity with a request.

@@ -37,7 +37,6 @@ from marvel_kedro.monitoring.aggregation.distributions import (
     ratio,
 )
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
-from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS
 
 CLASSES = ("Alive", "Dead")
 _OPPOSITE = {"true": "false", "false": "true"}
@@ -113,11 +112,7 @@ def roc_auc(
 
     The error is that of DeLong et al. (1988): the variance over the Alive records of the share of
     Dead records below each, divided by their number, plus the same with the classes swapped.
-
-    Args:
-        records: The records.
-        alive: Number of Alive records by element, possibly an expectation; shape (elements,).
-        dead: Number of Dead records by element.
+    `alive` and `dead` are numbers of records by element, possibly expectations.
 
     Returns:
         Both by group; NaN if there is only one class, or a probability is NaN.
@@ -165,7 +160,7 @@ def _performance(records: ScoredRecords) -> Fields:
     area, _ = roc_auc(records, *records.rows_by_label)
     no_area = np.isnan(area)
     weighted = arrays.structs({"weighted": arrays.doubles(area)}, no_area)
-    fields = {
+    return {
         "accuracy_score": arrays.doubles(ratio(hits.sum(axis=1), records.labels)),
         "log_loss": arrays.doubles(ratio(loss_sum, records.labels)),
         "confusion_matrix": arrays.lists(matrix, np.where(unlabelled, 0, 4), unlabelled),
@@ -174,7 +169,6 @@ def _performance(records: ScoredRecords) -> Fields:
         "recall": _averages(ratio(hits, actual), actual, unlabelled),
         "f1_score": _averages(ratio(2 * hits, predicted + actual), actual, unlabelled),
     }
-    return {field.name: fields[field.name].cast(field.type) for field in PERFORMANCE_FIELDS}
 
 
 def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
@@ -191,12 +185,10 @@ def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
     }
     alone = (opposite == MISSING)[:, None]
     fields = {}
-    for field in FAIRNESS_FIELDS:
-        rate = rates[field.name]
+    for name, rate in rates.items():
         parity = np.where(alone, np.nan, ratio(rate, rate[opposite]))
         missing = np.all(np.isnan(parity), axis=1)
-        by_class = {"one_vs_all": _by_class(parity, missing)}
-        fields[field.name] = arrays.structs(by_class, missing).cast(field.type)
+        fields[name] = arrays.structs({"one_vs_all": _by_class(parity, missing)}, missing)
     return fields
 
 
