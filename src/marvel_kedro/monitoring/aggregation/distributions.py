@@ -96,23 +96,13 @@ class Distributions:
     rows: Ints
 
     @classmethod
-    def of_numbers(cls, distributions: Sequence[Distribution]) -> "Distributions":
-        """Concatenate distributions of numbers or lengths."""
-        values = concatenate([one.values for one in distributions], np.float64)
-        levels, code = np.unique(values, return_inverse=True)
-        return cls._of(distributions, code.reshape(-1), levels)
-
-    @classmethod
-    def of_categories(cls, distributions: Sequence[Distribution]) -> "Distributions":
-        """Concatenate distributions of categories, which ascend by code point as in Python."""
-        texts = concatenate([one.values for one in distributions], np.object_)
-        return cls._of(distributions, *encode(pa.array(texts, pa.string())))
-
-    @classmethod
-    def _of(
-        cls, distributions: Sequence[Distribution], code: Ints, levels: Floats | pa.StringArray
-    ) -> "Distributions":
-        rows = [one.rows for one in distributions]
+    def of(cls, distributions: Sequence[Distribution], *, categories: bool) -> "Distributions":
+        """Concatenate distributions of categories, or of numbers and lengths."""
+        values, rows = [one.values for one in distributions], [one.rows for one in distributions]
+        if categories:
+            code, levels = encode(pa.array(concatenate(values, np.object_), pa.string()))
+        else:
+            levels, code = np.unique(concatenate(values, np.float64), return_inverse=True)
         return cls(RaggedIndex.of(rows), code, levels, concatenate(rows, np.int64))
 
     @cached_property
@@ -152,10 +142,7 @@ class Distributions:
         return index, index.position + self.index.starts[distribution][index.parent]
 
     def find(self, distribution: Ints, code: Ints) -> tuple[Ints, Ints]:
-        """Return the first element of a distribution not below a code, or its end, and its rows.
-
-        The rows are 0 unless the element has the code itself.
-        """
+        """Return the first element of a distribution not below a code, and the rows of the code."""
         key = distribution * (len(self.levels) + 1) + code
         element = np.searchsorted(self._keys, key)
         found = np.append(self._keys, -1)[element] == key
@@ -227,13 +214,14 @@ class Columns:
     @cached_property
     def numbers(self) -> Distributions:
         """Distributions of the numbers and text lengths."""
-        return Distributions.of_numbers([one for one in self.entries if one.kind != "category"])
+        numbers = [one for one in self.entries if one.kind != "category"]
+        return Distributions.of(numbers, categories=False)
 
     @cached_property
     def categories(self) -> Distributions:
         """Distributions of the categories."""
         categories = [one for one in self.entries if one.kind == "category"]
-        return Distributions.of_categories(categories)
+        return Distributions.of(categories, categories=True)
 
     @cached_property
     def distribution(self) -> Ints:

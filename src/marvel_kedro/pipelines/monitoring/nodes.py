@@ -12,12 +12,8 @@ from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays, RunScope
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.monitoring.inference_log import records
-from marvel_kedro.monitoring.metrics import (
-    drift,
-    operational_metrics,
-    performance_estimation,
-    profile,
-)
+from marvel_kedro.monitoring.metrics import drift, performance_estimation, profile
+from marvel_kedro.monitoring.metrics.operational_metrics import health_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
 from marvel_kedro.table.frames import AnyFrame, lazily
@@ -86,8 +82,7 @@ def measure_operations(
 ) -> pa.Table:
     """Compute traffic, errors and latency by window and served entity."""
     log, rejected = (_of_days(table, scope) for table in (inference_log, rejected_requests))
-    computed = operational_metrics.health_metrics(log, rejected, options.granularities)
-    return scope.merge(known_health, computed)
+    return scope.merge(known_health, health_metrics(log, rejected, options.granularities))
 
 
 def refresh_managed_monitor(
