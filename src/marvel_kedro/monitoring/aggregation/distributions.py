@@ -142,7 +142,7 @@ class Distributions:
         return index, index.position + self.index.starts[distribution][index.parent]
 
     def find(self, distribution: Ints, code: Ints) -> tuple[Ints, Ints]:
-        """Return the first element of a distribution not below a code, and the rows of the code."""
+        """Return a distribution's first element from a code on, or its end, and the code's rows."""
         key = distribution * (len(self.levels) + 1) + code
         element = np.searchsorted(self._keys, key)
         found = np.append(self._keys, -1)[element] == key
