@@ -319,7 +319,7 @@ def test_requests_written_during_a_run_are_read_by_the_next(
     watched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(watched, [request(n, [HERO]) for n in range(10)], [])
-    read = records.entities_by_id
+    read = records.read_served_entities
 
     def write_and_read(entities: Any) -> Any:
         late = pa.Table.from_pylist([request(n, [HERO]) for n in range(10, 15)], PAYLOAD_SCHEMA)
@@ -329,7 +329,7 @@ def test_requests_written_during_a_run_are_read_by_the_next(
         return read(entities)
 
     with monkeypatch.context() as patched:
-        patched.setattr(records, "entities_by_id", write_and_read)
+        patched.setattr(records, "read_served_entities", write_and_read)
         monitor(watched)
     monitor(watched)
     (row,) = overall(watched, ":table")

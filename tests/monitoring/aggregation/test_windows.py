@@ -1,12 +1,13 @@
 """Time windows around a change of clocks."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 
 from marvel_kedro.monitoring.aggregation import windows
 from marvel_kedro.monitoring.aggregation.value_counts import Window
 
 MOMENT = datetime(2026, 3, 29, 23, 59, tzinfo=UTC)  # a Sunday
-WINDOWS = {name: windows.window_at(name, MOMENT) for name in windows.GRANULARITIES}
+WINDOWS = {name: windows.window_at(name, MOMENT) for name in get_args(windows.Granularity)}
 
 
 def test_window_at_a_moment_has_the_bounds_of_its_granularity() -> None:

@@ -46,7 +46,7 @@ def test_entity_without_a_name_does_not_count_as_renamed(names: list[str | None]
         }
         for number, name in enumerate(names)
     ]
-    served = records.entities_by_id(pa.Table.from_pylist(entities, SERVED_ENTITIES).to_pandas())
+    served = records.read_served_entities(pa.Table.from_pylist(entities, SERVED_ENTITIES))
     assert served == {f"id{number}": (name, "3") for number, name in enumerate(names)}
     rows: list[dict[str, Any]] = [
         {

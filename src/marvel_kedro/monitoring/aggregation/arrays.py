@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring.aggregation.value_counts import Ints, Segment, Window
@@ -22,8 +23,19 @@ def doubles(values: Floats) -> pa.Array:
 
 def integers(values: Floats) -> pa.Array:
     """Convert integers that are stored as floats; NaN becomes null."""
-    missing = np.isnan(values)
-    return pa.array(np.where(missing, 0, values).astype(np.int64), pa.int64(), mask=missing)
+    return doubles(values).cast(pa.int64())
+
+
+def encode(values: pa.Array) -> tuple[Ints, pa.Array]:
+    """Return the index of each value in the distinct ones, and these, ascending as in Python.
+
+    The index of null is `MISSING`.
+    """
+    coded = values.dictionary_encode()
+    order = pc.array_sort_indices(coded.dictionary)
+    rank = np.append(np.argsort(order), MISSING)
+    codes = coded.indices.fill_null(len(order)).to_numpy(zero_copy_only=False)
+    return rank[codes], coded.dictionary.take(order)
 
 
 def take(values: pa.Array, index: Ints) -> pa.Array:
@@ -32,13 +44,7 @@ def take(values: pa.Array, index: Ints) -> pa.Array:
 
 
 def lists(values: pa.Array, lengths: Ints, missing: Flags | None = None) -> pa.Array:
-    """Split consecutive values into lists.
-
-    Args:
-        values: Elements of all lists, end to end.
-        lengths: Length of each list.
-        missing: True for null lists, whose length is 0.
-    """
+    """Split consecutive values into lists; `missing` is true for null lists, whose length is 0."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     mask = None if missing is None else pa.array(missing)
     return pa.ListArray.from_arrays(offsets, values, mask=mask)

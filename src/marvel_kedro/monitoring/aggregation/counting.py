@@ -4,7 +4,6 @@ Numbers are rounded to a fixed number of decimals and counted as integers: engin
 in different orders would differ. Only integers and texts leave the engine.
 """
 
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import narwhals as nw
@@ -15,7 +14,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import unit_of
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.table.frames import AnyFrame
+from marvel_kedro.table.frames import AnyFrame, lazily
 
 PROBABILITY_DECIMALS = 4
 BOUND = 1e12
@@ -29,33 +28,19 @@ NO_SLICE = "slice_none"
 """Name of the slice that holds all records."""
 
 KEYS = ["unit", "model_version", "slice", "slice_value"]
+"""`unit` is the start of a time unit."""
 _SCORES = ["scored_probability", "predicted", "labelled", "lives"]
 # An empty text that is nullable, as the slices are: otherwise Sail cannot unpivot them together.
 _EMPTY = nw.col("model_version").str.slice(0, 0)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Counts as collected from the engine.
+def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, in three tables.
 
-    Attributes:
-        texts: Categories: `unit` (its start), `model_version`, `slice`, `slice_value`,
-            `column_name`, `value`, `rows`.
-        numbers: Numbers, in units of the last decimal, and lengths; the same columns.
-        scores: `KEYS`, `scored_probability` (in 1e-4), `predicted`, `labelled`, `lives`, `rows`.
-    """
-
-    texts: pa.Table
-    numbers: pa.Table
-    scores: pa.Table
-
-
-def count(log: AnyFrame, options: MonitoringOptions) -> Counts:
-    """Count records by time unit, model version, slice, column and value.
-
-    Args:
-        log: Rows of `inference_log`, a lazy frame of DuckDB or Spark.
-        options: Windows, slices and columns.
+    Returns:
+        - Categories: `KEYS`, `column_name`, `value`, `rows`.
+        - Numbers, in units of the last decimal, and lengths: the same columns.
+        - `KEYS`, `scored_probability` (in 1e-4), `predicted`, `labelled`, `lives`, `rows`.
 
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
@@ -90,20 +75,20 @@ def count(log: AnyFrame, options: MonitoringOptions) -> Counts:
         )
         .filter(~nw.col("slice_value").is_null())
     )
-    scores = records.group_by(*KEYS, *_SCORES).agg(rows=nw.len().cast(nw.Int64))
-    counts = Counts(
-        _collect(_value_counts(records, names["category"], nw.String), options),
-        _collect(_value_counts(records, [*names["number"], *names["text"]], nw.Int64), options),
-        _collect(scores, options),
+    counts = (
+        _value_counts(records, names["category"], nw.String),
+        _value_counts(records, [*names["number"], *names["text"]], nw.Int64),
+        records.group_by(*KEYS, *_SCORES).agg(rows=nw.len().cast(nw.Int64)),
     )
-    _check_slices(counts, options)
-    return counts
+    texts, numbers, scores = (_collect(frame, options) for frame in counts)
+    _check_slices(scores, options)
+    return texts, numbers, scores
 
 
 def can_evaluate(table: AnyFrame, expression: str) -> bool:
     """Return true if the engine can evaluate an SQL expression over a table."""
     try:
-        nw.from_native(_add_slice(table, expression, 0)).collect_schema()
+        lazily(_add_slice(table, expression, 0)).collect_schema()
     except Exception:  # noqa: BLE001 - each engine has its own
         return False
     return True
@@ -137,15 +122,14 @@ def _add_slices(log: AnyFrame, options: MonitoringOptions) -> nw.LazyFrame[Any]:
     for number, expression in enumerate(options.slices):
         try:
             log = _add_slice(log, expression, number)
-            nw.from_native(log).collect_schema()
+            lazily(log).collect_schema()
         except Exception as error:  # each engine has its own
             raise ProjectError(
                 f"monitoring.slices: the engine cannot read {expression!r}: "
                 f"{str(error).strip().splitlines()[0]}. Name a column of inference_log, or write "
                 "an SQL condition over its columns."
             ) from error
-    frame: nw.LazyFrame[Any] = nw.from_native(log)
-    return frame
+    return lazily(log)
 
 
 def _check_columns(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> None:
@@ -183,12 +167,7 @@ def _code(number: int) -> nw.Expr:
 def _units(name: str, decimals: int) -> nw.Expr:
     """Round a number to units of its last decimal, halves upwards, equally on every engine."""
     value = nw.col(name).cast(nw.Float64)
-    clipped = (
-        nw.when(value > BOUND)
-        .then(nw.lit(BOUND))
-        .otherwise(nw.when(value < -BOUND).then(nw.lit(-BOUND)).otherwise(value))
-    )
-    units = (clipped * 10.0**decimals + 0.5).floor().cast(nw.Int64)
+    units = (value.clip(-BOUND, BOUND) * 10.0**decimals + 0.5).floor().cast(nw.Int64)
     missing = nw.when(value.is_null()).then(_code(NO_NUMBER)).otherwise(_code(NOT_FINITE))
     return nw.when(value.is_finite()).then(units).otherwise(missing)
 
@@ -214,9 +193,9 @@ def _collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
     )
 
 
-def _check_slices(counts: Counts, options: MonitoringOptions) -> None:
+def _check_slices(scores: pa.Table, options: MonitoringOptions) -> None:
     for number, key in enumerate(options.slices):
-        of_slice = counts.scores.filter(pc.equal(counts.scores["slice"], f"slice_{number}"))
+        of_slice = scores.filter(pc.equal(scores["slice"], f"slice_{number}"))
         found = pc.count_distinct(of_slice["slice_value"]).as_py()
         if found > options.max_slice_values:
             raise ProjectError(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Flags, Floats
-from marvel_kedro.monitoring.aggregation.arrays import MISSING
+from marvel_kedro.monitoring.aggregation.arrays import MISSING, encode
 from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Group, Ints
 
 Numbers = Ints | Floats
@@ -25,11 +25,7 @@ Number = TypeVar("Number", np.int64, np.float64)
 
 @dataclass(frozen=True)
 class RaggedIndex:
-    """Index of a ragged array: consecutive lists, some possibly empty, of a flat array.
-
-    Attributes:
-        lengths: Elements by list, shape (lists,).
-    """
+    """Index of a ragged array: consecutive lists of `lengths`, some 0, of a flat array."""
 
     lengths: Ints
 
@@ -53,21 +49,21 @@ class RaggedIndex:
         """Zero-based position of each element in its list, shape (elements,)."""
         return np.arange(int(self.lengths.sum())) - self.starts[self.parent]
 
+    def reduce(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Reduce each list, to 0 if it is empty."""
+        found = np.zeros(len(self.lengths), dtype=values.dtype)
+        filled = self.lengths > 0
+        if filled.any():
+            found[filled] = ufunc.reduceat(values, self.starts[filled])
+        return found
+
     def sums(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """Sum each list, 0 for an empty one."""
-        return self._reduce(np.add, values)
+        return self.reduce(np.add, values)
 
     def counts(self, flags: Flags) -> Ints:
         """Count the true elements of each list."""
         return self.sums(flags.astype(np.int64))
-
-    def maxima(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Return the maximum of each list, 0 for an empty one."""
-        return self._reduce(np.maximum, values)
-
-    def minima(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Return the minimum of each list, 0 for an empty one."""
-        return self._reduce(np.minimum, values)
 
     def sums_before(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """Sum the preceding elements of each element's list; shape (elements,)."""
@@ -78,13 +74,6 @@ class RaggedIndex:
         for start, end in zip(self.starts[filled], ends, strict=True):
             np.cumsum(values[start : end - 1], out=before[start + 1 : end])
         return before
-
-    def _reduce(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        found = np.zeros(len(self.lengths), dtype=values.dtype)
-        filled = self.lengths > 0
-        if filled.any():
-            found[filled] = ufunc.reduceat(values, self.starts[filled])
-        return found
 
 
 @dataclass(frozen=True)
@@ -107,28 +96,13 @@ class Distributions:
     rows: Ints
 
     @classmethod
-    def of_numbers(cls, distributions: Sequence[Distribution]) -> "Distributions":
-        """Concatenate distributions of numbers or lengths."""
-        values = concatenate([one.values for one in distributions], np.float64)
-        levels, code = np.unique(values, return_inverse=True)
-        return cls._of(distributions, code.reshape(-1), levels)
-
-    @classmethod
-    def of_categories(cls, distributions: Sequence[Distribution]) -> "Distributions":
-        """Concatenate distributions of categories, which ascend by code point as in Python."""
-        texts = concatenate([one.values for one in distributions], np.object_)
-        coded = pa.array(texts, pa.string()).dictionary_encode()
-        order = pc.array_sort_indices(coded.dictionary)
-        rank = np.empty(len(order), np.int64)
-        rank[order.to_numpy()] = np.arange(len(order))
-        code, levels = rank[coded.indices.to_numpy()], coded.dictionary.take(order)
-        return cls._of(distributions, code, levels)
-
-    @classmethod
-    def _of(
-        cls, distributions: Sequence[Distribution], code: Ints, levels: Floats | pa.StringArray
-    ) -> "Distributions":
-        rows = [one.rows for one in distributions]
+    def of(cls, distributions: Sequence[Distribution], *, categories: bool) -> "Distributions":
+        """Concatenate distributions of categories, or of numbers and lengths."""
+        values, rows = [one.values for one in distributions], [one.rows for one in distributions]
+        if categories:
+            code, levels = encode(pa.array(concatenate(values, np.object_), pa.string()))
+        else:
+            levels, code = np.unique(concatenate(values, np.float64), return_inverse=True)
         return cls(RaggedIndex.of(rows), code, levels, concatenate(rows, np.int64))
 
     @cached_property
@@ -167,30 +141,22 @@ class Distributions:
         index = RaggedIndex(self.index.lengths[distribution])
         return index, index.position + self.index.starts[distribution][index.parent]
 
-    def lower_bound(self, distribution: Ints, code: Ints) -> Ints:
-        """Return the first element of a distribution not below a code, or its end."""
-        return np.searchsorted(self._keys, distribution * self._stride + code)
+    def find(self, distribution: Ints, code: Ints) -> tuple[Ints, Ints]:
+        """Return a distribution's first element from a code on, or its end, and the code's rows."""
+        key = distribution * (len(self.levels) + 1) + code
+        element = np.searchsorted(self._keys, key)
+        found = np.append(self._keys, -1)[element] == key
+        return element, np.where(found, np.append(self.rows, 0)[element], 0)
 
-    def has_code(self, element: Ints, distribution: Ints, code: Ints) -> Flags:
-        """Return true where an element from `lower_bound` has the code itself."""
-        return np.append(self._keys, -1)[element] == distribution * self._stride + code
-
-    def rows_below(self, distribution: Ints, code: Ints) -> Ints:
-        """Count the rows of a distribution with a value below that of a code."""
-        element = self.lower_bound(distribution, code)
+    def rows_before(self, distribution: Ints, element: Ints) -> Ints:
+        """Count the rows of a distribution before an element."""
         return self.cumulative_rows[element] - self.first_row[distribution]
 
     def quantiles(self, distribution: Ints, percent: Ints) -> Floats:
         """Compute quantiles with linear interpolation, the default of `numpy.quantile`.
 
-        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100.
-
-        Args:
-            distribution: Distributions with rows, shape (some,).
-            percent: Shape (quantiles,).
-
-        Returns:
-            Shape (some, quantiles).
+        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100. All
+        distributions have rows; the result has the shape (distributions, quantiles).
         """
         last = (self.totals[distribution] - 1)[:, None]
         rank, part = np.divmod(percent[None, :] * last, 100)
@@ -206,12 +172,8 @@ class Distributions:
         return np.searchsorted(self.cumulative_rows, row, side="right") - 1
 
     @cached_property
-    def _stride(self) -> int:
-        return len(self.levels) + 1
-
-    @cached_property
     def _keys(self) -> Ints:
-        return self.index.parent * self._stride + self.code
+        return self.index.parent * (len(self.levels) + 1) + self.code
 
 
 @dataclass(frozen=True)
@@ -233,16 +195,11 @@ class Columns:
     def of(cls, groups: Sequence[Group]) -> "Columns":
         """Collect the columns of groups."""
         names = sorted({name for group in groups for name in group.columns})
-        present = np.array(
-            [[name in group.columns for name in names] for group in groups], np.bool_
-        ).reshape(len(groups), len(names))
-        entry = np.full(present.shape, MISSING)
-        entry[present] = np.arange(int(present.sum()))
-        return cls(
-            names,
-            entry,
-            [group.columns[name] for group in groups for name in names if name in group.columns],
-        )
+        found = [group.columns.get(name) for group in groups for name in names]
+        present = np.array([one is not None for one in found], np.bool_)
+        entry = np.where(present, np.cumsum(present) - 1, MISSING)
+        entries = [one for one in found if one is not None]
+        return cls(names, entry.reshape(len(groups), len(names)), entries)
 
     @cached_property
     def kind(self) -> npt.NDArray[np.str_]:
@@ -257,13 +214,14 @@ class Columns:
     @cached_property
     def numbers(self) -> Distributions:
         """Distributions of the numbers and text lengths."""
-        return Distributions.of_numbers([one for one in self.entries if one.kind != "category"])
+        numbers = [one for one in self.entries if one.kind != "category"]
+        return Distributions.of(numbers, categories=False)
 
     @cached_property
     def categories(self) -> Distributions:
         """Distributions of the categories."""
         categories = [one for one in self.entries if one.kind == "category"]
-        return Distributions.of_categories(categories)
+        return Distributions.of(categories, categories=True)
 
     @cached_property
     def distribution(self) -> Ints:

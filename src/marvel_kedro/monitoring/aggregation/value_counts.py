@@ -22,11 +22,9 @@ class Distribution:
     """Value counts of a column in one group.
 
     Attributes:
-        kind: Kind of the column.
         values: Distinct non-null values, ascending, shape (values,): numbers (lengths of free text)
             as float64, categories as objects of type str.
         rows: Rows by value, all positive, shape (values,).
-        nulls: Rows without a value.
         nans: Rows of a non-finite number, which are not in `values`.
     """
 
@@ -35,11 +33,6 @@ class Distribution:
     rows: Ints
     nulls: int = 0
     nans: int = 0
-
-    @property
-    def count(self) -> int:
-        """Return the number of all rows, nulls included."""
-        return int(self.rows.sum()) + self.nulls + self.nans
 
 
 @dataclass(frozen=True)
@@ -63,12 +56,9 @@ class ScoreCounts:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A time window.
+    """A time window from `start` to `end`, exclusive, both in UTC.
 
-    Attributes:
-        granularity: Length in Databricks' notation, such as `1 day`.
-        start: Inclusive start, UTC.
-        end: Exclusive end, UTC.
+    `granularity` is its length in Databricks' notation, such as `1 day`.
     """
 
     granularity: str
@@ -81,7 +71,6 @@ class Segment:
     """A model version, or a slice of its records.
 
     Attributes:
-        model_version: Version that scored the records.
         slice_key: Column or Boolean expression that defines the slice; None for all records.
         slice_value: Value of the slice key; `true` or `false` for a Boolean expression.
     """
@@ -99,12 +88,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Group:
-    """Counts of the records of a segment, in a window or in the baseline.
-
-    Attributes:
-        columns: Distributions by column name.
-        scored: Counts of the scores.
-    """
+    """Counts of the records of a segment, in a window or in the baseline."""
 
     columns: Mapping[str, Distribution]
     scored: ScoreCounts

@@ -19,7 +19,8 @@ from marvel_kedro.monitoring.aggregation.value_counts import Groups, Window
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.tables import WATERMARKS, sort_rows
 
-_UNREAD = -1
+UNREAD = -1
+"""`requests` of a day that must be read."""
 # The table `watermarks` of earlier releases holds these texts, so they stay.
 _STARTED = "begun "
 _RECOMPUTE = f"{_STARTED}anew"
@@ -62,11 +63,10 @@ class RunScope:
     settings: Mapping[date, str]
 
     def merge(self, previous: pa.Table, computed: pa.Table) -> pa.Table:
-        """Replace the rows of this run's windows, and all rows without a window.
+        """Replace the rows of this run's windows, and all rows without a window, by computed ones.
 
-        Args:
-            previous: The table before the run, with `window` and `granularity`.
-            computed: New rows; those of windows outside the scope are ignored.
+        Both tables have `window` and `granularity`; rows of other windows in `computed` are
+        ignored.
         """
         kept = previous.filter(pc.invert(self._covers(previous)))
         if self.recompute_all:
@@ -85,38 +85,14 @@ class RunScope:
         return pa.array([row[1] is None or row in mine for row in rows], pa.bool_())
 
 
-def find_changed_days(
-    requests: Mapping[date, int],
-    altered: Iterable[date],
-    relabelled: Iterable[date],
-    watermarks: pa.Table,
-    options: MonitoringOptions,
-) -> ChangedDays:
-    """Compare the input tables with the watermarks.
-
-    Args:
-        requests: Current rows of the inference table by day.
-        altered: Days whose log rows are outdated (served entities have new names or versions) or
-            lost. They are read if the inference table still has all of their rows.
-        relabelled: Days of the log with a record whose label has changed.
-        watermarks: `WATERMARKS` of the last run.
-        options: Their `recompute_from` is the first day to read again in any case.
-    """
-    known = {row["request_date"]: row["requests"] for row in watermarks.to_pylist()}
-    since = options.recompute_from or date.max
-    read = {day for day, rows in requests.items() if rows > known.get(day, _UNREAD) or day >= since}
-    read |= {day for day in altered if requests.get(day, _UNREAD) >= known.get(day, 0)}
-    return ChangedDays(requests, tuple(sorted(read)), tuple(sorted(set(relabelled) - read)))
-
-
 def mark_unread(days: ChangedDays, watermarks: pa.Table) -> pa.Table:
     """Mark the changed days, so that the next run starts with them if this one is killed."""
     rows = {row["request_date"]: row for row in watermarks.to_pylist()}
     for day in days.changed:
-        row = rows.get(day, {"requests": _UNREAD, "settings": ""})
+        row = rows.get(day, {"requests": UNREAD, "settings": ""})
         rows[day] = {
             "request_date": day,
-            "requests": _UNREAD if day in days.read else row["requests"],
+            "requests": UNREAD if day in days.read else row["requests"],
             "settings": _STARTED + row["settings"].removeprefix(_STARTED),
         }
     return _to_table(rows.values())
@@ -126,28 +102,26 @@ def find_scope(  # noqa: PLR0913 - inputs of the decision
     days: ChangedDays,
     watermarks: pa.Table,
     versions: Mapping[date, Iterable[str]],
-    baselines: Iterable[str],
+    baselines: set[str],
     options: MonitoringOptions,
     *,
     lost: bool,
-) -> RunScope:
+) -> tuple[RunScope, pa.Table]:
     """Select the windows to measure.
 
-    Args:
-        days: Result of `find_changed_days`.
-        watermarks: `WATERMARKS` of the last run.
-        versions: Model versions by day of the log.
-        baselines: Versions with a baseline.
-        options: Windows, slices and columns.
-        lost: True if a table of metrics is missing.
+    `versions` are the model versions by day of the log, `baselines` those with a baseline; `lost`
+    is true if a table of metrics is missing.
+
+    Returns:
+        The scope, and watermarks that mark all days if all are recomputed, so that the next run
+        does so if this one is killed.
     """
-    all_days = {*watermarks["request_date"].to_pylist(), *days.requests}
-    with_baseline = set(baselines)
+    known = {row["request_date"]: row["settings"] for row in watermarks.to_pylist()}
+    all_days = {*known, *days.requests}
     settings = {
-        day: " ".join([options.settings, *sorted(with_baseline & set(versions.get(day, ())))])
+        day: " ".join([options.settings, *sorted(baselines.intersection(versions.get(day, ())))])
         for day in all_days
     }
-    known = {row["request_date"]: row["settings"] for row in watermarks.to_pylist()}
     digests = {text.removeprefix(_STARTED).partition(" ")[0] for text in known.values()}
     recompute_all = lost or bool(digests - {"", options.settings})
     outdated = {day for day, text in known.items() if text != settings[day]}
@@ -156,14 +130,10 @@ def find_scope(  # noqa: PLR0913 - inputs of the decision
     # Consecutive drift compares the following window with this one.
     affected = changed | {windows.following(window) for window in changed}
     needed = windows.days_of(affected | {windows.previous(window) for window in affected})
-    return RunScope(tuple(sorted(needed & all_days)), frozenset(affected), recompute_all, settings)
-
-
-def mark_recompute(watermarks: pa.Table, scope: RunScope) -> pa.Table:
-    """Mark all days if all are recomputed, so that the next run does so if this one is killed."""
-    if not scope.recompute_all:
-        return watermarks
-    return _to_table([row | {"settings": _RECOMPUTE} for row in watermarks.to_pylist()])
+    scope = RunScope(tuple(sorted(needed & all_days)), frozenset(affected), recompute_all, settings)
+    if recompute_all:
+        watermarks = _to_table(row | {"settings": _RECOMPUTE} for row in watermarks.to_pylist())
+    return scope, watermarks
 
 
 def complete(days: ChangedDays, watermarks: pa.Table, scope: RunScope) -> pa.Table:
@@ -171,13 +141,10 @@ def complete(days: ChangedDays, watermarks: pa.Table, scope: RunScope) -> pa.Tab
     rows = {row["request_date"]: row["requests"] for row in watermarks.to_pylist()}
     rows |= {day: days.requests[day] for day in days.read}
     return _to_table(
-        [
-            {"request_date": day, "requests": number, "settings": scope.settings[day]}
-            for day, number in rows.items()
-        ]
+        {"request_date": day, "requests": number, "settings": scope.settings[day]}
+        for day, number in rows.items()
     )
 
 
 def _to_table(rows: Iterable[Mapping[str, object]]) -> pa.Table:
-    ordered = sorted(rows, key=lambda row: str(row["request_date"]))
-    return pa.Table.from_pylist(ordered, schema=WATERMARKS)
+    return pa.Table.from_pylist(list(rows), schema=WATERMARKS).sort_by("request_date")

@@ -6,7 +6,7 @@ A day has 24 hours on every date. A week starts on Monday; two, three and four w
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal, get_args
+from typing import Literal
 
 from marvel_kedro.monitoring.aggregation.value_counts import Window
 
@@ -22,12 +22,7 @@ Granularity = Literal[
     "1 month",
     "1 year",
 ]
-GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-
-Unit = Literal["1m", "1h", "1d"]
-"""Time unit by which records are counted; every window consists of whole units."""
-
-_UNITS: dict[str, Unit] = {"5 minutes": "1m", "30 minutes": "1m", "1 hour": "1h"}
+_UNITS = {"5 minutes": "1m", "30 minutes": "1m", "1 hour": "1h"}
 _LENGTHS = {
     "5 minutes": timedelta(minutes=5),
     "30 minutes": timedelta(minutes=30),
@@ -38,29 +33,23 @@ _LENGTHS = {
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
-def unit_of(granularities: Iterable[Granularity]) -> Unit:
-    """Return the longest unit that divides the windows of all granularities."""
-    units: list[Unit] = [_UNITS.get(granularity, "1d") for granularity in granularities]
-    return "1m" if "1m" in units else "1h" if "1h" in units else "1d"
+def unit_of(granularities: Iterable[Granularity]) -> str:
+    """Return the unit by which records are counted: the longest that divides all windows."""
+    units = {_UNITS.get(granularity, "1d") for granularity in granularities}
+    return next(unit for unit in ("1m", "1h", "1d") if unit in units)
 
 
 def window_at(granularity: str, moment: datetime) -> Window:
-    """Return the window that contains a moment.
-
-    Args:
-        granularity: One of `GRANULARITIES`.
-        moment: A time with a time zone.
-    """
+    """Return the window that contains a moment with a time zone."""
     moment = moment.astimezone(UTC)
     if granularity in _LENGTHS:
         length = _LENGTHS[granularity]
         start = _MONDAY + (moment - _MONDAY) // length * length
         return Window(granularity, start, start + length)
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     if granularity == "1 month":
-        start = midnight.replace(day=1)
+        start = datetime(moment.year, moment.month, 1, tzinfo=UTC)
         return Window(granularity, start, (start + timedelta(days=32)).replace(day=1))
-    start = midnight.replace(month=1, day=1)
+    start = datetime(moment.year, 1, 1, tzinfo=UTC)
     return Window(granularity, start, start.replace(year=start.year + 1))
 
 
@@ -77,7 +66,7 @@ def following(window: Window) -> Window:
 def windows_of(days: Iterable[date], granularities: Sequence[Granularity]) -> set[Window]:
     """Return the windows that overlap any of the days."""
     found: set[Window] = set()
-    for day in set(days):
+    for day in days:
         start = datetime.combine(day, time(), UTC)
         for granularity in granularities:
             window = window_at(granularity, start)

@@ -7,7 +7,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from marvel_kedro.monitoring.aggregation import watermarks
-from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
+from marvel_kedro.monitoring.aggregation.watermarks import UNREAD, ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing, records
 from marvel_kedro.monitoring.metrics.operational_metrics import days_with_rejected
 from marvel_kedro.monitoring.options import MonitoringOptions
@@ -17,7 +17,7 @@ from marvel_kedro.table.local_engine import on_engine
 logger = logging.getLogger(__name__)
 
 
-def find_changed_days(  # noqa: PLR0913, PLR0917 - each of them can change
+def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     payload: AnyFrame,
     served_entities: AnyFrame,
     labels: AnyFrame,
@@ -26,15 +26,21 @@ def find_changed_days(  # noqa: PLR0913, PLR0917 - each of them can change
     health: pa.Table,
     known: pa.Table,
     options: MonitoringOptions,
-) -> ChangedDays:
+) -> tuple[ChangedDays, pa.Table]:
     """Find the days to read and to relabel, and warn of requests and labels that do not count.
 
     `log`, `rejected`, `health` and `known` are `inference_log`, `rejected_requests`,
-    `health_metrics` and `watermarks` of the last run.
+    `health_metrics` and `watermarks` of the last run; `options.recompute_from` is the first day to
+    read again in any case.
+
+    Returns:
+        The days, and watermarks that mark them as unread.
 
     Raises:
         ProjectError: The inference table lacks a column.
     """
+    if not records.versions(log):  # the log is new or was removed
+        known = known.slice(0, 0)
     requests = _requests_by_day(payload)
     if unknown := records.unknown_labels(labels):
         logger.warning(
@@ -44,15 +50,21 @@ def find_changed_days(  # noqa: PLR0913, PLR0917 - each of them can change
         )
     served = records.read_served_entities(served_entities)
     has_rejected = lazily(on_engine(rejected)).select("reason").head(1).collect("pyarrow")
-    lost = set() if len(has_rejected) else days_with_rejected(health)
-    renamed = records.days_with_new_names(log, served)
-    renamed |= records.days_with_new_names(rejected, served)
-    relabelled = lazily(records.count_relabelled(log, labels)).collect("pyarrow").to_native()
-    days = watermarks.find_changed_days(
-        requests, renamed | lost, relabelled["request_date"].to_pylist(), known, options
+    # Days whose log rows are lost or outdated: their served entities have new names or versions.
+    altered = set() if len(has_rejected) else days_with_rejected(health)
+    altered |= records.days_with_new_names(log, served)
+    altered |= records.days_with_new_names(rejected, served)
+    relabelled = records.relabelled_days(log, labels)
+    before = dict(
+        zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True)
     )
+    since = options.recompute_from or date.max
+    read = {day for day, rows in requests.items() if rows > before.get(day, UNREAD) or day >= since}
+    # Altered days are read if the inference table still has all of their rows.
+    read |= {day for day in altered if requests.get(day, UNREAD) >= before.get(day, 0)}
+    days = ChangedDays(requests, tuple(sorted(read)), tuple(sorted(relabelled - read)))
     logger.info("          %s days to read, %s to relabel", len(days.read), len(days.relabel))
-    return days
+    return days, watermarks.mark_unread(days, known)
 
 
 def _requests_by_day(payload: AnyFrame) -> dict[date, int]:

@@ -5,7 +5,7 @@ holds the bodies of a request and its response, with any number of records.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,6 @@ UNLABELLED_COLUMNS = tuple(name for name in INFERENCE_LOG.names if name not in L
 RECORD_COLUMNS = tuple(
     name for name in UNLABELLED_COLUMNS if name not in ("served_entity_name", "model_version")
 )
-REJECTED_COLUMNS = (*REQUEST_COLUMNS, "reason")
 
 REQUEST_KEY = ("request_date", "databricks_request_id")
 """Identity of a request. Days are read one by one."""
@@ -52,7 +51,7 @@ class InferenceLog:
         records: One row per scored record, by request time, id and position in the request:
             `RECORD_COLUMNS`. Fields have the types of the model signature; a field that is absent
             or cannot be converted is null.
-        rejected: One row per request without rows in `records`: `REJECTED_COLUMNS`.
+        rejected: One row per request without rows in `records`: `REQUEST_COLUMNS` and `reason`.
     """
 
     requests: pd.DataFrame
@@ -61,13 +60,10 @@ class InferenceLog:
 
 
 def parse_payload(payload: pd.DataFrame) -> InferenceLog:
-    """Parse rows of the inference table, in any order.
+    """Parse rows of the inference table, in any order, with at least `PAYLOAD_COLUMNS`.
 
     Duplicates of a request on a day count once; test requests of a deployment are skipped. A
     request is used as a whole or rejected with a reason.
-
-    Args:
-        payload: Rows with at least `PAYLOAD_COLUMNS`.
 
     Raises:
         ProjectError: A column is missing.
@@ -88,23 +84,21 @@ def parse_payload(payload: pd.DataFrame) -> InferenceLog:
         except _RejectedError as rejection:
             pairs.append([])
             reasons.append(str(rejection))
-    reason = pd.Series(reasons, index=rows.index, dtype="str")
-    rejected = rows.assign(reason=reason)[reason.notna()][list(REJECTED_COLUMNS)]
+    rejected = rows.assign(reason=pd.Series(reasons, dtype="str")).dropna(subset="reason")
     return InferenceLog(
         requests=rows[list(REQUEST_COLUMNS)],
         records=_to_frame(rows, pairs),
-        rejected=rejected.reset_index(drop=True),
+        rejected=rejected[[*REQUEST_COLUMNS, "reason"]].reset_index(drop=True),
     )
 
 
-def check_columns(columns: Iterable[str]) -> None:
+def check_columns(columns: Container[str]) -> None:
     """Check that a table has the columns of an inference table.
 
     Raises:
         ProjectError: Columns are missing; the message names them.
     """
-    present = set(columns)
-    if missing := [name for name in PAYLOAD_COLUMNS if name not in present]:
+    if missing := [name for name in PAYLOAD_COLUMNS if name not in columns]:
         raise ProjectError(
             f"The inference table lacks {', '.join(missing)}: inference_payload in the catalog "
             "must be the table that the endpoint writes."
@@ -193,11 +187,9 @@ def _is_prediction(prediction: Record) -> bool:
 
 
 def _to_frame(rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]]) -> pd.DataFrame:
-    counts = np.array([len(records) for records in pairs], dtype=np.int64)
-    index = np.repeat(np.arange(len(rows)), counts)
-    frame = rows.iloc[index][list(REQUEST_COLUMNS)].reset_index(drop=True)
-    first = np.cumsum(counts) - counts
-    frame["record_number"] = np.arange(len(index)) - first[index]
+    repeated = rows.index.repeat([len(some) for some in pairs])
+    frame = rows.loc[repeated, list(REQUEST_COLUMNS)].reset_index(drop=True)
+    frame["record_number"] = np.array([n for some in pairs for n in range(len(some))], np.int64)
     records = [record for some in pairs for record, _ in some]
     predictions = [prediction for some in pairs for _, prediction in some]
     for name in ("page_id", *TEXT_COLUMNS):

@@ -14,16 +14,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS, UNLABELLED_COLUMNS
-from marvel_kedro.monitoring.tables import INFERENCE_LOG, REJECTED_REQUESTS, SERVED_ENTITIES
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
 
 PARSED = pa.unify_schemas(
-    [pa.schema([INFERENCE_LOG.field(name) for name in UNLABELLED_COLUMNS]), REJECTED_REQUESTS]
+    [
+        pa.schema([tables.INFERENCE_LOG.field(name) for name in UNLABELLED_COLUMNS]),
+        tables.REJECTED_REQUESTS,
+    ]
 )
 """Records, and rejected requests, which have a `reason`."""
 
@@ -45,30 +48,21 @@ _MAX_UNKNOWN_LABELS = 20
 
 
 def read_served_entities(served_entities: AnyFrame) -> ServedEntities:
-    """Return the current name and version of each served entity."""
-    entities = lazily(on_engine(served_entities)).select(*SERVED_ENTITIES.names)
-    return entities_by_id(entities.collect("pyarrow").to_native().to_pandas())
-
-
-def entities_by_id(entities: pd.DataFrame) -> ServedEntities:
     """Return the newest name and version of each served entity."""
-    newest = entities.sort_values("change_time").drop_duplicates("served_entity_id", keep="last")
-    rows = newest.dropna(subset=["entity_version"])
-    # The log has null names; pandas' NaN would differ from them in every run.
-    names = rows["served_entity_name"]
-    named = names.astype(object).where(names.notna(), None)
+    entities = lazily(on_engine(served_entities)).select(*tables.SERVED_ENTITIES.names)
+    rows = entities.collect("pyarrow").to_native().sort_by("change_time").to_pylist()
+    newest = {row["served_entity_id"]: row for row in rows}
     return {
-        str(entity): (name, str(version))
-        for entity, name, version in zip(
-            rows["served_entity_id"], named, rows["entity_version"], strict=True
-        )
+        str(entity): (row["served_entity_name"], str(row["entity_version"]))
+        for entity, row in newest.items()
+        if row["entity_version"] is not None
     }
 
 
 def read_changed_days(
-    payload: AnyFrame, served: ServedEntities, labels: AnyFrame, log: AnyFrame, days: ChangedDays
+    payload: AnyFrame, served_entities: AnyFrame, labels: AnyFrame, log: AnyFrame, days: ChangedDays
 ) -> Iterator[tuple[Replacement, Replacement]]:
-    """Parse the requests of changed days and join the labels.
+    """Parse the requests of changed days and join the newest label of each page.
 
     Records that only get new labels are taken from `log`, the current `inference_log`.
 
@@ -76,7 +70,7 @@ def read_changed_days(
         Replacements of days in `inference_log` and `rejected_requests`: all at once on Spark,
         otherwise one day at a time.
     """
-    payload = on_engine(payload)
+    payload, served = on_engine(payload), read_served_entities(served_entities)
     if lazily(payload).implementation.is_spark_like() or not days.changed:
         yield _replacements(payload, served, labels, log, days)
         return
@@ -95,14 +89,17 @@ def read_changed_days(
 def _replacements(
     payload: AnyFrame, served: ServedEntities, labels: AnyFrame, log: AnyFrame, days: ChangedDays
 ) -> tuple[Replacement, Replacement]:
-    parsed = on_engine(parse(payload, list(days.read), served))
-    rows = lazily(accepted(parsed))
+    parsed, is_record = lazily(on_engine(_parse(payload, days, served))), nw.col("reason").is_null()
+    records = parsed.filter(is_record).select(*UNLABELLED_COLUMNS)
+    rejected = parsed.filter(~is_record).select(*tables.REJECTED_REQUESTS.names)
     if days.relabel:
         known = lazily(on_engine(log)).filter(nw.col("request_date").is_in(days.relabel))
-        rows = nw.concat([rows, known.select(*UNLABELLED_COLUMNS)], how="vertical")
+        records = nw.concat([records, known.select(*UNLABELLED_COLUMNS)], how="vertical")
+    labelled = records.join(_newest_labels(labels), on="page_id", how="left")
+    labelled = labelled.select(*tables.INFERENCE_LOG.names)
     return (
-        Replacement("request_date", days.changed, with_labels(rows.to_native(), labels)),
-        Replacement("request_date", days.read, rejected(parsed)),
+        Replacement("request_date", days.changed, labelled.to_native()),
+        Replacement("request_date", days.read, rejected.to_native()),
     )
 
 
@@ -114,17 +111,17 @@ def _consuming_reader(table: pa.Table) -> pa.RecordBatchReader:
     )
 
 
-def parse(payload: AnyFrame, days: list[date], served: ServedEntities) -> AnyFrame:
-    """Parse the requests of some days of the inference table, without duplicates of a day.
+def _parse(payload: AnyFrame, days: ChangedDays, served: ServedEntities) -> AnyFrame:
+    """Parse the requests of the days to read, without duplicates of a day.
 
     Returns:
         `PARSED`: a lazy Spark frame for a Spark frame, otherwise an Arrow table.
     """
-    rows = lazily(on_engine(payload)).filter(nw.col("request_date").is_in(days))
+    rows = lazily(payload).filter(nw.col("request_date").is_in(days.read))
     unique = _drop_duplicates(rows.select(*parsing.PAYLOAD_COLUMNS))
     if rows.implementation.is_spark_like():
         types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
-        return unique.to_native().mapInArrow(_parser(dict(served)), types)
+        return unique.to_native().mapInArrow(_parser(served), types)
     batches = unique.to_native().to_arrow_reader(_BATCH_REQUESTS)
     parsed = pa.Table.from_batches(_parser(served)(batches), PARSED)
     return parsed.sort_by([(name, "ascending") for name in _SORT_COLUMNS])
@@ -182,43 +179,19 @@ def split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def parse_batch(batch: pa.RecordBatch, served: ServedEntities) -> list[pa.RecordBatch]:
     """Parse requests to `PARSED`."""
     log = parsing.parse_payload(batch.to_pandas(date_as_object=True))
-    parsed = pa.concat_tables(
-        pa.table(
-            [
-                pa.Array.from_pandas(rows[field.name], type=field.type)
-                if field.name in rows
-                else pa.nulls(len(rows), field.type)
-                for field in PARSED
-            ],
-            schema=PARSED,
-        )
-        for rows in (_add_entity(log.records, served), _add_entity(log.rejected, served))
+    both = (_add_entity(rows, served) for rows in (log.records, log.rejected))
+    parsed = (
+        tables.conform(pa.Table.from_pandas(rows, preserve_index=False), PARSED) for rows in both
     )
-    batches: list[pa.RecordBatch] = parsed.to_batches()
-    return batches
+    return pa.concat_tables(parsed).to_batches()
 
 
 def _add_entity(rows: pd.DataFrame, served: ServedEntities) -> pd.DataFrame:
     """Add name and version of the served entity; an unknown entity's version is its id."""
     ids = rows["served_entity_id"].astype(object)
     known = [served.get(one, (None, one)) if isinstance(one, str) else (None, None) for one in ids]
-    names, versions = [name for name, _ in known], [version for _, version in known]
-    return rows.assign(
-        served_entity_name=pd.Series(names, index=rows.index, dtype=object),
-        model_version=pd.Series(versions, index=rows.index, dtype=object),
-    )
-
-
-def accepted(parsed: AnyFrame) -> AnyFrame:
-    """Select the records of `PARSED`, without labels."""
-    rows = lazily(parsed).filter(nw.col("reason").is_null())
-    return rows.select(*UNLABELLED_COLUMNS).to_native()
-
-
-def rejected(parsed: AnyFrame) -> AnyFrame:
-    """Select the rejected requests of `PARSED`."""
-    rows = lazily(parsed).filter(~nw.col("reason").is_null())
-    return rows.select(*REJECTED_REQUESTS.names).to_native()
+    columns = ["served_entity_name", "model_version"]
+    return rows.assign(**pd.DataFrame(known, rows.index, columns, dtype=object))
 
 
 def versions(table: AnyFrame) -> set[str]:
@@ -249,39 +222,17 @@ def days_with_new_names(log: AnyFrame, served: ServedEntities) -> set[date]:
     }
 
 
-def with_labels(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
-    """Join the newest label of each page to records.
-
-    Args:
-        log: Records; their own labels are ignored.
-        labels: `page_id`, `alive`, `labelled_at`.
-
-    Returns:
-        A lazy frame of `INFERENCE_LOG`.
-    """
-    rows = lazily(on_engine(log)).select(*UNLABELLED_COLUMNS)
-    joined = rows.join(newest_labels(labels), on="page_id", how="left")
-    return joined.select(*INFERENCE_LOG.names).to_native()
-
-
-def count_relabelled(log: AnyFrame, labels: AnyFrame) -> AnyFrame:
-    """Count by day the records whose label differs from the newest one.
-
-    Returns:
-        A lazy frame: `request_date`, `rows`.
-    """
-    newest = newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
+def relabelled_days(log: AnyFrame, labels: AnyFrame) -> set[date]:
+    """Return the days with records whose label differs from the newest one."""
+    newest = _newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
     joined = lazily(on_engine(log)).join(newest, on="page_id", how="left")
-    changed = _differs("alive") | _differs("labelled_at")
-    return joined.filter(changed).group_by("request_date").agg(rows=nw.len()).to_native()
+    changed = joined.filter(_differs("alive") | _differs("labelled_at"))
+    return {day for (day,) in _distinct(changed.to_native(), ["request_date"])}
 
 
 def _differs(name: str) -> nw.Expr:
     logged, now = nw.col(name), nw.col(f"{name}_now")
-    both = ~logged.is_null() & ~now.is_null()
-    return (logged.is_null() != now.is_null()) | nw.when(both).then(logged != now).otherwise(
-        nw.lit(False)
-    )
+    return nw.coalesce(logged != now, logged.is_null() != now.is_null())
 
 
 _IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
@@ -295,7 +246,7 @@ def unknown_labels(labels: AnyFrame) -> dict[str, int]:
     return dict(zip(map(str, found["alive"].to_pylist()), found["rows"].to_pylist(), strict=True))
 
 
-def newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
+def _newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
     """Select the newest label of each page."""
     known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
     known = known.filter(~nw.col("page_id").is_null() & _IS_LABEL)

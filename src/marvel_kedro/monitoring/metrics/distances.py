@@ -23,20 +23,13 @@ def compare_numbers(numbers: Distributions, current: Ints, reference: Ints) -> F
     index, element = numbers.elements_of(current)
     mine, theirs = current[index.parent], reference[index.parent]
     n_mine, n_theirs = numbers.totals[mine], numbers.totals[theirs]
-    at = numbers.lower_bound(theirs, numbers.code[element])
-    shared = numbers.has_code(at, theirs, numbers.code[element])
-    below = numbers.cumulative_rows[element] - numbers.first_row[mine]
-    below_theirs = numbers.cumulative_rows[at] - numbers.first_row[theirs]
-    upto = below + numbers.rows[element]
-    upto_theirs = below_theirs + np.where(shared, np.append(numbers.rows, 0)[at], 0)
+    at, others = numbers.find(theirs, numbers.code[element])
+    below, below_theirs = numbers.rows_before(mine, element), numbers.rows_before(theirs, at)
+    upto, upto_theirs = below + numbers.rows[element], below_theirs + others
     # Between two values of one side its function is constant and the other's rises: the largest
     # difference is at a value or just below one.
-    statistic = index.maxima(
-        np.maximum(
-            np.abs(upto / n_mine - upto_theirs / n_theirs),
-            np.abs(below / n_mine - below_theirs / n_theirs),
-        )
-    )
+    gaps = (upto / n_mine - upto_theirs / n_theirs, below / n_mine - below_theirs / n_theirs)
+    statistic = index.reduce(np.maximum, np.maximum(*map(np.abs, gaps)))
     ranks = (below * n_theirs, upto_theirs * n_mine, upto * n_theirs)
     transport = index.sums(_transport(numbers, element, theirs, ranks, n_mine))
     distance = np.maximum(transport, 0) / numbers.totals[reference]
@@ -75,7 +68,7 @@ def _transport(
     def sum_upto(rank: Ints) -> Floats:
         row = np.minimum(rank // n, numbers.totals[other] - 1)
         at = numbers.element_at(other, row)
-        rest = rank - n * (numbers.cumulative_rows[at] - numbers.first_row[other])
+        rest = rank - n * numbers.rows_before(other, at)
         return numbers.sums_before[at] + rest / n * numbers.values[at]
 
     below, above = (middle - start) / n, (end - middle) / n
@@ -87,10 +80,8 @@ def compare_categories(categories: Distributions, current: Ints, reference: Ints
     """Compute the metrics of categories by name, each of shape (pairs,)."""
     index, element = categories.elements_of(current)
     theirs = reference[index.parent]
-    at = categories.lower_bound(theirs, categories.code[element])
-    shared = categories.has_code(at, theirs, categories.code[element])
-    rows = categories.rows[element]
-    others = np.where(shared, np.append(categories.rows, 0)[at], 0)
+    at, others = categories.find(theirs, categories.code[element])
+    rows, shared = categories.rows[element], others > 0
     n_current, n_reference = categories.totals[current], categories.totals[reference]
     n_mine, n_theirs = n_current[index.parent], n_reference[index.parent]
     p, q = rows / n_mine, others / n_theirs
@@ -115,7 +106,9 @@ def compare_categories(categories: Distributions, current: Ints, reference: Ints
             statistic, n_current, n_reference, number, reciprocals
         ),
         "tv_distance": (index.sums(difference) + missed) / 2,
-        "l_infinity_distance": np.maximum(index.maxima(difference), most_missed / n_reference),
+        "l_infinity_distance": np.maximum(
+            index.reduce(np.maximum, difference), most_missed / n_reference
+        ),
         "js_distance": np.sqrt(np.maximum(divergence / np.log(2) + missed, 0) / 2),
     }
 
@@ -123,18 +116,10 @@ def compare_categories(categories: Distributions, current: Ints, reference: Ints
 def _most_frequent_missed(
     categories: Distributions, reference: Ints, index: RaggedIndex, seen: Ints
 ) -> Ints:
-    """Return the rows of the most frequent category that is not among the seen elements.
+    """Return by pair the rows of the most frequent category that is not among the seen elements.
 
-    Of the m + 1 most frequent categories at least one is not among m elements.
-
-    Args:
-        categories: The distributions.
-        reference: Distribution by pair, shape (pairs,).
-        index: Index of `seen` by pair.
-        seen: Elements of the distribution, or `MISSING`; shape (seen,).
-
-    Returns:
-        Rows by pair; 0 if all categories are seen.
+    They are 0 if all are seen. Of the m + 1 most frequent categories at least one is not among m
+    elements. `index` groups `seen` by pair: elements of the reference, or `MISSING`.
     """
     rank = np.empty(len(categories.rows), np.int64)
     rank[categories.by_frequency] = categories.index.position
@@ -144,7 +129,8 @@ def _most_frequent_missed(
     within = rank_of_seen < candidates.lengths[pair]
     taken = np.zeros(int(candidates.lengths.sum()), np.bool_)
     taken[(candidates.starts[pair] + rank_of_seen)[within]] = True
-    first_free = candidates.minima(np.where(taken, len(categories.rows), candidates.position))
+    free = np.where(taken, len(categories.rows), candidates.position)
+    first_free = candidates.reduce(np.minimum, free)
     exists = first_free < categories.index.lengths[reference]
     at = np.where(exists, categories.index.starts[reference] + first_free, 0)
     return np.where(exists, categories.rows[categories.by_frequency[at]], 0)

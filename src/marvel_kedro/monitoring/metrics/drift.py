@@ -18,30 +18,16 @@ Categories:
 - `js_distance`: Jensen-Shannon distance with base 2, the square root of the divergence: 0 to 1.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
-from marvel_kedro.model.metrics import Flags, Floats
+from marvel_kedro.model.metrics import Floats
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.arrays import MISSING
-from marvel_kedro.monitoring.aggregation.distributions import Columns, Distributions, Numbers
-from marvel_kedro.monitoring.aggregation.value_counts import (
-    Baseline,
-    Groups,
-    Ints,
-    Segment,
-    Window,
-)
+from marvel_kedro.monitoring.aggregation.distributions import Columns, Numbers
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints, Segment, Window
 from marvel_kedro.monitoring.metrics.distances import Figures, compare_categories, compare_numbers
-from marvel_kedro.monitoring.tables import (
-    BASELINE,
-    CONSECUTIVE,
-    DRIFT_METRICS,
-    MONITOR_VERSION,
-    TABLE,
-)
 
 
 def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
@@ -56,16 +42,12 @@ def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     counted = [*(groups[key] for key in keys), *baseline.values()]
     this, other = _pairs(keys, list(baseline))
     columns = Columns.of(counted)
-    ours, theirs = columns.entry[this], columns.entry[other]
+    # Column 0 is the row `TABLE`.
+    ours, theirs = (np.insert(columns.entry[at], 0, MISSING, axis=1) for at in (this, other))
     pair, column = np.nonzero(
-        np.concatenate([np.ones((len(this), 1), np.bool_), (ours >= 0) | (theirs >= 0)], axis=1)
+        (np.maximum(ours, theirs) != MISSING) | (np.arange(ours.shape[1]) == 0)
     )
-    is_table = column == 0
-    missing = np.full((len(this), 1), MISSING)
-    a, b = (
-        np.append(side, missing, axis=1)[pair, column - 1]  # -1 is the last column: MISSING
-        for side in (ours, theirs)
-    )
+    is_table, a, b = column == 0, ours[pair, column], theirs[pair, column]
     records = np.array([one.records for one in counted], np.float64)
     records_delta = np.where(is_table, (records[this] - records[other])[pair], np.nan)
     filled, filled_before = columns.filled[this], columns.filled[other]
@@ -77,14 +59,14 @@ def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     )
     fields = {
         **_key_columns(keys, this, other, pair),
-        "column_name": pa.array([TABLE, *columns.names], pa.string()).take(pa.array(column)),
+        "column_name": pa.array([tables.TABLE, *columns.names], pa.string()).take(pa.array(column)),
         "data_type": arrays.take(columns.data_type, np.where(a == MISSING, b, a)),
-        "monitor_version": pa.array(np.full(len(pair), MONITOR_VERSION)),
+        "monitor_version": pa.array(np.full(len(pair), tables.MONITOR_VERSION)),
         "non_null_columns_delta": arrays.take(non_null_delta, np.where(is_table, pair, MISSING)),
         **_deltas(columns, a, b, records_delta),
         **_tests(columns, a, b),
     }
-    return pa.table([fields[field.name] for field in DRIFT_METRICS], schema=DRIFT_METRICS)
+    return pa.table(fields, schema=tables.DRIFT_METRICS)
 
 
 def _pairs(keys: list[tuple[Window, Segment]], baseline: list[Segment]) -> tuple[Ints, Ints]:
@@ -111,7 +93,7 @@ def _key_columns(
 ) -> dict[str, pa.Array]:
     by_key = arrays.key_columns(keys)
     is_baseline = other >= len(keys)
-    drift_type = np.where(is_baseline, BASELINE, CONSECUTIVE).tolist()
+    drift_type = np.where(is_baseline, tables.BASELINE, tables.CONSECUTIVE).tolist()
     compared = arrays.take(by_key["window"], np.where(is_baseline, MISSING, other))
     return {
         **{name: found.take(pa.array(this[pair])) for name, found in by_key.items()},
@@ -140,24 +122,15 @@ def _tests(columns: Columns, a: Ints, b: Ints) -> dict[str, pa.Array]:
     valued, kind = np.append(columns.valued, 0), np.append(columns.kind, "")
     comparable = (valued[a] > 0) & (valued[b] > 0) & (kind[a] == kind[b])
     is_category = kind[a] == "category"
-
-    def compare_where(
-        which: Flags,
-        compare: Callable[[Distributions, Ints, Ints], Figures],
-        distributions: Distributions,
-    ) -> Figures:
-        found = compare(
-            distributions, columns.distribution[a[which]], columns.distribution[b[which]]
-        )
-        result = {name: np.full(len(a), np.nan) for name in found}
-        for name, values in found.items():
-            result[name][which] = values
-        return result
-
-    figures = {
-        **compare_where(comparable & ~is_category, compare_numbers, columns.numbers),
-        **compare_where(comparable & is_category, compare_categories, columns.categories),
-    }
+    figures: Figures = {}
+    for which, compare, distributions in (
+        (comparable & ~is_category, compare_numbers, columns.numbers),
+        (comparable & is_category, compare_categories, columns.categories),
+    ):
+        pairs = (columns.distribution[side[which]] for side in (a, b))
+        for name, values in compare(distributions, *pairs).items():
+            figures[name] = np.full(len(a), np.nan)
+            figures[name][which] = values
     tests: dict[str, pa.Array] = {}
     for name in ("ks_test", "chi_squared_test"):
         statistic, pvalue = figures.pop(f"{name}.statistic"), figures.pop(f"{name}.pvalue")

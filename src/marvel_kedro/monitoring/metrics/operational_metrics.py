@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from marvel_kedro.monitoring.aggregation.windows import Granularity, unit_of, window_at
+from marvel_kedro.monitoring.aggregation.value_counts import Window
+from marvel_kedro.monitoring.aggregation.windows import Granularity, days_of, unit_of, window_at
 from marvel_kedro.monitoring.inference_log.parsing import ANSWERED
 from marvel_kedro.monitoring.tables import HEALTH_METRICS, TIME
-from marvel_kedro.table.frames import AnyFrame
+from marvel_kedro.table.frames import AnyFrame, lazily
 
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 
 _ENTITY = ["served_entity_name", "model_version"]
-_KEYS = ["unit", *_ENTITY]
 _REJECTED = ("refused", "throttled", "failed", "unread")
-_DAY = timedelta(days=1)
 
 _COUNTED = pa.schema(
     [
@@ -35,81 +34,19 @@ _COUNTED = pa.schema(
 )
 
 
-def count_requests(
-    log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
-) -> tuple[pa.Table, pa.Table]:
-    """Count requests and records by time unit and served entity, on the engine.
-
-    Args:
-        log: Rows of `inference_log`, a lazy frame.
-        rejected: Rows of `rejected_requests`, a lazy frame of the same engine.
-        granularities: Lengths of the windows, which determine the unit.
-
-    Returns:
-        Requests by `unit`, entity, `status_code`, `unread`, `execution_duration_ms` and `day`
-        (their `request_date` if the time is missing or on another day, else null); records by
-        `unit` and entity with `records` and `labelled`.
-    """
-    unit = nw.col("request_time").dt.truncate(unit_of(granularities))
-    records, refused = nw.from_native(log), nw.from_native(rejected)
-    columns = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]
-    answered = records.filter(nw.col("record_number") == 0).select(
-        *columns, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
-    )
-    others = refused.select(
-        *columns,
-        "status_code",
-        unread=nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False)),
-    )
-    time, date = nw.col("request_time"), nw.col("request_date")
-    misdated = time.is_null() | (time.dt.date() != date)
-    # Concatenated here: Sail cannot combine non-nullable with nullable columns.
-    requests = [
-        frame.with_columns(unit=unit, day=nw.when(misdated).then(date))
-        .group_by(*_KEYS, "day", "status_code", "unread", "execution_duration_ms")
-        .agg(rows=nw.len().cast(nw.Int64))
-        .collect("pyarrow")
-        .to_native()
-        for frame in (answered, others)
-    ]
-    scored = (
-        records.with_columns(unit=unit, labelled=(~nw.col("alive").is_null()).cast(nw.Int64))
-        .group_by(*_KEYS)
-        .agg(records=nw.len().cast(nw.Int64), labelled=nw.col("labelled").sum())
-    )
-    counted = pa.concat_tables(table.cast(_COUNTED) for table in requests)
-    return counted, scored.collect("pyarrow").to_native()
-
-
-def days_with_rejected(health: pa.Table) -> set[date]:
-    """Return the days of the shortest windows that counted rejected requests.
-
-    Args:
-        health: `HEALTH_METRICS`.
-    """
-    windows = {
-        (row["window"]["start"], row["window"]["end"])
-        for row in health.select(["window", *_REJECTED]).to_pylist()
-        if any(row[name] for name in _REJECTED)
-    }
-    shortest = min((end - start for start, end in windows), default=timedelta())
-    return {
-        (start + number * _DAY).date()
-        for start, end in windows
-        if end - start == shortest
-        for number in range(-(-shortest // _DAY))
-    }
-
-
 def health_metrics(
-    requests: pa.Table, records: pa.Table, granularities: Sequence[Granularity]
+    log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
 ) -> pa.Table:
-    """Add the counts of `count_requests` up to windows.
+    """Count requests and records on the engine, by time unit, and add them up to windows.
+
+    `log` and `rejected` are rows of `inference_log` and `rejected_requests`: lazy frames of one
+    engine.
 
     Returns:
         `HEALTH_METRICS`, one row per window and served entity with a request.
     """
-    counted, scored = requests.to_pandas(), records.to_pandas()
+    tables = _count(lazily(log), lazily(rejected), unit_of(granularities))
+    counted, scored = (table.to_pandas() for table in tables)
     # A request without a time, or with that of another day, belongs to its request_date.
     counted["unit"] = pd.to_datetime(counted.pop("day"), utc=True).fillna(counted["unit"])
     rows: list[dict[str, Any]] = []
@@ -122,19 +59,65 @@ def health_metrics(
         }
         for key, some in counted.groupby(["window", *_ENTITY], dropna=False, sort=False):
             window, name, version = key
-            scored_records, labelled = by_key.get(key, (0, 0))
+            records, labelled = by_key.get(key, (0, 0))
             rows.append(
                 {
                     "window": {"start": window.start, "end": window.end},
                     "granularity": granularity,
                     "served_entity_name": name if isinstance(name, str) else None,
                     "model_version": version if isinstance(version, str) else None,
-                    "records": scored_records,
+                    "records": records,
                     "labelled": labelled,
                     **_request_metrics(some),
                 }
             )
     return pa.Table.from_pylist(rows, schema=HEALTH_METRICS)
+
+
+def _count(
+    log: nw.LazyFrame[Any], rejected: nw.LazyFrame[Any], length: str
+) -> tuple[pa.Table, pa.Table]:
+    """Count by time unit of a length and served entity.
+
+    Returns:
+        Requests: `_COUNTED`; `day` is their `request_date` if the time is missing or on another
+        day, else null. Records: with `records` and `labelled`.
+    """
+    time, date = nw.col("request_time"), nw.col("request_date")
+    columns = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]
+    answered = log.filter(nw.col("record_number") == 0).select(
+        *columns, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
+    )
+    unread = nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False))
+    others = rejected.select(*columns, "status_code", unread=unread)
+    unit, misdated = time.dt.truncate(length), time.is_null() | (time.dt.date() != date)
+    # Concatenated here: Sail cannot combine non-nullable with nullable columns.
+    requests = pa.concat_tables(
+        frame.with_columns(unit=unit, day=nw.when(misdated).then(date))
+        .group_by(*_COUNTED.names[:-1])
+        .agg(rows=nw.len().cast(nw.Int64))
+        .collect("pyarrow")
+        .to_native()
+        .cast(_COUNTED)
+        for frame in (answered, others)
+    )
+    scored = (
+        log.with_columns(unit=unit, labelled=(~nw.col("alive").is_null()).cast(nw.Int64))
+        .group_by("unit", *_ENTITY)
+        .agg(records=nw.len().cast(nw.Int64), labelled=nw.col("labelled").sum())
+    )
+    return requests, scored.collect("pyarrow").to_native()
+
+
+def days_with_rejected(health: pa.Table) -> set[date]:
+    """Return the days of the shortest windows of `HEALTH_METRICS` with rejected requests."""
+    windows = {
+        Window(row["granularity"], **row["window"])
+        for row in health.select(["granularity", "window", *_REJECTED]).to_pylist()
+        if any(row[name] for name in _REJECTED)
+    }
+    shortest = min((window.end - window.start for window in windows), default=timedelta())
+    return days_of(window for window in windows if window.end - window.start == shortest)
 
 
 def _request_metrics(requests: pd.DataFrame) -> dict[str, Any]:

@@ -37,7 +37,6 @@ from marvel_kedro.monitoring.aggregation.distributions import (
     ratio,
 )
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
-from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS
 
 CLASSES = ("Alive", "Dead")
 _OPPOSITE = {"true": "false", "false": "true"}
@@ -47,11 +46,7 @@ Fields = dict[str, pa.Array]
 
 @dataclass(frozen=True)
 class ScoredRecords(ScoreCounts):
-    """Score counts of many groups, end to end, by ascending probability in each.
-
-    Attributes:
-        index: Elements by group.
-    """
+    """Score counts of many groups, end to end, by ascending probability in each."""
 
     index: RaggedIndex
 
@@ -67,10 +62,8 @@ class ScoredRecords(ScoreCounts):
         rows = concatenate((one.rows for one in scores), np.int64)
         # Sums of floats depend on the order, which engines do not guarantee.
         order = np.lexsort((*flags, probability, index.parent))
-        probability, predicted, labelled, alive, rows = (
-            array[order] for array in (probability, *flags, rows)
-        )
-        return cls(probability, predicted, labelled, alive, rows, index)
+        predicted, labelled, alive = (flag[order] for flag in flags)
+        return cls(probability[order], predicted, labelled, alive, rows[order], index)
 
     @cached_property
     def records(self) -> Ints:
@@ -80,39 +73,17 @@ class ScoredRecords(ScoreCounts):
     @cached_property
     def labels(self) -> Ints:
         """Labelled records by group."""
-        return self._rows_where(self.labelled)
+        return self.rows_where(self.labelled)
 
     @cached_property
     def confusion(self) -> Ints:
         """Labelled records by group, prediction and label; shape (groups, 2, 2), as `CLASSES`."""
         counts = [
-            self._rows_where(self.labelled & (self.predicted == predicted) & (self.alive == alive))
+            self.rows_where(self.labelled & (self.predicted == predicted) & (self.alive == alive))
             for predicted in (True, False)
             for alive in (True, False)
         ]
         return np.stack(counts, axis=1).reshape(-1, 2, 2)
-
-    @cached_property
-    def predictions(self) -> Ints:
-        """Records by group and prediction; shape (groups, 2), as `CLASSES`."""
-        alive = self._rows_where(self.predicted)
-        return np.stack([alive, self.records - alive], axis=1)
-
-    @cached_property
-    def accuracy(self) -> Floats:
-        """Accuracy by group."""
-        return ratio(np.trace(self.confusion, axis1=1, axis2=2), self.labels)
-
-    @cached_property
-    def log_loss(self) -> Floats:
-        """Mean log loss in nats by group."""
-        loss = losses(self.alive, self.probability) * self.rows
-        return ratio(self.index.sums(np.where(self.labelled, loss, 0.0)), self.labels)
-
-    @cached_property
-    def roc_auc(self) -> Floats:
-        """ROC AUC by group."""
-        return roc_auc(self, *self.rows_by_label)[0]
 
     @cached_property
     def rows_by_label(self) -> tuple[Ints, Ints]:
@@ -129,7 +100,8 @@ class ScoredRecords(ScoreCounts):
         ]
         return RaggedIndex(self.index.counts(first)), RaggedIndex(np.bincount(np.cumsum(first) - 1))
 
-    def _rows_where(self, which: Flags) -> Ints:
+    def rows_where(self, which: Flags) -> Ints:
+        """Count the records of flagged elements by group."""
         return self.index.sums(np.where(which, self.rows, 0))
 
 
@@ -140,11 +112,7 @@ def roc_auc(
 
     The error is that of DeLong et al. (1988): the variance over the Alive records of the share of
     Dead records below each, divided by their number, plus the same with the classes swapped.
-
-    Args:
-        records: The records.
-        alive: Number of Alive records by element, possibly an expectation; shape (elements,).
-        dead: Number of Dead records by element.
+    `alive` and `dead` are numbers of records by element, possibly expectations.
 
     Returns:
         Both by group; NaN if there is only one class, or a probability is NaN.
@@ -180,6 +148,8 @@ def _performance(records: ScoredRecords) -> Fields:
     confusion = records.confusion
     hits, predicted, actual = _margins(confusion)
     unlabelled = records.labels == 0
+    loss = losses(records.alive, records.probability) * records.rows
+    loss_sum = records.index.sums(np.where(records.labelled, loss, 0.0))
     matrix = arrays.structs(
         {
             "prediction": pa.array(np.tile(np.repeat(CLASSES, 2), len(confusion))),
@@ -187,37 +157,38 @@ def _performance(records: ScoredRecords) -> Fields:
             "count": pa.array(confusion.reshape(-1)),
         }
     ).filter(pa.array(np.repeat(~unlabelled, 4)))
-    no_area = np.isnan(records.roc_auc)
-    area = arrays.structs({"weighted": arrays.doubles(records.roc_auc)}, no_area)
-    fields = {
-        "accuracy_score": arrays.doubles(records.accuracy),
-        "log_loss": arrays.doubles(records.log_loss),
+    area, _ = roc_auc(records, *records.rows_by_label)
+    no_area = np.isnan(area)
+    weighted = arrays.structs({"weighted": arrays.doubles(area)}, no_area)
+    return {
+        "accuracy_score": arrays.doubles(ratio(hits.sum(axis=1), records.labels)),
+        "log_loss": arrays.doubles(ratio(loss_sum, records.labels)),
         "confusion_matrix": arrays.lists(matrix, np.where(unlabelled, 0, 4), unlabelled),
-        "roc_auc_score": arrays.structs({"one_vs_one": area}, no_area),
+        "roc_auc_score": arrays.structs({"one_vs_one": weighted}, no_area),
         "precision": _averages(ratio(hits, predicted), actual, unlabelled),
         "recall": _averages(ratio(hits, actual), actual, unlabelled),
         "f1_score": _averages(ratio(2 * hits, predicted + actual), actual, unlabelled),
     }
-    return {field.name: fields[field.name].cast(field.type) for field in PERFORMANCE_FIELDS}
 
 
 def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
     hits, predicted, actual = _margins(records.confusion)
     labels = records.labels[:, None]
+    alive = records.rows_where(records.predicted)
     rates = {
         "predictive_parity": ratio(hits, predicted),
         "predictive_equality": ratio(predicted - hits, labels - actual),
         "equal_opportunity": ratio(hits, actual),
-        "statistical_parity": ratio(records.predictions, records.records[:, None]),
+        "statistical_parity": ratio(
+            np.stack([alive, records.records - alive], axis=1), records.records[:, None]
+        ),
     }
     alone = (opposite == MISSING)[:, None]
     fields = {}
-    for field in FAIRNESS_FIELDS:
-        rate = rates[field.name]
+    for name, rate in rates.items():
         parity = np.where(alone, np.nan, ratio(rate, rate[opposite]))
         missing = np.all(np.isnan(parity), axis=1)
-        by_class = {"one_vs_all": _by_class(parity, missing)}
-        fields[field.name] = arrays.structs(by_class, missing).cast(field.type)
+        fields[name] = arrays.structs({"one_vs_all": _by_class(parity, missing)}, missing)
     return fields
 
 
@@ -257,12 +228,8 @@ def _by_class(scores: Floats, missing: Flags) -> pa.MapArray:
 def _opposite_slices(keys: Sequence[GroupKey]) -> Ints:
     """Return the group with the other records of each Boolean slice, else `MISSING`."""
     index = {key: number for number, key in enumerate(keys)}
-    return np.array(
-        [
-            index.get((window, replace(segment, slice_value=opposite)), MISSING)
-            if (opposite := _OPPOSITE.get(segment.slice_value or ""))
-            else MISSING
-            for window, segment in keys
-        ],
-        np.int64,
-    )
+    found = np.full(len(keys), MISSING)
+    for number, (window, segment) in enumerate(keys):
+        if opposite := _OPPOSITE.get(segment.slice_value or ""):
+            found[number] = index.get((window, replace(segment, slice_value=opposite)), MISSING)
+    return found

@@ -51,10 +51,8 @@ Calibration = Callable[[Floats], Floats]
 def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.95) -> pa.Table:
     """Estimate the performance of each window, and compute the realised one of known labels.
 
-    Args:
-        groups: Groups by window and segment.
-        baseline: Reference groups. A segment without labels in it has no estimate: null.
-        confidence: Confidence level of the interval from `low` to `high`.
+    A segment without labels in the baseline has no estimate: null. `confidence` is the level of the
+    interval from `low` to `high`.
 
     Returns:
         `QUALITY_ESTIMATES`, by window and segment, then in the order of `METRICS`.
@@ -94,7 +92,7 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
         **{name: arrays.doubles(found.reshape(-1)) for name, found in by_metric.items()},
         "metric": pa.array(METRICS * len(keys), pa.string()),
     }
-    return pa.table([fields[field.name] for field in QUALITY_ESTIMATES], schema=QUALITY_ESTIMATES)
+    return pa.table(fields, schema=QUALITY_ESTIMATES)
 
 
 def fit_calibration(scores: ScoreCounts) -> Calibration | None:
@@ -107,9 +105,6 @@ def fit_calibration(scores: ScoreCounts) -> Calibration | None:
     other folds suits them on average even without miscalibration, so it calibrates most of what is
     already calibrated.)
 
-    Args:
-        scores: Score counts of the baseline.
-
     Returns:
         A function of probabilities, or None without labels.
     """
@@ -121,7 +116,9 @@ def fit_calibration(scores: ScoreCounts) -> Calibration | None:
         np.bincount(index, np.where(which, scores.rows[known], 0), len(score)).astype(np.int64)
         for which in (scores.alive[known], ~scores.alive[known])
     )
-    separated = float(ScoredRecords.of([scores]).roc_auc[0]) > SEPARATED
+    records = ScoredRecords.of([scores])
+    area, _ = performance.roc_auc(records, *records.rows_by_label)
+    separated = area[0] > SEPARATED
     if not alive.any() or not dead.any() or separated or not _helps(score, alive, dead):
         return lambda probability: probability
     return _fit_isotonic(score, alive, dead)
@@ -143,26 +140,22 @@ def _helps(score: Floats, alive: Ints, dead: Ints) -> bool:
     generator = np.random.default_rng(SEED)
     gain = 0.0
     for _ in range(FOLDS):
-        test_alive, test_dead = (_draw_fold(side, generator) for side in (alive, dead))
+        test_alive, test_dead = (  # drawn without replacement
+            generator.multivariate_hypergeometric(
+                side, int(side.sum()) // FOLDS, method="marginals"
+            )
+            for side in (alive, dead)
+        )
         fitted = _fit_isotonic(score, alive - test_alive, dead - test_dead)(score)
         gain += float(test_alive @ ((1 - score) ** 2 - (1 - fitted) ** 2))
         gain += float(test_dead @ (score**2 - fitted**2))
     return gain > 0
 
 
-def _draw_fold(rows: Ints, generator: np.random.Generator) -> Ints:
-    """Draw a tenth of the counted rows without replacement."""
-    size = int(rows.sum()) // FOLDS
-    return generator.multivariate_hypergeometric(rows, size, method="marginals")
-
-
 def _chances(records: ScoredRecords, numbers: Ints, baseline: Baseline) -> Floats:
     """Return the calibrated probability by element; NaN without a calibration.
 
-    Args:
-        records: The records.
-        numbers: Position of each group's segment in the baseline, or `MISSING`.
-        baseline: Reference groups by segment.
+    `numbers` are the positions of each group's segment in the baseline, or `MISSING`.
     """
     result = np.full(len(records.rows), np.nan)
     by_element = numbers[records.index.parent]
@@ -180,10 +173,7 @@ def _metrics_and_errors(
 ) -> tuple[Floats, Floats]:
     """Compute metrics and their standard errors, each of shape (groups, metrics).
 
-    Args:
-        records: The records.
-        alive: Number of Alive records by element, possibly an expectation.
-        dead: Number of Dead records by element.
+    `alive` and `dead` are numbers of records by element, possibly expectations.
     """
     index = records.index
     number = index.sums(alive + dead)

@@ -20,16 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Floats
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.distributions import (
-    Columns,
-    Distributions,
-    Numbers,
-    ratio,
-)
+from marvel_kedro.monitoring.aggregation.distributions import Columns, Distributions, Numbers, ratio
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.metrics import performance
-from marvel_kedro.monitoring.tables import BASELINE, INPUT, MONITOR_VERSION, PROFILE_METRICS, TABLE
 
 FREQUENT_ITEMS = 100
 PERCENTILES = np.arange(101)
@@ -51,16 +46,13 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
         baseline[segment] if window is None else groups[window, segment] for window, segment in keys
     ]
     columns = Columns.of(counted)
-    group, column = np.nonzero(
-        np.concatenate([np.ones((len(keys), 1), np.bool_), columns.entry >= 0], axis=1)
-    )
-    is_table = column == 0
-    entry = np.append(columns.entry, np.full((len(keys), 1), arrays.MISSING), axis=1)
-    entry_of_row = entry[group, column - 1]  # -1 is the last column: MISSING, for a table row
+    entry = np.insert(columns.entry, 0, arrays.MISSING, axis=1)  # column 0 is the row `TABLE`
+    group, column = np.nonzero((entry != arrays.MISSING) | (np.arange(entry.shape[1]) == 0))
+    is_table, entry_of_row = column == 0, entry[group, column]
     table_group = np.where(is_table, group, arrays.MISSING)
     records = np.array([one.records for one in counted], np.int64)[group]
-    log_type = pa.array([BASELINE if window is None else INPUT for window, _ in keys], pa.string())
-    by_group = {**arrays.key_columns(keys), "log_type": log_type}
+    log_type = [tables.BASELINE if window is None else tables.INPUT for window, _ in keys]
+    by_group = arrays.key_columns(keys) | {"log_type": pa.array(log_type, pa.string())}
     by_entry = _column_figures(columns)
     names = pa.array(columns.names, pa.string())
     non_null = names.take(pa.array(np.nonzero(columns.filled)[1]))
@@ -69,20 +61,14 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
         **performance.performance_columns(keys, counted),
     }
     fields = {
-        "column_name": pa.array([TABLE, *columns.names], pa.string()).take(pa.array(column)),
-        "monitor_version": pa.array(np.full(len(group), MONITOR_VERSION)),
+        "column_name": pa.array([tables.TABLE, *columns.names], pa.string()).take(pa.array(column)),
+        "monitor_version": pa.array(np.full(len(group), tables.MONITOR_VERSION)),
         "count": pa.array(np.where(is_table, records, np.append(columns.count, 0)[entry_of_row])),
         **{name: arrays.take(found, group) for name, found in by_group.items()},
         **{name: arrays.take(found, entry_of_row) for name, found in by_entry.items()},
         **{name: arrays.take(found, table_group) for name, found in on_table_rows.items()},
     }
-    return pa.table(
-        [
-            fields[field.name] if field.name in fields else pa.nulls(len(group), field.type)
-            for field in PROFILE_METRICS
-        ],
-        schema=PROFILE_METRICS,
-    )
+    return tables.conform(pa.table(fields), tables.PROFILE_METRICS)
 
 
 def _column_figures(columns: Columns) -> dict[str, pa.Array]:
@@ -137,8 +123,8 @@ def _category_lengths(categories: Distributions) -> dict[str, Floats]:
     by_element = lengths[categories.code]
     nan_if_empty = np.where(categories.totals > 0, 1.0, np.nan)
     return {
-        "min": categories.index.minima(by_element) * nan_if_empty,
-        "max": categories.index.maxima(by_element) * nan_if_empty,
+        "min": categories.index.reduce(np.minimum, by_element) * nan_if_empty,
+        "max": categories.index.reduce(np.maximum, by_element) * nan_if_empty,
     }
 
 

@@ -17,15 +17,8 @@ def population_stability_index(numbers: Distributions, current: Ints, reference:
     The sum of (p - q) ln(p / q) over the shares p of `current` and q of `reference`. The outer bins
     are open; a bin includes its upper edge. A repeated decile is a bin of its own: otherwise a
     window that lost its most frequent value could appear unchanged. Bins that this leaves without
-    width are empty on both sides and add nothing.
-
-    Args:
-        numbers: The distributions.
-        current: Distribution by pair, with rows, shape (pairs,).
-        reference: Distribution to compare with, with rows.
-
-    Returns:
-        Shape (pairs,).
+    width are empty on both sides and add nothing. `current` and `reference` are the compared
+    distributions by pair, all with rows; they and the result have the shape (pairs,).
     """
     edges = numbers.quantiles(reference, DECILES)
     repeated = edges[:, 1:] == edges[:, :-1]
@@ -39,7 +32,8 @@ def population_stability_index(numbers: Distributions, current: Ints, reference:
 
     def shares(distribution: Ints) -> Floats:
         total = numbers.totals[distribution][:, None]
-        below = numbers.rows_below(distribution[:, None], code)
+        element, _ = numbers.find(distribution[:, None], code)
+        below = numbers.rows_before(distribution[:, None], element)
         share = np.diff(np.hstack([0 * total, below, total]), axis=1) / total
         return np.where(share > 0, share, EMPTY_BIN)
 

@@ -14,12 +14,8 @@ def ks_pvalue(statistic: Floats, first: Numbers, second: Numbers) -> Floats:
     (first + second), rounded, after the correction for finite n of Vrbik (2018, "Small-sample
     corrections to Kolmogorov-Smirnov test statistic"). `scipy.stats.ks_2samp(method="asymp")` uses
     the exact distribution for n, as do the rows that Databricks was seen to write; it takes up to
-    50 ms per value. For n of 20 or more the two differ by less than 0.001.
-
-    Args:
-        statistic: D, the largest difference of the distribution functions.
-        first: Size of one sample.
-        second: Size of the other.
+    50 ms per value. For n of 20 or more the two differ by less than 0.001. `statistic` is D, the
+    largest difference of the distribution functions; `first` and `second` are the sample sizes.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     size = np.maximum(np.round(first * second / (first + second)), 1.0)

@@ -12,11 +12,6 @@ from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
 from marvel_kedro.monitoring.options import ABTestOptions
 
 
-def read_requests(inference_payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
-    """Read the inference table: requests, scored records and rejected requests."""
-    return data.read_requests(inference_payload, options)
-
-
 def compare_entities(
     ab_log: InferenceLog, served_entities: IntoFrame, labels: IntoFrame, options: ABTestOptions
 ) -> tuple[ABTestResult, dict[str, Any], pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.monitoring.ab_test import data
 from marvel_kedro.pipelines.ab_test import nodes
 
 
@@ -10,7 +11,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.read_requests,
+                data.read_requests,
                 ["inference_payload", "params:ab_test"],
                 "ab_log",
                 name="read_requests",

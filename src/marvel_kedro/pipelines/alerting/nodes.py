@@ -1,7 +1,5 @@
 """Nodes of the `alerting` pipeline."""
 
-from typing import Any
-
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
@@ -12,10 +10,10 @@ from marvel_kedro.monitoring.alerting.webhook import Webhook
 
 
 def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
+    health_metrics: pa.Table,
     profile_metrics: pa.Table,
     drift_metrics: pa.Table,
     quality_estimates: pa.Table,
-    health_metrics: pa.Table,
     known_alerts: pa.Table,
     alert_actions: pa.Table,
     options: AlertingOptions,
@@ -47,14 +45,3 @@ def count_labelled(
 ) -> LabelCounts:
     """Count the keys with a label, and those labelled since the last retraining."""
     return retraining_policy.count_labelled(inference_log, retraining_log, options.now)
-
-
-def decide_retraining(
-    alerts: pa.Table,
-    label_counts: LabelCounts,
-    retraining_log: pa.Table,
-    champion_version: str | None,
-    options: AlertingOptions,
-) -> dict[str, Any]:
-    """Decide whether to retrain."""
-    return retraining_policy.decide(alerts, label_counts, retraining_log, champion_version, options)

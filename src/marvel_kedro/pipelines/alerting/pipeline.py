@@ -2,7 +2,9 @@
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.pipelines.alerting import nodes
+from marvel_kedro.pipelines.monitoring import METRICS
 
 
 def create_pipeline() -> Pipeline:
@@ -11,15 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.evaluate_alerts,
-                [
-                    "profile_metrics",
-                    "drift_metrics",
-                    "quality_estimates",
-                    "health_metrics",
-                    "known_alerts",
-                    "alert_actions",
-                    "params:alerting",
-                ],
+                [*METRICS, "known_alerts", "alert_actions", "params:alerting"],
                 "evaluated_alerts",
                 name="evaluate_alerts",
             ),
@@ -36,7 +30,7 @@ def create_pipeline() -> Pipeline:
                 name="count_labelled",
             ),
             node(
-                nodes.decide_retraining,
+                retraining_policy.decide,
                 ["alerts", "label_counts", "retraining_log", "champion_version", "params:alerting"],
                 "retrain",
                 name="decide_retraining",

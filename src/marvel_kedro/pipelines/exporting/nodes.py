@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 def export_metrics(  # noqa: PLR0913, PLR0917 - one per table
-    health_metrics: pa.Table,
-    profile_metrics: pa.Table,
-    drift_metrics: pa.Table,
-    quality_estimates: pa.Table,
+    health: pa.Table,
+    profile: pa.Table,
+    drift: pa.Table,
+    estimates: pa.Table,
     alerts: pa.Table,
     monitoring: MonitoringOptions,
     options: ExportingOptions,
@@ -26,15 +26,7 @@ def export_metrics(  # noqa: PLR0913, PLR0917 - one per table
     """
     from marvel_kedro.monitoring.prometheus_text import render  # noqa: PLC0415 - start-up time
 
-    exported = export(
-        health_metrics,
-        profile_metrics,
-        drift_metrics,
-        quality_estimates,
-        alerts,
-        options,
-        monitoring.now,
-    )
+    exported = export(health, profile, drift, estimates, alerts, options, monitoring.now)
     if dropped := sum(sample.value for sample in exported.samples if sample.family == DROPPED):
         logger.warning("          %d samples above exporting.max_series were dropped", dropped)
     logger.info("          %s samples", f"{len(exported.samples):,}")

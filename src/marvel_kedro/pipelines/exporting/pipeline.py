@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from marvel_kedro.pipelines.exporting import nodes
+from marvel_kedro.pipelines.monitoring import METRICS
 
 
 def create_pipeline() -> Pipeline:
@@ -11,15 +12,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.export_metrics,
-                [
-                    "health_metrics",
-                    "profile_metrics",
-                    "drift_metrics",
-                    "quality_estimates",
-                    "alerts",
-                    "params:monitoring",
-                    "params:exporting",
-                ],
+                [*METRICS, "alerts", "params:monitoring", "params:exporting"],
                 ["monitoring_metrics", "otlp_metrics"],
                 name="export_metrics",
             ),

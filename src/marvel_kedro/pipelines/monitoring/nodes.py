@@ -1,6 +1,4 @@
-"""Nodes of `monitoring`: read the changed days of the inference table, count and measure them."""
-
-from collections.abc import Iterator
+"""Nodes of `monitoring`: count the records of the changed days, and measure them."""
 
 import narwhals as nw
 import pyarrow as pa
@@ -13,60 +11,14 @@ from marvel_kedro.monitoring.aggregation import grouping, watermarks
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays, RunScope
 from marvel_kedro.monitoring.alerting import retraining_policy
-from marvel_kedro.monitoring.inference_log import changed_days, records
-from marvel_kedro.monitoring.metrics import (
-    drift,
-    operational_metrics,
-    performance_estimation,
-    profile,
-)
+from marvel_kedro.monitoring.inference_log import records
+from marvel_kedro.monitoring.metrics import drift, performance_estimation, profile
+from marvel_kedro.monitoring.metrics.operational_metrics import health_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
-
-
-def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
-    inference_payload: IntoFrame,
-    served_entities: IntoFrame,
-    labels: AnyFrame,
-    known_log: IntoFrame,
-    known_rejected: IntoFrame,
-    known_health: pa.Table,
-    known_watermarks: pa.Table,
-    options: MonitoringOptions,
-) -> tuple[ChangedDays, pa.Table]:
-    """Find the changed days.
-
-    Returns:
-        The days, and watermarks that mark them as unread.
-    """
-    if not records.versions(known_log):  # the log is new or was removed
-        known_watermarks = known_watermarks.slice(0, 0)
-    days = changed_days.find_changed_days(
-        inference_payload,
-        served_entities,
-        labels,
-        known_log,
-        known_rejected,
-        known_health,
-        known_watermarks,
-        options,
-    )
-    return days, watermarks.mark_unread(days, known_watermarks)
-
-
-def update_log(
-    inference_payload: IntoFrame,
-    served_entities: IntoFrame,
-    labels: AnyFrame,
-    known_log: IntoFrame,
-    days: ChangedDays,
-) -> Iterator[tuple[Replacement, Replacement]]:
-    """Yield the replaced days of `inference_log` and `rejected_requests`."""
-    served = records.read_served_entities(served_entities)
-    yield from records.read_changed_days(inference_payload, served, labels, known_log, days)
 
 
 def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
@@ -99,12 +51,8 @@ def find_scope(
     options: MonitoringOptions,
     *known_metrics: pa.Table,
 ) -> tuple[RunScope, pa.Table]:
-    """Select the windows to measure.
-
-    Returns:
-        The scope, and watermarks that mark all days if all are recomputed.
-    """
-    scope = watermarks.find_scope(
+    """Select the windows to measure; also return watermarks that mark all days if all are."""
+    return watermarks.find_scope(
         days,
         known_watermarks,
         records.versions_by_day(inference_log),
@@ -112,7 +60,6 @@ def find_scope(
         options,
         lost=len(known_watermarks) > 0 and not all(map(len, known_metrics)),
     )
-    return scope, watermarks.mark_recompute(known_watermarks, scope)
 
 
 def count_records(
@@ -135,9 +82,7 @@ def measure_operations(
 ) -> pa.Table:
     """Compute traffic, errors and latency by window and served entity."""
     log, rejected = (_of_days(table, scope) for table in (inference_log, rejected_requests))
-    counted = operational_metrics.count_requests(log, rejected, options.granularities)
-    computed = operational_metrics.health_metrics(*counted, options.granularities)
-    return scope.merge(known_health, computed)
+    return scope.merge(known_health, health_metrics(log, rejected, options.granularities))
 
 
 def refresh_managed_monitor(
@@ -205,10 +150,7 @@ def estimate_performance(
 
 
 def complete_watermarks(
-    days: ChangedDays,
-    known_watermarks: pa.Table,
-    scope: RunScope,
-    *_: pa.Table,
+    days: ChangedDays, known_watermarks: pa.Table, scope: RunScope, *_: pa.Table
 ) -> pa.Table:
     """Mark all days as measured; takes every metrics table as input to run last."""
     return watermarks.complete(days, known_watermarks, scope)

@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Pipeline, node
 
-from marvel_kedro.pipelines.monitoring import nodes
+from marvel_kedro.monitoring.inference_log import changed_days, records
+from marvel_kedro.pipelines.monitoring import METRICS, nodes
 
 _OPTIONS = "params:monitoring"
 
@@ -12,7 +13,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.find_days,
+                changed_days.find_days,
                 [
                     *("inference_payload", "served_entities", "known_labels", "known_log"),
                     *("known_rejected", "known_health", "known_watermarks", _OPTIONS),
@@ -21,7 +22,7 @@ def create_pipeline() -> Pipeline:
                 name="find_days",
             ),
             node(
-                nodes.update_log,
+                records.read_changed_days,
                 ["inference_payload", "served_entities", "known_labels", "known_log", "days"],
                 ["inference_log", "rejected_requests"],
                 name="update_log",
@@ -39,9 +40,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.find_scope,
                 [
-                    *("days", "known_watermarks", "inference_log", "monitoring_baseline"),
-                    *(_OPTIONS, "known_health", "known_profile", "known_drift"),
-                    "known_estimates",
+                    *("days", "known_watermarks", "inference_log", "monitoring_baseline", _OPTIONS),
+                    *("known_health", "known_profile", "known_drift", "known_estimates"),
                 ],
                 ["scope", "anew_watermarks"],
                 name="find_scope",
@@ -84,10 +84,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.complete_watermarks,
-                [
-                    *("days", "known_watermarks", "scope", "health_metrics"),
-                    *("profile_metrics", "drift_metrics", "quality_estimates"),
-                ],
+                ["days", "known_watermarks", "scope", *METRICS],
                 "watermarks",
                 name="complete_watermarks",
             ),

@@ -2,6 +2,8 @@
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.monitoring.report import page, plots
+from marvel_kedro.pipelines.monitoring import METRICS
 from marvel_kedro.pipelines.reporting import nodes
 
 _MONITORING, _REPORTING = "params:monitoring", "params:reporting"
@@ -20,24 +22,15 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.build_report_data,
                 [
-                    "health_metrics",
-                    "profile_metrics",
-                    "drift_metrics",
-                    "quality_estimates",
-                    "alerts",
-                    "retrain",
-                    "rejected_by_reason",
-                    "newest_ab_report",
-                    _MONITORING,
-                    "params:alerting",
-                    _REPORTING,
+                    *(*METRICS, "alerts", "rejected_by_reason", "retrain", "newest_ab_report"),
+                    *(_MONITORING, "params:alerting", _REPORTING),
                 ],
                 "report_facts",
                 name="build_report_data",
             ),
-            node(nodes.write_report, "report_facts", "monitoring_report", name="write_report"),
-            node(nodes.draw_drift, "report_facts", "drift_plot", name="draw_drift"),
-            node(nodes.draw_performance, "report_facts", "quality_plot", name="draw_performance"),
+            node(page.render, "report_facts", "monitoring_report", name="write_report"),
+            node(plots.draw_drift, "report_facts", "drift_plot", name="draw_drift"),
+            node(plots.draw_performance, "report_facts", "quality_plot", name="draw_performance"),
         ],
         tags="reporting",
     )

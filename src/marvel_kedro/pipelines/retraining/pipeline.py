@@ -7,70 +7,64 @@ from marvel_kedro.pipelines.alerting.nodes import count_labelled
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.training import pipeline as training
 
+_ALERTING, _OPTIONS, _SPLIT = "params:alerting", "params:retraining", "params:processing"
+
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline `retraining`."""
-    return Pipeline([_rows(), _training(), _release()], tags="retraining")
-
-
-def _rows() -> Pipeline:
     return Pipeline(
         [
             node(
                 count_labelled,
-                ["inference_log", "known_retraining_log", "params:alerting"],
+                ["inference_log", "known_retraining_log", _ALERTING],
                 "labels_since",
                 name="count_labels_since",
             ),
             node(
                 nodes.begin_retraining,
-                [
-                    "alerts",
-                    "labels_since",
-                    "known_retraining_log",
-                    "champion_version",
-                    "params:alerting",
-                ],
+                ["alerts", "labels_since", "known_retraining_log", "champion_version", _ALERTING],
                 "begun_retraining_log",
                 name="begin_retraining",
             ),
             node(
                 nodes.select_newest,
-                [
-                    "inference_log",
-                    "characters",
-                    "params:retraining",
-                    "params:alerting",
-                    "params:training.max_rows",
-                ],
+                ["inference_log", "characters", _OPTIONS, _ALERTING, "params:training.max_rows"],
                 "newest_characters",
                 name="select_newest",
             ),
             node(
                 retraining_rows.choose_share,
-                [
-                    "newest_characters",
-                    "characters",
-                    "params:retraining",
-                    "params:processing",
-                    "params:training",
-                ],
+                ["newest_characters", "characters", _OPTIONS, _SPLIT, "params:training"],
                 "newest_share",
                 name="choose_share",
             ),
             node(
                 retraining_rows.split_rows,
-                [
-                    "newest_characters",
-                    "characters",
-                    "newest_share",
-                    "params:retraining",
-                    "params:processing",
-                ],
+                ["newest_characters", "characters", "newest_share", _OPTIONS, _SPLIT],
                 ["retraining_train_set", "retraining_test_set", "retraining_split"],
                 name="split_rows",
             ),
-        ]
+            _training(),
+            node(
+                nodes.release,
+                [
+                    "decision",
+                    "candidate_version",
+                    "logged_candidate",
+                    "reigning_champion",
+                    _OPTIONS,
+                ],
+                ["promotion", "champion", "retraining_outcome"],
+                name="release",
+            ),
+            node(
+                nodes.end_retraining,
+                ["begun_retraining_log", "promotion", "retraining_outcome", _ALERTING],
+                "retraining_log",
+                name="end_retraining",
+            ),
+        ],
+        tags="retraining",
     )
 
 
@@ -84,29 +78,4 @@ def _training() -> Pipeline:
             "gate_set": "retraining_test_set",
             "split": "retraining_split",
         },
-    )
-
-
-def _release() -> Pipeline:
-    return Pipeline(
-        [
-            node(
-                nodes.release,
-                [
-                    "decision",
-                    "candidate_version",
-                    "logged_candidate",
-                    "reigning_champion",
-                    "params:retraining",
-                ],
-                ["promotion", "champion", "retraining_outcome"],
-                name="release",
-            ),
-            node(
-                nodes.end_retraining,
-                ["begun_retraining_log", "promotion", "retraining_outcome", "params:alerting"],
-                "retraining_log",
-                name="end_retraining",
-            ),
-        ]
     )
