@@ -8,7 +8,6 @@ from marvel_kedro.characters import marginals, vocabulary
 from marvel_kedro.characters.marginals import Floats, Integers
 from marvel_kedro.simulation.world import DriftOptions
 
-NO_SHIFT = 0.0
 _PRIOR_FALL = 0.32
 """Decrease of the share of Alive at magnitude 1 of prior drift."""
 
@@ -55,7 +54,7 @@ class OutcomeModel:
         universes[0] = 0.0  # Earth-616 has its own effect
         slope = 1 - 2 * size if drift.scenario == "concept" else 1.0
         fall = _PRIOR_FALL * size if drift.scenario == "prior" else 0.0
-        shift = size if drift.scenario == "covariate" else NO_SHIFT
+        shift = size if drift.scenario == "covariate" else 0.0
         effects = slope * _log_odds(pilot, universes)
         return cls(shift, slope, _intercept(effects, marginals.ALIVE_SHARE - fall), universes)
 
