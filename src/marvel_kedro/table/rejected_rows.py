@@ -17,11 +17,7 @@ def with_reason(rows: nw.LazyFrame[Any], columns: Collection[str]) -> nw.LazyFra
     - `no page_id`: the key is empty.
     - `unknown alive`: the target is neither Alive nor Dead.
     - `repeated page_id`: an earlier usable row has the same key. Rows with the same key are ordered
-      by their contents, so the choice does not depend on the order of the file.
-
-    Args:
-        rows: Text columns, null where the source is empty.
-        columns: Names of all columns, which order rows with the same key.
+      by their contents (`columns`), so the choice does not depend on the order of the file.
     """
     usable = ~nw.col("page_id").is_null() & nw.col("alive").is_in(CLASSES)
     contents = nw.concat_str(*(nw.col(name).fill_null("") for name in columns), separator="\x1f")
