@@ -4,12 +4,14 @@ import logging
 from collections.abc import Generator
 from typing import Any
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from kedro.runner import SequentialRunner
 from omegaconf import OmegaConf
 
 from marvel_kedro.core.errors import ProjectError
@@ -29,9 +31,9 @@ class ProjectHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the parameters and find the MLflow store, before kedro-mlflow connects to it."""
-        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - loaded
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - slow
 
-        from marvel_kedro.project import parameters  # noqa: PLC0415 - pydantic models of it all
+        from marvel_kedro.project import parameters  # noqa: PLC0415 - slow
 
         # The id outlives a session: an untracked pipeline would log into the previous run.
         mlflow_hook.run_id = None
@@ -65,9 +67,7 @@ class ProjectHooks:
         """Refuse to overwrite a raw file that is not synthetic."""
         if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
             return
-        import pandas as pd  # noqa: PLC0415 - slow to import
-
-        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415
+        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415 - slow
 
         dataset: Any = catalog.get("raw_characters")
         try:  # one row is enough, and the file may be larger than memory
@@ -86,14 +86,11 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Generate a synthetic raw file for `kedro run` if there is none."""
-        if set(run_params["pipeline_names"] or []) - {"__default__"}:
+        asked = set(run_params["pipeline_names"] or []) <= {"__default__"}
+        if not asked or not self._synthetic.stand_in or "raw_characters" not in pipeline.inputs():
             return
-        if "raw_characters" not in pipeline.inputs() or catalog.exists("raw_characters"):
+        if catalog.exists("raw_characters"):
             return
-        if not self._synthetic.stand_in:
-            return
-        from kedro.runner import SequentialRunner  # noqa: PLC0415 - for this case alone
-
         logger.warning(
             "There is no raw file: generating a synthetic one of %s rows. "
             "docs/pipelines.md says where to get the real one.",

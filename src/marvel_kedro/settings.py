@@ -32,8 +32,8 @@ CONFIG_LOADER_ARGS = {
     "custom_resolvers": {
         "oc.env": oc.env,
         "table": catalog_entries.table,
-        "log_table": catalog_entries.schema_table("log_table"),
-        "metrics_table": catalog_entries.schema_table("metrics_table"),
+        "log_table": catalog_entries.log_table,
+        "metrics_table": catalog_entries.metrics_table,
         "origin": dict,  # the hook replaces it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },

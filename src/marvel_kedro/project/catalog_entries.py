@@ -1,6 +1,5 @@
 """Resolvers for one-line catalog entries of tables, which are the same in every environment."""
 
-from collections.abc import Callable
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -16,35 +15,24 @@ def table(
 
     Args:
         name: The table.
-        folder: The folder of the table below `data`.
+        folder: Its folder below `data`.
         contract: The class of its contract in `table/contracts.py`.
         frame: `spark`, or `pandas` for a small result that nodes exchange as a pandas frame where
             the environment has Spark.
         layer: The layer in kedro-viz; by default the name of the folder without its number.
     """
-    return _entry(
-        "table",
-        name=name,
-        folder=folder,
-        layer=layer or folder.partition("_")[2],
-        contract=contract,
-        frame=frame,
-    )
+    layer = layer or folder.partition("_")[2]
+    return _entry("table", name=name, folder=folder, layer=layer, contract=contract, frame=frame)
 
 
-def schema_table(template: str) -> Callable[[str, str, str], dict[str, Any]]:
-    """Return the resolver of a table with an Arrow schema.
+def log_table(name: str, folder: str, schema: str) -> dict[str, Any]:
+    """Fill in the global of a long table of `monitoring/tables.py`, updated by parts."""
+    return _entry("log_table", name=name, folder=folder, schema=schema)
 
-    Args:
-        template: The global to fill in: `log_table` for a long table that monitoring updates by
-            parts, `metrics_table` for a short one that nodes exchange as an Arrow table.
-    """
 
-    def entry(name: str, folder: str, schema: str) -> dict[str, Any]:
-        """Fill in name, folder below `data`, and schema of `monitoring/tables.py`."""
-        return _entry(template, name=name, folder=folder, schema=schema)
-
-    return entry
+def metrics_table(name: str, folder: str, schema: str) -> dict[str, Any]:
+    """Fill in the global of a short one, which nodes exchange as an Arrow table."""
+    return _entry("metrics_table", name=name, folder=folder, schema=schema)
 
 
 def _entry(template: str, **values: str) -> dict[str, Any]:

@@ -30,28 +30,19 @@ class Configuration:
 
     raw: dict[str, Any]
     names: dict[str, Any]
-    loader: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    loader: Mapping[str, Any] = field(repr=False)
 
     @cached_property
     def parameters(self) -> parameters.Parameters:
-        """Validate and return all parameters.
-
-        Raises:
-            ProjectError: A parameter is wrong; it names the key.
-        """
+        """Validate and return all parameters; a `ProjectError` names the key that is wrong."""
         return parameters.check(self.raw)
 
     @cached_property
     def description(self) -> ServingConfiguration:
-        """Validate and return the sections `endpoint` and `server`.
-
-        Raises:
-            ProjectError: A parameter is wrong; it names the key.
-        """
+        """Validate and return the sections `endpoint` and `server`, in the same way."""
         sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
-        return validate(
-            ServingConfiguration, sections, "Fix them in conf/*/serving/parameters.yml."
-        )
+        remedy = "Fix them in conf/*/serving/parameters.yml."
+        return validate(ServingConfiguration, sections, remedy)
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create one dataset of the catalog, without a session and without credentials.

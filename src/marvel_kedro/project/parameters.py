@@ -47,20 +47,15 @@ def check(parameters: dict[str, Any]) -> Parameters:
     """Validate all parameters.
 
     Raises:
-        ProjectError: A key is unknown or a value is wrong. It names each key, its problem and
-            where to fix it.
+        ProjectError: A key is unknown or a value is wrong, or a rule about a column that is not
+            measured could never fire. It names each key, its problem and where to fix it.
     """
     found = validate(Parameters, parameters, REMEDY)
-    _check_rules(found.alerting, found.monitoring)
-    return found
-
-
-def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> None:
-    """Refuse a rule about a column that is not measured, because it could never fire."""
+    monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
-        return
+        return found
     measured = {*monitoring.columns, tables.TABLE}
-    for name, rule in alerting.active.items():
+    for name, rule in found.alerting.active.items():
         columns = [] if rule.columns == "all" else rule.columns
         if unknown := [column for column in columns if column not in measured]:
             raise ProjectError(
@@ -68,3 +63,4 @@ def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> No
                 "monitoring.columns does not measure: the rule would never fire for it. "
                 f"Measured are {', '.join(monitoring.columns)}. {REMEDY}"
             )
+    return found

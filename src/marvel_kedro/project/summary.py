@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.table.frames import lazily
@@ -27,14 +28,8 @@ METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 def show(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
 ) -> None:
-    """Print the summary of a run; nothing for a run without such results.
-
-    Args:
-        pipeline: The pipeline that ran.
-        catalog: The catalog of the run.
-        console: The console; colours are off unless it is a terminal.
-    """
-    made = {name for node in pipeline.nodes for name in node.outputs}
+    """Print the summary of a run, in colours on a terminal; nothing without such results."""
+    made = pipeline.all_outputs()
     rows: list[tuple[str, RenderableType]] = []
     if "data_quality" in made:
         rows += [("Data", _data(catalog.load("data_quality")))]
@@ -48,9 +43,7 @@ def show(
             rows += [(title, text(catalog.load(name)))]
     if not rows:
         return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column()
+    grid = Table.grid(Column(style="bold", no_wrap=True), Column(), padding=(0, 2))
     for row in rows:
         grid.add_row(*row)
     if next_steps := _next(made, catalog):
@@ -82,19 +75,14 @@ def _data(quality: dict[str, Any]) -> str:
 
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
-    table = Table(
-        title=f"on {overall['rows'].max():,} test rows, with intervals",
-        title_justify="left",
-        title_style="",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("", no_wrap=True)
-    for heading in METRICS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    title = f"on {overall['rows'].max():,} test rows, with intervals"
+    figures = (Column(heading, justify="right", no_wrap=True) for heading in METRICS.values())
+    table = Table(Column(no_wrap=True), *figures, title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.title_justify = "left"
+    table.title_style = ""
     for model in (name for name in MODELS if (name, "ece") in overall.index):
-        figures = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
-        rows = figures.itertuples(index=False)
+        values = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        rows = values.itertuples(index=False)
         cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
         table.add_row(MODELS[model], *cells)
     return table
@@ -123,17 +111,14 @@ def _predictions(predictions: IntoFrame) -> str:
 
 def _monitored(health: pa.Table) -> str:
     """Describe the newest window, of any length."""
-    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
-    if not windows:
+    if not health.num_rows:
         return "no request has been measured yet"
-    newest = max(windows)
-    rows = [
-        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
-    ]
+    newest = max(health["window"].to_pylist(), key=itemgetter("start", "end"))
+    rows = [row for row in health.to_pylist() if row["window"] == newest]
     requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
     return (
         f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
-        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+        f"window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
     )
 
 
@@ -164,22 +149,17 @@ _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    pages = {
-        "model_card": "open the model card",
-        "ab_page": "open the A/B reading",
-        "monitoring_report": "open the report",
-    }
-    for name, step in pages.items():
+    for name, step in (
+        ("model_card", "open the model card"),
+        ("ab_page", "open the A/B reading"),
+        ("monitoring_report", "open the report"),
+    ):
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
-            steps.add_row(step, _relative(Path(path)))
+            path, here = Path(path), Path.cwd()
+            steps.add_row(step, str(path.relative_to(here) if path.is_relative_to(here) else path))
     if Path("Makefile").exists():  # not in a job that runs from the wheel
         if "model_card" in made:
             steps.add_row("see runs and models", "make ui")
         steps.add_row("see pipelines, tables, plots", "make viz")
     return steps if steps.rows else None
-
-
-def _relative(path: Path) -> str:
-    """Return a path relative to the current folder, if it is below."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
