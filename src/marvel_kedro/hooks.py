@@ -55,12 +55,8 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
-        run_checks.check_inputs(
-            pipeline,
-            catalog,
-            run_checks.main_job_nodes(pipeline.inputs(), pipelines),
-            only_missing_outputs=run_params["only_missing_outputs"],
-        )
+        only_missing = run_params["only_missing_outputs"]
+        run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def keep_real_raw_file(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -70,12 +66,11 @@ class ProjectHooks:
         from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415 - slow
 
         dataset: Any = catalog.get("raw_characters")
-        try:  # one row is enough, and the file may be larger than memory
-            raw = (
-                pd.DataFrame(**dataset.preview(nrows=1))
-                if hasattr(dataset, "preview")
-                else catalog.load("raw_characters")
-            )
+        try:
+            if hasattr(dataset, "preview"):  # one row is enough; the file may exceed the memory
+                raw = pd.DataFrame(**dataset.preview(nrows=1))
+            else:
+                raw = catalog.load("raw_characters")
         except DatasetError as error:
             raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
         if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
@@ -103,8 +98,7 @@ class ProjectHooks:
         """Tag the run that kedro-mlflow has started, and close runs that were killed."""
         import mlflow  # noqa: PLC0415 - slow to import
 
-        run = mlflow.active_run()
-        if run is None:
+        if (run := mlflow.active_run()) is None:
             return
         # Left by an earlier session in this process: metrics would be linked to its model.
         mlflow.clear_active_model()

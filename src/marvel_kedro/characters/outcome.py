@@ -8,8 +8,7 @@ from marvel_kedro.characters import marginals, vocabulary
 from marvel_kedro.characters.marginals import Floats, Integers
 from marvel_kedro.simulation.world import DriftOptions
 
-_PRIOR_FALL = 0.32
-"""Decrease of the share of Alive at magnitude 1 of prior drift."""
+_PRIOR_FALL = 0.32  # decrease of the share of Alive at magnitude 1 of prior drift
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,8 @@ class OutcomeModel:
     def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":
         """Fit the intercept so that the pilot rows have the required share of Alive."""
         size = 0.0 if drift.scenario == "none" else drift.magnitude
-        universes = np.random.default_rng([seed, 1, 1]).normal(
-            0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES
-        )
+        generator = np.random.default_rng([seed, 1, 1])
+        universes = generator.normal(0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES)
         universes[0] = 0.0  # Earth-616 has its own effect
         slope = 1 - 2 * size if drift.scenario == "concept" else 1.0
         fall = _PRIOR_FALL * size if drift.scenario == "prior" else 0.0
@@ -69,15 +67,14 @@ def _log_odds(traits: Traits, universe_effects: Floats) -> Floats:
     recurring = vocabulary.universes()
     kinds = np.array([_universe_effect(name) for name in recurring])
     by_universe = np.append(kinds + universe_effects, effects["temporary"])
-    total: Floats = by_universe[np.minimum(traits.universe, len(recurring))]
+    total = by_universe[np.minimum(traits.universe, len(recurring))]
     for field, categories, positions in (
         ("identity", marginals.IDENTITY, traits.identity),
         ("gender", marginals.GENDER, traits.gender),
         ("marital", marginals.MARITAL, traits.marital),
         ("origin", marginals.ORIGIN, traits.origin),
     ):
-        table = effects[field]
-        total = total + np.array([table[category] for category in categories])[positions]
+        total = total + marginals.look_up(effects[field], categories, positions)
     total = total + effects["extra_team"] * np.maximum(traits.teams - 1, 0)
     total = total + effects["height"] * ~np.isnan(traits.height)
     return total + traits.family_effect

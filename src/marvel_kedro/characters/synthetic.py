@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.characters.marginals import Floats, Integers, pick
+from marvel_kedro.characters.marginals import Floats, Integers, look_up, pick
 from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.outcome import OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
@@ -41,13 +41,10 @@ def is_synthetic(urls: "pd.Series[Any]") -> bool:
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
-    """Generate a raw file and log the progress.
+    """Generate a raw file and log the progress; yield frames of text with the source's columns.
 
-    A chunk depends only on the options and its number: a longer file begins with the rows of a
-    shorter one.
-
-    Returns:
-        Frames of text with the source's columns (the first one, unnamed, is the row number).
+    The first column, unnamed, is the row number. A chunk depends only on the options and its
+    number: a longer file begins with the rows of a shorter one.
     """
     return track(chunks(options), options.rows, "synthetic rows", each=CHUNK_ROWS)
 
@@ -103,17 +100,21 @@ def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Tra
     is_616 = (variant == 0) & (uniform(1.0) < marginals.FIRST_IS_616 * (1 - 0.5 * shift))
     universe = _universe_numbers(generator, member, first_row, is_616)
     identities = _by_universe(marginals.IDENTITY_SHARES, is_616)
-    identity = pick(uniform(0.6), _shifted(identities, shift, toward=2))
+    identity = pick(uniform(0.6), _shifted(identities, shift))
     gender = pick(uniform(0.95), np.array(marginals.GENDER_SHARES))
-    marital = pick(uniform(0.5), _by_identity(marginals.MARITAL_SHARES, identity))
+    marital = pick(uniform(0.5), look_up(marginals.MARITAL_SHARES, marginals.IDENTITY, identity))
     origins = _by_universe(marginals.ORIGIN_SHARES, is_616)
-    origins = origins * _by_identity(marginals.ORIGIN_RATIOS, identity)
+    origins = origins * look_up(marginals.ORIGIN_RATIOS, marginals.IDENTITY, identity)
     origins /= origins.sum(axis=1, keepdims=True)
-    origin = pick(uniform(0.75), _shifted(origins, shift, toward=2))
-    has_teams = uniform(0.6) < _by_identity(marginals.TEAMS_FILLED, identity)
+    origin = pick(uniform(0.75), _shifted(origins, shift))
+    has_teams = uniform(0.6) < look_up(marginals.TEAMS_FILLED, marginals.IDENTITY, identity)
     teams = np.where(has_teams, 1 + pick(uniform(0.3), np.array(marginals.TEAMS_COUNT)), 0)
-    height_shares = _height_shares(is_616, teams, marital) * (1 + 3 * shift)
-    height, weight = _measurements(generator, height_shares)
+    # A height is filled in more often the longer the page is.
+    by_teams = np.array(marginals.HEIGHT_FILLED)
+    heights = by_teams[np.minimum(teams, len(by_teams) - 1)]
+    heights *= look_up(marginals.HEIGHT_RATIOS_BY_MARITAL, marginals.MARITAL, marital)
+    heights *= _by_universe(marginals.HEIGHT_RATIOS, is_616)
+    height, weight = _measurements(generator, heights * (1 + 3 * shift))
     family, effect = first_row + member, generator.normal(0, marginals.FAMILY_SPREAD, len(sizes))
     return Traits(
         family, universe, identity, gender, marital, origin, teams, height, weight, effect[member]
@@ -148,14 +149,6 @@ def _universe_numbers(
     return np.where(repeated, once, universe)
 
 
-def _height_shares(is_616: Booleans, teams: Integers, marital: Integers) -> Floats:
-    """Return the probability that a height is filled in: it rises with the length of the page."""
-    by_teams = np.array(marginals.HEIGHT_FILLED)
-    by_marital = np.array([marginals.HEIGHT_RATIOS_BY_MARITAL[k] for k in marginals.MARITAL])
-    ratios = np.where(is_616, marginals.HEIGHT_RATIOS["616"], marginals.HEIGHT_RATIOS["other"])
-    return by_teams[np.minimum(teams, len(by_teams) - 1)] * by_marital[marital] * ratios
-
-
 def _measurements(generator: np.random.Generator, height_shares: Floats) -> tuple[Floats, Floats]:
     """Draw heights and weights; NaN where they are not filled in."""
     rows = len(height_shares)
@@ -174,18 +167,14 @@ def _measurements(generator: np.random.Generator, height_shares: Floats) -> tupl
     )
 
 
-def _by_universe(shares: Mapping[str, tuple[float, ...]], is_616: Booleans) -> Floats:
-    return np.array([shares["other"], shares["616"]])[is_616.astype(int)]
+def _by_universe(values: Mapping[str, Any], is_616: Booleans) -> Floats:
+    return look_up(values, ("other", "616"), is_616.astype(int))
 
 
-def _by_identity(values: Mapping[str, Any], identity: Integers) -> Floats:
-    return np.array([values[name] for name in marginals.IDENTITY])[identity]
-
-
-def _shifted(shares: Floats, shift: float, toward: int) -> Floats:
-    """Move up to half of all rows to one category."""
+def _shifted(shares: Floats, shift: float) -> Floats:
+    """Move up to half of all rows to the third category: a secret identity, the origin Mutant."""
     moved = shares * (1 - 0.5 * shift)
-    moved[:, toward] += 0.5 * shift
+    moved[:, 2] += 0.5 * shift
     return moved
 
 
@@ -205,9 +194,8 @@ def _universe_texts(traits: Traits) -> Texts:
 
 def _gender_texts(traits: Traits) -> Texts:
     genders = texts(marginals.GENDER)[traits.gender]
-    free, values = genders == "free", vocabulary.FREE_GENDERS
-    genders[free] = values[traits.family[free] % len(values)]
-    return genders
+    free = vocabulary.FREE_GENDERS[traits.family % len(vocabulary.FREE_GENDERS)]
+    return np.where(genders == "free", free, genders)
 
 
 def _team_texts(generator: np.random.Generator, traits: Traits) -> Texts:
@@ -250,7 +238,5 @@ def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
 
 
 def _measurement_texts(values: Floats) -> Texts:
-    written = np.full(len(values), "", dtype=object)
-    given = ~np.isnan(values)
-    written[given] = [f"{value:.2f}".rstrip("0").rstrip(".") for value in values[given]]
-    return written
+    plain = (f"{value:.2f}".rstrip("0").rstrip(".") for value in values.tolist())
+    return texts("" if text == "nan" else text for text in plain)

@@ -62,10 +62,8 @@ def universes() -> Texts:
     """Return the universes that recur; the first one is Earth-616."""
     recurring = ["Earth-616"]
     # The probability falls as 1 / (rank + offset): these are the shares up to a rank.
-    total, ordinary = (
-        np.log1p(ranks / marginals.UNIVERSE_OFFSET)
-        for ranks in (marginals.UNIVERSES, marginals.ORDINARY_UNIVERSES)
-    )
+    total = np.log1p(marginals.UNIVERSES / marginals.UNIVERSE_OFFSET)
+    ordinary = np.log1p(marginals.ORDINARY_UNIVERSES / marginals.UNIVERSE_OFFSET)
     for index in range(1, marginals.UNIVERSES):
         kind = index * 61 % 1000 / 1000 * (1 - ordinary / total)
         if index < marginals.ORDINARY_UNIVERSES:

@@ -102,11 +102,8 @@ def _log_plainly(conf: Path) -> None:
     """Log without Kedro's colours, which do not suit a job's log."""
     settings = yaml.safe_load((conf / "logging.yml").read_text("utf-8"))
     settings["formatters"] = {"plain": {"format": "%(asctime)s %(levelname)-8s %(message)s"}}
-    settings["handlers"]["terminal"] = {
-        "class": "logging.StreamHandler",
-        "stream": "ext://sys.stdout",
-        "formatter": "plain",
-    }
+    to_stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    settings["handlers"]["terminal"] = to_stdout | {"formatter": "plain"}
     LOGGING.configure(settings)
     if hasattr(sys.stdout, "reconfigure"):  # not that of a notebook kernel
         sys.stdout.reconfigure(line_buffering=True)

@@ -45,19 +45,14 @@ class Configuration:
         return validate(ServingConfiguration, sections, remedy)
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
-        """Create one dataset of the catalog, without a session and without credentials.
-
-        Raises:
-            ProjectError: The catalog has no entry of that name.
-        """
+        """Create a dataset of the catalog without a session; a missing one is a `ProjectError`."""
         entries = self.loader["catalog"]
         if name not in entries:
             raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Restore the entry.")
         entry = dict(entries[name])
         if "filepath" in entry and "://" not in entry["filepath"]:
             entry["filepath"] = str(project_path() / entry["filepath"])
-        created: AbstractDataset[Any, Any] = AbstractDataset.from_config(name, entry)
-        return created
+        return AbstractDataset.from_config(name, entry)
 
 
 def project_path() -> Path:
@@ -68,10 +63,8 @@ def project_path() -> Path:
 def load(env: str | None = None, conf_source: str | None = None) -> Configuration:
     """Read the configuration as a run would, without connecting to MLflow or starting a session.
 
-    Args:
-        env: The environment; by default Kedro's.
-        conf_source: Folder or archive of the configuration. By default `conf` of the project or,
-            outside of one, the configuration of the wheel, whose default environment is `base`.
+    Its source, a folder or an archive, is by default `conf` of the project or, outside of one, the
+    configuration of the wheel, whose default environment is `base`.
     """
     if conf_source is None and find_kedro_project(Path.cwd()) is None:
         conf_source, env = str(packaged_conf()), env or "base"

@@ -21,14 +21,9 @@ REMEDY = "Fix them in conf/*/<pipeline>/parameters.yml or in --params."
 
 
 class Parameters(Options):
-    """One section for each pipeline, the endpoint and the server.
+    """One section for each pipeline, the endpoint and the server."""
 
-    Attributes:
-        mlflow_run_id: The MLflow run that several tasks of one job share.
-    """
-
-    mlflow_run_id: str | None = None
-
+    mlflow_run_id: str | None = None  # the MLflow run that several tasks of one job share
     synthetic: SyntheticOptions
     processing: ProcessingOptions
     training: TrainingOptions

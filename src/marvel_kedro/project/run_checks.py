@@ -54,17 +54,11 @@ def main_job_nodes(inputs: set[str], pipelines: Mapping[str, Pipeline]) -> dict[
 def check_inputs(
     pipeline: Pipeline,
     catalog: CatalogProtocol[Any, Any],
-    makers: dict[str, str],
+    pipelines: Mapping[str, Pipeline],
     *,
     only_missing_outputs: bool,
 ) -> None:
-    """Refuse a pipeline that lacks an input.
-
-    Args:
-        pipeline: The pipeline of the run, perhaps a part of a registered one.
-        catalog: The catalog of the run.
-        makers: The node that makes a dataset, by dataset.
-        only_missing_outputs: Whether Kedro leaves out nodes whose outputs exist.
+    """Refuse a pipeline, perhaps a part of one of `pipelines`, that lacks an input.
 
     Raises:
         ProjectError: It names the missing inputs, and the nodes or the command that make them.
@@ -79,6 +73,7 @@ def check_inputs(
             path = getattr(catalog.get(name), "_filepath", None)
             where = f" ({path})" if path else ""
             raise ProjectError(f"{name} is not there{where}. {_SOURCES[name]}")
+    makers = main_job_nodes(pipeline.inputs(), pipelines)
     made = sorted(pipeline.inputs() & makers.keys() - {"champion"})  # which has its own message
     if missing := [name for name in made if not catalog.exists(name)]:
         nodes = sorted({makers[name] for name in missing})

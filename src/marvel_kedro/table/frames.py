@@ -51,8 +51,7 @@ def collect(frame: IntoFrame, max_rows: int | None, setting: str) -> pd.DataFram
             )
         logger.info("          %s rows leave the engine", f"{rows:,}")
     # By way of Arrow, as Parquet files are read: the same types, and nulls stay nulls.
-    collected: pd.DataFrame = table.lazy().collect("pyarrow").to_native().to_pandas()
-    return collected
+    return table.lazy().collect("pyarrow").to_native().to_pandas()
 
 
 def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
