@@ -1,5 +1,6 @@
 """Kedro's project settings, with the resolvers of one-line catalog entries."""
 
+import json
 import os
 from datetime import UTC, datetime
 from functools import partial
@@ -44,18 +45,10 @@ def _schema_table(template: str, name: str, folder: str, schema: str) -> dict[st
 
 def _entry(template: str, **values: str) -> dict[str, Any]:
     found = OmegaConf.create({"entry": f"${{globals:{template}}}"})
-    return _fill(OmegaConf.to_container(found, resolve=True), values)["entry"]
-
-
-def _fill(entry: Any, values: dict[str, str]) -> Any:  # noqa: ANN401 - a piece of YAML
-    if isinstance(entry, dict):
-        return {key: _fill(value, values) for key, value in entry.items()}
-    if isinstance(entry, list):
-        return [_fill(value, values) for value in entry]
-    if isinstance(entry, str):
-        for name, value in values.items():
-            entry = entry.replace(f"{{{name}}}", value)
-    return entry
+    text = json.dumps(OmegaConf.to_container(found, resolve=True))
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return json.loads(text)["entry"]
 
 
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.

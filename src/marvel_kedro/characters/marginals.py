@@ -20,13 +20,9 @@ VARIANTS_TAIL = 1.1
 MAX_VARIANTS = 400
 FIRST_IS_616 = 0.69
 
-UNIVERSES = 5_000
-"""Number of universes that recur, the most frequent first; further ones occur once."""
-UNIVERSE_OFFSET = 4
-"""Flatness of the frequencies: the probability falls as 1 / (rank + offset)."""
-
-ORDINARY_UNIVERSES = 60
-"""Number of the most frequent universes, none of which is temporary or a realm."""
+UNIVERSES = 5_000  # that recur, the most frequent first; further ones occur once
+UNIVERSE_OFFSET = 4  # flatness of the frequencies: the probability falls as 1 / (rank + offset)
+ORDINARY_UNIVERSES = 60  # the most frequent ones, none of which is temporary or a realm
 TEMPORARY_SHARE = 0.11
 REALM_SHARE = 0.025
 

@@ -29,19 +29,12 @@ class Traits:
 
 @dataclass(frozen=True)
 class OutcomeModel:
-    """The logistic model.
+    """The logistic model."""
 
-    Attributes:
-        shift: Covariate shift of the inputs, from 0 to 1.
-        slope: Factor on the effects of the inputs, from 1 to -1.
-        intercept: The log odds where all effects are 0.
-        universe_effects: Log odds by universe.
-    """
-
-    shift: float
-    slope: float
-    intercept: float
-    universe_effects: Floats
+    shift: float  # covariate shift of the inputs, from 0 to 1
+    slope: float  # factor on the effects of the inputs, from 1 to -1
+    intercept: float  # the log odds where all effects are 0
+    universe_effects: Floats  # log odds by universe
 
     @classmethod
     def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":

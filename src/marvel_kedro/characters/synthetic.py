@@ -205,12 +205,8 @@ def _team_texts(generator: np.random.Generator, traits: Traits) -> Texts:
     chosen = _log_uniform(generator, (rows, columns), teams)
     same = generator.random(rows) < 0.5  # noqa: PLR2004 - half of them
     chosen[same, 0] = teams[(traits.family[same] * 131) % len(teams)]
-    joined = np.full(rows, "", dtype=object)
-    for number in range(columns):
-        member = traits.teams > number
-        separator = "; " if number else ""
-        joined[member] = joined[member] + separator + chosen[member, number]
-    return joined
+    members = zip(chosen.tolist(), traits.teams, strict=True)
+    return texts("; ".join(names[:number]) for names, number in members)
 
 
 def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:

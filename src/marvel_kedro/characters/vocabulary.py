@@ -36,8 +36,7 @@ def texts(values: Iterable[str]) -> Texts:
 _FIRST_NAMES = texts(map("".join, product(_ONSETS, _MIDDLES, _ENDS)))
 _INITIALS = texts(["", *(f"{letter}. " for letter in "ABCDEFGHIJKLMNOPQRSTUVWXY")])
 _SURNAMES = texts(map("".join, product(_ONSETS, _MIDDLES, _SURNAME_ENDS)))
-FAMILIES = len(_FIRST_NAMES) * len(_INITIALS) * len(_SURNAMES)
-"""Number of different names."""
+FAMILIES = len(_FIRST_NAMES) * len(_INITIALS) * len(_SURNAMES)  # number of different names
 _PLAIN_TEAMS = [" ".join(words) for words in product(_TEAM_FIRST, _TEAM_LAST)]
 _TEAM_ENDS = ("", " of the North", " International", " (Second)")
 TEAMS = texts(team + end for end in _TEAM_ENDS for team in _PLAIN_TEAMS)

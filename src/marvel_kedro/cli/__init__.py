@@ -19,8 +19,7 @@ class LazyCommand(click.Command):
         """Import the command, and parse its arguments."""
         with errors_as_messages():
             file = importlib.import_module(f"marvel_kedro.cli.commands.{self.name}")
-        command: click.Command = getattr(file, str(self.name))
-        return command.make_context(*args, **options)
+        return getattr(file, str(self.name)).make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run the command that was imported."""

@@ -12,11 +12,7 @@ from marvel_kedro.project.error_messages import explain
 
 @contextmanager
 def errors_as_messages(interrupted: str = "Interrupted.") -> Iterator[None]:
-    """End the process with one message for an error that the user can fix, or for Ctrl-C.
-
-    Args:
-        interrupted: The message after Ctrl-C.
-    """
+    """End the process with one message: of an error that the user can fix, or after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

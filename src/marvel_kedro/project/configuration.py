@@ -20,17 +20,11 @@ from marvel_kedro.serving.configuration import ServingConfiguration
 
 @dataclass(frozen=True)
 class Configuration:
-    """The configuration of an environment; parameters are validated on access.
+    """The configuration of an environment; parameters are validated on access."""
 
-    Attributes:
-        raw: The parameters as the files have them.
-        names: The globals: names that several files share.
-        loader: Kedro's configuration loader, for the other files.
-    """
-
-    raw: dict[str, Any]
-    names: dict[str, Any]
-    loader: Mapping[str, Any] = field(repr=False)
+    raw: dict[str, Any]  # the parameters as the files have them
+    names: dict[str, Any]  # the globals: names that several files share
+    loader: Mapping[str, Any] = field(repr=False)  # Kedro's, for the other files
 
     @cached_property
     def parameters(self) -> parameters.Parameters:
@@ -77,11 +71,7 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
 
 
 def use_store() -> None:
-    """Point MLflow's clients at the store of the project.
-
-    Raises:
-        ProjectError: The tracking server does not answer.
-    """
+    """Point MLflow's clients at the project's store; a `ProjectError` if it does not answer."""
     import mlflow  # noqa: PLC0415 - slow to import; `kedro serve` does without
 
     store = tracking.find_store(project_path())

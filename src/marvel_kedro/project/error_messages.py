@@ -13,11 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
-from marvel_kedro.databricks.error_messages import (
-    WORKSPACE_REMEDIES,
-    engine_message,
-    is_engine_error,
-)
+from marvel_kedro.databricks import error_messages as databricks
 
 _DISK = {
     errno.ENOSPC: "The disk is full. Free some space",
@@ -90,7 +86,7 @@ def _from_store(error: BaseException) -> str | None:
     if by_sdk or ((failure or by_mlflow) and _is_workspace_answer(text, *uris)):
         # MLflow puts a heading above the answer, the SDK its settings below.
         answer = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
-        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{WORKSPACE_REMEDIES[failure]}"
+        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{databricks.WORKSPACE_REMEDIES[failure]}"
     return f"MLflow says: {text[:_MAX_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
 
 
@@ -102,7 +98,7 @@ def _is_workspace_answer(text: str, tracking: str, registry: str) -> bool:
 
 
 def _from_engine(error: BaseException) -> str | None:
-    return engine_message(error) if is_engine_error(error) else None
+    return databricks.engine_message(error) if databricks.is_engine_error(error) else None
 
 
 def _step(chain: list[BaseException]) -> str:

@@ -6,14 +6,8 @@ from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options, validate
 from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
-from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring import options, tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import (
-    ABTestOptions,
-    ExportingOptions,
-    MonitoringOptions,
-    ReportingOptions,
-)
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.table.options import ProcessingOptions
 
@@ -28,12 +22,12 @@ class Parameters(Options):
     processing: ProcessingOptions
     training: TrainingOptions
     serving: ServingOptions
-    ab_test: ABTestOptions
+    ab_test: options.ABTestOptions
     alerting: AlertingOptions
     retraining: RetrainingOptions
-    monitoring: MonitoringOptions
-    exporting: ExportingOptions
-    reporting: ReportingOptions
+    monitoring: options.MonitoringOptions
+    exporting: options.ExportingOptions
+    reporting: options.ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -92,10 +92,9 @@ def _gate(promotion: dict[str, Any]) -> str:
     version = promotion["model_version"]
     if version and version == promotion["previous_champion"]:
         return f"[green]champion already[/green]: version {version} is this model"
+    verdict = "[yellow]not promoted[/yellow]"
     if promotion["promoted"]:
         verdict = f"[green]promoted[/green]: version {version} is the champion"
-    else:
-        verdict = "[yellow]not promoted[/yellow]"
     return f"{verdict}\n{promotion['reason']}."
 
 

@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 AnyFrame = Any
 """A frame of any engine that narwhals supports, eager or lazy; engines share no type."""
 
-_BATCH_ROWS = 10_000
-
 
 def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any frame of narwhals
     """Wrap a frame of any engine, eager or lazy; its type offers only operations of lazy frames."""
@@ -71,7 +69,7 @@ def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
         return
     collected = ordered.lazy().collect("pyarrow").to_native()
     table = collected.select(ordered.collect_schema().names())  # without the index of pandas
-    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+    for batch in table.to_batches(max_chunksize=10_000):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 

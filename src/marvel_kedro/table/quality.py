@@ -39,17 +39,12 @@ def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
     """Select the numbers of a summary that are worth a curve over runs, by metric name."""
-    rows = {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")}
-    new = data_quality["new_category_rows"]
-    return rows | {f"new_{column}_rows": number for column, number in new.items()}
+    new = {f"new_{name}_rows": rows for name, rows in data_quality["new_category_rows"].items()}
+    return {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")} | new
 
 
 def require_usable_rows(data_quality: dict[str, Any]) -> None:
-    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are.
-
-    Raises:
-        ProjectError: No row is usable; the message lists the reasons.
-    """
+    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are."""
     if not data_quality["rows_kept"]:
         raise ProjectError(
             f"The raw file (raw_characters) has no row that can be used; of its "

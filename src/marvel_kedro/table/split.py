@@ -38,9 +38,6 @@ def _crc32(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:
 
     It is the checksum of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value on
     every engine. Null has the checksum of the empty text. narwhals has no expression for it.
-
-    Raises:
-        TypeError: The frame is of an engine without a branch here.
     """
     native: Any = frame.to_native()
     if frame.implementation.is_pandas():
