@@ -1,6 +1,7 @@
 """Generate synthetic characters in chunks: a file of any length takes bounded memory."""
 
 from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,7 @@ def _team_texts(generator: np.random.Generator, traits: Traits) -> Texts:
     chosen = _log_uniform(generator, (rows, columns), teams)
     same = generator.random(rows) < 0.5  # noqa: PLR2004 - half of them
     chosen[same, 0] = teams[(traits.family[same] * 131) % len(teams)]
-    members = zip(chosen.tolist(), traits.teams, strict=True)
+    members = zip(chosen.tolist(), traits.teams.tolist(), strict=True)
     return texts("; ".join(names[:number]) for names, number in members)
 
 
@@ -234,5 +235,6 @@ def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
 
 
 def _measurement_texts(values: Floats) -> Texts:
-    plain = (f"{value:.2f}".rstrip("0").rstrip(".") for value in values.tolist())
-    return texts("" if text == "nan" else text for text in plain)
+    return texts(
+        "" if isnan(value) else f"{value:.2f}".rstrip("0").rstrip(".") for value in values.tolist()
+    )
