@@ -28,3 +28,16 @@ def test_importing_the_commands_loads_no_heavy_library() -> None:
     loaded = set(done.stdout.split())
     assert "kedro" in loaded
     assert not loaded & {"databricks", "mlflow", "numpy", "pandas", "pyarrow", "pyspark", "sklearn"}
+
+
+def test_commands_for_databricks_load_without_the_packages_of_the_server() -> None:
+    """And those of the server without Databricks' package: both are extras."""
+    code = """if True:
+        import importlib, sys
+        from kedro.framework.project import configure_project
+        sys.modules |= dict.fromkeys(["databricks.sdk", "deltalake", "duckdb", "orjson", "pyspark"])
+        configure_project("marvel_kedro")
+        for name in ("alerts", "deploy", "endpoint", "run", "serve"):
+            importlib.import_module(f"marvel_kedro.cli.commands.{name}")
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

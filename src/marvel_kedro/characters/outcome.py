@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.characters.marginals import Floats, Integers
+from marvel_kedro.characters.marginals import Floats, Integers, look_up
 from marvel_kedro.simulation.world import DriftOptions
 
 _PRIOR_FALL = 0.32  # decrease of the share of Alive at magnitude 1 of prior drift
@@ -61,15 +61,12 @@ def _log_odds(traits: Traits, universe_effects: Floats) -> Floats:
     kinds = np.array([_universe_effect(name) for name in recurring])
     by_universe = np.append(kinds + universe_effects, effects["temporary"])
     total = by_universe[np.minimum(traits.universe, len(recurring))]
-    for field, categories, positions in (
-        ("identity", marginals.IDENTITY, traits.identity),
-        ("gender", marginals.GENDER, traits.gender),
-        ("marital", marginals.MARITAL, traits.marital),
-        ("origin", marginals.ORIGIN, traits.origin),
-    ):
-        total = total + marginals.look_up(effects[field], categories, positions)
-    total = total + effects["extra_team"] * np.maximum(traits.teams - 1, 0)
-    total = total + effects["height"] * ~np.isnan(traits.height)
+    total += look_up(effects["identity"], marginals.IDENTITY, traits.identity)
+    total += look_up(effects["gender"], marginals.GENDER, traits.gender)
+    total += look_up(effects["marital"], marginals.MARITAL, traits.marital)
+    total += look_up(effects["origin"], marginals.ORIGIN, traits.origin)
+    total += effects["extra_team"] * np.maximum(traits.teams - 1, 0)
+    total += effects["height"] * ~np.isnan(traits.height)
     return total + traits.family_effect
 
 

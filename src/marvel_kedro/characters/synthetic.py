@@ -1,7 +1,6 @@
 """Generate synthetic characters in chunks: a file of any length takes bounded memory."""
 
 from collections.abc import Iterator, Mapping
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -235,6 +234,7 @@ def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
 
 
 def _measurement_texts(values: Floats) -> Texts:
-    return texts(
-        "" if isnan(value) else f"{value:.2f}".rstrip("0").rstrip(".") for value in values.tolist()
-    )
+    written = np.full(len(values), "", dtype=object)
+    given = ~np.isnan(values)
+    written[given] = [f"{value:.2f}".rstrip("0").rstrip(".") for value in values[given]]
+    return written

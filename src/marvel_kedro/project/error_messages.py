@@ -82,8 +82,10 @@ def _from_store(error: BaseException) -> str | None:
                 return f"{remedy} {_AGAIN}"
     failure = remote_failure(error)
     by_sdk = type(error).__module__.startswith("databricks.sdk.")
-    uris = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    if by_sdk or ((failure or by_mlflow) and _is_workspace_answer(text, *uris)):
+    if by_sdk or (
+        (failure or by_mlflow)
+        and _is_workspace_answer(text, mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    ):
         # MLflow puts a heading above the answer, the SDK its settings below.
         answer = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
         return f"Databricks says: {answer[:_MAX_ANSWER]}\n{databricks.WORKSPACE_REMEDIES[failure]}"

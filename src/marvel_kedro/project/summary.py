@@ -13,7 +13,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from narwhals.typing import IntoFrame
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Column, Table
@@ -21,7 +21,6 @@ from rich.table import Column, Table
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.table.frames import lazily
 
-_MAX_ALERTS = 5
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 
 
@@ -30,22 +29,20 @@ def show(
 ) -> None:
     """Print the summary of a run, in colours on a terminal; nothing without such results."""
     made = pipeline.all_outputs()
-    rows: list[tuple[str, RenderableType]] = []
+    grid = Table.grid(Column(style="bold", no_wrap=True), Column(), padding=(0, 2))
     if "data_quality" in made:
-        rows += [("Data", _data(catalog.load("data_quality")))]
+        grid.add_row("Data", _data(catalog.load("data_quality")))
     if {"evaluation", "promotion"} <= made:
         promotion = catalog.load("promotion")
-        rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
+        grid.add_row("Model", _models(catalog.load("evaluation")))
+        grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
-            rows += [("", _SYNTHETIC)]
+            grid.add_row("", _SYNTHETIC)
     for name, (title, text) in _TEXTS.items():
         if name in made:
-            rows += [(title, text(catalog.load(name)))]
-    if not rows:
+            grid.add_row(title, text(catalog.load(name)))
+    if not grid.rows:
         return
-    grid = Table.grid(Column(style="bold", no_wrap=True), Column(), padding=(0, 2))
-    for row in rows:
-        grid.add_row(*row)
     if next_steps := _next(made, catalog):
         grid.add_row("Next", next_steps)
     (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
@@ -122,11 +119,11 @@ def _monitored(health: pa.Table) -> str:
 
 
 def _alerts(table: pa.Table) -> str:
-    """Count alerts by state, and list the newest open ones."""
+    """Count alerts by state, and list the newest five open ones."""
     alerts = table.to_pylist()
     states = Counter(alert["state"] for alert in alerts)
     counts = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
-    new = [alert for alert in alerts if alert["state"] == "open"][-_MAX_ALERTS:]
+    new = [alert for alert in alerts if alert["state"] == "open"][-5:]
     lines = [f"{alert['severity']} {alert['rule']}: {alert['message']}" for alert in new]
     return escape("\n".join([", ".join(counts), *lines]))
 

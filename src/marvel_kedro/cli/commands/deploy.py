@@ -12,7 +12,6 @@ from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.project import configuration
 from marvel_kedro.project.configuration import Configuration
-from marvel_kedro.serving import smoke
 from marvel_kedro.serving.models.served_versions import served_versions
 
 
@@ -55,6 +54,8 @@ def deploy(
         read = configuration.load(env or "lakehouse", conf_source)
         _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
         return
+    from marvel_kedro.serving import smoke  # noqa: PLC0415 - the extra `server`
+
     read = configuration.load(env, conf_source)
     configuration.use_store()
     asked = read.description.endpoint
@@ -65,7 +66,7 @@ def deploy(
 
 
 def _deploy_on_databricks(read: Configuration, dry_run: bool, timeout: timedelta) -> None:
-    from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the optional SDK
+    from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the extra of that name
     from marvel_kedro.databricks.endpoint import deployment, difference, spec  # noqa: PLC0415
 
     asked = read.description.endpoint

@@ -10,7 +10,6 @@ from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.project import configuration
-from marvel_kedro.serving import status, traffic_shift
 from marvel_kedro.serving.traffic_split import format_shares, shift_shares
 
 
@@ -35,7 +34,7 @@ class _Traffic:
         default = "lakehouse" if target == "databricks" else None
         self._endpoint = configuration.load(env or default).description.endpoint
         if target == "databricks":
-            from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the optional SDK
+            from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the extra of that name
             from marvel_kedro.databricks.endpoint import traffic_shift as managed  # noqa: PLC0415
 
             client = workspace.connect()
@@ -43,19 +42,19 @@ class _Traffic:
             self._shift = partial(managed.shift, client, self._endpoint)
             self._reset = partial(self._shift, dict(self._endpoint.traffic))
         else:
+            from marvel_kedro.serving import traffic_shift  # noqa: PLC0415 - the extra `server`
+
             configuration.use_store()
             self._shares = partial(traffic_shift.shares_to_shift, self._endpoint)
             self._shift = partial(traffic_shift.shift, self._endpoint)
             self._reset = partial(traffic_shift.reset, self._endpoint)
 
     def shift(self, entity: str, percent: int) -> None:
-        self._print(self._shift(shift_shares(self._shares(), entity, percent)))
+        shares = self._shift(shift_shares(self._shares(), entity, percent))
+        click.echo(f"{self._endpoint.name}: {format_shares(shares)}")
 
     def reset(self) -> None:
-        self._print(self._reset())
-
-    def _print(self, shares: dict[str, int]) -> None:
-        click.echo(f"{self._endpoint.name}: {format_shares(shares)}")
+        click.echo(f"{self._endpoint.name}: {format_shares(self._reset())}")
 
 
 @endpoint.command()
@@ -63,6 +62,8 @@ class _Traffic:
 @errors_as_messages()
 def show(env: str | None) -> None:
     """Show the served versions and their traffic, configured here and on a running server."""
+    from marvel_kedro.serving import status  # noqa: PLC0415 - the extra `server`
+
     described, token = configuration.load(env).description, os.environ.get("MARVEL_TOKEN")
     configuration.use_store()
     served = status.served_lines(described.endpoint)
