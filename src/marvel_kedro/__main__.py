@@ -15,8 +15,7 @@ def main() -> None:
     from marvel_kedro.cli import cli  # noqa: PLC0415
 
     configure_project("marvel_kedro")
-    named = sys.argv[1:2] and sys.argv[1] in cli.commands
-    command = cli if named else cli.commands["run"]
+    command = cli if cli.commands.keys() & sys.argv[1:2] else cli.commands["run"]
     command(standalone_mode=not hasattr(sys, "ps1"))
 
 

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Generator
 from typing import Any
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DatasetError
-from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
 from omegaconf import OmegaConf
 
 from marvel_kedro.core.errors import ProjectError
@@ -29,9 +30,9 @@ class ProjectHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the parameters and find the MLflow store, before kedro-mlflow connects to it."""
-        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - loaded
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - slow
 
-        from marvel_kedro.project import parameters  # noqa: PLC0415 - pydantic models of it all
+        from marvel_kedro.project import parameters  # noqa: PLC0415 - slow
 
         # The id outlives a session: an untracked pipeline would log into the previous run.
         mlflow_hook.run_id = None
@@ -53,29 +54,22 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
-        run_checks.check_inputs(
-            pipeline,
-            catalog,
-            run_checks.main_job_nodes(pipeline.inputs(), pipelines),
-            only_missing_outputs=run_params["only_missing_outputs"],
-        )
+        only_missing = run_params["only_missing_outputs"]
+        run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def keep_real_raw_file(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Refuse to overwrite a raw file that is not synthetic."""
         if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
             return
-        import pandas as pd  # noqa: PLC0415 - slow to import
-
-        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415
+        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415 - slow
 
         dataset: Any = catalog.get("raw_characters")
-        try:  # one row is enough, and the file may be larger than memory
-            raw = (
-                pd.DataFrame(**dataset.preview(nrows=1))
-                if hasattr(dataset, "preview")
-                else catalog.load("raw_characters")
-            )
+        try:
+            if hasattr(dataset, "preview"):  # one row is enough; the file may exceed the memory
+                raw = pd.DataFrame(**dataset.preview(nrows=1))
+            else:
+                raw = catalog.load("raw_characters")
         except DatasetError as error:
             raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
         if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
@@ -86,14 +80,11 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Generate a synthetic raw file for `kedro run` if there is none."""
-        if set(run_params["pipeline_names"] or []) - {"__default__"}:
+        asked = set(run_params["pipeline_names"] or []) <= {"__default__"}
+        if not asked or not self._synthetic.stand_in or "raw_characters" not in pipeline.inputs():
             return
-        if "raw_characters" not in pipeline.inputs() or catalog.exists("raw_characters"):
+        if catalog.exists("raw_characters"):
             return
-        if not self._synthetic.stand_in:
-            return
-        from kedro.runner import SequentialRunner  # noqa: PLC0415 - for this case alone
-
         logger.warning(
             "There is no raw file: generating a synthetic one of %s rows. "
             "docs/pipelines.md says where to get the real one.",
@@ -106,8 +97,7 @@ class ProjectHooks:
         """Tag the run that kedro-mlflow has started, and close runs that were killed."""
         import mlflow  # noqa: PLC0415 - slow to import
 
-        run = mlflow.active_run()
-        if run is None:
+        if (run := mlflow.active_run()) is None:
             return
         # Left by an earlier session in this process: metrics would be linked to its model.
         mlflow.clear_active_model()

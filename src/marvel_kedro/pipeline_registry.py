@@ -28,13 +28,9 @@ class LazyPipeline(Pipeline):
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Register every pipeline; `kedro run` runs `__default__`."""
-    named: dict[str, Pipeline] = {
-        name: LazyPipeline(partial(_create, name))
-        for name in (
-            *("synthetic", "processing", "training", "serving", "ab_test"),
-            *("alerting", "reporting", "exporting", "retraining"),
-        )
-    }
+    names = ["synthetic", "processing", "training", "serving", "ab_test"]
+    names += ["alerting", "reporting", "exporting", "retraining"]
+    named: dict[str, Pipeline] = {name: LazyPipeline(partial(_create, name)) for name in names}
     named["monitoring"] = LazyPipeline(
         lambda: _create("monitoring") + named["alerting"] + named["reporting"] + named["exporting"]
     )
@@ -45,6 +41,4 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _create(name: str) -> Pipeline:
-    module = importlib.import_module(f"marvel_kedro.pipelines.{name}.pipeline")
-    created: Pipeline = module.create_pipeline()
-    return created
+    return importlib.import_module(f"marvel_kedro.pipelines.{name}.pipeline").create_pipeline()

@@ -1,14 +1,55 @@
-"""Kedro's project settings."""
+"""Kedro's project settings, with the resolvers of one-line catalog entries."""
 
+import json
 import os
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
+from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from marvel_kedro.core.atomic_files import write_files_atomically
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
-from marvel_kedro.project import catalog_entries
+
+
+def _table(
+    name: str, folder: str, contract: str, frame: str = "spark", layer: str = ""
+) -> dict[str, Any]:
+    """Fill in the global `table`: the catalog entry of a table.
+
+    The entry `characters: ${table:characters, 03_primary, Characters}` of the base environment
+    holds in every other environment.
+
+    Args:
+        name: The table.
+        folder: Its folder below `data`.
+        contract: The class of its contract in `table/contracts.py`.
+        frame: `spark`, or `pandas` for a small result that nodes exchange as a pandas frame where
+            the environment has Spark.
+        layer: The layer in kedro-viz; by default the name of the folder without its number.
+    """
+    layer = layer or folder.partition("_")[2]
+    return _entry("table", name=name, folder=folder, layer=layer, contract=contract, frame=frame)
+
+
+def _schema_table(template: str, name: str, folder: str, schema: str) -> dict[str, Any]:
+    """Fill in a global: the catalog entry of a table with a schema of `monitoring/tables.py`.
+
+    The global is `log_table` for a long table that monitoring updates by parts, `metrics_table` for
+    a short one that nodes exchange as an Arrow table.
+    """
+    return _entry(template, name=name, folder=folder, schema=schema)
+
+
+def _entry(template: str, **values: str) -> dict[str, Any]:
+    found = OmegaConf.create({"entry": f"${{globals:{template}}}"})
+    text = json.dumps(OmegaConf.to_container(found, resolve=True))
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return json.loads(text)["entry"]
+
 
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())
@@ -31,9 +72,9 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     "custom_resolvers": {
         "oc.env": oc.env,
-        "table": catalog_entries.table,
-        "log_table": catalog_entries.schema_table("log_table"),
-        "metrics_table": catalog_entries.schema_table("metrics_table"),
+        "table": _table,
+        "log_table": partial(_schema_table, "log_table"),
+        "metrics_table": partial(_schema_table, "metrics_table"),
         "origin": dict,  # the hook replaces it; kedro-viz loads the project without hooks
         "utc_now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
     },

@@ -3,6 +3,7 @@
 Measured on 2,994 real rows. The key `616` stands for rows of the main universe, Earth-616.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,9 @@ VARIANTS_TAIL = 1.1
 MAX_VARIANTS = 400
 FIRST_IS_616 = 0.69
 
-UNIVERSES = 5_000
-"""Number of universes that recur, the most frequent first; further ones occur once."""
-UNIVERSE_OFFSET = 4
-"""Flatness of the frequencies: the probability falls as 1 / (rank + offset)."""
-
-ORDINARY_UNIVERSES = 60
-"""Number of the most frequent universes, none of which is temporary or a realm."""
+UNIVERSES = 5_000  # that recur, the most frequent first; further ones occur once
+UNIVERSE_OFFSET = 4  # flatness of the frequencies: the probability falls as 1 / (rank + offset)
+ORDINARY_UNIVERSES = 60  # the most frequent ones, none of which is temporary or a realm
 TEMPORARY_SHARE = 0.11
 REALM_SHARE = 0.025
 
@@ -97,15 +94,15 @@ FAMILY_SPREAD = 0.45
 
 
 def pick(uniform: Floats, shares: Floats) -> Integers:
-    """Sample categories by inverse transform.
+    """Sample positions of categories, shape (rows,), by inverse transform.
 
-    Args:
-        uniform: Numbers from 0 to 1, shape (rows,).
-        shares: Shares of the categories, shape (categories,) or (rows, categories).
-
-    Returns:
-        The positions of the categories, shape (rows,).
+    `uniform` is from 0 to 1, shape (rows,); `shares` is (categories,) or (rows, categories).
     """
     edges = np.cumsum(shares, axis=-1)
     edges = edges / edges[..., -1:]
     return np.minimum((uniform[:, None] >= edges).sum(axis=1), edges.shape[-1] - 1)
+
+
+def look_up(values: Mapping[str, Any], categories: Sequence[str], positions: Integers) -> Floats:
+    """Return the values of categories that are given by position."""
+    return np.array([values[name] for name in categories])[positions]

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.characters.marginals import Floats, Integers
+from marvel_kedro.characters.marginals import Floats, Integers, look_up
 from marvel_kedro.simulation.world import DriftOptions
 
-NO_SHIFT = 0.0
-_PRIOR_FALL = 0.32
-"""Decrease of the share of Alive at magnitude 1 of prior drift."""
+_PRIOR_FALL = 0.32  # decrease of the share of Alive at magnitude 1 of prior drift
 
 
 @dataclass(frozen=True)
@@ -31,31 +29,23 @@ class Traits:
 
 @dataclass(frozen=True)
 class OutcomeModel:
-    """The logistic model.
+    """The logistic model."""
 
-    Attributes:
-        shift: Covariate shift of the inputs, from 0 to 1.
-        slope: Factor on the effects of the inputs, from 1 to -1.
-        intercept: The log odds where all effects are 0.
-        universe_effects: Log odds by universe.
-    """
-
-    shift: float
-    slope: float
-    intercept: float
-    universe_effects: Floats
+    shift: float  # covariate shift of the inputs, from 0 to 1
+    slope: float  # factor on the effects of the inputs, from 1 to -1
+    intercept: float  # the log odds where all effects are 0
+    universe_effects: Floats  # log odds by universe
 
     @classmethod
     def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":
         """Fit the intercept so that the pilot rows have the required share of Alive."""
         size = 0.0 if drift.scenario == "none" else drift.magnitude
-        universes = np.random.default_rng([seed, 1, 1]).normal(
-            0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES
-        )
+        generator = np.random.default_rng([seed, 1, 1])
+        universes = generator.normal(0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES)
         universes[0] = 0.0  # Earth-616 has its own effect
         slope = 1 - 2 * size if drift.scenario == "concept" else 1.0
         fall = _PRIOR_FALL * size if drift.scenario == "prior" else 0.0
-        shift = size if drift.scenario == "covariate" else NO_SHIFT
+        shift = size if drift.scenario == "covariate" else 0.0
         effects = slope * _log_odds(pilot, universes)
         return cls(shift, slope, _intercept(effects, marginals.ALIVE_SHARE - fall), universes)
 
@@ -70,17 +60,13 @@ def _log_odds(traits: Traits, universe_effects: Floats) -> Floats:
     recurring = vocabulary.universes()
     kinds = np.array([_universe_effect(name) for name in recurring])
     by_universe = np.append(kinds + universe_effects, effects["temporary"])
-    total: Floats = by_universe[np.minimum(traits.universe, len(recurring))]
-    for field, categories, positions in (
-        ("identity", marginals.IDENTITY, traits.identity),
-        ("gender", marginals.GENDER, traits.gender),
-        ("marital", marginals.MARITAL, traits.marital),
-        ("origin", marginals.ORIGIN, traits.origin),
-    ):
-        table = effects[field]
-        total = total + np.array([table[category] for category in categories])[positions]
-    total = total + effects["extra_team"] * np.maximum(traits.teams - 1, 0)
-    total = total + effects["height"] * ~np.isnan(traits.height)
+    total = by_universe[np.minimum(traits.universe, len(recurring))]
+    total += look_up(effects["identity"], marginals.IDENTITY, traits.identity)
+    total += look_up(effects["gender"], marginals.GENDER, traits.gender)
+    total += look_up(effects["marital"], marginals.MARITAL, traits.marital)
+    total += look_up(effects["origin"], marginals.ORIGIN, traits.origin)
+    total += effects["extra_team"] * np.maximum(traits.teams - 1, 0)
+    total += effects["height"] * ~np.isnan(traits.height)
     return total + traits.family_effect
 
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from marvel_kedro.characters import marginals, vocabulary
-from marvel_kedro.characters.marginals import Floats, Integers, pick
+from marvel_kedro.characters.marginals import Floats, Integers, look_up, pick
 from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
-from marvel_kedro.characters.outcome import NO_SHIFT, OutcomeModel, Traits
+from marvel_kedro.characters.outcome import OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import DriftOptions
@@ -41,20 +41,17 @@ def is_synthetic(urls: "pd.Series[Any]") -> bool:
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
-    """Generate a raw file and log the progress.
+    """Generate a raw file and log the progress; yield frames of text with the source's columns.
 
-    A chunk depends only on the options and its number: a longer file begins with the rows of a
-    shorter one.
-
-    Returns:
-        Frames of text with the source's columns (the first one, unnamed, is the row number).
+    The first column, unnamed, is the row number. A chunk depends only on the options and its
+    number: a longer file begins with the rows of a shorter one.
     """
     return track(chunks(options), options.rows, "synthetic rows", each=CHUNK_ROWS)
 
 
 def chunks(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
     """Generate the frames of a raw file lazily."""
-    pilot = _traits(np.random.default_rng([options.seed, 0]), 0, NO_SHIFT)  # without drift
+    pilot = _traits(np.random.default_rng([options.seed, 0]), 0, shift=0)
     model = OutcomeModel.calibrated(options.drift, pilot, options.seed)
     for number in range(-(-options.rows // CHUNK_ROWS)):
         yield _chunk(number, options, model).head(options.rows - number * CHUNK_ROWS)
@@ -103,40 +100,33 @@ def _traits(generator: np.random.Generator, first_row: int, shift: float) -> Tra
     is_616 = (variant == 0) & (uniform(1.0) < marginals.FIRST_IS_616 * (1 - 0.5 * shift))
     universe = _universe_numbers(generator, member, first_row, is_616)
     identities = _by_universe(marginals.IDENTITY_SHARES, is_616)
-    identity = pick(uniform(0.6), _shifted(identities, shift, toward=2))
+    identity = pick(uniform(0.6), _shifted(identities, shift))
     gender = pick(uniform(0.95), np.array(marginals.GENDER_SHARES))
-    marital = pick(uniform(0.5), _by_identity(marginals.MARITAL_SHARES, identity))
+    marital = pick(uniform(0.5), look_up(marginals.MARITAL_SHARES, marginals.IDENTITY, identity))
     origins = _by_universe(marginals.ORIGIN_SHARES, is_616)
-    origins = origins * _by_identity(marginals.ORIGIN_RATIOS, identity)
+    origins = origins * look_up(marginals.ORIGIN_RATIOS, marginals.IDENTITY, identity)
     origins /= origins.sum(axis=1, keepdims=True)
-    origin = pick(uniform(0.75), _shifted(origins, shift, toward=2))
-    has_teams = uniform(0.6) < _by_identity(marginals.TEAMS_FILLED, identity)
+    origin = pick(uniform(0.75), _shifted(origins, shift))
+    has_teams = uniform(0.6) < look_up(marginals.TEAMS_FILLED, marginals.IDENTITY, identity)
     teams = np.where(has_teams, 1 + pick(uniform(0.3), np.array(marginals.TEAMS_COUNT)), 0)
-    height_shares = _height_shares(is_616, teams, marital) * (1 + 3 * shift)
-    height, weight = _measurements(generator, height_shares)
+    # A height is filled in more often the longer the page is.
+    by_teams = np.array(marginals.HEIGHT_FILLED)
+    heights = by_teams[np.minimum(teams, len(by_teams) - 1)]
+    heights *= look_up(marginals.HEIGHT_RATIOS_BY_MARITAL, marginals.MARITAL, marital)
+    heights *= _by_universe(marginals.HEIGHT_RATIOS, is_616)
+    height, weight = _measurements(generator, heights * (1 + 3 * shift))
+    family, effect = first_row + member, generator.normal(0, marginals.FAMILY_SPREAD, len(sizes))
     return Traits(
-        family=first_row + member,
-        universe=universe,
-        identity=identity,
-        gender=gender,
-        marital=marital,
-        origin=origin,
-        teams=teams,
-        height=height,
-        weight=weight,
-        family_effect=generator.normal(0, marginals.FAMILY_SPREAD, len(sizes))[member],
+        family, universe, identity, gender, marital, origin, teams, height, weight, effect[member]
     )
 
 
 def _family_sizes(generator: np.random.Generator) -> Integers:
     """Draw the number of variants of each name; they add up to the chunk."""
-    tail = np.minimum(
-        2 + generator.pareto(marginals.VARIANTS_TAIL, CHUNK_ROWS), marginals.MAX_VARIANTS
-    )
+    tail = 2 + generator.pareto(marginals.VARIANTS_TAIL, CHUNK_ROWS)
     single = generator.random(CHUNK_ROWS) < marginals.SINGLE_SHARE
-    sizes = np.where(single, 1, tail.astype(np.int64))
-    last = int(np.searchsorted(np.cumsum(sizes), CHUNK_ROWS))
-    sizes = sizes[: last + 1]
+    sizes = np.where(single, 1, np.minimum(tail, marginals.MAX_VARIANTS).astype(np.int64))
+    sizes = sizes[: np.searchsorted(np.cumsum(sizes), CHUNK_ROWS) + 1]
     sizes[-1] -= sizes.sum() - CHUNK_ROWS
     return sizes
 
@@ -159,26 +149,15 @@ def _universe_numbers(
     return np.where(repeated, once, universe)
 
 
-def _height_shares(is_616: Booleans, teams: Integers, marital: Integers) -> Floats:
-    """Return the probability that a height is filled in: it rises with the length of the page."""
-    by_teams = np.array(marginals.HEIGHT_FILLED)
-    by_marital = np.array([marginals.HEIGHT_RATIOS_BY_MARITAL[k] for k in marginals.MARITAL])
-    ratios = np.where(is_616, marginals.HEIGHT_RATIOS["616"], marginals.HEIGHT_RATIOS["other"])
-    shares: Floats = by_teams[np.minimum(teams, len(by_teams) - 1)] * by_marital[marital] * ratios
-    return shares
-
-
 def _measurements(generator: np.random.Generator, height_shares: Floats) -> tuple[Floats, Floats]:
     """Draw heights and weights; NaN where they are not filled in."""
     rows = len(height_shares)
     has_height = generator.random(rows) < height_shares
-    has_weight = generator.random(rows) < np.where(
-        has_height, marginals.WEIGHT_GIVEN_HEIGHT, marginals.WEIGHT_ALONE
-    )
+    weight_shares = np.where(has_height, marginals.WEIGHT_GIVEN_HEIGHT, marginals.WEIGHT_ALONE)
+    has_weight = generator.random(rows) < weight_shares
     size = generator.normal(size=rows)
-    giant = np.where(
-        generator.random(rows) < marginals.GIANT_SHARE, 1 + generator.exponential(1.0, rows), 1.0
-    )
+    is_giant = generator.random(rows) < marginals.GIANT_SHARE
+    giant = np.where(is_giant, 1 + generator.exponential(1.0, rows), 1.0)
     height = marginals.HEIGHT_MEDIAN * np.exp(marginals.HEIGHT_SPREAD * size) * giant
     noise = 0.7 * size + 0.7 * generator.normal(size=rows)
     weight = marginals.WEIGHT_MEDIAN * np.exp(marginals.WEIGHT_SPREAD * noise) * giant**1.5
@@ -188,70 +167,57 @@ def _measurements(generator: np.random.Generator, height_shares: Floats) -> tupl
     )
 
 
-def _by_universe(shares: Mapping[str, tuple[float, ...]], is_616: Booleans) -> Floats:
-    return np.array([shares["other"], shares["616"]])[is_616.astype(int)]
+def _by_universe(values: Mapping[str, Any], is_616: Booleans) -> Floats:
+    return look_up(values, ("other", "616"), is_616.astype(int))
 
 
-def _by_identity(values: Mapping[str, Any], identity: Integers) -> Floats:
-    by_position: Floats = np.array([values[name] for name in marginals.IDENTITY])
-    return by_position[identity]
-
-
-def _shifted(shares: Floats, shift: float, toward: int) -> Floats:
-    """Move up to half of all rows to one category."""
+def _shifted(shares: Floats, shift: float) -> Floats:
+    """Move up to half of all rows to the third category: a secret identity, the origin Mutant."""
     moved = shares * (1 - 0.5 * shift)
-    moved[:, toward] += 0.5 * shift
+    moved[:, 2] += 0.5 * shift
     return moved
 
 
 def _log_uniform(generator: np.random.Generator, shape: Any, values: Texts) -> Texts:  # noqa: ANN401 - numpy's shapes
     """Sample values with probabilities that fall with their rank."""
     rank = np.exp(generator.random(shape) * np.log(len(values))) - 1
-    sampled: Texts = values[rank.astype(np.int64)]
-    return sampled
+    return values[rank.astype(np.int64)]
 
 
 def _universe_texts(traits: Traits) -> Texts:
     recurring = vocabulary.universes()
     once = traits.universe >= len(recurring)
-    names: Texts = recurring[np.where(once, 0, traits.universe)]
+    names = recurring[np.where(once, 0, traits.universe)]
     names[once] = [f"Earth-TRN{number}" for number in traits.universe[once]]
     return names
 
 
 def _gender_texts(traits: Traits) -> Texts:
-    genders: Texts = texts(marginals.GENDER)[traits.gender]
-    free, values = genders == "free", texts(vocabulary.FREE_GENDERS)
-    genders[free] = values[traits.family[free] % len(values)]
-    return genders
+    genders = texts(marginals.GENDER)[traits.gender]
+    free = vocabulary.FREE_GENDERS[traits.family % len(vocabulary.FREE_GENDERS)]
+    return np.where(genders == "free", free, genders)
 
 
 def _team_texts(generator: np.random.Generator, traits: Traits) -> Texts:
     """Join teams by semicolons; variants of a name tend to be in the same one."""
-    teams, rows = vocabulary.teams(), len(traits.teams)
+    teams, rows = vocabulary.TEAMS, len(traits.teams)
     columns = int(traits.teams.max(initial=1))
     chosen = _log_uniform(generator, (rows, columns), teams)
     same = generator.random(rows) < 0.5  # noqa: PLR2004 - half of them
     chosen[same, 0] = teams[(traits.family[same] * 131) % len(teams)]
-    joined = np.full(rows, "", dtype=object)
-    for number in range(columns):
-        member = traits.teams > number
-        separator = "; " if number else ""
-        joined[member] = joined[member] + separator + chosen[member, number]
-    return joined
+    members = zip(chosen.tolist(), traits.teams.tolist(), strict=True)
+    return texts("; ".join(names[:number]) for names, number in members)
 
 
 def _origin_texts(generator: np.random.Generator, traits: Traits) -> Texts:
     """Write origins with the quirks of the source: commas, pipes, quotes and footnotes."""
-    origins: Texts = texts(marginals.ORIGIN)[traits.origin]
-    for kind, values in (
-        ("human and", vocabulary.human_origins()),
-        ("other", vocabulary.other_origins()),
-    ):
+    origins = texts(marginals.ORIGIN)[traits.origin]
+    kinds = {"human and": vocabulary.HUMAN_ORIGINS, "other": vocabulary.OTHER_ORIGINS}
+    for kind, values in kinds.items():
         chosen = origins == kind
         origins[chosen] = _log_uniform(generator, chosen.sum(), values)
     given = origins != ""
-    changes = texts(vocabulary.CHANGES)
+    changes = vocabulary.CHANGES
     change = changes[generator.integers(len(changes), size=len(origins))]
 
     def sample(share: float) -> Booleans:

@@ -16,14 +16,12 @@ _ONSETS = ("B", "Br", "C", "D", "Dr", "F", "G", "H", "J", "K", "L", "M", "N", "P
 _MIDDLES = ("a", "e", "i", "o", "u", "ae")
 _ENDS = ("lan", "ra", "ston", "mir", "vik")
 _SURNAME_ENDS = ("dell", "borne", "wick", "gard", "sby", "moor", "thal", "quist")
-_INITIALS = ("", *(f"{letter}. " for letter in "ABCDEFGHIJKLMNOPQRSTUVWXY"))
 _TEAM_FIRST = ("Amber", "Silent", "Northern", "Iron", "Midnight", "Seventh", "Crimson", "Free", "Hollow", "Gilded", "Harbor", "Polar", "Granite", "Velvet", "Salt", "Winter")  # fmt: skip
 _TEAM_LAST = ("Watch", "Legion", "Circle", "Brigade", "Syndicate", "Vanguard", "Court", "Initiative", "Bureau", "Riders", "Choir", "Accord", "Company", "Eight")  # fmt: skip
 _SPECIES = ("Vornish", "Quellan", "Tarvek", "Ombrian", "Siltborn", "Drakkari", "Luminid", "Pellish", "Korvath", "Zennite", "Marrow-kin", "Ashfolk", "Cindrel", "Thornling", "Ulmari", "Wispkin")  # fmt: skip
 _KINDS = ("", " hybrid", " clone", " spirit", " offshoot", " cyborg", " exile", " symbiote", " construct", " outcast", " magic user", " android", " royalty", " changeling", " warrior", " oracle")  # fmt: skip
-CHANGES = ("empowered by a meteor", "rebuilt with machine parts", "bound to a demon", "raised by wolves of the moon", "trained in magic", "turned into a vampire", "merged with a computer", "exposed to strange rays", "cursed at birth", "frozen for a century")  # fmt: skip
+_CHANGES = ("empowered by a meteor", "rebuilt with machine parts", "bound to a demon", "raised by wolves of the moon", "trained in magic", "turned into a vampire", "merged with a computer", "exposed to strange rays", "cursed at birth", "frozen for a century")  # fmt: skip
 _REALMS = ("Ashen Court", "Hollow Sea", "Tenth Garden", "Clockwork Vale", "Realm of Salt", "Nowhere Bridge")  # fmt: skip
-FREE_GENDERS = ("Agender", "Non-binary", "Genderfluid", 'Male , Female (as "the Twin")')
 
 # Coprime to the number of values that they step through, so that no value repeats.
 _NAME_STEP = 7_368_787
@@ -35,29 +33,27 @@ def texts(values: Iterable[str]) -> Texts:
     return np.array(list(values), dtype=object)
 
 
-@cache
-def first_names() -> Texts:
-    """Return 600 first names."""
-    return texts(map("".join, product(_ONSETS, _MIDDLES, _ENDS)))
-
-
-@cache
-def surnames() -> Texts:
-    """Return 960 surnames."""
-    return texts(map("".join, product(_ONSETS, _MIDDLES, _SURNAME_ENDS)))
-
-
-def max_families() -> int:
-    """Return the number of different names."""
-    return len(first_names()) * len(surnames()) * len(_INITIALS)
+_FIRST_NAMES = texts(map("".join, product(_ONSETS, _MIDDLES, _ENDS)))
+_INITIALS = texts(["", *(f"{letter}. " for letter in "ABCDEFGHIJKLMNOPQRSTUVWXY")])
+_SURNAMES = texts(map("".join, product(_ONSETS, _MIDDLES, _SURNAME_ENDS)))
+FAMILIES = len(_FIRST_NAMES) * len(_INITIALS) * len(_SURNAMES)  # number of different names
+_PLAIN_TEAMS = [" ".join(words) for words in product(_TEAM_FIRST, _TEAM_LAST)]
+_TEAM_ENDS = ("", " of the North", " International", " (Second)")
+TEAMS = texts(team + end for end in _TEAM_ENDS for team in _PLAIN_TEAMS)
+FREE_GENDERS = texts(["Agender", "Non-binary", "Genderfluid", 'Male , Female (as "the Twin")'])
+CHANGES = texts(_CHANGES)
+_HYBRIDS = [f"Human / {species} hybrid" for species in _SPECIES]
+HUMAN_ORIGINS = texts(
+    ["Humans", "Human cyborg", *(f"Human {change}" for change in _CHANGES), *_HYBRIDS]
+)
+OTHER_ORIGINS = texts(species + kind for kind, species in product(_KINDS, _SPECIES))
 
 
 def names(family: Integers) -> Texts:
-    """Return the names of families: a different one for each number below `max_families`."""
-    number = family * _NAME_STEP % max_families()
-    number, first = np.divmod(number, len(first_names()))
-    initial, last = np.divmod(number, len(surnames()))
-    return first_names()[first] + " " + texts(_INITIALS)[initial] + surnames()[last]
+    """Return the names of families: a different one for each number below `FAMILIES`."""
+    number, first = np.divmod(family * _NAME_STEP % FAMILIES, len(_FIRST_NAMES))
+    initial, last = np.divmod(number, len(_SURNAMES))
+    return _FIRST_NAMES[first] + " " + _INITIALS[initial] + _SURNAMES[last]
 
 
 @cache
@@ -65,10 +61,8 @@ def universes() -> Texts:
     """Return the universes that recur; the first one is Earth-616."""
     recurring = ["Earth-616"]
     # The probability falls as 1 / (rank + offset): these are the shares up to a rank.
-    total, ordinary = (
-        np.log1p(ranks / marginals.UNIVERSE_OFFSET)
-        for ranks in (marginals.UNIVERSES, marginals.ORDINARY_UNIVERSES)
-    )
+    total = np.log1p(marginals.UNIVERSES / marginals.UNIVERSE_OFFSET)
+    ordinary = np.log1p(marginals.ORDINARY_UNIVERSES / marginals.UNIVERSE_OFFSET)
     for index in range(1, marginals.UNIVERSES):
         kind = index * 61 % 1000 / 1000 * (1 - ordinary / total)
         if index < marginals.ORDINARY_UNIVERSES:
@@ -80,24 +74,3 @@ def universes() -> Texts:
         else:
             recurring.append(f"Earth-{1000 + index * _NUMBER_STEP % _NUMBERS}")
     return texts(recurring)
-
-
-@cache
-def teams() -> Texts:
-    """Return 896 teams."""
-    plain = [f"{first} {last}" for first, last in product(_TEAM_FIRST, _TEAM_LAST)]
-    variants = ("", " of the North", " International", " (Second)")
-    return texts(team + variant for variant in variants for team in plain)
-
-
-@cache
-def other_origins() -> Texts:
-    """Return 256 origins that are not human."""
-    return texts(species + kind for kind, species in product(_KINDS, _SPECIES))
-
-
-@cache
-def human_origins() -> Texts:
-    """Return the origins that begin with a human."""
-    mixed = [f"Human / {species} hybrid" for species in _SPECIES]
-    return texts(["Humans", "Human cyborg", *(f"Human {change}" for change in CHANGES), *mixed])

@@ -1,28 +1,47 @@
-"""The project's commands, one file each.
+"""The project's commands, listed without importing their files, so that `kedro --help` is quick.
 
-- Kedro loads the group `cli` and, from a package, `run`.
-- A command and its file have the same name, and this module exports the command by that name.
-- All commands report errors through `error_handling`; `options` has the options that several share.
-- The code behind a command is imported when it runs, so that `kedro --help` is quick.
+Kedro loads the group `cli` and, from a package, `run`. Each command is defined in the file of its
+name in `commands/`, and reports errors through `error_handling`.
 """
+
+import importlib
+from typing import Any
 
 import click
 
-from marvel_kedro.cli.alerts import alerts
-from marvel_kedro.cli.demo import demo
-from marvel_kedro.cli.deploy import deploy
-from marvel_kedro.cli.endpoint import endpoint
-from marvel_kedro.cli.run import run
-from marvel_kedro.cli.serve import serve
-from marvel_kedro.cli.traffic import traffic
-
-__all__ = ["alerts", "cli", "demo", "deploy", "endpoint", "run", "serve", "traffic"]
+from marvel_kedro.cli.error_handling import errors_as_messages
 
 
-@click.group(name="marvel_kedro")
-def cli() -> None:
-    """Commands of this project."""
+class LazyCommand(click.Command):
+    """A command whose file is imported when its arguments are parsed."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:  # noqa: ANN401 - click's
+        """Import the command, and parse its arguments."""
+        with errors_as_messages():
+            file = importlib.import_module(f"marvel_kedro.cli.commands.{self.name}")
+        return getattr(file, str(self.name)).make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run the command that was imported."""
+        return ctx.command.invoke(ctx)
 
 
-for _command in (alerts, demo, deploy, endpoint, run, serve, traffic):
-    cli.add_command(_command)
+_COMMANDS = {
+    "alerts": "List the alerts of monitoring; acknowledge or silence one.",
+    "demo": "Simulate ten days: calm, drift, an alert, a retraining, a promotion and recovery.",
+    "deploy": "Serve what the parameter section `endpoint` describes.",
+    "endpoint": "Show what is served, and move traffic without a restart.",
+    "run": "Run the pipeline.",
+    "serve": "Serve the model over HTTP, as the parameter sections `endpoint` and `server` "
+    "describe.",
+    "traffic": "Send synthetic characters to an endpoint, over simulated days with drift and late "
+    "labels.",
+}
+"""First sentence of the help, by command."""
+
+cli = click.Group(
+    "marvel_kedro",
+    commands=[LazyCommand(name, help=text) for name, text in _COMMANDS.items()],
+    help="Commands of this project.",
+)
+alerts, demo, deploy, endpoint, run, serve, traffic = cli.commands.values()

@@ -9,22 +9,15 @@ from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro.project.error_messages import explain
 
-INTERRUPTED = 130
-"""The exit status of a process that Ctrl-C ended, by the shells' convention."""
-
 
 @contextmanager
-def errors_as_messages(interrupted: str) -> Iterator[None]:
-    """End the process with one message for an error that the user can fix, or for Ctrl-C.
-
-    Args:
-        interrupted: The message after Ctrl-C.
-    """
+def errors_as_messages(interrupted: str = "Interrupted.") -> Iterator[None]:
+    """End the process with one message: of an error that the user can fix, or after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
         click.secho(interrupted, err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(130) from None  # the shells' status of what Ctrl-C ended
     except Exception as error:
         message = explain(error)
         if message is None:

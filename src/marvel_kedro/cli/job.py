@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 import yaml
+from kedro.framework.project import LOGGING, configure_project
 
+from marvel_kedro import cli
 from marvel_kedro.core.packaged import conf_source
 
 VARIABLES = {
@@ -84,15 +86,11 @@ def main(
     if command == "deploy" and (pipeline or params):
         raise click.UsageError("--command deploy takes neither a --pipeline nor --params.")
     os.environ.update({VARIABLES[name]: value for name, value in given.items() if value})
-    # Kedro sets up logging when it is imported, with colours that do not suit a job's log.
-    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(conf_source() / "logging.yml"))
-    _log_plainly(conf_source())
-    from kedro.framework.project import configure_project  # noqa: PLC0415 - after that
-
-    from marvel_kedro import cli  # noqa: PLC0415
-
+    conf = conf_source()
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(conf / "logging.yml"))
+    _log_plainly(conf)
     configure_project("marvel_kedro")
-    arguments = ["--env", env, "--conf-source", str(conf_source())]
+    arguments = ["--env", env, "--conf-source", str(conf)]
     if command == "deploy":
         cli.deploy.main([*arguments, "--target", "databricks"], standalone_mode=False)
     else:
@@ -101,15 +99,11 @@ def main(
 
 
 def _log_plainly(conf: Path) -> None:
-    from kedro.framework.project import LOGGING  # noqa: PLC0415 - as in `main`
-
+    """Log without Kedro's colours, which do not suit a job's log."""
     settings = yaml.safe_load((conf / "logging.yml").read_text("utf-8"))
     settings["formatters"] = {"plain": {"format": "%(asctime)s %(levelname)-8s %(message)s"}}
-    settings["handlers"]["terminal"] = {
-        "class": "logging.StreamHandler",
-        "stream": "ext://sys.stdout",
-        "formatter": "plain",
-    }
+    to_stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    settings["handlers"]["terminal"] = to_stdout | {"formatter": "plain"}
     LOGGING.configure(settings)
     if hasattr(sys.stdout, "reconfigure"):  # not that of a notebook kernel
         sys.stdout.reconfigure(line_buffering=True)

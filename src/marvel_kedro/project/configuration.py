@@ -20,53 +20,33 @@ from marvel_kedro.serving.configuration import ServingConfiguration
 
 @dataclass(frozen=True)
 class Configuration:
-    """The configuration of an environment; parameters are validated on access.
+    """The configuration of an environment; parameters are validated on access."""
 
-    Attributes:
-        raw: The parameters as the files have them.
-        names: The globals: names that several files share.
-        loader: Kedro's configuration loader, for the other files.
-    """
-
-    raw: dict[str, Any]
-    names: dict[str, Any]
-    loader: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: dict[str, Any]  # the parameters as the files have them
+    names: dict[str, Any]  # the globals: names that several files share
+    loader: Mapping[str, Any] = field(repr=False)  # Kedro's, for the other files
 
     @cached_property
     def parameters(self) -> parameters.Parameters:
-        """Validate and return all parameters.
-
-        Raises:
-            ProjectError: A parameter is wrong; it names the key.
-        """
+        """Validate and return all parameters; a `ProjectError` names the key that is wrong."""
         return parameters.check(self.raw)
 
     @cached_property
     def description(self) -> ServingConfiguration:
-        """Validate and return the sections `endpoint` and `server`.
-
-        Raises:
-            ProjectError: A parameter is wrong; it names the key.
-        """
+        """Validate and return the sections `endpoint` and `server`, in the same way."""
         sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
-        return validate(
-            ServingConfiguration, sections, "Fix them in conf/*/serving/parameters.yml."
-        )
+        remedy = "Fix them in conf/*/serving/parameters.yml."
+        return validate(ServingConfiguration, sections, remedy)
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
-        """Create one dataset of the catalog, without a session and without credentials.
-
-        Raises:
-            ProjectError: The catalog has no entry of that name.
-        """
+        """Create a dataset of the catalog without a session; a missing one is a `ProjectError`."""
         entries = self.loader["catalog"]
         if name not in entries:
             raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Restore the entry.")
         entry = dict(entries[name])
         if "filepath" in entry and "://" not in entry["filepath"]:
             entry["filepath"] = str(project_path() / entry["filepath"])
-        created: AbstractDataset[Any, Any] = AbstractDataset.from_config(name, entry)
-        return created
+        return AbstractDataset.from_config(name, entry)
 
 
 def project_path() -> Path:
@@ -77,10 +57,8 @@ def project_path() -> Path:
 def load(env: str | None = None, conf_source: str | None = None) -> Configuration:
     """Read the configuration as a run would, without connecting to MLflow or starting a session.
 
-    Args:
-        env: The environment; by default Kedro's.
-        conf_source: Folder or archive of the configuration. By default `conf` of the project or,
-            outside of one, the configuration of the wheel, whose default environment is `base`.
+    Its source, a folder or an archive, is by default `conf` of the project or, outside of one, the
+    configuration of the wheel, whose default environment is `base`.
     """
     if conf_source is None and find_kedro_project(Path.cwd()) is None:
         conf_source, env = str(packaged_conf()), env or "base"
@@ -93,11 +71,7 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
 
 
 def use_store() -> None:
-    """Point MLflow's clients at the store of the project.
-
-    Raises:
-        ProjectError: The tracking server does not answer.
-    """
+    """Point MLflow's clients at the project's store; a `ProjectError` if it does not answer."""
     import mlflow  # noqa: PLC0415 - slow to import; `kedro serve` does without
 
     store = tracking.find_store(project_path())

@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import walk_tb
 
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import DataValidationError
@@ -12,11 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
-from marvel_kedro.databricks.error_messages import (
-    WORKSPACE_REMEDIES,
-    engine_message,
-    is_engine_error,
-)
+from marvel_kedro.databricks import error_messages as databricks
 
 _DISK = {
     errno.ENOSPC: "The disk is full. Free some space",
@@ -45,14 +42,9 @@ _STORE_REMEDY = (
 
 
 def explain(error: BaseException) -> str | None:
-    """Return one message for an error that the user can fix.
+    """Return the problem and its remedy, or None for an error that the user cannot fix.
 
-    Args:
-        error: The error that ended a run. Kedro, MLflow and pandas wrap the original error, often
-            more than once.
-
-    Returns:
-        The problem and its remedy; None for an error that the user cannot fix.
+    Kedro, MLflow and pandas wrap the original error, often more than once.
     """
     chain = list(_chain(error))
     # The most specific message first.
@@ -78,9 +70,9 @@ def _from_project(error: BaseException) -> str | None:
 
 def _from_store(error: BaseException) -> str | None:
     """Explain errors of the MLflow store: SQLite, a server or a workspace."""
-    import mlflow  # noqa: PLC0415 - slow to import
-    from alembic.util.exc import CommandError  # noqa: PLC0415 - slow to import
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
+    import mlflow  # noqa: PLC0415 - slow to import, as are the two below
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     text = without_password(str(error))
     by_mlflow = isinstance(error, mlflow.MlflowException)
@@ -90,25 +82,25 @@ def _from_store(error: BaseException) -> str | None:
                 return f"{remedy} {_AGAIN}"
     failure = remote_failure(error)
     by_sdk = type(error).__module__.startswith("databricks.sdk.")
-    if by_sdk or ((failure or by_mlflow) and _is_workspace_answer(text)):
+    if by_sdk or (
+        (failure or by_mlflow)
+        and _is_workspace_answer(text, mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    ):
         # MLflow puts a heading above the answer, the SDK its settings below.
         answer = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
-        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{WORKSPACE_REMEDIES[failure]}"
+        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{databricks.WORKSPACE_REMEDIES[failure]}"
     return f"MLflow says: {text[:_MAX_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
 
 
-def _is_workspace_answer(text: str) -> bool:
+def _is_workspace_answer(text: str, tracking: str, registry: str) -> bool:
     """Tell an answer of a workspace from that of an MLflow server that is used beside it."""
-    import mlflow  # noqa: PLC0415 - slow to import
-
-    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     if tracking.startswith("http") and without_password(tracking) in text:
         return False
     return tracking.startswith("databricks") or registry.startswith("databricks")
 
 
 def _from_engine(error: BaseException) -> str | None:
-    return engine_message(error) if is_engine_error(error) else None
+    return databricks.engine_message(error) if databricks.is_engine_error(error) else None
 
 
 def _step(chain: list[BaseException]) -> str:
@@ -127,7 +119,8 @@ def _from_libraries(error: BaseException) -> str | None:
         return f"The configuration in conf/ cannot be read: {error}{_in_file(error)}"
     if isinstance(error, ModuleNotFoundError):
         return f"The package {error.name} is needed for this and not installed: pip install it."
-    if _raised_in(error) == "kedro":
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if frames and str(frames[-1].f_globals.get("__name__")).partition(".")[0] == "kedro":
         return f"{without_password(str(error))}\nkedro --verbose run shows where."
     return None
 
@@ -149,14 +142,6 @@ def _has(file: Path, error: Exception) -> bool:
     except (OmegaConfBaseException, OSError, ValueError) as own:
         return str(own) == str(error)
     return False
-
-
-def _raised_in(error: BaseException) -> str:
-    """Return the package whose code raised an error."""
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    return str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if place else ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

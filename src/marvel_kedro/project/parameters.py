@@ -6,14 +6,8 @@ from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options, validate
 from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
-from marvel_kedro.monitoring import tables
+from marvel_kedro.monitoring import options, tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
-from marvel_kedro.monitoring.options import (
-    ABTestOptions,
-    ExportingOptions,
-    MonitoringOptions,
-    ReportingOptions,
-)
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.table.options import ProcessingOptions
 
@@ -21,24 +15,19 @@ REMEDY = "Fix them in conf/*/<pipeline>/parameters.yml or in --params."
 
 
 class Parameters(Options):
-    """One section for each pipeline, the endpoint and the server.
+    """One section for each pipeline, the endpoint and the server."""
 
-    Attributes:
-        mlflow_run_id: The MLflow run that several tasks of one job share.
-    """
-
-    mlflow_run_id: str | None = None
-
+    mlflow_run_id: str | None = None  # the MLflow run that several tasks of one job share
     synthetic: SyntheticOptions
     processing: ProcessingOptions
     training: TrainingOptions
     serving: ServingOptions
-    ab_test: ABTestOptions
+    ab_test: options.ABTestOptions
     alerting: AlertingOptions
     retraining: RetrainingOptions
-    monitoring: MonitoringOptions
-    exporting: ExportingOptions
-    reporting: ReportingOptions
+    monitoring: options.MonitoringOptions
+    exporting: options.ExportingOptions
+    reporting: options.ReportingOptions
     endpoint: EndpointOptions
     server: ServerOptions
 
@@ -47,20 +36,15 @@ def check(parameters: dict[str, Any]) -> Parameters:
     """Validate all parameters.
 
     Raises:
-        ProjectError: A key is unknown or a value is wrong. It names each key, its problem and
-            where to fix it.
+        ProjectError: A key is unknown or a value is wrong, or a rule about a column that is not
+            measured could never fire. It names each key, its problem and where to fix it.
     """
     found = validate(Parameters, parameters, REMEDY)
-    _check_rules(found.alerting, found.monitoring)
-    return found
-
-
-def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> None:
-    """Refuse a rule about a column that is not measured, because it could never fire."""
+    monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
-        return
+        return found
     measured = {*monitoring.columns, tables.TABLE}
-    for name, rule in alerting.active.items():
+    for name, rule in found.alerting.active.items():
         columns = [] if rule.columns == "all" else rule.columns
         if unknown := [column for column in columns if column not in measured]:
             raise ProjectError(
@@ -68,3 +52,4 @@ def _check_rules(alerting: AlertingOptions, monitoring: MonitoringOptions) -> No
                 "monitoring.columns does not measure: the rule would never fire for it. "
                 f"Measured are {', '.join(monitoring.columns)}. {REMEDY}"
             )
+    return found

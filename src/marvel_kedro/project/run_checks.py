@@ -22,13 +22,10 @@ _SOURCES = {
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Refuse options of `kedro run` that would spread one run over several MLflow runs.
+    """Raise a `ProjectError` for options that would spread one run over several MLflow runs.
 
     MLflow's active run belongs to one thread: datasets that Kedro saves in another thread would go
     to a run of their own. The datasets of kedro-mlflow cannot be passed to other processes.
-
-    Raises:
-        ProjectError: It names the option.
     """
     if options.get("is_async") or (options.get("runner_params") or {}).get("is_async"):
         raise ProjectError("--async would spread a run over many MLflow runs: leave it out.")
@@ -42,15 +39,13 @@ def check_options(options: dict[str, Any]) -> None:
 def main_job_nodes(inputs: set[str], pipelines: Mapping[str, Pipeline]) -> dict[str, str]:
     """Return the nodes of the main job by the dataset that they make.
 
-    Args:
-        inputs: The inputs to look for. Once all are found, the remaining pipelines are not
-            imported; training, whose libraries take longest, comes last.
-        pipelines: The registered pipelines.
+    Once all of `inputs` are found, the remaining pipelines are not imported; training, whose
+    libraries take longest, comes last.
     """
-    wanted = {name for name in inputs if not name.startswith("params:")} - _SOURCES.keys()
+    wanted = {name for name in inputs if not name.startswith("params:")}
     made: dict[str, str] = {}
     for name in ("processing", "serving", "training"):
-        if wanted - {"champion"} <= made.keys():
+        if wanted - _SOURCES.keys() - {"champion"} <= made.keys():
             break
         made |= {output: node.name for node in pipelines[name].nodes for output in node.outputs}
     return made
@@ -59,21 +54,14 @@ def main_job_nodes(inputs: set[str], pipelines: Mapping[str, Pipeline]) -> dict[
 def check_inputs(
     pipeline: Pipeline,
     catalog: CatalogProtocol[Any, Any],
-    makers: dict[str, str],
+    pipelines: Mapping[str, Pipeline],
     *,
     only_missing_outputs: bool,
 ) -> None:
-    """Refuse a pipeline that lacks an input.
-
-    Args:
-        pipeline: The pipeline of the run, perhaps a part of a registered one.
-        catalog: The catalog of the run.
-        makers: The node that makes a dataset, by dataset.
-        only_missing_outputs: Whether Kedro leaves out nodes whose outputs exist.
+    """Refuse a pipeline, perhaps a part of one of `pipelines`, that lacks an input.
 
     Raises:
-        ProjectError: It names the missing inputs and their source: the nodes to start from, or
-            the command that makes them.
+        ProjectError: It names the missing inputs, and the nodes or the command that make them.
     """
     if only_missing_outputs and "logged_candidate" in pipeline.all_outputs():
         raise ProjectError(
@@ -85,13 +73,9 @@ def check_inputs(
             path = getattr(catalog.get(name), "_filepath", None)
             where = f" ({path})" if path else ""
             raise ProjectError(f"{name} is not there{where}. {_SOURCES[name]}")
-    missing = [
-        name
-        for name in sorted(pipeline.inputs() & makers.keys())
-        # The alias `champion` has a message of its own.
-        if name != "champion" and not catalog.exists(name)
-    ]
-    if missing:
+    makers = main_job_nodes(pipeline.inputs(), pipelines)
+    made = sorted(pipeline.inputs() & makers.keys() - {"champion"})  # which has its own message
+    if missing := [name for name in made if not catalog.exists(name)]:
         nodes = sorted({makers[name] for name in missing})
         raise ProjectError(
             f"{', '.join(missing)}: not there, or only in memory during a run. Run the whole "

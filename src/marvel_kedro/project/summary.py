@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +13,36 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from narwhals.typing import IntoFrame
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.table.frames import lazily
 
-_MAX_ALERTS = 5
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 
 
 def show(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
 ) -> None:
-    """Print the summary of a run; nothing for a run without such results.
-
-    Args:
-        pipeline: The pipeline that ran.
-        catalog: The catalog of the run.
-        console: The console; colours are off unless it is a terminal.
-    """
-    made = {name for node in pipeline.nodes for name in node.outputs}
-    rows: list[tuple[str, RenderableType]] = []
+    """Print the summary of a run, in colours on a terminal; nothing without such results."""
+    made = pipeline.all_outputs()
+    grid = Table.grid(Column(style="bold", no_wrap=True), Column(), padding=(0, 2))
     if "data_quality" in made:
-        rows += [("Data", _data(catalog.load("data_quality")))]
+        grid.add_row("Data", _data(catalog.load("data_quality")))
     if {"evaluation", "promotion"} <= made:
         promotion = catalog.load("promotion")
-        rows += [("Model", _models(catalog.load("evaluation"))), ("Gate", _gate(promotion))]
+        grid.add_row("Model", _models(catalog.load("evaluation")))
+        grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
-            rows += [("", _SYNTHETIC)]
+            grid.add_row("", _SYNTHETIC)
     for name, (title, text) in _TEXTS.items():
         if name in made:
-            rows += [(title, text(catalog.load(name)))]
-    if not rows:
+            grid.add_row(title, text(catalog.load(name)))
+    if not grid.rows:
         return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column()
-    for row in rows:
-        grid.add_row(*row)
     if next_steps := _next(made, catalog):
         grid.add_row("Next", next_steps)
     (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
@@ -82,19 +72,14 @@ def _data(quality: dict[str, Any]) -> str:
 
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
-    table = Table(
-        title=f"on {overall['rows'].max():,} test rows, with intervals",
-        title_justify="left",
-        title_style="",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("", no_wrap=True)
-    for heading in METRICS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    title = f"on {overall['rows'].max():,} test rows, with intervals"
+    figures = (Column(heading, justify="right", no_wrap=True) for heading in METRICS.values())
+    table = Table(Column(no_wrap=True), *figures, title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.title_justify = "left"
+    table.title_style = ""
     for model in (name for name in MODELS if (name, "ece") in overall.index):
-        figures = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
-        rows = figures.itertuples(index=False)
+        values = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        rows = values.itertuples(index=False)
         cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
         table.add_row(MODELS[model], *cells)
     return table
@@ -104,10 +89,9 @@ def _gate(promotion: dict[str, Any]) -> str:
     version = promotion["model_version"]
     if version and version == promotion["previous_champion"]:
         return f"[green]champion already[/green]: version {version} is this model"
+    verdict = "[yellow]not promoted[/yellow]"
     if promotion["promoted"]:
         verdict = f"[green]promoted[/green]: version {version} is the champion"
-    else:
-        verdict = "[yellow]not promoted[/yellow]"
     return f"{verdict}\n{promotion['reason']}."
 
 
@@ -123,26 +107,23 @@ def _predictions(predictions: IntoFrame) -> str:
 
 def _monitored(health: pa.Table) -> str:
     """Describe the newest window, of any length."""
-    windows = [(row["window"]["start"], row["window"]["end"]) for row in health.to_pylist()]
-    if not windows:
+    if not health.num_rows:
         return "no request has been measured yet"
-    newest = max(windows)
-    rows = [
-        row for row, window in zip(health.to_pylist(), windows, strict=True) if window == newest
-    ]
+    newest = max(health["window"].to_pylist(), key=itemgetter("start", "end"))
+    rows = [row for row in health.to_pylist() if row["window"] == newest]
     requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
     return (
         f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
-        f"window, of {rows[0]['granularity']} from {newest[0]:%Y-%m-%d %H:%M} UTC"
+        f"window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
     )
 
 
 def _alerts(table: pa.Table) -> str:
-    """Count alerts by state, and list the newest open ones."""
+    """Count alerts by state, and list the newest five open ones."""
     alerts = table.to_pylist()
     states = Counter(alert["state"] for alert in alerts)
     counts = [f"{states[state]:,} {state}" for state in ("open", "acknowledged", "silenced")]
-    new = [alert for alert in alerts if alert["state"] == "open"][-_MAX_ALERTS:]
+    new = [alert for alert in alerts if alert["state"] == "open"][-5:]
     lines = [f"{alert['severity']} {alert['rule']}: {alert['message']}" for alert in new]
     return escape("\n".join([", ".join(counts), *lines]))
 
@@ -164,22 +145,17 @@ _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(padding=(0, 2))
-    pages = {
-        "model_card": "open the model card",
-        "ab_page": "open the A/B reading",
-        "monitoring_report": "open the report",
-    }
-    for name, step in pages.items():
+    for name, step in (
+        ("model_card", "open the model card"),
+        ("ab_page", "open the A/B reading"),
+        ("monitoring_report", "open the report"),
+    ):
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
-            steps.add_row(step, _relative(Path(path)))
+            path, here = Path(path), Path.cwd()
+            steps.add_row(step, str(path.relative_to(here) if path.is_relative_to(here) else path))
     if Path("Makefile").exists():  # not in a job that runs from the wheel
         if "model_card" in made:
             steps.add_row("see runs and models", "make ui")
         steps.add_row("see pipelines, tables, plots", "make viz")
     return steps if steps.rows else None
-
-
-def _relative(path: Path) -> str:
-    """Return a path relative to the current folder, if it is below."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

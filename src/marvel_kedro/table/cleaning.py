@@ -34,15 +34,9 @@ OPTIONAL = {"URL", "Creators"}
 # Python's definition of whitespace, spelt out because each engine has its own.
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
-# Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` do not match.
-_PLAIN_NUMBER = f"^{features.PLAIN_NUMBER}$"
-
 
 def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
     """Rename the columns of the source file, normalise its cells and mark the rejected rows.
-
-    Args:
-        raw_characters: The source file: text columns under the source's names.
 
     Returns:
         One row per source row: `COLUMNS` as text (null where empty), and `reason`, which is null
@@ -69,7 +63,7 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
 
 
 def _check_columns(present: Collection[str]) -> None:
-    missing = [name for name in SOURCE_COLUMNS if name not in present and name not in OPTIONAL]
+    missing = [name for name in SOURCE_COLUMNS if name not in {*present, *OPTIONAL}]
     if not missing:
         return
     hint = "Rename the file's columns, or bring the Kaggle file mohitbansal31s/marvel-characters."
@@ -77,7 +71,7 @@ def _check_columns(present: Collection[str]) -> None:
         if any(separator in column for column in present):
             hint = (
                 f"The cells seem to be separated by {name}: save the file with commas, or set "
-                f"load_args.sep of raw_characters in conf/base/processing/catalog.yml."
+                "load_args.sep of raw_characters in conf/base/processing/catalog.yml."
             )
     raise ProjectError(
         f"The raw file (raw_characters) lacks the columns {missing}; it has {list(present)}. {hint}"
@@ -97,6 +91,7 @@ def select_usable(source_rows: IntoFrameT) -> IntoFrameT:
 
 def plain_number(name: str) -> nw.Expr:
     """Parse a text column as numbers; null where the text is not a number that models read."""
-    plain = nw.col(name).str.contains(_PLAIN_NUMBER)
+    # Metres and kilograms in plain decimals; `1,80`, `inf` and `6 ft` do not match.
+    plain = nw.col(name).str.contains(f"^{features.PLAIN_NUMBER}$")
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
     return nw.when((number > features.ABOVE) & (number < features.BELOW)).then(number).alias(name)

@@ -4,6 +4,7 @@ Kedro checks them when it loads and saves local tables. `databricks/contract.py`
 lakehouse, and creates its tables with these descriptions as column comments.
 """
 
+from functools import partial
 from typing import Any
 
 import pandera.pandas as pa
@@ -14,12 +15,11 @@ def _column(description: str, **rules: Any) -> Any:  # noqa: ANN401 - pandera's 
     return pa.Field(description=description, **rules)
 
 
-def _text(description: str) -> Any:  # noqa: ANN401 - pandera's field is any type
-    return _column(description, nullable=True)
+_text = partial(_column, nullable=True)
+_probability = partial(_column, ge=0, le=1)
 
 
-def _probability(description: str, **rules: Any) -> Any:  # noqa: ANN401 - as above
-    return _column(description, ge=0, le=1, **rules)
+_Time = Series["datetime64[us, UTC]"]  # type: ignore[name-defined] # a dtype
 
 
 class _Strict(pa.DataFrameModel):
@@ -90,9 +90,7 @@ class Predictions(_Strict):
     probability: Series[float] = _probability("Probability of Alive")
     model_name: Series[str] = _column("Registered model that scored the row")
     model_version: Series[str] = _column("Version of that model")
-    scored_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
-        "Time at which the row was scored"
-    )
+    scored_at: _Time = _column("Time at which the row was scored")
 
 
 class Labels(_Strict):
@@ -100,6 +98,4 @@ class Labels(_Strict):
 
     page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
     alive: Series[str] = _column("Observed target", isin=["Alive", "Dead"])
-    labelled_at: Series["datetime64[us, UTC]"] = _column(  # type: ignore[name-defined] # noqa: F821 - a dtype
-        "Time at which the label became known"
-    )
+    labelled_at: _Time = _column("Time at which the label became known")

@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 AnyFrame = Any
 """A frame of any engine that narwhals supports, eager or lazy; engines share no type."""
 
-_BATCH_ROWS = 10_000
-
 
 def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any frame of narwhals
     """Wrap a frame of any engine, eager or lazy; its type offers only operations of lazy frames."""
@@ -24,17 +22,10 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any frame of narw
 
 
 def to_pandas(frame: IntoFrame, max_rows: int | None = None) -> pd.DataFrame:
-    """Collect a table with `page_id` from any engine.
-
-    Args:
-        frame: The table.
-        max_rows: Maximum number of rows that this process may hold (`training.max_rows`).
-
-    Returns:
-        The rows ordered by `page_id`, since engines give them in any order; text as pandas' `str`.
+    """Collect a table with `page_id` from any engine, ordered by it, its text as pandas' `str`.
 
     Raises:
-        ProjectError: The table has more rows.
+        ProjectError: The table has more than `max_rows` rows (`training.max_rows`).
     """
     return collect(frame, max_rows, "training.max_rows").sort_values("page_id", ignore_index=True)
 
@@ -42,31 +33,23 @@ def to_pandas(frame: IntoFrame, max_rows: int | None = None) -> pd.DataFrame:
 def collect(frame: IntoFrame, max_rows: int | None, setting: str) -> pd.DataFrame:
     """Collect a table of any engine, its rows in any order.
 
-    Args:
-        frame: The table.
-        max_rows: Maximum number of rows that this process may hold; None is no limit.
-        setting: The parameter that sets the maximum, for the message.
-
     Raises:
-        ProjectError: The table has more rows.
+        ProjectError: The table has more than `max_rows` rows, a limit that the parameter `setting`
+            sets; None is no limit.
     """
     if isinstance(frame, pd.DataFrame):
         return frame
+    table = lazily(frame)
     if max_rows is not None:
-        _check_size(lazily(frame), max_rows, setting)
+        rows = int(table.select(nw.len()).lazy().collect().item())
+        if rows > max_rows:
+            raise ProjectError(
+                f"A table of {rows:,} rows would leave the engine, and {setting} is {max_rows:,}. "
+                "Raise it if the memory of this process allows it, or use fewer rows."
+            )
+        logger.info("          %s rows leave the engine", f"{rows:,}")
     # By way of Arrow, as Parquet files are read: the same types, and nulls stay nulls.
-    rows: pd.DataFrame = lazily(frame).lazy().collect("pyarrow").to_native().to_pandas()
-    return rows
-
-
-def _check_size(frame: nw.LazyFrame[Any], max_rows: int, setting: str) -> None:
-    rows = int(frame.select(nw.len()).lazy().collect().item())
-    if rows > max_rows:
-        raise ProjectError(
-            f"A table of {rows:,} rows would leave the engine, and {setting} is {max_rows:,}. "
-            "Raise it if the memory of this process allows it, or use fewer rows."
-        )
-    logger.info("          %s rows leave the engine", f"{rows:,}")
+    return table.lazy().collect("pyarrow").to_native().to_pandas()
 
 
 def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
@@ -74,10 +57,6 @@ def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
 
     Spark sorts text by its UTF-8 bytes, as pandas does, and returns a batch at a time. An eager
     frame is already in this process.
-
-    Args:
-        frame: The table.
-        key: The column to sort by.
 
     Yields:
         The values of a row in the order of the columns; a null is None, or NaN where the engine has
@@ -90,16 +69,14 @@ def rows_by(frame: IntoFrame, key: str) -> Iterator[tuple[Any, ...]]:
         return
     collected = ordered.lazy().collect("pyarrow").to_native()
     table = collected.select(ordered.collect_schema().names())  # without the index of pandas
-    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+    for batch in table.to_batches(max_chunksize=10_000):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """Hash the columns and rows of a table, independent of the order of the rows.
+    """Hash the columns and rows of a table to 16 hexadecimal digits, in any order of the rows.
 
-    Returns:
-        16 hexadecimal digits: the sum over rows of pandas' 64-bit row hash, modulo 2**64,
-        over the columns in alphabetical order.
+    It is the sum of pandas' 64-bit row hashes over the columns in alphabetical order, modulo 2**64.
     """
     rows = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False)
     return f"{int(rows.to_numpy().sum()):016x}"

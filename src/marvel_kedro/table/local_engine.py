@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def relation(table: Any) -> "DuckDBPyRelation":  # noqa: ANN401 - any table of DuckDB
     """Wrap a frame, an Arrow table or an Arrow dataset as a DuckDB relation, without a copy.
 
-    Returns:
-        A lazy frame for narwhals, which can be joined with any other of this engine.
+    It is a lazy frame for narwhals, and can be joined with any other of this engine.
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)

@@ -17,11 +17,9 @@ class SplitOptions(Options):
 
 
 class QualityOptions(Options):
-    """Parameters of the data-quality summary.
+    """Parameters of the data-quality summary: other values than `expected` are new categories.
 
-    Attributes:
-        expected: Expected values by column; others are counted as new categories.
-        examples: Maximum number of new categories that are listed per column.
+    At most `examples` of them are listed per column.
     """
 
     expected: dict[Category, list[str]] = Field(default_factory=dict)

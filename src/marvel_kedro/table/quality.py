@@ -12,11 +12,7 @@ from marvel_kedro.table.options import QualityOptions
 
 
 def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]:
-    """Count usable and rejected rows, nulls and unexpected values.
-
-    Args:
-        source_rows: The result of `cleaning.read_source`.
-        options: The expected categories.
+    """Count usable and rejected rows, nulls and unexpected values in `cleaning.read_source`'s rows.
 
     Returns:
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
@@ -26,10 +22,10 @@ def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]
     """
     rows = lazily(source_rows)
     reasons = _counts_by_reason(rows)
-    filled = reasons.pop(None, {})
+    filled = reasons.pop("", {})
     kept = filled.pop("rows", 0)
     numbers = {name: filled.pop(f"{name}_number", 0) for name in MEASUREMENTS}
-    rejected = {str(reason): counts["rows"] for reason, counts in reasons.items()}
+    rejected = {reason: counts["rows"] for reason, counts in reasons.items()}
     rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
     return {
         "rows_in": kept + sum(rejected.values()),
@@ -43,17 +39,12 @@ def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
     """Select the numbers of a summary that are worth a curve over runs, by metric name."""
-    rows = {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")}
-    new = data_quality["new_category_rows"]
-    return rows | {f"new_{column}_rows": number for column, number in new.items()}
+    new = {f"new_{name}_rows": rows for name, rows in data_quality["new_category_rows"].items()}
+    return {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")} | new
 
 
 def require_usable_rows(data_quality: dict[str, Any]) -> None:
-    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are.
-
-    Raises:
-        ProjectError: No row is usable; the message lists the reasons.
-    """
+    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are."""
     if not data_quality["rows_kept"]:
         raise ProjectError(
             f"The raw file (raw_characters) has no row that can be used; of its "
@@ -62,23 +53,22 @@ def require_usable_rows(data_quality: dict[str, Any]) -> None:
         )
 
 
-def _counts_by_reason(rows: nw.LazyFrame[Any]) -> dict[str | None, dict[str, int]]:
+def _counts_by_reason(rows: nw.LazyFrame[Any]) -> dict[str, dict[str, int]]:
     """Count, in one query and by reason, the rows and the values that are not null by column.
 
-    `height_number` and `weight_number` count the measurements that are numbers.
+    The reason of usable rows is empty. `height_number` and `weight_number` count the measurements
+    that are numbers.
     """
-    numbers = [f"{name}_number" for name in MEASUREMENTS]
+    numbers = {f"{name}_number": plain_number(name) for name in MEASUREMENTS}
     counts = (
-        rows.with_columns(plain_number(name).alias(f"{name}_number") for name in MEASUREMENTS)
+        rows.with_columns(nw.col("reason").fill_null(""), **numbers)
         .group_by("reason")
         .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in (*COLUMNS, *numbers)))
     )
-    found = {}
-    for row in counts.lazy().collect().rows(named=True):
-        reason = row.pop("reason")
-        is_null = reason is None or reason != reason  # noqa: PLR0124 - NaN
-        found[None if is_null else str(reason)] = {name: int(row[name]) for name in row}
-    return found
+    return {
+        str(reason): dict(zip(["rows", *COLUMNS, *numbers], map(int, values), strict=True))
+        for reason, *values in counts.lazy().collect().iter_rows()
+    }
 
 
 def _new_categories(usable: nw.LazyFrame[Any], options: QualityOptions) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from narwhals.typing import IntoFrameT
 
 from marvel_kedro.table.frames import lazily
 
-CLASSES = ("Alive", "Dead")
-
 
 def with_reason(rows: nw.LazyFrame[Any], columns: Collection[str]) -> nw.LazyFrame[Any]:
     """Add the column `reason`: why a row is rejected, null if it is usable.
@@ -17,13 +15,9 @@ def with_reason(rows: nw.LazyFrame[Any], columns: Collection[str]) -> nw.LazyFra
     - `no page_id`: the key is empty.
     - `unknown alive`: the target is neither Alive nor Dead.
     - `repeated page_id`: an earlier usable row has the same key. Rows with the same key are ordered
-      by their contents, so the choice does not depend on the order of the file.
-
-    Args:
-        rows: Text columns, null where the source is empty.
-        columns: Names of all columns, which order rows with the same key.
+      by their contents (`columns`), so the choice does not depend on the order of the file.
     """
-    usable = ~nw.col("page_id").is_null() & nw.col("alive").is_in(CLASSES)
+    usable = ~nw.col("page_id").is_null() & nw.col("alive").is_in(["Alive", "Dead"])
     contents = nw.concat_str(*(nw.col(name).fill_null("") for name in columns), separator="\x1f")
     # Not `cum_count`: on pandas narwhals 2.29 counts a partitioning or ordering column wrongly.
     place = nw.col("_one").cum_sum().over("_usable", order_by="_contents")

@@ -7,17 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Replacement:
-    """Rows that replace all rows of a table with the given values of a column.
+    """Rows that replace all rows of a table with the given values of a column; the others stay."""
 
-    Attributes:
-        column: Such as `request_date`.
-        values: The values whose rows are replaced; all other rows stay.
-        rows: A frame of the table's engine, an Arrow table, or a reader of one.
-    """
-
-    column: str
+    column: str  # such as `request_date`
     values: Sequence[Any]
-    rows: Any
+    rows: Any  # a frame of the table's engine, an Arrow table, or a reader of one
 
     @property
     def condition(self) -> str:

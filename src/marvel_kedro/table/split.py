@@ -21,49 +21,38 @@ def split_table(table: IntoFrameT, split: SplitOptions) -> tuple[IntoFrameT, Int
 
 
 def with_side(frame: nw.LazyFrame[Any], split: SplitOptions, *, into: str) -> nw.LazyFrame[Any]:
-    """Add a Boolean column: whether the row belongs to the test set.
+    """Add to rows with `page_id` and `name` a column: whether the row belongs to the test set.
 
     The side of a row depends only on the column `split.by` (on the page id where there is no name).
     It is therefore the same on every engine, in every run and in any row order: a row that one run
     trains on is never a test row of another run with the same split.
 
-    Args:
-        frame: Rows with `page_id` and `name`.
-        split: Parameters of the split.
-        into: Name of the new column.
     """
     key = nw.coalesce(nw.col(split.by), nw.col("page_id"))
     is_test = nw.col(into) % _BUCKETS < round(split.test_share * _BUCKETS)
-    return (
-        _with_crc32(frame.with_columns(key.alias("_key")), "_key", into=into)
-        .with_columns(is_test.alias(into))
-        .drop("_key")
-    )
+    return _crc32(frame.with_columns(key.alias(into)), into).with_columns(is_test.alias(into))
 
 
-def _with_crc32(frame: nw.LazyFrame[Any], column: str, *, into: str) -> nw.LazyFrame[Any]:
-    """Add the CRC-32 of a column's UTF-8 bytes, from 0 to 2**32 - 1, as an integer column.
+def _crc32(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:
+    """Replace a text column by the CRC-32 of its UTF-8 bytes, an integer from 0 to 2**32 - 1.
 
     It is the checksum of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value on
     every engine. Null has the checksum of the empty text. narwhals has no expression for it.
-
-    Raises:
-        TypeError: The frame is of an engine without a branch here.
     """
     native: Any = frame.to_native()
     if frame.implementation.is_pandas():
         checksums = [_checksum(value) for value in native[column].fillna("")]
-        return lazily(native.assign(**{into: checksums}))
+        return lazily(native.assign(**{column: checksums}))
     if frame.implementation.is_polars():
         import polars as pl  # noqa: PLC0415 - no dependency of the project
 
         expression = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
-        return lazily(native.with_columns(expression.alias(into)))
+        return lazily(native.with_columns(expression))
     if frame.implementation.is_spark_like():
         from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 
         text = sql.coalesce(sql.col(column), sql.lit(""))
-        return lazily(native.withColumn(into, sql.crc32(text)))
+        return lazily(native.withColumn(column, sql.crc32(text)))
     raise TypeError(f"No CRC-32 for frames of {frame.implementation}.")
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
-
-if TYPE_CHECKING:
-    from marvel_kedro.monitoring.alerting.acknowledgement import AlertTables
+from marvel_kedro.databricks import tables
+from marvel_kedro.monitoring.alerting import acknowledgement
+from marvel_kedro.project import configuration
 
 
 @click.group(invoke_without_command=True)
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @options.conf_source
 @click.option("--all", "everything", is_flag=True, help="Also list resolved alerts.")
 @click.pass_context
+@errors_as_messages()
 def alerts(
     context: click.Context, *, env: str | None, conf_source: str | None, everything: bool
 ) -> None:
@@ -30,28 +31,19 @@ def alerts(
     context.obj = env, conf_source
     if context.invoked_subcommand is not None:
         return
-    with errors_as_messages("Interrupted."):
-        from rich.console import Console  # noqa: PLC0415 - when the command runs
-
-        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
-
-        with _alert_tables(context) as tables:
-            rows = tables.current(datetime.now(UTC))
-        chosen = [row for row in rows if everything or row["state"] != "resolved"]
-        if chosen:
-            Console().print(acknowledgement.terminal_table(chosen))
-        resolved = len(rows) - len(chosen)
-        number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
-        click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
+    with _alert_tables(context) as alert_tables:
+        rows = alert_tables.current(datetime.now(UTC))
+    chosen = [row for row in rows if everything or row["state"] != "resolved"]
+    if chosen:
+        Console().print(acknowledgement.terminal_table(chosen))
+    resolved = len(rows) - len(chosen)
+    number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
+    click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))
 
 
 @contextmanager
-def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
+def _alert_tables(context: click.Context) -> Iterator[acknowledgement.AlertTables]:
     """Open the tables of alerts, in files or in a lakehouse."""
-    from marvel_kedro.databricks import tables  # noqa: PLC0415 - when the command runs
-    from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
-    from marvel_kedro.project import configuration  # noqa: PLC0415
-
     read = configuration.load(*context.obj)
     with tables.attached(read.names, configuration.project_path()):
         yield acknowledgement.AlertTables(
@@ -63,12 +55,12 @@ def _alert_tables(context: click.Context) -> Iterator["AlertTables"]:
 @click.argument("alert_id", metavar="ID")
 @click.option("--by", required=True, help="Who looks after it.")
 @click.pass_context
+@errors_as_messages()
 def ack(context: click.Context, alert_id: str, by: str) -> None:
     """Acknowledge the alert ID: someone looks after it, and it stays active."""
-    with errors_as_messages("Interrupted."):
-        with _alert_tables(context) as tables:
-            alert = tables.acknowledge(alert_id, by, datetime.now(UTC))
-        click.echo(f"{alert['alert_id']} ({alert['rule']}) is acknowledged by {by}.")
+    with _alert_tables(context) as alert_tables:
+        alert = alert_tables.acknowledge(alert_id, by, datetime.now(UTC))
+    click.echo(f"{alert['alert_id']} ({alert['rule']}) is acknowledged by {by}.")
 
 
 @alerts.command()
@@ -82,6 +74,7 @@ def ack(context: click.Context, alert_id: str, by: str) -> None:
 @click.option("--for", "duration", help="Duration: 90m, 12h, 3d, 2w; 0m ends a silence.")
 @click.option("--by", default="", help="Who silences it.")
 @click.pass_context
+@errors_as_messages()
 def silence(  # noqa: PLR0913 - one an option
     context: click.Context,
     *,
@@ -92,13 +85,10 @@ def silence(  # noqa: PLR0913 - one an option
     by: str,
 ) -> None:
     """Silence the alert ID or a rule: it sends no message and triggers no retraining."""
-    with errors_as_messages("Interrupted."):
-        from marvel_kedro.monitoring.alerting import acknowledgement  # noqa: PLC0415
-
-        if (alert_id is None) == (rule is None):
-            raise ProjectError("Name an alert, or a rule with --rule.")
-        now = datetime.now(UTC)
-        end = acknowledgement.end_of_silence(until, duration, now)
-        with _alert_tables(context) as tables:
-            tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
-        click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")
+    if (alert_id is None) == (rule is None):
+        raise ProjectError("Name an alert, or a rule with --rule.")
+    now = datetime.now(UTC)
+    end = acknowledgement.end_of_silence(until, duration, now)
+    with _alert_tables(context) as alert_tables:
+        alert_tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
+    click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")

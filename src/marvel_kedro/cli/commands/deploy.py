@@ -2,15 +2,17 @@
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
+import mlflow
 
+from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
-
-if TYPE_CHECKING:
-    from marvel_kedro.project.configuration import Configuration
+from marvel_kedro.project import configuration
+from marvel_kedro.project.configuration import Configuration
+from marvel_kedro.serving.models.registry_watch import served_versions
 
 
 @click.command()
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     "serve serves, and whether it answers.",
 )
 @click.option("--env", help="Environment; lakehouse for databricks, else Kedro's default.")
-@click.option("--conf-source", help="Folder or archive of the configuration.")
+@options.conf_source
 @click.option("--dry-run", is_flag=True, help="Show the changes and apply none.")
 @click.option(
     "--timeout",
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     default=20.0,
     show_default=True,
     help="Time limit of an update in minutes.",
+)
+@errors_as_messages(
+    "Interrupted. An update goes on in the workspace; the same command waits for it."
 )
 def deploy(
     target: Literal["databricks", "local"],
@@ -45,27 +50,24 @@ def deploy(
     On Databricks only differences are applied. If the new version does not start or does not
     answer, the previous configuration is restored.
     """
-    with errors_as_messages(
-        "Interrupted. An update goes on in the workspace; the same command waits for it."
-    ):
-        from marvel_kedro.project import configuration  # noqa: PLC0415 - when the command runs
+    if target == "databricks":
+        read = configuration.load(env or "lakehouse", conf_source)
+        _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
+        return
+    from marvel_kedro.serving import status  # noqa: PLC0415 - the extra `server`
 
-        read = configuration.load(
-            env or ("lakehouse" if target == "databricks" else None), conf_source
-        )
-        if target == "databricks":
-            _deploy_on_databricks(read, dry_run, timedelta(minutes=timeout))
-        else:
-            configuration.use_store()
-            _check_local(read)
+    read = configuration.load(env, conf_source)
+    configuration.use_store()
+    asked = read.description.endpoint
+    click.echo(f"The endpoint '{asked.name}' serves:")
+    for line in status.check_versions(asked):
+        click.echo(f"- {line}")
+    click.echo(status.smoke(asked, read.description.server))
 
 
-def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedelta) -> None:
-    import mlflow  # noqa: PLC0415 - when the command runs
-
-    from marvel_kedro.databricks import workspace  # noqa: PLC0415
+def _deploy_on_databricks(read: Configuration, dry_run: bool, timeout: timedelta) -> None:
+    from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the extra of that name
     from marvel_kedro.databricks.endpoint import deployment, spec  # noqa: PLC0415
-    from marvel_kedro.serving.models.registry_watch import served_versions  # noqa: PLC0415
 
     asked = read.description.endpoint
     if missing := {"catalog", "schema"} - read.names.keys():
@@ -86,13 +88,3 @@ def _deploy_on_databricks(read: "Configuration", dry_run: bool, timeout: timedel
         click.echo(f"- {change}")
     state = "is as configured" if not changes else "would change" if dry_run else "serves"
     click.echo(f"The endpoint '{asked.name}' {state}.")
-
-
-def _check_local(read: "Configuration") -> None:
-    from marvel_kedro.serving import status  # noqa: PLC0415 - when the command runs
-
-    asked = read.description.endpoint
-    click.echo(f"The endpoint '{asked.name}' serves:")
-    for line in status.check_versions(asked):
-        click.echo(f"- {line}")
-    click.echo(status.smoke(asked, read.description.server))

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
+from marvel_kedro.project import configuration
+from marvel_kedro.simulation import traffic as simulation
 
 
 @click.command()
@@ -42,6 +45,7 @@ from marvel_kedro.cli.error_handling import errors_as_messages
 @click.option("--clients", default=1000, help="Distinct client_request_ids; 0 sends none.")
 @click.option("--connections", default=16, type=click.IntRange(1), help="Concurrent requests.")
 @click.option("--seed", default=1, help="Seed of rows and clients; equal seeds send equal bytes.")
+@errors_as_messages()
 def traffic(  # noqa: PLR0913 - one an option
     *,
     env: str | None,
@@ -58,23 +62,18 @@ def traffic(  # noqa: PLR0913 - one an option
 
     MARVEL_TOKEN is the bearer token, if the server requires one.
     """
-    with errors_as_messages("Interrupted."):
-        from marvel_kedro.characters.synthetic import CharacterWorld  # noqa: PLC0415 - when it runs
-        from marvel_kedro.project import configuration  # noqa: PLC0415
-        from marvel_kedro.simulation import traffic  # noqa: PLC0415
-
-        read = configuration.load(env)
-        traffic.run(
-            url=url or traffic.local_url(read.parameters.server, read.parameters.endpoint),
-            token=os.environ.get("MARVEL_TOKEN"),
-            rate=rate,
-            connections=connections,
-            labels_to=labels_to or Path(read.names["files"], "03_primary", "labels.parquet"),
-            options=traffic.checked(
-                **options,
-                start=start.date() if start else None,
-                drift={"scenario": scenario, "magnitude": magnitude},
-                world_seed=read.parameters.synthetic.seed,
-            ),
-            world=CharacterWorld(),
-        )
+    read = configuration.load(env)
+    simulation.run(
+        url=url or simulation.local_url(read.parameters.server, read.parameters.endpoint),
+        token=os.environ.get("MARVEL_TOKEN"),
+        rate=rate,
+        connections=connections,
+        labels_to=labels_to or Path(read.names["files"], "03_primary", "labels.parquet"),
+        options=simulation.checked(
+            **options,
+            start=start.date() if start else None,
+            drift={"scenario": scenario, "magnitude": magnitude},
+            world_seed=read.parameters.synthetic.seed,
+        ),
+        world=CharacterWorld(),
+    )

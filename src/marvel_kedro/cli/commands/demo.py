@@ -1,0 +1,36 @@
+"""`kedro demo`: ten days in the life of a model."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from marvel_kedro.characters.synthetic import CharacterWorld
+from marvel_kedro.cli.error_handling import errors_as_messages
+from marvel_kedro.project import configuration
+from marvel_kedro.simulation import demo as days
+from marvel_kedro.simulation.demo_project import Settings
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data", "demo"),
+    show_default=True,
+    help="Folder in which the demo creates a project of its own.",
+)
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser at the end.")
+@errors_as_messages("Interrupted. The same command starts again from the beginning.")
+def demo(folder: Path, *, show: bool) -> None:
+    """Simulate ten days: calm, drift, an alert, a retraining, a promotion and recovery."""
+    path, console = configuration.project_path(), Console(file=sys.stdout)
+    report = days.run(path, folder, console, _settings, CharacterWorld())
+    if show:
+        click.launch(str(report))
+
+
+def _settings() -> Settings:
+    read = configuration.load()
+    return Settings(read.description.endpoint, read.parameters.synthetic.seed)
