@@ -13,7 +13,7 @@ _EMPTY = Markup("")
 
 
 def templates(package: str, *, autoescape: bool = True) -> jinja2.Environment:
-    """Return the Jinja environment of the templates in a package, which escapes text for HTML."""
+    """Return the Jinja environment of the templates in a package, which by default escapes text."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader(package, "."),
         autoescape=autoescape,  # noqa: S701 - off for Markdown, which `render` escapes

@@ -24,7 +24,10 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
         baseline: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the inference log (`table`) and the table that drift is measured against."""
+        """Name the inference log (`table`) and the table that drift is measured against.
+
+        Both are in the schema `database` of `catalog`.
+        """
         super().__init__(metadata)
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
 

@@ -38,7 +38,7 @@ _IN_PROGRESS = {
     sdk.RefreshState.MONITOR_REFRESH_STATE_PENDING,
     sdk.RefreshState.MONITOR_REFRESH_STATE_RUNNING,
 }
-_FAILURES: dict[sdk.RefreshState | None, str | None] = {
+_OUTCOMES: dict[sdk.RefreshState | None, str | None] = {
     sdk.RefreshState.MONITOR_REFRESH_STATE_SUCCESS: None,
     sdk.RefreshState.MONITOR_REFRESH_STATE_FAILED: "failed",
     sdk.RefreshState.MONITOR_REFRESH_STATE_CANCELED: "was cancelled",
@@ -175,7 +175,7 @@ class _TableMonitor:
             return str(self._client.tables.get(baseline).full_name)
 
     def settled(self) -> sdk.DataProfilingConfig | None:
-        """Return the monitor once no change is in progress; None if there is none."""
+        """Return the monitor, one of an inference log, once no change goes on; None if none is."""
         found = self._poll(
             self._find,
             lambda found: found is None or found.status not in _CHANGING,
@@ -237,8 +237,8 @@ class _TableMonitor:
                 return self._api.get_refresh(_TABLE, self._id, number)
 
         thing = f"Refresh {number} of the {self._name}"
-        done = self._poll(watch, lambda found: found.state in _FAILURES, thing)
-        if failure := _FAILURES[done.state]:
+        done = self._poll(watch, lambda found: found.state in _OUTCOMES, thing)
+        if failure := _OUTCOMES[done.state]:
             reason = self._reason(self._find(), done.message)
             raise ProjectError(
                 f"{thing} {failure}: {reason}\nFix what it says, or look at the table's tab "

@@ -1,7 +1,6 @@
 """The catalog type for the raw file, read by Spark or Sail."""
 
 import codecs
-from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +58,7 @@ def _check_utf8(path: Path) -> None:
     with path.open("rb") as file:
         blocks = iter(partial(file.read, _BLOCK_BYTES), b"")
         try:
-            deque(codecs.iterdecode(blocks, "utf-8"), maxlen=0)
+            for _ in codecs.iterdecode(blocks, "utf-8"):
+                pass
         except UnicodeDecodeError as error:
             raise not_utf8(path, error) from error

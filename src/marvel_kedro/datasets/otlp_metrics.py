@@ -3,13 +3,16 @@
 import logging
 import os
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import DatasetError
 
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring.export import Exported
 from marvel_kedro.serving.telemetry.opentelemetry import is_enabled
+
+if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +35,14 @@ class OtlpMetricsDataset(ProjectDataset[Exported, None]):
         if not is_enabled("metrics"):
             return
         try:
-            has_arrived = _send(data, self._service_name)
+            from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415
         except ModuleNotFoundError:
             logger.warning(
                 "          OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry's exporter is not "
                 "installed: pip install 'marvel-kedro[server]'. Nothing was sent."
             )
             return
-        if has_arrived:
+        if _send(metric_exporter.OTLPMetricExporter(), data, self._service_name):
             logger.info("          %s samples sent by OpenTelemetry", f"{len(data.samples):,}")
         else:
             logger.warning(
@@ -52,9 +55,8 @@ class OtlpMetricsDataset(ProjectDataset[Exported, None]):
         raise DatasetError("Metrics are sent to a collector, and not read from it.")
 
 
-def _send(exported: Exported, service_name: str) -> bool:
+def _send(exporter: "OTLPMetricExporter", exported: Exported, service_name: str) -> bool:
     """Send the samples once, with their own time, and return whether they arrived."""
-    from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415 - optional
     from opentelemetry.sdk.metrics import export as otel  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
@@ -73,7 +75,6 @@ def _send(exported: Exported, service_name: str) -> bool:
         resource = resource.merge(Resource({"service.name": service_name}))
     instrument = InstrumentationScope("marvel_kedro", version("marvel_kedro"))
     scope = otel.ScopeMetrics(instrument, metrics, "")
-    exporter = metric_exporter.OTLPMetricExporter()
     try:
         result = exporter.export(otel.MetricsData([otel.ResourceMetrics(resource, [scope], "")]))
     finally:

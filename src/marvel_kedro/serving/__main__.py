@@ -76,7 +76,11 @@ def _read_configuration(path: Path) -> ServingConfiguration:
 
 
 def _prepare_folder(server: ServerOptions) -> int:
-    """Create the server's folder, lock it until the process ends, and return the lock."""
+    """Create the server's folder and files of metrics, and return its lock.
+
+    Raises:
+        ProjectError: The folder is not writable or has no room, or another server runs in it.
+    """
     folder = server.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

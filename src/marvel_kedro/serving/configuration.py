@@ -131,7 +131,7 @@ class ServerOptions(Options):
     port: int = Field(default=8080, ge=0, le=65535)  # 0 is any free one
     workers: int = Field(default=1, ge=1)  # processes that answer requests
     threads: int = Field(default=4, ge=1)  # per worker for large requests; more wait in a queue
-    folder: Path  # of the requests that are not yet in the inference table
+    folder: Path  # state of one server at a time: lock, counters, spool
     models: Path  # folder of the fetched model versions and of `deployment.json`
     ask_registry: bool = True  # whether it is polled; if not, `models` holds what is served
     accept_simulated_time: bool = False  # clients may set a request's time: for simulations only

@@ -56,7 +56,8 @@ class Lookup:
         it is if it has any of the model's fields.
 
         Returns:
-            The same list if no record has a `page_id`; else one with copies of such records.
+            The same list if no record has a `page_id`; else a new one of the same length. The given
+            records are not changed.
 
         Raises:
             RequestError: 400; records have an unknown id and none of the model's fields, or the

@@ -1,4 +1,4 @@
-"""The status of the endpoint: what the registry serves, what a running server answers with."""
+"""The endpoint's status: what the registry serves, what a server answers, a smoke test."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from marvel_kedro.model.packaging import EXAMPLE
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.serving.http.auth import token_pairs
-from marvel_kedro.serving.models.registry_watch import served_versions
+from marvel_kedro.serving.models.served_versions import served_versions
 from marvel_kedro.serving.traffic_split import redistribute
 
 _STATUS_SECONDS = 5.0

@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.aliases import TRAFFIC_TAG
 from marvel_kedro.serving.configuration import EndpointOptions
-from marvel_kedro.serving.models.registry_watch import model_tags, served_versions
+from marvel_kedro.serving.models.registry_watch import model_tags
+from marvel_kedro.serving.models.served_versions import served_versions
 
 
 def current_shares(endpoint: EndpointOptions) -> dict[str, int]:

@@ -154,7 +154,7 @@ def test_abandoned_batch_counts_until_its_thread_is_free(
             assert "More than 2 requests" in rejected.error[2]
         wait_until(endpoint, lambda: metrics.IN_PROGRESS._value.get() == 2)
         model.is_done.set()
-        wait_until(endpoint, lambda: endpoint.app._concurrency.abandoned == 0)
+        wait_until(endpoint, lambda: endpoint.app._worker_limits.abandoned == 0)
         assert [endpoint.post(sent).status for sent in (body, BATCH, BODY)] == [200] * 3
         wait_until(endpoint, lambda: metrics.IN_PROGRESS._value.get() == 0)
 

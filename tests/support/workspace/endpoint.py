@@ -11,7 +11,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks.endpoint import deployment
 from marvel_kedro.databricks.endpoint.spec import EndpointSpec
 from marvel_kedro.serving.configuration import EndpointOptions
-from marvel_kedro.serving.models.registry_watch import served_versions
+from marvel_kedro.serving.models.served_versions import served_versions
 
 NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
 CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")

@@ -12,7 +12,7 @@ from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.project import configuration
 from marvel_kedro.project.configuration import Configuration
-from marvel_kedro.serving.models.registry_watch import served_versions
+from marvel_kedro.serving.models.served_versions import served_versions
 
 
 @click.command()

@@ -101,7 +101,9 @@ def _gateway(spec: EndpointSpec, current: sdk.AiGatewayConfig | None) -> sdk.AiG
         current or sdk.AiGatewayConfig(),
         inference_table_config=spec.table or (replace(table, enabled=False) if table else None),
         rate_limits=[
-            sdk.AiGatewayRateLimit(minute, calls, sdk.AiGatewayRateLimitKey(key))
+            sdk.AiGatewayRateLimit(
+                renewal_period=minute, calls=calls, key=sdk.AiGatewayRateLimitKey(key)
+            )
             for key, calls in spec.rate_limits.items()
         ],
     )

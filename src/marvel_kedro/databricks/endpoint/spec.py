@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """The endpoint to reach; what it has beside these tags and groups stays."""
+    """The endpoint to reach; other tags and groups that it has stay."""
 
     name: str
     entities: tuple[sdk.ServedEntityInput, ...]
     traffic: dict[str, int]  # percentages by served entity, 100 in all
-    table: sdk.AiGatewayInferenceTableConfig | None
+    table: sdk.AiGatewayInferenceTableConfig | None  # None: requests are not recorded
     rate_limits: dict[str, int]  # calls per minute by key
     tags: dict[str, str]
     query_groups: tuple[str, ...]  # which may query it
@@ -108,7 +108,10 @@ def all_shares(config: sdk.EndpointCoreConfigOutput) -> dict[str, int]:
 
 def traffic_config(shares: Mapping[str, int]) -> sdk.TrafficConfig | None:
     """Convert shares to routes; None without shares, as for a single served entity."""
-    routes = [sdk.Route(share, served_entity_name=name) for name, share in shares.items()]
+    routes = [
+        sdk.Route(traffic_percentage=share, served_entity_name=name)
+        for name, share in shares.items()
+    ]
     return sdk.TrafficConfig(routes=routes) if routes else None
 
 

@@ -49,7 +49,7 @@ def measure(
 
 
 def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]:
-    """Compute metrics, with intervals by a bootstrap over clients: records of one correlate."""
+    """Compute metrics, with intervals by a bootstrap over clients, whose records correlate."""
     ends = {"": "value", "_low": "low", "_high": "high"}
     if labelled.empty:
         return {f"{name}{end}": np.nan for name in METRICS for end in ends}

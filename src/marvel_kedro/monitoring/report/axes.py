@@ -63,7 +63,7 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Return about that many round numbers from `low` to a higher `high`.
+    """Return roughly `about` round numbers from `low` to a higher `high`.
 
     Their steps are 1, 2 or 5 times a power of ten.
     """

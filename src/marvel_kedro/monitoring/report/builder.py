@@ -207,7 +207,7 @@ def _performances(
     for row in estimates:
         key = (row["window"], row["slice_key"], row["slice_value"], row["metric"])
         names = ("estimate", "low", "high", "realised", "baseline", "records", "labelled")
-        known: Row = {name: row[name] for name in names if _finite(row[name]) is not None}
+        known = {name: row[name] for name in names if _finite(row[name]) is not None}
         found[key] = replace(found[key], **known)
     return found
 

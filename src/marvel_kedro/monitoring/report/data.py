@@ -1,7 +1,7 @@
 """The data of the report, before formatting and drawing."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -155,7 +155,7 @@ class Alerts:
     omitted: int
     firing: Sequence[Row]
 
-    def severity(self, columns: Iterable[str] | None = None) -> str | None:
+    def severity(self, columns: Collection[str] | None = None) -> str | None:
         """Return the highest severity of the firing alerts, or of those about some columns.
 
         An alert is about the columns of the tables that its metric contains.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from markupsafe import Markup
@@ -86,8 +85,10 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
         label = f"Shares of {name}: this window and the baseline. The numbers are in the table."
         chart = charts.paired_bars(bars, label=label, form=fmt.share) if bars else Markup("")
         head = name
-        text = partial(Bar.text, form=fmt.share, unknown=fmt.UNKNOWN)
-        rows = [[bar.name, text(bar, bar.first), text(bar, bar.second)] for bar in bars]
+        rows = [
+            [bar.name, *(bar.text(s, fmt.share, fmt.UNKNOWN) for s in (bar.first, bar.second))]
+            for bar in bars
+        ]
     elif now["quantiles"]:
         chart = _histogram(name, now["quantiles"], before["quantiles"])
         head = "Percentile"

@@ -13,7 +13,7 @@ from marvel_kedro.table.frames import lazily
 def count_by_reason(rejected_requests: IntoFrame, windows: Sequence[Window]) -> dict[str, int]:
     """Count the requests without a readable record by reason, the most frequent first.
 
-    The engine counts the rows, one a rejected request, in the windows shown, oldest first.
+    The engine counts the rows, one a rejected request. `windows` are those shown, oldest first.
     """
     if not windows:
         return {}

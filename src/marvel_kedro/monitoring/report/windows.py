@@ -20,7 +20,7 @@ class Window(NamedTuple):
 
 
 class ShownWindows(NamedTuple):
-    """Complete windows, oldest first, the number of older ones, and the newest if incomplete."""
+    """Length and list of the windows, oldest first, the number omitted, the incomplete one."""
 
     granularity: str
     shown: Sequence[Window]

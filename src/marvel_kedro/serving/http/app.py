@@ -20,7 +20,7 @@ from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
-from marvel_kedro.serving.http.limits import ClientDisconnectedError, ConcurrencyLimit
+from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
@@ -52,7 +52,7 @@ class Invocation:
 
     Attributes:
         redacted_response: The response for the inference table if it differs from `response`.
-        reserved_bytes: See `ConcurrencyLimit`.
+        reserved_bytes: See `WorkerLimits`.
     """
 
     id: str
@@ -82,12 +82,14 @@ class Endpoint:
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
         self._lookup = Lookup(self._server.characters)
-        spool = Spool(self._server.spool, table, self._server.spool_bytes, _count_dropped)
-        self._spool = spool if table.enabled else None
+        self._spool = None
+        if table.enabled:
+            spool_bytes = self._server.spool_bytes
+            self._spool = Spool(self._server.spool, table, spool_bytes, _count_dropped)
         self._entities = Entities(configuration, log)
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
-        self._concurrency = ConcurrencyLimit(self._limits, self._server.threads)
+        self._worker_limits = WorkerLimits(self._limits, self._server.threads)
         self._tally = metrics.Tally()
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
@@ -131,7 +133,7 @@ class Endpoint:
             if now > deadline and task not in self._overdue:
                 self._overdue.add(task)
                 task.cancel()
-        metrics.IN_PROGRESS.set(len(self._deadlines) + self._concurrency.abandoned)
+        metrics.IN_PROGRESS.set(len(self._deadlines) + self._worker_limits.abandoned)
         self._tally.publish()
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +154,7 @@ class Endpoint:
             self._overdue.discard(task)
             call.body = b""  # the client may read its answer slowly
             if call.reserved_bytes:
-                self._concurrency.release(call)
+                self._worker_limits.release(call)
         await self._send(call, send)
         self._report(call, scope["path"], seconds)
 
@@ -202,18 +204,18 @@ class Endpoint:
                 ((b"allow", b"POST"),),
             )
         call.requester = self._tokens.requester(call.headers.get(b"authorization"))
-        self._concurrency.check(len(self._deadlines))
+        self._worker_limits.check(len(self._deadlines))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
         limits.check_content_type(call.headers.get(b"content-type"))
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
-        call.body = await self._concurrency.read_body(call, receive, length)
+        call.body = await self._worker_limits.read_body(call, receive, length)
         if len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
         else:
-            parsed = await self._concurrency.in_thread(call, protocol.read, call.body)
+            parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
         call.records = len(records)
         if call.records > self._limits.records:
@@ -225,7 +227,7 @@ class Endpoint:
         if call.records <= INLINE_RECORDS and served.loaded.is_own:
             scored = self._complete_and_score(served, records)
         else:
-            scored = await self._concurrency.in_thread(
+            scored = await self._worker_limits.in_thread(
                 call, self._complete_and_score, served, records
             )
         call.response = protocol.answer(scored)

@@ -44,7 +44,7 @@ class BodyHolder(Protocol):
     reserved_bytes: int
 
 
-class ConcurrencyLimit:
+class WorkerLimits:
     """The limits of a worker; above those of concurrency requests get a 429 with Retry-After.
 
     Attributes:
@@ -94,6 +94,7 @@ class ConcurrencyLimit:
         raise ClientDisconnectedError
 
     def _reserve(self, holder: BodyHolder, length: int) -> None:
+        """Reserve the bytes of a body, of one in chunks those so far; after a 429 no more."""
         if length > self._limits.body_bytes:
             raise RequestError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

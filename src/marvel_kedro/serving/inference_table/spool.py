@@ -11,7 +11,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,10 @@ class Spool:
         self._waiting = _bytes_in(folder)
 
     def write(self, entry: Entry) -> bool:
-        """Log a request before it is answered; False if it is dropped, also by a disk error."""
+        """Log a request before it is answered; False if it is dropped.
+
+        Errors of the disk are counted in `dropped`, not raised.
+        """
         if self._sampled < _HASHES:  # by id, so that every worker samples the same requests
             key = entry.databricks_request_id.encode(errors="replace")
             if zlib.crc32(key) >= self._sampled:
@@ -111,11 +114,14 @@ class Spool:
     def rotate(self) -> None:
         """Close the file for the table's writer; a timer calls this to keep the table current."""
         if self._file is not None:
-            with suppress(OSError):  # after which it stays open and in use
-                try:
-                    self._path.rename(self._path.with_suffix(CLOSED))
-                except FileNotFoundError:
-                    self._drop("segment_lost", self._lines)
+            try:
+                self._path.rename(self._path.with_suffix(CLOSED))
+            except FileNotFoundError:
+                self._drop("segment_lost", self._lines)
+                self._release()
+            except OSError:
+                pass  # it stays open and in use
+            else:
                 self._release()
         self._waiting = _bytes_in(self._folder)
 
@@ -124,14 +130,18 @@ class Spool:
         for _ in range(_OPEN_ATTEMPTS):
             path = self._folder / f"{time.time_ns()}-{os.getpid()}{OPEN}"
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            with ExitStack() as stack, suppress(BlockingIOError, FileNotFoundError):
-                stack.callback(os.close, file)
+            try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Before the lock the table's writer may have taken it for a dead worker's file.
                 if path.stat().st_ino == os.fstat(file).st_ino:
-                    stack.pop_all()
                     self._file, self._path = file, path
                     return file
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            except OSError:
+                os.close(file)
+                raise
+            os.close(file)
         raise OSError(errno.EAGAIN, "no file could be locked", str(self._folder))
 
     def _truncate(self) -> None:
@@ -213,11 +223,15 @@ def _bytes_in(folder: Path) -> int:
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the files of workers and batches that exist; others may vanish meanwhile."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                if entry.is_dir() and entry.name != DAMAGED:
-                    yield from _files(Path(entry.path))
-                elif entry.name.endswith((OPEN, CLOSED)):
-                    entry.stat()  # cached in the entry
-                    yield entry
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:
+        return
+    for entry in entries:
+        with suppress(OSError):
+            if entry.is_dir() and entry.name != DAMAGED:
+                yield from _files(Path(entry.path))
+            elif entry.name.endswith((OPEN, CLOSED)):
+                entry.stat()  # cached in the entry
+                yield entry

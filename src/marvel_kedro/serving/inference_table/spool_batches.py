@@ -103,8 +103,10 @@ class SpoolBatches:
     def _next_number(self, committed: int) -> int:
         # A batch of damaged lines alone is never committed.
         set_aside = (self._folder / DAMAGED).glob("batch-[0-9]*.jsonl")
-        numbers = map(number_of, (*self.unfinished(), *set_aside))
-        self._number = max(self._number, committed, *numbers) + 1
+        numbers = [int(re.findall(r"\d+", path.name)[0]) for path in set_aside]
+        self._number = (
+            max(self._number, committed, *map(number_of, self.unfinished()), *numbers) + 1
+        )
         return self._number
 
     def set_aside(self, name: str, lines: list[bytes]) -> bool:
@@ -124,8 +126,8 @@ class SpoolBatches:
 
 
 def number_of(batch: Path) -> int:
-    """Return the number of a batch, or of the batch that a file of damaged lines is from."""
-    return int(re.findall(r"\d+", batch.name)[0])
+    """Return the number of a batch."""
+    return int(batch.name.partition("-")[2])
 
 
 def read_batch(batch: Path) -> tuple[pa.Table, list[bytes]]:

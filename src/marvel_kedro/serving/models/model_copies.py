@@ -35,7 +35,7 @@ class ModelCopies:
     """Fetches versions of a model into folders next to `deployment.json`."""
 
     def __init__(self, folder: Path) -> None:
-        self.replaced = False  # becomes True with a damaged copy, which workers have to load again
+        self.replaced = False  # whether a damaged copy was replaced, so that workers load it again
         self._folder = folder
         self._intact: dict[str, object] = {}  # by folder, its files when they were last verified
         self._failures: dict[str, tuple[float, Exception]] = {}

@@ -74,7 +74,7 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         backlog=4096,
-        timeout_keep_alive=75,
+        timeout_keep_alive=75,  # seconds
         timeout_graceful_shutdown=max(1, round(server.grace_seconds)),
     )
     stop = Event()
@@ -109,7 +109,7 @@ class _Writer(Thread):
     def __init__(self, server: ServerOptions, stopping: Event) -> None:
         super().__init__(daemon=True)
         self._seconds = server.flush_seconds
-        self._stopping = stopping
+        self._stopping = stopping  # `_stop` is a method of threads
         self.table = TableWriter(
             server.inference_table, server.spool, compact_files=server.compact_files
         )

@@ -210,7 +210,7 @@ class WorkerSupervisor(Multiprocess):
             signal.signal(number, self._stop)
 
     def worker_ended(self, pid: int) -> None:
-        """Handle the end of a worker's process, before another one may replace it."""
+        """Handle the end of a worker's process, after `cannot_start` is set."""
 
     def _stop(self, *_: object) -> None:
         self._stop_signals += 1

@@ -19,7 +19,11 @@ _SPARE = "spare"
 
 
 def prepare(folder: Path, spares: int) -> None:
-    """Create a set for this process and spare ones, or raise an OSError if the disk is full."""
+    """Create a set for this process and spare ones, and name their folder in `FOLDER`.
+
+    Raises:
+        OSError: The disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
