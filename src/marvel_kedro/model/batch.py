@@ -27,6 +27,8 @@ BATCH_ROWS = 50_000
 def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> AnyFrame:
     """Score every row of a table with `page_id` and the columns of the model's input.
 
+    Other columns are ignored.
+
     Returns:
         `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
         frame for any other.
@@ -49,6 +51,7 @@ def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) ->
     names = model.pyfunc.metadata.get_input_schema().input_names()
     inputs = [name for name in names if name in table.columns]
     packed = pack(model.folder)
+    # Functions of this module are pickled by reference: a worker's own module keeps its models.
     scored = table.select("page_id", *inputs).mapInPandas(
         lambda batches: (score_records(records, packed) for records in larger(batches)),
         "page_id string, prediction string, probability double",

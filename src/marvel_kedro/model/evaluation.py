@@ -23,7 +23,7 @@ COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low"
 
 
 def slices(records: pd.DataFrame) -> pd.DataFrame:
-    """Assign each raw record to its slices.
+    """Assign each raw record to its slices by `identity`, `gender` and `universe`.
 
     Returns:
         `identity` (Public, Secret or Unknown), `gender` (Male, Female, Other or Unknown) and
@@ -98,14 +98,15 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
 def _resample(
     alive: Flags, score: Floats, cluster: Integers | None, options: EvaluationOptions
 ) -> tuple[ScorePairs, ScorePairs, Iterator[Floats]]:
-    """Return the pairs, those to resample, on a grid if there are many, and their resamples.
+    """Return the pairs, the pairs to resample (on a grid if there are many), and the resamples.
 
     Resampling tens of thousands of pairs would take most of a run, and the difference between
     neighbouring scores does not change the width of an interval.
     """
     pairs, member = ScorePairs.with_members(alive, score)
     gridded, generator = pairs, np.random.default_rng(options.seed)
-    if len(pairs.rows if cluster is None else score) > 2 * GRID_STEPS:
+    drawn_from = pairs.rows if cluster is None else score  # clusters are drawn by row
+    if len(drawn_from) > 2 * GRID_STEPS:
         centre = (np.minimum((score * GRID_STEPS).astype(int), GRID_STEPS - 1) + 0.5) / GRID_STEPS
         gridded, member = ScorePairs.with_members(alive, centre)
     if cluster is None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def source_of(table: IntoFrame, synthetic_url: str) -> Source:
     """Return the kind of data: synthetic if any row has a URL that starts with the given one."""
-    synthetic = lazily(table).filter(nw.col("url").str.starts_with(synthetic_url))
+    synthetic = lazily(table).select("url").filter(nw.col("url").str.starts_with(synthetic_url))
     return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
 
 

@@ -51,7 +51,8 @@ def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.Data
     columns into text. `portable/features.py` describes the values of a field.
 
     Returns:
-        The same rows with the columns of the schema: text or null as objects, numbers as floats.
+        The same rows with exactly the columns of the schema, absent ones null: text or null as
+        objects, numbers as floats.
     """
     conformed = records.reindex(columns=schema.input_names())
     for column in schema.inputs:

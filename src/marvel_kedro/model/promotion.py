@@ -20,7 +20,7 @@ class Contender:
     """A model's probabilities of Alive, shape (rows,), with NaN for rows it was trained on."""
 
     probabilities: Floats
-    source: Source = "file"
+    source: Source = "file"  # of its training rows
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def decide(
     if champion and candidate.source == champion.source:
         both = np.column_stack([candidate.probabilities, champion.probabilities])
         comparison = _compare(alive, both, slice_columns, options)
-    elif champion and champion.source == "file":
+    elif champion and candidate.source == "synthetic":
         detail = "a model of synthetic data never replaces one of a real file"
         comparison = [_Check("data_source", np.nan, np.nan, passed=False, detail=detail)]
     failed = [check for check in floor + comparison if not check.passed]

@@ -106,9 +106,11 @@ def choose_share(
         rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
         collected = to_pandas(rows, training.max_rows)
         collected = collected[~collected["page_id"].isin(held_out["page_id"])]
-        loss = losses[share] = _loss(collected, held_out, training)
-        logger.info("          newest rows at least %.0f %%: log loss %.4f", 100 * share, loss)
-    return min(losses, key=losses.__getitem__)
+        losses[share] = _loss(collected, held_out, training)
+        logger.info(
+            "          newest rows at least %.0f %%: log loss %.4f", 100 * share, losses[share]
+        )
+    return min(losses, key=lambda share: losses[share])
 
 
 def split_rows(

@@ -119,8 +119,9 @@ def check_reachable(uri: str) -> None:
 def origin_tags(project_path: Path) -> dict[str, str]:
     """Return the tags of the origin of a run or a model: commit, branch and job.
 
-    Variables that a job sets, such as MARVEL_GIT_SHA, override the checkout, because a wheel has no
-    checkout. Without git or a checkout, commit and branch are absent.
+    Variables that a job sets (MARVEL_GIT_SHA, MARVEL_GIT_BRANCH, MARVEL_JOB_ID, MARVEL_JOB_RUN_ID
+    and MARVEL_TASK_RUN_ID) override the checkout, because a wheel has no checkout. Without git or a
+    checkout, commit and branch are absent.
     """
     names = ("git_sha", "git_branch", "job_id", "job_run_id", "task_run_id")
     variables = {name: os.environ.get(f"MARVEL_{name.upper()}") for name in names}
@@ -134,7 +135,7 @@ def origin_tags(project_path: Path) -> dict[str, str]:
         )
     except (OSError, subprocess.CalledProcessError):
         return tags
-    return dict(zip(names, answer.stdout.split(), strict=False)) | tags
+    return dict(zip(names[:2], answer.stdout.split(), strict=True)) | tags
 
 
 def process_tags() -> dict[str, str]:

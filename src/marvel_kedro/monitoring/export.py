@@ -55,7 +55,7 @@ class Exported:
 
 
 def _families(text: str) -> tuple[Family, ...]:
-    """Read families that are written like `name{label, ..}: description`."""
+    """Read families that are written like `name{label, ..}: description`, in a line or two."""
     return tuple(
         Family(name, description, tuple(re.findall(r"\w+", labels)))
         for name, labels, description in re.findall(r"(\w+)(?:{(.+)})?:\s+(.+)", text)
@@ -96,8 +96,9 @@ marvel_monitoring_column_distinct_values{granularity, model_version, column}: Di
 """)
 """By descending priority: samples beyond `max_series` are dropped from the end."""
 
-RUN, DROPPED, ALERTS, *_ = FAMILIES
 _BY_NAME = {family.name.removeprefix("marvel_monitoring_"): family for family in FAMILIES}
+RUN, DROPPED = _BY_NAME["run_timestamp_seconds"], _BY_NAME["dropped_series"]
+ALERTS = _BY_NAME["alerts"]
 
 _Figure = tuple[str, str, dict[str, str]]
 """Name of the family, column of the value, and the labels that are not columns themselves."""
@@ -203,11 +204,11 @@ def _newest_windows(tables: Iterable[pa.Table], now: datetime) -> Newest:
 
 
 def _rows_at(table: pa.Table, newest: Newest) -> list[Row]:
-    is_newest = (
+    conditions = (
         (pc.field("granularity") == granularity) & (pc.field("window.start") == start)
         for granularity, (start, _) in newest.items()
     )
-    return [row for condition in is_newest for row in table.filter(condition).to_pylist()]
+    return [row for condition in conditions for row in table.filter(condition).to_pylist()]
 
 
 def _values(rows: Iterable[Row], figures: Sequence[_Figure]) -> Iterator[_Value]:
@@ -244,7 +245,7 @@ def _realised_values(
     realised = {
         _version(row): row | {"source": "realised"}  # the newest row wins
         for row in inputs.filter(has_labels & is_complete).sort_by("window.start").to_pylist()
-        if sum(cell["count"] for cell in row["confusion_matrix"] or ()) >= min_labelled
+        if sum(cell["count"] or 0 for cell in row["confusion_matrix"] or () if cell) >= min_labelled
     }
     of_baselines = profiles.filter(has_labels & (pc.field("log_type") == BASELINE)).to_pylist()
     baselines = {row["model_version"] or "": row | {"source": "baseline"} for row in of_baselines}

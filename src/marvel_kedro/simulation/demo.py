@@ -133,7 +133,7 @@ class _Demo:
         with self.server.running():
             self.console.print(f"The endpoint {self.server.url} is ready; {DAYS} days begin.\n")
             self._simulate_days(world)
-        self._run("monitoring", DAYS + 1)  # the labels of the last day are known
+        self._run_at_end_of(DAYS + 1, "monitoring")  # the labels of the last day are known
 
     def _simulate_days(self, world: World) -> None:
         options = TrafficOptions.model_validate(
@@ -152,11 +152,11 @@ class _Demo:
                 lambda: self.server.logged_requests() >= total.requests,
             )
             traffic_plan.add_labels(self.project.labels, day.labels)
-            self._run("monitoring", day.number)
+            self._run_at_end_of(day.number, "monitoring")
             self._react(day.number)
             self.console.print(self.timeline.line(day.number), highlight=False)
 
-    def _run(self, pipeline: str, day: int) -> None:
+    def _run_at_end_of(self, day: int, pipeline: str) -> None:
         """Run a pipeline at the end of a day, with the labels that are known then."""
         self.project.run(pipeline, monitoring={"now": f"{_date(day + 1)}T00:00:00+00:00"})
 
@@ -166,7 +166,7 @@ class _Demo:
         decision = project.report("retrain")
         events += [f"alert {rule}" for rule in project.new_alerts()]
         if decision["retrain"]:
-            self._run("retraining", day)
+            self._run_at_end_of(day, "retraining")
             version = project.report("promotion")["model_version"]
             rows = f"{decision['labelled_records']:,}"
             events.append(f"retrained on {rows} new labels: version {version}")

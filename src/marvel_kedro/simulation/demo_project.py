@@ -95,7 +95,7 @@ class DemoProject:
         return sorted(new["rule"].unique())
 
     def performance_by_day(self) -> pd.DataFrame:
-        """Return the ROC AUC by `date` and `model_version`: `realised` by labels, `estimate`."""
+        """Return the daily ROC AUC by `date` and `model_version`: `realised`, and `estimate`."""
         rows = pd.read_parquet(self._reporting / "quality_estimates.parquet")
         of_table = rows["slice_key"].isna() & (rows["granularity"] == "1 day")
         rows = rows[of_table & (rows["metric"] == "roc_auc")].sort_values("model_version")

@@ -97,7 +97,7 @@ def labels_due(planned: Iterable[Day], today: int, delay_days: int) -> pd.DataFr
 
 
 def add_labels(path: Path, labels: pd.DataFrame) -> int:
-    """Add rows atomically to the table of labels, keep the newest per page; return their number."""
+    """Add rows atomically to the table of labels, newest per page; return its number of rows."""
     existing = [pd.read_parquet(path)] if path.exists() else []
     rows = pd.concat([*existing, labels])
     rows = rows.drop_duplicates("page_id", keep="last", ignore_index=True)

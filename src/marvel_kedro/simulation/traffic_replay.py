@@ -129,8 +129,9 @@ def replay(  # noqa: PLR0913 - all but two by name
     """Send each request when it is due, without waiting for earlier responses (open loop).
 
     A request waits only while every connection waits for a response. Its latency is then counted
-    from its due time. `rate` is in requests per second. `progress` is called with the number of
-    requests that were sent, and their total.
+    from its due time. `rate` is in requests per second. `connections` is the maximum number of
+    requests that wait for a response. `tally` receives the counts. `progress` is called with the
+    number of requests that were sent, and their total.
 
     Raises:
         ProjectError: The server does not respond at all, or no longer.

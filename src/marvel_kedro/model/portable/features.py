@@ -42,7 +42,7 @@ PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 """A number as text; a float cannot distinguish more digits."""
 
 UNIVERSE_RATE = "universe_alive_rate"
-_UNIVERSE = ("is_616", "is_temporary", "is_earth", "length", "number", "rows", "alive_rate")
+_UNIVERSE_FEATURES = ("is_616", "is_temporary", "is_earth", "length", "number", "rows")
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
 _REMEMBERED_LENGTH = 200
@@ -55,7 +55,7 @@ _TEXT_TYPES = (str, *_NUMBER_TYPES, np.bool_)
 _IDENTITY = {"": 0, "public": 1, "secret": 2}
 _GENDER = {"": 0, "male": 1, "female": 2}
 _MARITAL_STATUS = {"": 0, "single": 1, "married": 2, "engaged": 3, "widowed": 4, "widow": 4}
-_OTHER = 9
+_OTHER = 9  # any other value; 0 is a missing one
 
 Floats = npt.NDArray[np.float32]
 TextFeatures = Callable[[str], list[float]]
@@ -143,7 +143,7 @@ def text_features(encoder: Encoder) -> dict[str, tuple[list[str], TextFeatures]]
     """Return the feature names and the feature function of each text column."""
     return {
         "universe": (
-            [f"universe_{name}" for name in _UNIVERSE],
+            [*(f"universe_{name}" for name in _UNIVERSE_FEATURES), UNIVERSE_RATE],
             lambda value: universe_features(value, encoder),
         ),
         "identity": (["identity"], lambda value: [_IDENTITY.get(value, _OTHER)]),

@@ -33,7 +33,7 @@ def encode(values: pa.Array) -> tuple[Ints, pa.Array]:
     """
     coded = values.dictionary_encode()
     order = pc.array_sort_indices(coded.dictionary)
-    rank = np.append(np.argsort(order), MISSING)
+    rank = np.append(np.argsort(order), MISSING)  # inverse of `order`; null is last
     codes = coded.indices.fill_null(len(order)).to_numpy(zero_copy_only=False)
     return rank[codes], coded.dictionary.take(order)
 

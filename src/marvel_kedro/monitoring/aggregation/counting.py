@@ -73,7 +73,7 @@ def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table
             variable_name="slice",
             value_name="slice_value",
         )
-        .filter(~nw.col("slice_value").is_null())
+        .filter(~nw.col("slice_value").is_null(), ~nw.col("model_version").is_null())
     )
     counts = (
         _value_counts(records, names["category"], nw.String),
@@ -167,6 +167,7 @@ def _code(number: int) -> nw.Expr:
 def _units(name: str, decimals: int) -> nw.Expr:
     """Round a number to units of its last decimal, halves upwards, equally on every engine."""
     value = nw.col(name).cast(nw.Float64)
+    # NaN, above all numbers for engines, becomes BOUND: a cast of NaN could fail.
     units = (value.clip(-BOUND, BOUND) * 10.0**decimals + 0.5).floor().cast(nw.Int64)
     missing = nw.when(value.is_null()).then(_code(NO_NUMBER)).otherwise(_code(NOT_FINITE))
     return nw.when(value.is_finite()).then(units).otherwise(missing)

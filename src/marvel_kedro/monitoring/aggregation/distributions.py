@@ -142,7 +142,10 @@ class Distributions:
         return index, index.position + self.index.starts[distribution][index.parent]
 
     def find(self, distribution: Ints, code: Ints) -> tuple[Ints, Ints]:
-        """Return a distribution's first element from a code on, or its end, and the code's rows."""
+        """Return a distribution's first element not below a code, or its end.
+
+        Also return the rows of the code, 0 if it is absent.
+        """
         key = distribution * (len(self.levels) + 1) + code
         element = np.searchsorted(self._keys, key)
         found = np.append(self._keys, -1)[element] == key
@@ -156,7 +159,7 @@ class Distributions:
         """Compute quantiles with linear interpolation, the default of `numpy.quantile`.
 
         The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100. All
-        distributions have rows; the result has the shape (distributions, quantiles).
+        distributions must have rows; the result has the shape (distributions, quantiles).
         """
         last = (self.totals[distribution] - 1)[:, None]
         rank, part = np.divmod(percent[None, :] * last, 100)

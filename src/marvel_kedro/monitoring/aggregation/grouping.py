@@ -40,6 +40,7 @@ def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
         ProjectError: A column or slice does not exist, or there are too many values.
     """
     texts, numbers, scores = tables = counting.count(log, options)
+    # The tables end to end, so that they share the codes of units and segments.
     keys = pa.concat_tables([table.select(counting.KEYS) for table in tables])
     ends = np.cumsum([len(texts), len(numbers)])
     unit, units = encode(keys["unit"].combine_chunks())
@@ -89,7 +90,7 @@ class _Values:
         name: Index in `names`.
         texts: Texts; empty for numbers.
         value: Index in `texts`, or the number.
-        null: Code of null in `value`.
+        null: Code of null in `value`, or -1.
         rows: Number of records.
     """
 

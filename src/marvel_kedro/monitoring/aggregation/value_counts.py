@@ -56,7 +56,7 @@ class ScoreCounts:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A time window from `start` to `end`, exclusive, both in UTC.
+    """A time window from `start`, inclusive, to `end`, exclusive, in UTC.
 
     `granularity` is its length in Databricks' notation, such as `1 day`.
     """

@@ -109,8 +109,8 @@ def find_scope(  # noqa: PLR0913 - inputs of the decision
 ) -> tuple[RunScope, pa.Table]:
     """Select the windows to measure.
 
-    `versions` are the model versions by day of the log, `baselines` those with a baseline; `lost`
-    is true if a table of metrics is missing.
+    `watermarks` are those of the last run, `versions` the model versions by day of the log,
+    `baselines` those with a baseline; `lost` is true if a table of metrics is missing.
 
     Returns:
         The scope, and watermarks that mark all days if all are recomputed, so that the next run

@@ -34,7 +34,7 @@ def evaluate(
         now: Windows that end later are incomplete and ignored.
 
     Returns:
-        `tables.ALERTS`, ordered by time, rule and subject. Another evaluation changes nothing.
+        `tables.ALERTS`, ordered by time, rule and subject. Repeating it changes nothing.
     """
     found = [
         (_alert(name, rule, subject, windows), ongoing)
@@ -66,7 +66,10 @@ def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observatio
     last = windows[-1]
     return {
         "rule": name,
-        **rule.model_dump(include={"severity", "granularity", "metric", "threshold"}),
+        "severity": rule.severity,
+        "granularity": rule.granularity,
+        "metric": rule.metric,
+        "threshold": rule.threshold,
         **subject._asdict(),
         "since": windows[0].start,
         "window": {"start": last.start, "end": last.end},

@@ -10,7 +10,7 @@ from marvel_kedro.model.metrics import Floats
 
 
 def holm(pvalues: Floats) -> Floats:
-    """Adjust p-values so that the probability of any false rejection is at most alpha.
+    """Adjust p-values, shape (tests,), for a probability of any false rejection of at most alpha.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6
     (1979): the k-th smallest of m, counted from 0, times m - k; none less than the previous one and

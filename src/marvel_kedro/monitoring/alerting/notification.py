@@ -25,7 +25,7 @@ MAX_ALERTS = 40
 def notify(
     alerts: pa.Table, webhook: Webhook, options: NotificationOptions, now: datetime
 ) -> pa.Table:
-    """Post the open alerts that have not been notified yet.
+    """Post the open alerts of `tables.ALERTS` that have not been notified yet.
 
     A message that cannot be delivered is a warning in the log and does not fail the run: the next
     run posts its alerts. If the process dies between posting and saving, they are posted twice.

@@ -77,9 +77,9 @@ def observe(
         usable &= ~np.isnan(pvalue)
         fires &= adjusted <= options.alpha
     figures = (value, pvalue, adjusted, tests, fires)
-    measured = [pa.array(each, from_pandas=True) for each in figures]  # NaN is None
-    windows = pa.table([rows["start"], rows["end"], *measured], Observation._fields)
-    observations = map(Observation._make, _keys(windows, *Observation._fields))
+    measured = [pa.array(each, from_pandas=True) for each in figures]  # NaN becomes null
+    observed = pa.table([rows["start"], rows["end"], *measured], Observation._fields)
+    observations = map(Observation._make, _keys(observed, *Observation._fields))
     found: dict[Subject, list[Observation]] = defaultdict(list)
     pairs = zip(_subjects(rule, rows), observations, strict=True)
     for subject, observation in compress(pairs, usable):

@@ -48,9 +48,9 @@ def decide(
     """
     rules = {name for name, rule in options.active.items() if rule.retrain}
     relevant = [row for row in firing(alerts) if row["rule"] in rules]
-    # A served entity of unknown version is named by its id, and may be the champion.
-    numbers = {row["model_version"] for row in relevant if str(row["model_version"]).isdecimal()}
-    others = set() if champion is None else numbers - {champion}
+    # None is no version; a served entity of unknown version has its id, and may be the champion.
+    versions = {row["model_version"] for row in relevant if str(row["model_version"]).isdecimal()}
+    others = set() if champion is None else versions - {champion}
     reasons = [
         f"{row['rule']}: {row['message']}" for row in relevant if row["model_version"] not in others
     ]
@@ -119,8 +119,8 @@ def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> 
     since then, or the retraining recorded no number, those with a later `labelled_at` count:
     `labelled_since`, which is `in_all` if there was no retraining.
     """
-    last = pc.field("retrained_at") == last_training(retraining_log)
-    recorded = pc.max(retraining_log.filter(last)["labelled_in_all"]).as_py()
+    is_last = pc.field("retrained_at") == last_training(retraining_log)
+    recorded = pc.max(retraining_log.filter(is_last)["labelled_in_all"]).as_py()
     more = 0 if recorded is None else in_all - recorded
     return LabelCounts(new=max(labelled_since, more), in_all=in_all)
 

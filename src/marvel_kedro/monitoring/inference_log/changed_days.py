@@ -50,7 +50,7 @@ def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
         )
     served = records.read_served_entities(served_entities)
     has_rejected = lazily(on_engine(rejected)).select("reason").head(1).collect("pyarrow")
-    # Days whose log rows are lost or outdated: their served entities have new names or versions.
+    # Days whose rejected requests are lost (health counted some), or whose entities have new names.
     altered = set() if len(has_rejected) else days_with_rejected(health)
     altered |= records.days_with_new_names(log, served)
     altered |= records.days_with_new_names(rejected, served)

@@ -180,10 +180,11 @@ def parse_batch(batch: pa.RecordBatch, served: ServedEntities) -> list[pa.Record
     """Parse requests to `PARSED`."""
     log = parsing.parse_payload(batch.to_pandas(date_as_object=True))
     both = (_add_entity(rows, served) for rows in (log.records, log.rejected))
-    parsed = (
-        tables.conform(pa.Table.from_pandas(rows, preserve_index=False), PARSED) for rows in both
+    found = (  # typed here: a cast would accept an id of another type, which matches no entity
+        pa.Table.from_pandas(rows, pa.schema(map(PARSED.field, rows.columns)), preserve_index=False)
+        for rows in both
     )
-    return pa.concat_tables(parsed).to_batches()
+    return pa.concat_tables(tables.conform(rows, PARSED) for rows in found).to_batches()
 
 
 def _add_entity(rows: pd.DataFrame, served: ServedEntities) -> pd.DataFrame:
@@ -231,7 +232,7 @@ def relabelled_days(log: AnyFrame, labels: AnyFrame) -> set[date]:
 
 
 def _differs(name: str) -> nw.Expr:
-    logged, now = nw.col(name), nw.col(f"{name}_now")
+    logged, now = nw.col(name), nw.col(f"{name}_now")  # a comparison with null is null
     return nw.coalesce(logged != now, logged.is_null() != now.is_null())
 
 

@@ -77,11 +77,11 @@ def health_metrics(
 def _count(
     log: nw.LazyFrame[Any], rejected: nw.LazyFrame[Any], length: str
 ) -> tuple[pa.Table, pa.Table]:
-    """Count by time unit of a length and served entity.
+    """Count by served entity and time unit; `length` is that of a unit, such as `1d`.
 
     Returns:
         Requests: `_COUNTED`; `day` is their `request_date` if the time is missing or on another
-        day, else null. Records: with `records` and `labelled`.
+        day, else null. Records: by `unit` and entity, with `records` and `labelled`.
     """
     time, date = nw.col("request_time"), nw.col("request_date")
     columns = ["request_time", "request_date", *_ENTITY, "execution_duration_ms"]

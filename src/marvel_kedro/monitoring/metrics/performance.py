@@ -174,13 +174,14 @@ def _performance(records: ScoredRecords) -> Fields:
 def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
     hits, predicted, actual = _margins(records.confusion)
     labels = records.labels[:, None]
-    alive = records.rows_where(records.predicted)
+    predicted_alive = records.rows_where(records.predicted)
     rates = {
         "predictive_parity": ratio(hits, predicted),
         "predictive_equality": ratio(predicted - hits, labels - actual),
         "equal_opportunity": ratio(hits, actual),
         "statistical_parity": ratio(
-            np.stack([alive, records.records - alive], axis=1), records.records[:, None]
+            np.stack([predicted_alive, records.records - predicted_alive], axis=1),
+            records.records[:, None],
         ),
     }
     alone = (opposite == MISSING)[:, None]

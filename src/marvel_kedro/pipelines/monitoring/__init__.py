@@ -1,4 +1,4 @@
 """Pipeline `monitoring`."""
 
 METRICS = ("health_metrics", "profile_metrics", "drift_metrics", "quality_estimates")
-"""Its tables, which `alerting`, `reporting` and `exporting` read."""
+"""Its tables of metrics, in the order of the parameters of nodes that read them."""

@@ -51,7 +51,7 @@ def find_scope(
     options: MonitoringOptions,
     *known_metrics: pa.Table,
 ) -> tuple[RunScope, pa.Table]:
-    """Select the windows to measure; also return watermarks that mark all days if all are."""
+    """Select the windows to measure, and mark all days if all are recomputed."""
     return watermarks.find_scope(
         days,
         known_watermarks,

@@ -7,7 +7,7 @@ from marvel_kedro.pipelines.alerting.nodes import count_labelled
 from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.training import pipeline as training
 
-_ALERTING, _OPTIONS, _SPLIT = "params:alerting", "params:retraining", "params:processing"
+_ALERTING, _OPTIONS, _PROCESSING = "params:alerting", "params:retraining", "params:processing"
 
 
 def create_pipeline() -> Pipeline:
@@ -34,13 +34,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 retraining_rows.choose_share,
-                ["newest_characters", "characters", _OPTIONS, _SPLIT, "params:training"],
+                ["newest_characters", "characters", _OPTIONS, _PROCESSING, "params:training"],
                 "newest_share",
                 name="choose_share",
             ),
             node(
                 retraining_rows.split_rows,
-                ["newest_characters", "characters", "newest_share", _OPTIONS, _SPLIT],
+                ["newest_characters", "characters", "newest_share", _OPTIONS, _PROCESSING],
                 ["retraining_train_set", "retraining_test_set", "retraining_split"],
                 name="split_rows",
             ),

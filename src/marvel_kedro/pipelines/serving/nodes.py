@@ -17,5 +17,5 @@ def score_characters(
 
 
 def publish_characters(characters: IntoFrame) -> AnyFrame:
-    """Select the model's input, which an endpoint looks up for a record with only its `page_id`."""
+    """Select `page_id` and the model's input, which an endpoint looks up by a `page_id` alone."""
     return lazily(characters).select("page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()

@@ -123,8 +123,8 @@ def describe_version(
     """Return the model and the tags to register; empty if an absolute check failed."""
     if not decision.floor_passed:
         return {}
-    rows = run_tables["train_set"]["digest"]
-    tags = version_tags(logged_candidate, decision.source, rows, SplitOptions(**split))
+    digest_of_rows = run_tables["train_set"]["digest"]
+    tags = version_tags(logged_candidate, decision.source, digest_of_rows, SplitOptions(**split))
     return {"model_uri": logged_candidate.uri, "tags": options.origin | tags}
 
 
