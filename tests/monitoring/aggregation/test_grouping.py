@@ -76,6 +76,18 @@ def test_counts_do_not_depend_on_the_order_of_rows() -> None:
             assert distribution.rows.tolist() == second[key].columns[name].rows.tolist()
 
 
+def test_records_without_a_version_are_in_no_group() -> None:
+    log = make_log().slice(0, 500)
+    at = log.schema.get_field_index("model_version")
+    without = log.set_column(at, log.schema.field(at), pa.nulls(len(log), pa.string()))
+    both = aggregate(relation(pa.concat_tables([log, without])), OPTIONS)
+    alone = aggregate(relation(log), OPTIONS)
+    assert {key: group.records for key, group in both.items()} == {
+        key: group.records for key, group in alone.items()
+    }
+    assert aggregate(relation(without), OPTIONS) == {}
+
+
 def test_empty_log_has_no_groups() -> None:
     assert aggregate(relation(make_log().slice(0, 0)), OPTIONS) == {}
 
