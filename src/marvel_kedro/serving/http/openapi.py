@@ -1,7 +1,12 @@
 """Description of the API in OpenAPI 3.0, with examples that work unchanged."""
 
+from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
 from marvel_kedro.serving.http.protocol import FORMS, MAX_ID_CHARACTERS, Kind
 
@@ -16,7 +21,6 @@ EXAMPLE: dict[str, Any] = {
     "height": 1.78,
     "weight": 61.2,
 }
-_PREDICTIONS = "One prediction for each record, in their order."
 _ERRORS = {
     "400": "The body or a value in it is invalid",
     "413": "The body is too long",
@@ -28,13 +32,90 @@ _ERRORS = {
 }
 
 
+class Schema(BaseModel, defer_build=True):
+    """Base of the models that describe bodies; `protocol` parses them."""
+
+
+class Record(Schema):
+    """A record, whose fields are those of the served model."""
+
+
+class DataframeSplit(Schema, extra="forbid"):
+    """Column names and rows."""
+
+    columns: list[str]
+    data: list[list[Any]]
+    index: list[Any] = []
+
+
+def _require_one_form(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [form]} for form in FORMS]
+    del schema["required"]
+
+
+class Invocation(Schema):
+    """Records in exactly one of four forms."""
+
+    model_config = ConfigDict(json_schema_extra=_require_one_form)
+
+    dataframe_split: DataframeSplit
+    dataframe_records: list[Record]
+    instances: list[Record]
+    inputs: list[Record] | dict[str, Any]
+    params: dict[str, Any] | None = Field(None, description="The model has none")
+    client_request_id: str | None = Field(
+        None,
+        max_length=MAX_ID_CHARACTERS,
+        description="Requests with the same id go to the same served entity",
+    )
+
+
+class Prediction(Schema):
+    """The prediction for one record."""
+
+    prediction: Literal["Alive", "Dead"]
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class Predictions(Schema):
+    """One prediction for each record, in their order."""
+
+    predictions: list[Prediction]
+
+
+class Error(Schema):
+    """A rejected request."""
+
+    error_code: str
+    message: str
+
+
+class _OpenAPISchema(GenerateJsonSchema):
+    """JSON schemas of OpenAPI 3.0, which has `nullable` instead of the type null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"]) | {"nullable": True}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's method
+        return False
+
+
 def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> dict[str, Any]:
-    """Describe the API in OpenAPI; `schema` has the model's input fields, if one is loaded."""
-    schema = schema or {
-        name: "string" if isinstance(value, str) else "double" for name, value in EXAMPLE.items()
-    }
+    """Describe the API.
+
+    Args:
+        endpoint: Name of the endpoint.
+        schema: Kind by input field of the served model; empty if no model is loaded.
+        with_tokens: Whether requests need a token.
+
+    Returns:
+        An OpenAPI document.
+    """
     values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
-    example = {name: EXAMPLE.get(name, value) for name, value in values.items()}
+    example = {name: EXAMPLE.get(name, value) for name, value in values.items()} or EXAMPLE
     security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     invocation = _invocation(example, with_tokens=with_tokens) | security
@@ -59,7 +140,10 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
                 | security
             },
         },
-        "components": {"schemas": _schemas(schema, example), **(schemes if with_tokens else {})},
+        "components": {
+            "schemas": _schemas(tuple(schema.items()), tuple(example.items())),
+            **(schemes if with_tokens else {}),
+        },
     }
 
 
@@ -77,8 +161,9 @@ def _page(
 
 
 def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]:
-    def content(schema: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        return {"content": {"application/json": {"schema": _reference(schema), **more}}}
+    def content(model: type[Schema], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+        return {"content": {"application/json": {"schema": schema, **more}}}
 
     errors = _ERRORS | ({"401": "The token is missing or wrong"} if with_tokens else {})
     split = {"columns": list(example), "data": [list(example.values())]}
@@ -96,82 +181,39 @@ def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]
             "Send exactly one of `dataframe_records`, `dataframe_split`, `instances` and `inputs`. "
             "Every field of a record may be null or left out, but not all fields of all records."
         ),
-        "requestBody": {"required": True, **content("Invocation", examples=named)},
+        "requestBody": {"required": True, **content(Invocation, examples=named)},
         "responses": {
-            "200": {"description": _PREDICTIONS, **content("Predictions")},
-            **{code: {"description": text, **content("Error")} for code, text in errors.items()},
+            "200": {"description": Predictions.__doc__, **content(Predictions)},
+            **{code: {"description": text, **content(Error)} for code, text in errors.items()},
         },
     }
 
 
-def _schemas(schema: dict[str, Kind], example: dict[str, Any]) -> dict[str, Any]:
-    text, values = {"type": "string"}, {"type": "array", "items": {}}
-    fields: dict[str, Any] = {
-        name: {"type": "string" if kind == "string" else "number", "nullable": True}
-        for name, kind in schema.items()
+@lru_cache(maxsize=1)  # requests for the description do not delay others
+def _schemas(
+    schema: tuple[tuple[str, Kind], ...], example: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    kinds = {name: str if kind == "string" else float for name, kind in schema} or {
+        name: type(value) for name, value in example
     }
     completed = "Fields that the record lacks are taken from the table of characters"
-    fields["page_id"] = {**text, "nullable": True, "description": completed}
-    mapping = {"type": "object", "additionalProperties": True}
-    records = {"type": "array", "items": _reference("Record")}
-    schemas = {
-        "Record": _object(
-            "A record, whose fields are those of the served model.", fields, example=example
-        ),
-        "DataframeSplit": _object(
-            "Column names and rows.",
-            {
-                "columns": {"type": "array", "items": {**text, "enum": list(fields)}},
-                "data": {"type": "array", "items": values},
-                "index": values,
-            },
-            required=["columns", "data"],
-            additionalProperties=False,
-        ),
-        "Invocation": _object(
-            "Records in exactly one of four forms.",
-            {
-                "dataframe_split": _reference("DataframeSplit"),
-                "dataframe_records": records,
-                "instances": records,
-                "inputs": {"anyOf": [records, mapping]},
-                "params": {**mapping, "nullable": True, "description": "The model has none"},
-                "client_request_id": {
-                    **text,
-                    "maxLength": MAX_ID_CHARACTERS,
-                    "nullable": True,
-                    "description": "Requests with the same id go to the same served entity",
-                },
-            },
-            oneOf=[{"required": [form]} for form in FORMS],
-            # Without an example Swagger UI builds a body with all four forms.
-            example={"dataframe_records": [example]},
-        ),
-        "Prediction": _object(
-            "The prediction for one record.",
-            {
-                "prediction": {**text, "enum": ["Alive", "Dead"]},
-                "probability": {"type": "number", "minimum": 0, "maximum": 1},
-            },
-            required=["prediction", "probability"],
-        ),
-        "Predictions": _object(
-            _PREDICTIONS,
-            {"predictions": {"type": "array", "items": _reference("Prediction")}},
-            required=["predictions"],
-        ),
-        "Error": _object(
-            "A rejected request.",
-            {"error_code": text, "message": text},
-            required=["error_code", "message"],
-        ),
+    # By alias: a column may have a name that pydantic refuses.
+    fields: dict[str, Any] = {
+        f"field_{number}": (kind | None, Field(None, alias=name))
+        for number, (name, kind) in enumerate(kinds.items())
     }
-    return {name: {"title": name, **one} for name, one in schemas.items()}
-
-
-def _object(description: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {"type": "object", "description": description, "properties": properties, **more}
-
-
-def _reference(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
+    fields["page_id"] = (str | None, Field(None, description=completed))
+    record = create_model("Record", __doc__=Record.__doc__, **fields)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in (Invocation, Predictions, Error)],
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_OpenAPISchema,
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    schemas["Record"] = record.model_json_schema(schema_generator=_OpenAPISchema)
+    schemas["Record"]["example"] = dict(example)
+    columns = schemas["DataframeSplit"]["properties"]["columns"]
+    columns["items"]["enum"] = list(schemas["Record"]["properties"])
+    # Without an example Swagger UI builds a body with all four forms.
+    schemas["Invocation"]["example"] = {"dataframe_records": [dict(example)]}
+    return schemas
