@@ -55,11 +55,21 @@ class Exported:
 
 
 def _families(text: str) -> tuple[Family, ...]:
-    """Read families that are written like `name{label, ..}: description`, in a line or two."""
-    return tuple(
-        Family(name, description, tuple(re.findall(r"\w+", labels)))
-        for name, labels, description in re.findall(r"(\w+)(?:{(.+)})?:\s+(.+)", text)
-    )
+    """Read families that are written like `name{label, ..}: description`.
+
+    A long description is in an indented line of its own.
+
+    Raises:
+        ValueError: A family is not written like that.
+    """
+    families = []
+    for entry in re.split(r"\n(?! )", text.strip()):
+        found = re.fullmatch(r"(\w+)(?:{([\w, ]+)})?:\s+(.+)", entry)
+        if found is None:
+            raise ValueError(entry)
+        name, labels, description = found.groups(default="")
+        families.append(Family(name, description, tuple(re.findall(r"\w+", labels))))
+    return tuple(families)
 
 
 FAMILIES = _families("""
@@ -98,7 +108,6 @@ marvel_monitoring_column_distinct_values{granularity, model_version, column}: Di
 
 _BY_NAME = {family.name.removeprefix("marvel_monitoring_"): family for family in FAMILIES}
 RUN, DROPPED = _BY_NAME["run_timestamp_seconds"], _BY_NAME["dropped_series"]
-ALERTS = _BY_NAME["alerts"]
 
 _Figure = tuple[str, str, dict[str, str]]
 """Name of the family, column of the value, and the labels that are not columns themselves."""

@@ -1,6 +1,6 @@
 """Alert rules: the section `alerting` of the parameters."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import AwareDatetime, Field, model_validator
@@ -13,7 +13,12 @@ Table = Literal["profile_metrics", "drift_metrics", "quality_estimates", "health
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
-SCHEMAS: dict[Table, pa.Schema] = {name: getattr(tables, name.upper()) for name in get_args(Table)}
+SCHEMAS: dict[Table, pa.Schema] = {
+    "profile_metrics": tables.PROFILE_METRICS,
+    "drift_metrics": tables.DRIFT_METRICS,
+    "quality_estimates": tables.QUALITY_ESTIMATES,
+    "health_metrics": tables.HEALTH_METRICS,
+}
 _RECORDS: dict[Table, str] = {
     "profile_metrics": "count",
     "drift_metrics": "count",  # of the same window and column in profile_metrics

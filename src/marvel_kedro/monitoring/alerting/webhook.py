@@ -64,7 +64,7 @@ class Webhook:
 
 
 def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[str, Any]:
-    """Build the body of the request: a message about new alerts, highest severity first.
+    """Build the body of the request: a message about new alerts, which are sorted by severity.
 
     The format `slack` has `text` and `blocks`, as for an incoming webhook of Slack; `json` has
     `text` and `alerts`, rows of `tables.ALERTS` with times in ISO 8601.
