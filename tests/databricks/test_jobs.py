@@ -1,5 +1,6 @@
 """The bundle's jobs, run here from the installed wheel in a clean environment, on Sail."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -187,7 +188,9 @@ def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
     shutil.copy(synthetic_path, volume / "01_raw" / "marvel_characters_dataset.csv")
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "INFO" in done.stdout
+    log = done.stdout.partition("\u256d")[0].splitlines()  # above the summary
+    assert any(" INFO " in line for line in log)
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in log), log
     assert len(DeltaTable(warehouse / "mine" / "characters").to_pandas()) > 2000
 
 

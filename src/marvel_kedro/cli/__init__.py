@@ -9,14 +9,15 @@ from typing import Any
 
 import click
 
-from marvel_kedro.cli.error_handling import errors_as_messages
-
 
 class LazyCommand(click.Command):
     """A command whose file is imported when its arguments are parsed."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:  # noqa: ANN401 - click's
         """Import the command, and parse its arguments."""
+        # Here, since it imports Kedro, which sets up logging: a job must say how before.
+        from marvel_kedro.cli.error_handling import errors_as_messages  # noqa: PLC0415
+
         with errors_as_messages():
             file = importlib.import_module(f"marvel_kedro.cli.commands.{self.name}")
         return getattr(file, str(self.name)).make_context(*args, **options)

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import yaml
-from kedro.framework.project import LOGGING, configure_project
 
 from marvel_kedro import cli
 from marvel_kedro.core.packaged import conf_source
@@ -87,7 +86,10 @@ def main(
         raise click.UsageError("--command deploy takes neither a --pipeline nor --params.")
     os.environ.update({VARIABLES[name]: value for name, value in given.items() if value})
     conf = conf_source()
+    # Kedro sets up logging when it is imported, with colours that do not suit a job's log.
     os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(conf / "logging.yml"))
+    from kedro.framework.project import configure_project  # noqa: PLC0415 - after that
+
     _log_plainly(conf)
     configure_project("marvel_kedro")
     arguments = ["--env", env, "--conf-source", str(conf)]
@@ -99,7 +101,8 @@ def main(
 
 
 def _log_plainly(conf: Path) -> None:
-    """Log without Kedro's colours, which do not suit a job's log."""
+    from kedro.framework.project import LOGGING  # noqa: PLC0415 - as in `main`
+
     settings = yaml.safe_load((conf / "logging.yml").read_text("utf-8"))
     settings["formatters"] = {"plain": {"format": "%(asctime)s %(levelname)-8s %(message)s"}}
     to_stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}

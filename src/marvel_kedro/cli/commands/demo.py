@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.console import Console
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.project import configuration
-from marvel_kedro.simulation import demo as days
-from marvel_kedro.simulation.demo_project import Settings
+
+if TYPE_CHECKING:
+    from marvel_kedro.simulation.demo_project import Settings
 
 
 @click.command()
@@ -25,12 +27,16 @@ from marvel_kedro.simulation.demo_project import Settings
 @errors_as_messages("Interrupted. The same command starts again from the beginning.")
 def demo(folder: Path, *, show: bool) -> None:
     """Simulate ten days: calm, drift, an alert, a retraining, a promotion and recovery."""
+    from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - the extra `server`
+
     path, console = configuration.project_path(), Console(file=sys.stdout)
     report = days.run(path, folder, console, _settings, CharacterWorld())
     if show:
         click.launch(str(report))
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    from marvel_kedro.simulation.demo_project import Settings  # noqa: PLC0415 - as above
+
     read = configuration.load()
     return Settings(read.description.endpoint, read.parameters.synthetic.seed)
