@@ -128,7 +128,7 @@ class ProjectHooks:
         SequentialRunner().run(pipelines["synthetic"], catalog)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
-    def tag_run(self) -> None:
+    def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Tag the run that kedro-mlflow has started, and close runs that were killed."""
         import mlflow  # noqa: PLC0415 - slow to import
         from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - slow
@@ -139,7 +139,11 @@ class ProjectHooks:
         # Left by an earlier session in this process: metrics would be linked to its model.
         mlflow.clear_active_model()
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
-        mlflow.set_tags(tracking.process_tags() | self._origin)
+        tags = tracking.process_tags() | self._origin
+        for name in pipeline.inputs():
+            if name.startswith("params:"):
+                tags |= tracking.clock_tags(name.partition(":")[2], catalog.load(name))
+        mlflow.set_tags(tags)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def count_nodes(self, pipeline: Pipeline) -> None:
@@ -156,7 +160,7 @@ class ProjectHooks:
     def before_node_run(
         self,
         inputs: dict[str, Any],
-        is_async: bool,  # noqa: FBT001 - pluggy passes arguments by position
+        is_async: bool,
     ) -> Generator[None, Any, Any]:
         """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value."""
         run_checks.check_async(is_async=is_async)  # no hook is told before

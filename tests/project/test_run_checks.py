@@ -193,9 +193,9 @@ def test_interrupted_run_does_not_take_in_the_next_one(
 
     session: Any
     with watched.here():
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, KedroSession.create(watched.path) as session:
             patch.setattr("kedro.runner.SequentialRunner.run", interrupt)
-            with KedroSession.create(watched.path) as session:
+            with pytest.raises(KeyboardInterrupt):
                 session.run(pipeline_names=["processing"])
         assert mlflow.active_run() is not None
         with KedroSession.create(watched.path) as session:

@@ -77,7 +77,9 @@ def check_async(*, is_async: bool) -> None:
         ProjectError: It names the option.
     """
     if is_async:
-        raise ProjectError("--async (is_async) would spread a run over many MLflow runs: leave it out.")
+        raise ProjectError(
+            "--async (is_async) would spread a run over many MLflow runs: leave it out."
+        )
 
 
 def check_runner(runner: str) -> None:
