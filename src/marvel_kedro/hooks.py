@@ -38,9 +38,9 @@ class ProjectHooks:
             return (yield)
 
     @hook_impl(wrapper=True, tryfirst=True, specname="before_pipeline_run")
-    def begin_run(self, run_params: dict[str, Any]) -> Generator[None, Any, Any]:
+    def begin_run(self, catalog: CatalogProtocol[Any, Any]) -> Generator[None, Any, Any]:
         """Refuse a second run beside one of another thread, and runners that split a run."""
-        run_checks.check_runner(run_params["runner"])
+        run_checks.check_runner(catalog)
         with self._runs.checked():
             answer = yield
             self._runs.begin()

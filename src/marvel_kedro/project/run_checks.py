@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 
 from marvel_kedro.core.errors import ProjectError
@@ -61,10 +61,9 @@ class OneRun:
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Refuse the options of `kedro run` that `check_async` and `check_runner` refuse later."""
+    """Refuse an option of `kedro run` that only nodes would be told of, before anything runs."""
     runner = options.get("runner_params") or {}
-    check_async(is_async=options.get("is_async") or runner.get("is_async") or False)
-    check_runner(str(options.get("runner")))
+    check_async(is_async=bool(options.get("is_async") or runner.get("is_async")))
 
 
 def check_async(*, is_async: bool) -> None:
@@ -82,13 +81,13 @@ def check_async(*, is_async: bool) -> None:
         )
 
 
-def check_runner(runner: str) -> None:
-    """Refuse a runner, given by its name or its text, that uses processes.
+def check_runner(catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse a runner that uses processes, for which Kedro makes a catalog in shared memory.
 
     Raises:
         ProjectError: It names a runner that works.
     """
-    if "ParallelRunner" in runner:
+    if isinstance(catalog, SharedMemoryDataCatalog):
         raise ProjectError(
             "ParallelRunner cannot pass the datasets of kedro-mlflow to other processes: "
             "leave --runner out, or use ThreadRunner."
