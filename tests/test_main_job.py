@@ -259,9 +259,13 @@ def test_several_commands_share_one_mlflow_run(done: Project, project: Project) 
         "marvel_characters", artifact_location=(project.path / "mlartifacts").as_uri()
     )
     run_id = client.create_run(experiment).info.run_id
-    for pipeline in ("processing", "training"):
-        project.run(pipeline, mlflow_run_id=run_id)
+    for minute, pipeline in enumerate(["processing", "training", "training", "serving"]):
+        clock = {"trained_at": f"2026-01-02T00:0{minute}:00Z"}  # a retry comes later
+        project.run(pipeline, mlflow_run_id=run_id, training=clock)
     (run,) = client.search_runs([experiment])
+    assert run.data.tags["training.trained_at"] == "2026-01-02T00:02:00+00:00"
+    assert not {"training.trained_at", "serving.scored_at"} & set(run.data.params)
+    assert not [name for name in run.data.params if "origin.git" in name]
     assert run.info.run_id == run_id == project.champion().run_id
     assert {"data_quality.rows_in", "test.roc_auc"} <= set(run.data.metrics)
 

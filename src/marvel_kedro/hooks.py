@@ -27,15 +27,50 @@ _WOULD_OVERWRITE = (
 class ProjectHooks:
     """Check the inputs of a run, tag its MLflow run and print its summary."""
 
+    def __init__(self) -> None:
+        self._runs = run_checks.OneRun()
+        self._run_id: str | None = None
+
+    @hook_impl(wrapper=True, tryfirst=True, specname="after_context_created")
+    def refuse_context_beside_run(self) -> Generator[None, Any, Any]:
+        """Refuse a session beside a run of another thread, whose MLflow state it would change."""
+        with self._runs.checked():
+            return (yield)
+
+    @hook_impl(wrapper=True, tryfirst=True, specname="before_pipeline_run")
+    def begin_run(self, catalog: CatalogProtocol[Any, Any]) -> Generator[None, Any, Any]:
+        """Refuse a second run beside one of another thread, and runners that split a run."""
+        run_checks.check_runner(catalog)
+        with self._runs.checked():
+            answer = yield
+            self._runs.begin()
+            return answer
+
+    @hook_impl(wrapper=True, specname="after_pipeline_run")
+    def end_run(self) -> Generator[None, Any, Any]:
+        """Admit the next run after a run that succeeded."""
+        with self._runs.ending():
+            return (yield)
+
+    @hook_impl(wrapper=True, specname="on_pipeline_error")
+    def end_failed_run(self) -> Generator[None, Any, Any]:
+        """Admit the next run after a run that failed."""
+        with self._runs.ending():
+            return (yield)
+
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the parameters and find the MLflow store, before kedro-mlflow connects to it."""
+        import mlflow  # noqa: PLC0415 - slow to import
         from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - slow
 
         from marvel_kedro.project import parameters  # noqa: PLC0415 - slow
 
         # The id outlives a session: an untracked pipeline would log into the previous run.
         mlflow_hook.run_id = None
+        # So does a run that was interrupted, in a notebook: the next one would log into it.
+        if (left := mlflow.active_run()) and left.info.run_id == self._run_id:
+            mlflow.end_run("KILLED")
 
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -93,16 +128,22 @@ class ProjectHooks:
         SequentialRunner().run(pipelines["synthetic"], catalog)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
-    def tag_run(self) -> None:
+    def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Tag the run that kedro-mlflow has started, and close runs that were killed."""
         import mlflow  # noqa: PLC0415 - slow to import
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook  # noqa: PLC0415 - slow
 
         if (run := mlflow.active_run()) is None:
             return
+        self._run_id = None if mlflow_hook._already_active_mlflow else run.info.run_id  # noqa: SLF001
         # Left by an earlier session in this process: metrics would be linked to its model.
         mlflow.clear_active_model()
         tracking.close_killed_runs(mlflow.MlflowClient(), run.info.experiment_id)
-        mlflow.set_tags(tracking.process_tags() | self._origin)
+        tags = tracking.process_tags() | self._origin
+        for name in pipeline.inputs():
+            if name.startswith("params:"):
+                tags |= tracking.clock_tags(name.partition(":")[2], catalog.load(name))
+        mlflow.set_tags(tags)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def count_nodes(self, pipeline: Pipeline) -> None:
@@ -116,8 +157,13 @@ class ProjectHooks:
         logger.info("%2d of %d  %s", self._started, self._total, node.name)
 
     @hook_impl(wrapper=True)
-    def before_node_run(self, inputs: dict[str, Any]) -> Generator[None, Any, Any]:
+    def before_node_run(
+        self,
+        inputs: dict[str, Any],
+        is_async: bool,
+    ) -> Generator[None, Any, Any]:
         """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value."""
+        run_checks.check_async(is_async=is_async)  # no hook is told before
         typed = dict(inputs)
         inputs.update({name: tracking.plain(value) for name, value in typed.items()})
         try:

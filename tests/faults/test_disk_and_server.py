@@ -1,14 +1,21 @@
 """A full or read-only disk, and an unreachable tracking server: one message."""
 
+import contextlib
+import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.project import Project
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model import tracking
 
 
 def mount(*words: str) -> bool:
@@ -86,3 +93,44 @@ def test_unreachable_tracking_server_is_one_message(
     assert not list(project.path.glob("data/0[2-9]*/*.*"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     project.run()
+
+
+@contextlib.contextmanager
+def https_server(folder: Path) -> Iterator[tuple[str, str]]:
+    """Serve an empty folder with a certificate of its own; yield the address and that file."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_address[1]}", str(certificate)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_reachability_check_uses_the_certificates_of_mlflows_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with https_server(tmp_path) as (address, certificate):
+        with pytest.raises(ProjectError, match="MLFLOW_TRACKING_SERVER_CERT_PATH"):
+            tracking.check_reachable(address)
+        for name, value in (
+            ("MLFLOW_TRACKING_INSECURE_TLS", "true"),
+            ("MLFLOW_TRACKING_SERVER_CERT_PATH", certificate),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                tracking.check_reachable(address)
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "no.pem"))
+        with pytest.raises(ProjectError, match=r"no\.pem"):
+            tracking.check_reachable(address)

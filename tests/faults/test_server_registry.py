@@ -26,6 +26,7 @@ from marvel_kedro.serving.models import loaded_model
 pytestmark = pytest.mark.fault
 
 POLL = 0.5  # seconds, see describe
+IMPORTS = 8.0  # limit for the import of MLflow, before the first query, on a busy machine
 MOVE = 15.0  # limit for the switch to a new version, on a busy machine
 
 
@@ -81,6 +82,30 @@ def test_server_starts_without_a_registry_and_serves_on_when_it_disappears(
         assert server.serves() == {"champion": "1"}
         assert server.invoke().status_code == 200
         assert "Traceback" not in server.stderr
+
+
+def test_silent_registry_is_noticed_after_one_timeout(tmp_path: Path, store: Store) -> None:
+    """It accepts connections and answers nothing; `kedro serve` leaves the retries of runs."""
+    description = store.fetch(describe(tmp_path))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with running(
+            description,
+            address,
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="4",
+            MLFLOW_HTTP_REQUEST_TIMEOUT="2",
+        ) as server:
+            begin = time.monotonic()
+            until(lambda: "timed out" in server.version()["faults"], 20)
+            assert time.monotonic() - begin < 4.0 + IMPORTS
+            assert server.metric("marvel_registry_last_answer_timestamp_seconds") == 0
+            assert server.invoke().status_code == 200
+    with running(description, store.uri) as server:
+        until(lambda: server.version()["faults"] == "", 10)
+        answered = server.metric("marvel_registry_last_answer_timestamp_seconds")
+        assert abs(time.time() - answered) < 10
 
 
 def cut(name: str) -> Callable[[Path], None]:

@@ -2,6 +2,7 @@
 
 import errno
 
+import pytest
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
@@ -45,3 +46,26 @@ def test_server_error_is_reported_without_the_password() -> None:
     assert "MLFLOW_TRACKING_TOKEN" in message
     assert "http://host/api" in message
     assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        ("failed with error code 403 != 200. Response body: 'Permission denied'", "permission"),
+        ("PERMISSION_DENIED: Permission denied", "permission"),
+        ("failed with error code 401", "MLFLOW_TRACKING_TOKEN"),
+        ("failed with exception: too many 503 error responses", "later"),
+        ("Run with id=abc not found", "mlflow_run_id"),
+        ("failed with error code 404", "Correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_answer_of_a_server_has_the_remedy_of_its_kind(answer: str, remedy: str) -> None:
+    assert remedy in str(explain(MlflowException(answer))).partition("\n")[2]
+
+
+def test_long_answer_is_cut_between_words_and_says_so() -> None:
+    words = " ".join(f"word{number}" for number in range(900))
+    quoted = str(explain(MlflowException(words))).partition("\n")[0].removeprefix("MLflow says: ")
+    assert len(quoted) > 900
+    assert quoted.endswith(" ..")
+    assert words.startswith(f"{quoted.removesuffix(' ..')} ")

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from support.running_server import Server, Store, describe, running, start, until
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.serving.__main__ import check_access
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
 
@@ -35,6 +37,36 @@ def test_start_reports_port_in_use(tmp_path: Path, store: Store) -> None:
         message = start_error(describe(tmp_path, port=port), store, tmp_path)
     assert message.startswith(f"Error: Cannot listen on 127.0.0.1:{port}")
     assert "--port" in message
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_start_refuses_an_open_address_without_tokens(
+    host: str, tmp_path: Path, store: Store
+) -> None:
+    """Before it listens."""
+    message = start_error(describe(tmp_path, host=host), store, tmp_path)
+    assert message.startswith(f"Error: Anyone who reaches {host}")
+    assert "MARVEL_TOKENS" in message
+    assert "--allow-anonymous" in message
+
+
+@pytest.mark.parametrize(
+    ("address", "tokens", "is_allowed", "starts"),
+    [
+        ("10.0.0.1", {}, False, False),
+        ("fe80::1", {}, False, False),
+        ("10.0.0.1", {"MARVEL_TOKENS": "ann:x"}, False, True),
+        ("10.0.0.1", {}, True, True),
+        ("127.0.0.9", {}, False, True),
+        ("::1", {}, False, True),
+    ],
+)
+def test_open_address_needs_tokens_or_permission(
+    address: str, tokens: dict[str, str], is_allowed: bool, starts: bool, tmp_path: Path
+) -> None:
+    server = describe(tmp_path, allow_anonymous=is_allowed).server
+    with nullcontext() if starts else pytest.raises(ProjectError, match="MARVEL_TOKENS_FILE"):
+        check_access(server, address, Tokens.from_environment(tokens))
 
 
 def test_start_reports_unusable_folder(tmp_path: Path, store: Store) -> None:

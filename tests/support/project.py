@@ -85,7 +85,7 @@ class Project:
         environment: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Run `kedro run`, or another command, in this process, as the terminal would."""
-        with self._here(), pytest.MonkeyPatch.context() as patch:
+        with self.here(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.path)
             for name, value in (environment or {}).items():
                 patch.setenv(name, value)
@@ -105,13 +105,13 @@ class Project:
         """Run pipelines in this process; errors are raised."""
         session: Any
         with (
-            self._here(),
+            self.here(),
             KedroSession.create(self.path, runtime_params=parameters) as session,
         ):
             session.run(pipeline_names=list(pipelines) or None)
 
     @contextmanager
-    def _here(self) -> Iterator[None]:
+    def here(self) -> Iterator[None]:
         """Prepare this process for a run, after runs of other projects.
 
         kedro-mlflow leaves the address of a run's store in the environment, which the next run

@@ -52,6 +52,14 @@ def without_password(text: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]+@", "", _TOKENS.sub("***", text))
 
 
+def shortened(text: str, characters: int = 1000) -> str:
+    """Return a text on one line, cut between words where it is longer, which dots then say."""
+    words = " ".join(text.split())
+    if len(words) <= characters:
+        return words
+    return f"{words[: characters - 3].rpartition(' ')[0] or words[: characters - 3]} .."
+
+
 def remote_failure(error: BaseException) -> RemoteFailure | None:
     """Classify the error of a client of an MLflow server or a Databricks workspace.
 

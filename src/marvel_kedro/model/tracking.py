@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import psutil
 import requests
 
 from marvel_kedro.core.atomic_files import partial_path, remove_partial_files
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, shortened, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,18 +103,40 @@ def check_reachable(uri: str) -> None:
     """
     if not uri.startswith(("http://", "https://")):
         return
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
+    from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
+    from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
+
+    remedy = "Start it"
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS)
-    except (requests.RequestException, ValueError) as error:
-        fault = type(error).__name__
+        # By MLflow's client: the same certificates, credentials and proxies as in the run.
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            "/health",
+            "GET",
+            timeout=CONNECT_SECONDS,
+            max_retries=0,
+            raise_on_status=False,
+        )
+    except (requests.RequestException, MlflowException, OSError, ValueError) as error:
+        fault = _cause(error)
+        if "certificate" in fault.lower() or "ssl" in fault.lower():
+            remedy = "Name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
     else:
         if answer.status_code < requests.codes.server_error:
             return
         fault = f"status {answer.status_code}"
     raise ProjectError(
-        f"The MLflow server {without_password(uri)} cannot be reached ({fault}). Start it, correct "
+        f"The MLflow server {without_password(uri)} cannot be reached ({fault}). {remedy}, correct "
         "MLFLOW_TRACKING_URI, or unset that variable to use mlflow.db in the project."
     )
+
+
+def _cause(error: BaseException) -> str:
+    """Return the text of the first error, which its wrappers bury."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return shortened(without_password(f"{type(error).__name__}: {error}"), 200)
 
 
 def origin_tags(project_path: Path) -> dict[str, str]:
@@ -168,5 +191,21 @@ def _is_alive(tags: dict[str, str]) -> bool:
 
 
 def plain(parameters: Any) -> Any:  # noqa: ANN401
-    """Convert parameters to dictionaries, which kedro-mlflow logs key by key."""
-    return parameters.model_dump(mode="json") if hasattr(parameters, "model_dump") else parameters
+    """Convert parameters to dictionaries, which kedro-mlflow logs key by key.
+
+    MLflow refuses to change a parameter, and a retry may continue a run: what the clock and the
+    machine set is left out, since it is a tag (`clock_tags`, `origin_tags`).
+    """
+    if not hasattr(parameters, "model_dump"):
+        return parameters
+    return parameters.model_dump(mode="json", exclude={"origin", *_times(parameters)})
+
+
+def clock_tags(section: str, parameters: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the times of a section of the parameters, as tags."""
+    return {f"{section}.{name}": time.isoformat() for name, time in _times(parameters).items()}
+
+
+def _times(parameters: Any) -> dict[str, datetime]:  # noqa: ANN401
+    fields = dict(parameters) if hasattr(parameters, "model_dump") else {}
+    return {name: value for name, value in fields.items() if isinstance(value, datetime)}

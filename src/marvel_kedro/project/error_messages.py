@@ -12,7 +12,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
+from marvel_kedro.core.errors import (
+    ProjectError,
+    RemoteFailure,
+    remote_failure,
+    shortened,
+    without_password,
+)
 from marvel_kedro.databricks import error_messages as databricks
 
 _DISK = {
@@ -33,12 +39,20 @@ _SQLITE = {
 }
 _DATASET = re.compile(r"Failed while (\w+) .*?\btable='(\w+)'", re.DOTALL)
 _AGAIN = "and run the same command again: tables and registry are as they were before the step."
-_MAX_ANSWER = 300
-_STORE_REMEDY = (
-    "Correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db in the project; where a server "
-    "requires a login, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-    "MLFLOW_TRACKING_TOKEN."
-)
+_STORE_REMEDIES: dict[RemoteFailure | None, str] = {
+    "token": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
+    "to a login of this server, or correct MLFLOW_TRACKING_URI.",
+    "privilege": "The login lacks a permission: have the server's administrator grant it for the "
+    "experiment and the registered model (EDIT, and READ to serve).",
+    "busy": "The server is busy, broken or out of reach. Run the same command again later.",
+    None: "Correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db in the project.",
+}
+_ANSWER_REMEDIES = {
+    r"params? .*\bchang|changing param": "The run that mlflow_run_id names has other parameters: "
+    "leave that parameter out, or use those of the run.",
+    r"run .*not found|run '\w+' .*exist|deleted.*state": "Correct the parameter mlflow_run_id, or "
+    "restore what was deleted (mlflow experiments restore, mlflow runs restore).",
+}
 
 
 def explain(error: BaseException) -> str | None:
@@ -88,8 +102,16 @@ def _from_store(error: BaseException) -> str | None:
     ):
         # MLflow puts a heading above the answer, the SDK its settings below.
         answer = text.rpartition(" #####\n")[2].partition(" Config: host=")[0].strip()
-        return f"Databricks says: {answer[:_MAX_ANSWER]}\n{databricks.WORKSPACE_REMEDIES[failure]}"
-    return f"MLflow says: {text[:_MAX_ANSWER]}\n{_STORE_REMEDY}" if by_mlflow else None
+        return f"Databricks says: {shortened(answer)}\n{databricks.WORKSPACE_REMEDIES[failure]}"
+    if not by_mlflow:
+        return None
+    fitting = (
+        remedy
+        for pattern, remedy in _ANSWER_REMEDIES.items()
+        if re.search(pattern, text, re.IGNORECASE)
+    )
+    answer = shortened(text.partition("\n\n")[0])  # examples of code follow
+    return f"MLflow says: {answer}\n{next(fitting, _STORE_REMEDIES[failure])}"
 
 
 def _is_workspace_answer(text: str, tracking: str, registry: str) -> bool:

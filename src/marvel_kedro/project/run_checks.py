@@ -1,9 +1,11 @@
 """Checks of a run's options and inputs, made before its first node."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 
 from marvel_kedro.core.errors import ProjectError
@@ -21,15 +23,71 @@ _SOURCES = {
 """Where inputs come from that the main job does not make."""
 
 
+class OneRun:
+    """Let one thread of this process run pipelines at a time.
+
+    Hooks, kedro-mlflow and MLflow keep the state of the run in the process: metrics of a second run
+    would go to the first. A thread that has ended, or that starts another run after Ctrl-C, runs
+    nothing any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """Raise a `ProjectError` if another thread runs pipelines; let none begin meanwhile."""
+        with self._lock:
+            other = self._thread
+            if other and other is not threading.current_thread() and other.is_alive():
+                raise ProjectError(
+                    "A run is in progress in this process, and MLflow would mix the two up. Start "
+                    "this one again when that has ended, or in a process of its own."
+                )
+            yield
+
+    def begin(self) -> None:
+        """Note that this thread runs pipelines."""
+        self._thread = threading.current_thread()
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Note at the end, also that of an error, that this thread runs nothing any more."""
+        try:
+            yield
+        finally:
+            self._thread = None
+
+
 def check_options(options: dict[str, Any]) -> None:
-    """Raise a `ProjectError` for options that would spread one run over several MLflow runs.
+    """Refuse an option of `kedro run` that only nodes would be told of, before anything runs."""
+    runner = options.get("runner_params") or {}
+    check_async(is_async=bool(options.get("is_async") or runner.get("is_async")))
+
+
+def check_async(*, is_async: bool) -> None:
+    """Refuse to load and save in threads.
 
     MLflow's active run belongs to one thread: datasets that Kedro saves in another thread would go
-    to a run of their own. The datasets of kedro-mlflow cannot be passed to other processes.
+    to a run of their own.
+
+    Raises:
+        ProjectError: It names the option.
     """
-    if options.get("is_async") or (options.get("runner_params") or {}).get("is_async"):
-        raise ProjectError("--async would spread a run over many MLflow runs: leave it out.")
-    if str(options.get("runner")).endswith("ParallelRunner"):
+    if is_async:
+        raise ProjectError(
+            "--async (is_async) would spread a run over many MLflow runs: leave it out."
+        )
+
+
+def check_runner(catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse a runner that uses processes, for which Kedro makes a catalog in shared memory.
+
+    Raises:
+        ProjectError: It names a runner that works.
+    """
+    if isinstance(catalog, SharedMemoryDataCatalog):
         raise ProjectError(
             "ParallelRunner cannot pass the datasets of kedro-mlflow to other processes: "
             "leave --runner out, or use ThreadRunner."

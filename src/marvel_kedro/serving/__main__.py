@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -44,13 +45,17 @@ def main(description: Path, *, fetch: bool) -> None:
     of the clients.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
+    is_read = sys.stderr.isatty()
+    handler.setFormatter(
+        logging.Formatter("%(levelname)s %(message)s") if is_read else _JsonLines()
+    )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    # An unreachable registry is tried again at the next poll.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # The next poll is the retry; `kedro serve` leaves the retries of its runs in the environment.
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT"] = "10"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     configuration = _read_configuration(description)
     if fetch:
@@ -62,7 +67,9 @@ def main(description: Path, *, fetch: bool) -> None:
     from marvel_kedro.serving.processes import supervisor  # noqa: PLC0415 - imports the metrics
 
     sock = supervisor.listen(server.host, server.port)
-    _announce(configuration, sock.getsockname()[1], has_tokens=bool(tokens.digests))
+    address, port = sock.getsockname()[:2]
+    check_access(server, address, tokens)
+    _announce(configuration, port, has_tokens=bool(tokens.digests))
     supervisor.serve(configuration, sock)
     os.close(lock)
 
@@ -114,13 +121,27 @@ def _fetch(configuration: ServingConfiguration) -> None:
         click.echo(f"{entity.name}: version {entity.version} of {entity.model}")
 
 
+def check_access(server: ServerOptions, address: str, tokens: Tokens) -> None:
+    """Refuse to listen on an address beyond this machine without tokens, unless that is allowed.
+
+    Raises:
+        ProjectError: It names the variables and the option.
+    """
+    if not (tokens.digests or server.allow_anonymous or ip_address(address).is_loopback):
+        raise ProjectError(
+            f"Anyone who reaches {server.host} could query the model. Set MARVEL_TOKENS=name:token "
+            "or MARVEL_TOKENS_FILE, or allow it: kedro serve --allow-anonymous "
+            "(server.allow_anonymous, MARVEL_ALLOW_ANONYMOUS=true)."
+        )
+
+
 def _announce(configuration: ServingConfiguration, port: int, *, has_tokens: bool) -> None:
     host = configuration.server.host
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     name = configuration.endpoint.name
     click.echo(f"{name} at {address}, documentation at {address}/docs.", err=True)
-    if not has_tokens and host not in ("127.0.0.1", "::1", "localhost"):
-        click.echo("Anyone who can reach this address can query it: set MARVEL_TOKENS.", err=True)
+    if configuration.server.allow_anonymous and not has_tokens:
+        click.echo("Anyone who can reach this address can query it: no token is set.", err=True)
 
 
 if __name__ == "__main__":

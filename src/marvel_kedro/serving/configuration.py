@@ -129,6 +129,7 @@ class ServerOptions(Options):
 
     host: str = "127.0.0.1"  # address to listen on; 0.0.0.0 is every address of the machine
     port: int = Field(default=8080, ge=0, le=65535)  # 0 is any free one
+    allow_anonymous: bool = False  # clients beyond this machine need no token
     workers: int = Field(default=1, ge=1)  # processes that answer requests
     threads: int = Field(default=4, ge=1)  # per worker for large requests; more wait in a queue
     folder: Path  # state of one server at a time: lock, counters, spool

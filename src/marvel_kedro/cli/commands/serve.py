@@ -14,6 +14,12 @@ from marvel_kedro.serving import start
 @click.option("--host", help="Address to listen on; 0.0.0.0 is every interface.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 is any free port.")
 @click.option("--workers", type=click.IntRange(1), help="Number of worker processes.")
+@click.option(
+    "--allow-anonymous",
+    is_flag=True,
+    default=None,
+    help="Listen beyond this machine without tokens.",
+)
 @click.option("--fetch", is_flag=True, help="Fetch the models and exit: for images.")
 @errors_as_messages()
 def serve(

@@ -2,19 +2,18 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from marvel_kedro.core.errors import without_password
+from marvel_kedro.core.errors import remote_failure, shortened, without_password
 from marvel_kedro.model.aliases import NO_VERSION, find_version
 from marvel_kedro.serving.configuration import ServedEntity, ServingConfiguration
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 from marvel_kedro.serving.models.model_copies import ModelCopies
 
 logger = logging.getLogger(__name__)
-
-_QUOTED_CHARACTERS = 300
 
 
 class Registry:
@@ -25,6 +24,7 @@ class Registry:
         self._folder = folder
         self._copies = ModelCopies(folder)
         self._published = Deployment.read(folder)
+        self.answered: float | None = None  # seconds since 1970, of the registry's last answer
 
     def refresh(self) -> Deployment:
         """Query the registry, fetch new versions, and publish what has changed.
@@ -35,13 +35,18 @@ class Registry:
         self._folder.mkdir(parents=True, exist_ok=True)
         published = self._published
         faults: dict[str, str] = {}
-        entities = self._entities(published, faults)
+        traffic = published.traffic if published else dict(self._endpoint.traffic)
+        away = None
         try:
             tags = model_tags(self._endpoint.model) or {}
             traffic = self._endpoint.current_traffic(tags)
         except Exception as error:  # noqa: BLE001 - any client error
             faults["traffic"] = _sentence(error)
-            traffic = published.traffic if published else dict(self._endpoint.traffic)
+            # It would not answer the other queries either, and each one waits for its timeout.
+            away = faults["traffic"] if remote_failure(error) == "busy" else None
+        entities = self._entities(published, faults, away)
+        if away is None:
+            self.answered = time.time()
         deployment = Deployment(
             endpoint=self._endpoint.name, entities=tuple(entities), traffic=traffic, faults=faults
         )
@@ -51,7 +56,9 @@ class Registry:
             self._copies.remove_old({entity.folder for entity in entities})
         return deployment
 
-    def _entities(self, published: Deployment | None, faults: dict[str, str]) -> list[Deployed]:
+    def _entities(
+        self, published: Deployment | None, faults: dict[str, str], away: str | None
+    ) -> list[Deployed]:
         # The published versions of this configuration; another one may have left others.
         current = {
             entity.name: entity
@@ -61,13 +68,14 @@ class Registry:
         entities: list[Deployed] = []
         for entity in self._endpoint.served_entities:
             served = current.get(entity.name)
-            try:
-                found = self._fetched(entity, is_update=served is not None)
-            except Exception as error:  # noqa: BLE001 - any client error
-                faults[entity.name] = _sentence(error)
-                found = served
-                if served is not None:
-                    faults[entity.name] += self._fallback(served)
+            found, fault = served, away
+            if away is None:
+                try:
+                    found = self._fetched(entity, is_update=served is not None)
+                except Exception as error:  # noqa: BLE001 - any client error
+                    fault = _sentence(error)
+            if fault is not None:
+                faults[entity.name] = fault + (self._fallback(served) if served else "")
             if found is not None:
                 entities.append(found)
         if entities:
@@ -76,7 +84,9 @@ class Registry:
         if current:  # an empty registry is taken for a broken one
             faults["registry"] = f"{reason} and can be used. The versions served so far stay."
         elif not faults:
-            faults["registry"] = f"{reason}. Train one: make run."
+            faults["registry"] = (
+                f"{reason}. Train one: make run. Until then all requests are answered with 503."
+            )
         return list(current.values())
 
     def _fetched(self, entity: ServedEntity, *, is_update: bool) -> Deployed | None:
@@ -117,7 +127,7 @@ def model_tags(model: str) -> dict[str, str] | None:
 
 def _sentence(error: Exception) -> str:
     text = without_password(str(error)).strip().partition("\n")[0] or type(error).__name__
-    return text[:_QUOTED_CHARACTERS].rstrip(".") + "."
+    return shortened(text).rstrip(".") + "."
 
 
 def watch(

@@ -132,17 +132,19 @@ def _watch(configuration: ServingConfiguration, stop: Event, writer: _Writer | N
     """Publish the versions to serve; workers report the versions that they have loaded."""
     server = configuration.server
     published: set[tuple[str, str, str]] = set()
+    registry = registry_watch.Registry(configuration, server.models)
 
     def publish(deployment: Deployment) -> None:
         nonlocal published
         metrics.DEPLOYMENT_FAULTS.set(len(deployment.faults))
+        if registry.answered is not None:
+            metrics.REGISTRY_ANSWERED.set(registry.answered)
         versions = {(one.name, one.model, one.version) for one in deployment.entities}
         if writer is not None and versions != published:
             writer.table.note_served(deployment.served_rows(datetime.now(UTC)))
         published = versions
 
     if server.ask_registry:
-        registry = registry_watch.Registry(configuration, server.models)
         registry_watch.watch(registry, server.poll_seconds, stop, publish)
     elif (included := Deployment.read(server.models)) is not None:
         publish(included)

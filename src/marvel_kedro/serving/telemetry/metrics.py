@@ -77,6 +77,11 @@ DEPLOYMENT_FAULTS = Gauge(
     "Served entities that differ from the configuration, and errors of the registry",
     multiprocess_mode="livemax",
 )
+REGISTRY_ANSWERED = Gauge(
+    "marvel_registry_last_answer_timestamp_seconds",
+    "When the registry last answered, in seconds since 1970; 0 before that",
+    multiprocess_mode="max",
+)
 LOAD_FAILURES = Counter(
     "marvel_model_load_failures", "Failed loads of a version", ["served_entity"]
 )
