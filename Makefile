@@ -47,7 +47,7 @@ format: $(VENV)/.dev ## Fix and format the code with ruff
 # Both targets start tools by name, which requires the environment on PATH.
 viz ui: export PATH := $(abspath $(BIN)):$(PATH)
 
-viz: $(VENV)/.dev ## Open the pipelines in kedro-viz
+viz: $(VENV)/.viz ## Open the pipelines in kedro-viz
 	$(BIN)/kedro viz run $(ARGS)
 
 # Otherwise MLflow's server keeps six idle processes waiting for jobs, which this project does not use.
@@ -76,6 +76,9 @@ lock: $(VENV)/.dev ## Update requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" -o requirements/dev.txt --all-extras \
 	  -c requirements/base.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" -o requirements/viz.txt --extra server --extra viz \
+	  -c requirements/dev.txt pyproject.toml
 
 clean: ## Remove the environment and the outputs of runs; the raw file stays
 	rm -rf $(VENV) .venv-mlserver mlflow.db mlartifacts data/0[2-9]*/* data/server data/warehouse dist .viz
@@ -85,24 +88,39 @@ $(VENV)/bin/python:
 	  { echo "Python 3.11, 3.12 or 3.13 is required, found $$($(PYTHON) --version). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
+# One line that counts: pip itself prints nothing for minutes, or hundreds of lines.
+define install
+@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes \
+    --no-deps -r $(1) || echo failed; } | awk -v all="$$(grep -c == $(1))" \
+  -v terminal="$$([ -t 2 ] && echo 1)" 'BEGIN {end = terminal ? "\r" : "\n"; step = terminal ? 1 : 40} \
+  /^Collecting|^Requirement already/ {if (++n % step == 0) {printf "  %3d of %d packages%s", n, all, end; fflush()}} \
+  /^Installing/ {printf "  unpacking %d packages ..%s", n, end; fflush()} \
+  /^failed$$/ {bad = 1} END {if (terminal) printf "%40s\r", ""; exit bad}'
+endef
+
 # Stamp files: packages are installed again only after a change of the lock or of pyproject.toml.
 $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the packages into $(VENV), about a minute the first time .."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/base.txt
+	$(call install,requirements/base.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.spark: requirements/spark.txt $(VENV)/.base
 	@echo "Installing Sail and pyspark into $(VENV), a minute or two the first time .."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/spark.txt
+	$(call install,requirements/spark.txt)
 	@touch $@
 
 $(VENV)/.server: requirements/server.txt $(VENV)/.base
 	@echo "Installing the packages of the server into $(VENV) .."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/server.txt
+	$(call install,requirements/server.txt)
+	@touch $@
+
+$(VENV)/.viz: requirements/viz.txt $(VENV)/.server
+	@echo "Installing kedro-viz into $(VENV) .."
+	$(call install,requirements/viz.txt)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.spark $(VENV)/.server
 	@echo "Installing the tools for tests and views into $(VENV) .."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	$(call install,requirements/dev.txt)
 	@touch $@

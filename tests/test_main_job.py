@@ -338,6 +338,9 @@ def test_kedro_viz_shows_pipelines_layers_tables_and_plots(done: Project) -> Non
     shown_there = {name for name, preview in previews.items() if preview}
     assert shown_there >= {
         *("raw_characters", *TABLES, "test_scores"),
-        *("evaluation", "gate_checks", "promotion", "data_quality"),
+        *("evaluation", "gate_checks", "promotion", "data_quality", "test_metrics"),
         *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
+        *("champion", "model_card_markdown"),
     }
+    for name in ("monitoring", "alerting", "reporting", "ab_test", "retraining"):
+        assert json.loads((api / "pipelines" / name).read_text())["layers"], name

@@ -42,7 +42,7 @@ def answer(url: str, process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize(
     ("target", "stamp", "title"),
-    [("ui", ".base", "MLflow"), ("viz", ".dev", "Kedro-Viz")],
+    [("ui", ".base", "MLflow"), ("viz", ".viz", "Kedro-Viz")],
 )
 def test_view_opens_without_an_activated_environment(
     project: Project, target: str, stamp: str, title: str

@@ -34,13 +34,15 @@ def _table(
     return _entry("table", name=name, folder=folder, layer=layer, contract=contract, frame=frame)
 
 
-def _schema_table(template: str, name: str, folder: str, schema: str) -> dict[str, Any]:
+def _schema_table(
+    template: str, name: str, folder: str, schema: str, layer: str = "monitoring"
+) -> dict[str, Any]:
     """Fill in a global: the catalog entry of a table with a schema of `monitoring/tables.py`.
 
     The global is `log_table` for a long table that monitoring updates by parts, `metrics_table` for
     a short one that nodes exchange as an Arrow table.
     """
-    return _entry(template, name=name, folder=folder, schema=schema)
+    return _entry(template, name=name, folder=folder, schema=schema, layer=layer)
 
 
 def _entry(template: str, **values: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import mlflow
 import pytest
 from support.project import Project
-from support.running_server import Store, describe
+from support.running_server import Store, describe, running
 
+from marvel_kedro import cli
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.traffic_split import shift_shares
@@ -41,3 +42,13 @@ def test_shift_command_replaces_the_tag_of_other_entities(watched: Project) -> N
     assert shifted.status == 0, shifted.output
     found = client.get_registered_model(MODEL).tags[tag]
     assert json.loads(found) == {"champion": 100, "challenger": 0}
+
+
+def test_show_finds_the_server_on_any_port(watched: Project, store: Store, tmp_path: Path) -> None:
+    description = store.fetch(describe(tmp_path))
+    server_here = description.server.model_copy(update={"folder": watched.path / "data" / "server"})
+    description = description.model_copy(update={"server": server_here})
+    with running(description, store.uri) as server:
+        shown = watched.cli("show", command=cli.endpoint).output
+        assert f"The server at {server.url} answers with champion 1." in shown
+    assert "No server answers at" in watched.cli("show", command=cli.endpoint).output

@@ -180,6 +180,13 @@ def test_unknown_option_value_is_named(filled: Project, words: list[str], named:
     assert untouched(filled)
 
 
+def test_wrong_section_is_not_quoted_as_a_whole(filled: Project) -> None:
+    traffic = "endpoint.traffic.champion=80,endpoint.traffic.challenger=40"
+    outcome = filled.cli("--params", traffic)
+    says(outcome, "- endpoint: traffic adds up to 120, not to 100\n")
+    assert "served_entities" not in outcome.output
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [

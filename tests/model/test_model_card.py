@@ -2,11 +2,13 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from support.browser import check_accessibility
 
 from marvel_kedro.core import page
 from marvel_kedro.model import model_card
@@ -100,3 +102,12 @@ def test_card_states_verdict_on_model(
     measured: pd.DataFrame, promotion: dict[str, Any], verdict: str
 ) -> None:
     assert verdict in card(measured, **promotion)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+def test_card_is_accessible(
+    measured: pd.DataFrame, scheme: str, width: int, tmp_path: Path
+) -> None:
+    text = card(measured, promoted=False)
+    figures = {name: Figure((4, 3)) for name in model_card.PLOTS}
+    check_accessibility(page.render(text, figures), tmp_path, scheme, width)

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError, shortened
 
 
 class Options(BaseModel):
@@ -25,7 +25,13 @@ def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:
         return options.model_validate(values)
     except ValidationError as error:
         faults = "\n".join(
-            f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            f"- {'.'.join(map(str, fault['loc']))}: "
+            f"{fault['msg'].removeprefix('Value error, ')}{_got(fault['input'])}"
             for fault in error.errors()
         )
         raise ProjectError(f"Invalid parameters:\n{faults}\n{remedy}") from error
+
+
+def _got(value: Any) -> str:  # noqa: ANN401
+    """Quote a wrong value, but no whole section: its message names the keys."""
+    return "" if isinstance(value, (dict, BaseModel)) else f", got {shortened(repr(value), 200)}"

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import itertools
+import re
 from typing import Any
 
 import jinja2
@@ -33,8 +35,11 @@ def render(markdown: str, plots: dict[str, Figure]) -> str:
         figure.savefig(image, format="png", dpi=110)
         encoded = base64.b64encode(image.getvalue()).decode()
         body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{encoded}"')
-    body = body.replace("<table>", '<div class="wide"><table>')
-    body = body.replace("</table>", "</table></div>")
+    region = '<div class="wide" role="region" tabindex="0" aria-label="{}"><table>'
+    # Those that are wider than the screen scroll, for which the keyboard needs them in its order.
+    number = itertools.count(1)
+    body = re.sub("<table>", lambda _: region.format(f"Table {next(number)}"), body)
+    body = body.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
     # With HTML switched off, the output of markdown-it is escaped.
     return document(markdown.splitlines()[0].removeprefix("# "), Markup(body))  # noqa: S704
 

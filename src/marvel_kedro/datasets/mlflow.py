@@ -1,16 +1,19 @@
 """Runs, models and versions of MLflow, which kedro-mlflow's catalog types do not cover."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import mlflow
 from kedro.io import DatasetError
+from kedro_datasets._typing import TablePreview
+from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset
-from marvel_kedro.model import registry
+from marvel_kedro.model import registry, tracking
 from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
@@ -59,6 +62,18 @@ class RunMetricsDataset(ProjectDataset[dict[str, float], dict[str, float]]):
         metrics = mlflow.get_run(run.info.run_id).data.metrics
         start = f"{self._prefix}."
         return {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
+
+    def preview(self) -> TablePreview:
+        """Return the metrics of the newest run that has some, for kedro-viz."""
+        client = _client()
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        for run in client.search_runs(experiments, max_results=_SEARCHED_RUNS):
+            metrics = run.data.metrics
+            if rows := [
+                [k, metrics[k]] for k in sorted(metrics) if k.startswith(f"{self._prefix}.")
+            ]:
+                return _table(["metric", run.info.run_name], rows)
+        raise DatasetError(f"No run has metrics '{self._prefix}' yet: kedro run.")
 
 
 class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
@@ -160,6 +175,14 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
         for alias, version in data.items():
             move_alias(self._model_name, alias, version)
 
+    def preview(self) -> TablePreview:
+        """Return the version that has the alias, its run and its tags, for kedro-viz."""
+        version = _client().get_model_version_by_alias(self._model_name, self._alias)
+        facts = {"version": version.version, "run": version.run_id} | dict(
+            sorted(version.tags.items())
+        )
+        return _table([self._model_name, self._alias], list(map(list, facts.items())))
+
     def _exists(self) -> bool:
         return find_version(self._model_name, alias=self._alias) is not None
 
@@ -178,3 +201,18 @@ class AliasedVersionDataset(ReadOnlyDataset[str | None]):
         """Look the alias up in the registry; None if no version has it."""
         found = find_version(self._model_name, alias=self._alias)
         return None if found is None else str(found.version)
+
+
+_SEARCHED_RUNS = 20
+
+
+def _client() -> MlflowClient:
+    """Return a client of the project's store: kedro-viz runs no hooks, which would set it."""
+    store = tracking.find_store(Path.cwd())
+    if not tracking.exists(store.uri):
+        raise DatasetError("There are no runs yet: kedro run.")
+    return MlflowClient(store.uri, store.registry)
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> TablePreview:
+    return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})

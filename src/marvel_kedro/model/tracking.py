@@ -42,6 +42,13 @@ def find_store(project_path: Path) -> Store:
     return Store(f"sqlite:///{database.as_posix()}", artifacts.as_uri(), registry)
 
 
+def exists(uri: str) -> bool:
+    """Tell whether an SQLite store has been created; a server's is taken to be there."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - slow to import
+
+    return not uri.startswith("sqlite:///") or Path(make_url(uri).database or "").exists()
+
+
 def make_store(uri: str) -> None:
     """Create an SQLite store atomically.
 

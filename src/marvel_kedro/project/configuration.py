@@ -33,10 +33,10 @@ class Configuration:
 
     @cached_property
     def description(self) -> ServingConfiguration:
-        """Validate and return the sections `endpoint` and `server`, in the same way."""
+        """Validate and return the sections `endpoint` and `server`, paths below the project."""
         sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
         remedy = "Fix them in conf/*/serving/parameters.yml."
-        return validate(ServingConfiguration, sections, remedy)
+        return validate(ServingConfiguration, sections, remedy).below(project_path())
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create a dataset of the catalog without a session; a missing one is a `ProjectError`."""

@@ -69,6 +69,7 @@ def main(description: Path, *, fetch: bool) -> None:
     sock = supervisor.listen(server.host, server.port)
     address, port = sock.getsockname()[:2]
     check_access(server, address, tokens)
+    server.address_file.write_text(server.url_of(port), "utf-8")  # for `kedro endpoint show`
     _announce(configuration, port, has_tokens=bool(tokens.digests))
     supervisor.serve(configuration, sock)
     os.close(lock)

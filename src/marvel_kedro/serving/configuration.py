@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -151,10 +152,21 @@ class ServerOptions(Options):
         return self.folder / "spool"
 
     @property
+    def address_file(self) -> Path:
+        """File with the address on this machine of the server that runs, or ran last."""
+        return self.folder / "address"
+
+    @property
     def url(self) -> str:
-        """The server's address on this machine."""
+        """The server's address on this machine; until one has run, that of the parameters."""
+        with suppress(OSError):
+            return self.address_file.read_text("utf-8")
+        return self.url_of(self.port)
+
+    def url_of(self, port: int) -> str:
+        """Return the address on this machine for a port."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class ServingConfiguration(Options):
@@ -162,3 +174,9 @@ class ServingConfiguration(Options):
 
     endpoint: EndpointOptions
     server: ServerOptions
+
+    def below(self, project: Path) -> Self:
+        """Return the configuration with relative paths below the folder `project`."""
+        paths = {name: path for name, path in self.server if isinstance(path, Path)}
+        absolute = {name: (project / path).resolve() for name, path in paths.items()}
+        return self.model_copy(update={"server": self.server.model_copy(update=absolute)})

@@ -14,7 +14,6 @@ _REQUIRED = (
     "deltalake", "httptools", "orjson", "prometheus_client", "starlette", "swagger_ui_bundle",
     "uvicorn",
 )  # fmt: skip
-_PATHS = ("folder", "models", "inference_table", "characters", "monitoring_metrics")
 
 
 def start(
@@ -26,7 +25,7 @@ def start(
 ) -> NoReturn:
     """Replace this process by the server, or with `fetch` by one that only fetches the models.
 
-    Relative paths start from the folder `project`. The overrides are fields of `ServerOptions`;
+    The MLflow store is that of the folder `project`. The overrides are fields of `ServerOptions`;
     None keeps the parameter.
 
     Raises:
@@ -39,13 +38,11 @@ def start(
         )
     given = {name: value for name, value in overrides.items() if value is not None}
     server = ServerOptions.model_validate(configuration.server.model_dump() | given)
-    paths = {name: (project / path).resolve() for name in _PATHS if (path := getattr(server, name))}
-    server = server.model_copy(update=paths)
     path = server.folder / "description.json"
-    absolute = configuration.model_copy(update={"server": server})
+    changed = configuration.model_copy(update={"server": server})
     try:
         server.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(absolute.model_dump_json(indent=1), "utf-8")
+        path.write_text(changed.model_dump_json(indent=1), "utf-8")
     except OSError as error:
         raise ProjectError(
             f"{path}: {error.strerror}. Set server.folder to a folder that can be written to."

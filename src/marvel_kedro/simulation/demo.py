@@ -193,7 +193,6 @@ def _print_next_steps(folder: Path, report: Path, console: Console) -> None:
         ("open the report", str(report)),
         ("go there", f"{first}cd {folder}"),
         ("see the runs and both versions", "kedro mlflow ui"),
-        ("see the pipelines", "kedro viz run"),
         ("list the alerts", "kedro alerts"),
     ):
         console.print(f"  {purpose:32}{command}", highlight=False, soft_wrap=True)

@@ -38,9 +38,23 @@ def test_rule_with_test_fires_only_on_significant_and_large_drift() -> None:
     assert (alert["column_name"], alert["value"]) == ("both", 0.2)
     assert (alert["pvalue"], alert["adjusted_pvalue"]) == (0.004, pytest.approx(0.012))
     assert alert["message"] == (
-        "both: js_distance is 0.2 (threshold: at least 0.1); p 0.012 adjusted over 4 columns; "
+        "both: js_distance is 0.2; alarm at 0.1; p 0.012 adjusted over 4 columns; "
         "model version 1; window of 1 day from 2026-01-01 00:00 UTC"
     )
+
+
+@pytest.mark.parametrize(
+    ("meaning", "sentence"),
+    [
+        (None, "gender: js_distance is 0.2; alarm at 0.1; "),
+        ("{column} is {value} away", "gender is 0.2 away; alarm at 0.1; "),
+        ("distance of {value}", "gender: distance of 0.2; alarm at 0.1; "),
+    ],
+)
+def test_message_is_the_sentence_of_the_rule(meaning: str | None, sentence: str) -> None:
+    rows = [drift(0, "gender", 0.2, ks_test={"statistic": 0.5, "pvalue": 0.004})]
+    (alert,) = evaluated(drifts(*rows), options(drift=TESTED | {"meaning": meaning}))
+    assert alert["message"].startswith(sentence)
 
 
 def test_adjustment_includes_columns_outside_the_rule() -> None:

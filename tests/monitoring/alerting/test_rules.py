@@ -36,6 +36,8 @@ from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
         (SLOW | {"treshold": 1}, "rules.wrong.treshold: Extra inputs"),
         ({"table": "quality_estimates", "metric": "low", "threshold": 1}, "needs estimate_of"),
         (DRIFT | {"table": "health"}, "rules.wrong.table"),
+        (DRIFT | {"meaning": "the distance"}, "lacks {value}"),
+        (DRIFT | {"meaning": "{values} away"}, "KeyError('values')"),
     ],
 )
 def test_invalid_rule_is_rejected_with_its_name_and_reason(

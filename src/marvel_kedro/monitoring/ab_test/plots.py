@@ -11,6 +11,7 @@ from marvel_kedro.monitoring.ab_test.comparison import GAINS
 
 # Okabe and Ito's colours, as in the plots of `training`: the champion's green first.
 COLOURS = ("#009E73", "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+_MAX_TICKS = 8
 _WIDTHS_SHOWN = 4.0  # height of the plot in widths of the last interval
 
 
@@ -26,7 +27,7 @@ def draw_traffic(traffic: pd.DataFrame) -> Figure:
     axes.set(ylabel="Requests a day")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    date_axis(axes, 8)
+    _day_axis(axes, pd.to_datetime(traffic.index))
     plain(axes)
     share = traffic.iloc[:, 0].sum() / max(below.sum(), 1)
     title(axes, f"{share:.0%} of the requests went to {traffic.columns[0]}")
@@ -46,9 +47,10 @@ def draw_gain(history: pd.DataFrame) -> Figure:
         days = pd.to_datetime(rows["day"])
         axes.axhline(0, color=INK, lw=1)
         axes.fill_between(days, rows["low"], rows["high"], color=colour, alpha=0.25, lw=0)
-        axes.plot(days, rows["gain"], color=colour, lw=2, marker="o", ms=3)
+        axes.vlines(days, rows["low"], rows["high"], color=colour, alpha=0.5, lw=2)
+        axes.plot(days, rows["gain"], color=colour, lw=2, marker="o", ms=4)
         axes.set(ylabel="Gain in log loss")
-        date_axis(axes, 8)
+        _day_axis(axes, pd.DatetimeIndex(days))
         plain(axes)
         if rows.empty:
             title(axes, f"Too few labels to compare {entity}")
@@ -57,9 +59,21 @@ def draw_gain(history: pd.DataFrame) -> Figure:
         # The wide bounds of the first days would flatten all later ones.
         reach, middle = _WIDTHS_SHOWN * (high - low) / 2, (high + low) / 2
         lowest, highest = min(0, middle - reach), max(0, middle + reach)
-        axes.set_ylim(max(lowest, rows["low"].min()), min(highest, rows["high"].max()))
+        bottom, top = max(lowest, rows["low"].min()), min(highest, rows["high"].max())
+        room = (top - bottom) / 20
+        axes.set_ylim(bottom - room, top + room)
         title(axes, _finding(low, high, str(entity)))
     return figure
+
+
+def _day_axis(axes: Axes, days: pd.DatetimeIndex) -> None:
+    """Label the x axis with days, and give the first and the last one room."""
+    date_axis(axes, _MAX_TICKS)
+    if len(days):
+        half = pd.Timedelta(hours=12)
+        axes.set_xlim(days.min() - half, days.max() + half)  # type: ignore[arg-type] # dates
+    if 0 < len(days) <= _MAX_TICKS:  # else matplotlib would label hours
+        axes.set_xticks(days, [f"{day:%b} {day.day}" for day in days])
 
 
 def date_axis(axes: Axes, max_ticks: int) -> None:

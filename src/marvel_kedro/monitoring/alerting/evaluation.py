@@ -13,7 +13,7 @@ from marvel_kedro.monitoring.alerting.lifecycle import Row, continue_alerts
 from marvel_kedro.monitoring.alerting.observations import Metrics, Observation, Subject
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
 
-_COMPARISON_TEXT = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
+_ALARM = {">": "alarm above", ">=": "alarm at", "<": "alarm below", "<=": "alarm at"}
 
 
 def evaluate(
@@ -83,11 +83,11 @@ def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observatio
 
 def _message(rule: Rule, subject: Subject, windows: Sequence[Observation]) -> str:
     last = windows[-1]
-    metric = rule.meaning or rule.metric
-    if subject.column_name != tables.TABLE:
-        metric = f"{subject.column_name}: {metric}"
-    threshold = f"{_COMPARISON_TEXT[rule.comparison]} {rule.threshold:g}"
-    parts = [f"{metric} is {last.value:.4g} (threshold: {threshold})"]
+    sentence = rule.meaning or f"{rule.metric} is {{value}}"
+    if subject.column_name != tables.TABLE and "{column}" not in sentence:
+        sentence = f"{{column}}: {sentence}"
+    said = sentence.format(value=f"{last.value:.4g}", column=subject.column_name)
+    parts = [said, f"{_ALARM[rule.comparison]} {rule.threshold:g}"]
     if last.adjusted_pvalue is not None:
         parts.append(f"p {last.adjusted_pvalue:.2g} adjusted over {last.tests} columns")
     if subject.slice_key is not None:

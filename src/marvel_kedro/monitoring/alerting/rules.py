@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pyarrow as pa
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring import tables
@@ -67,7 +67,8 @@ class Rule(Options):
     # drift, that of the column in `profile_metrics`.
     records: str | None = None
     severity: Severity = "warning"
-    meaning: str | None = None  # description of the metric in the message
+    # Sentence of the message, with {value} and perhaps {column}; by default the metric is {value}.
+    meaning: str | None = None
     retrain: bool = False  # the alert is a reason to retrain the model
 
     @property
@@ -96,6 +97,19 @@ class Rule(Options):
                 "as `test`, which is adjusted, and an effect size as `metric`"
             )
         return self
+
+    @field_validator("meaning")
+    @classmethod
+    def _is_sentence(cls, meaning: str | None) -> str | None:
+        try:
+            said = (meaning or "{value}").format(value="<value>", column="")
+        except (AttributeError, IndexError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"write a sentence with {{value}}, perhaps {{column}}: {error!r}"
+            ) from None
+        if "<value>" not in said:
+            raise ValueError("the sentence lacks {value}")
+        return meaning
 
 
 class NotificationOptions(Options):
