@@ -4,8 +4,10 @@ Source: MLflow's scoring server and Databricks' "Query serving endpoints for cus
 
 Bodies that both accept are scored the same. MLflow's scoring server differs in these points:
 
-- Numbers, Booleans, lists and objects in a text field, and Booleans in a number field: MLflow
-  scores them, mostly as missing; here they are rejected, and the message names record and field.
+- Numbers and Booleans in a text field, and Booleans in a number field: MLflow scores them; here they
+  are rejected, and the message names record and field.
+- Nulls and NaN in text fields of `instances` and `inputs` are missing here. MLflow makes the texts
+  `None` and `nan` of them, which this project's models take for missing.
 - Rows of `data` that are shorter than others or no lists, and column names that are not text:
   MLflow pads them; here they are rejected. `index` numbers the rows in MLflow, which rejects a
   wrong one or adds rows; here it is ignored.
@@ -146,8 +148,8 @@ def conform(
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
-    A text field takes text, a number field a number or its text, and every field null unless it is
-    required; fields outside the schema are ignored. MLflow's server validates number fields the
+    A text field takes text, a number field a number or its text, and every field null, or NaN,
+    unless it is required; fields outside the schema are ignored. MLflow's server validates number fields the
     same way and text fields not at all, see above. The records are changed in place.
 
     Raises:
@@ -166,6 +168,9 @@ def conform(
                 continue
             if kind == "string":
                 if type(value) is not str:
+                    if value != value:  # NaN, by which pandas and MLflow's client send nulls
+                        record[name] = None
+                        continue
                     raise _wrong_type(row, name, "text", value)
             elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
