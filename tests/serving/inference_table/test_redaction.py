@@ -33,6 +33,10 @@ REDACTED: list[tuple[Any, Any]] = [
     ({"inputs": {"name": "s", "a": 1}}, {"inputs": {"name": "***", "a": 1}}),
     ({"params": {"deep": [{"name": {"of": "s"}}]}}, {"params": {"deep": [{"name": "***"}]}}),
     ({"client_request_id": "s", "inputs": []}, {"client_request_id": "***", "inputs": []}),
+    (
+        {"inputs": {"name": ["s"], "height": [float("nan")]}},
+        {"inputs": {"name": ["***"], "height": [None]}},
+    ),
     (["s"], "***"),
     ("s", "***"),
 ]  # fmt: skip

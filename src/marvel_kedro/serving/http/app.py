@@ -8,7 +8,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -19,12 +18,14 @@ from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
+from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import Lookup
+from marvel_kedro.serving.models.foreign_model import JSON
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.telemetry import metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
@@ -44,31 +45,6 @@ _PARENT_SECONDS = 1.0
 
 _JSON = (b"content-type", b"application/json")
 _SIMULATED_TIME = b"x-simulated-time"
-
-
-@dataclass(slots=True)
-class Invocation:
-    """State of a request.
-
-    Attributes:
-        redacted_response: The response for the inference table if it differs from `response`.
-        reserved_bytes: See `WorkerLimits`.
-    """
-
-    id: str
-    time: float
-    headers: dict[bytes, bytes]
-    body: bytes = b""
-    response: bytes = b""
-    redacted_response: bytes | None = None
-    status: int = 200
-    requester: str | None = None
-    client_request_id: str | None = None
-    served: Served | None = None
-    records: int = 0
-    extra_headers: tuple[tuple[bytes, bytes], ...] = ()
-    simulated_time: int | None = None
-    reserved_bytes: int = 0
 
 
 class Endpoint:
@@ -178,16 +154,21 @@ class Endpoint:
         except ClientDisconnectedError:
             raise
         except Exception as error:  # noqa: BLE001 - the client always gets an answer
-            at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
-            self._log.line(time=at, level="error", request_id=call.id, fault=fault)
+            self._log_fault(call, error)
             self._reject(call, internal_error(call.id))
 
     def _reject(self, call: Invocation, error: RequestError) -> None:
+        if error.__cause__:  # that of a model's own code
+            self._log_fault(call, error.__cause__)
         call.status, call.extra_headers = error.status, error.headers
         call.response = error.body
         call.redacted_response = error.redacted_body(self._redact)
 
-    def _cause(self, error: Exception) -> str:
+    def _log_fault(self, call: Invocation, error: BaseException) -> None:
+        at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
+        self._log.line(time=at, level="error", request_id=call.id, fault=fault)
+
+    def _cause(self, error: BaseException) -> str:
         """Describe an error for the log; errors of a model's code often quote their input."""
         if not self._redact:
             return repr(error)[:1000]
@@ -212,19 +193,18 @@ class Endpoint:
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
         call.body = await self._worker_limits.read_body(call, receive, length)
+        served = None
+        if self._entities.has_foreign and (served := await self._answer_foreign(call)) is None:
+            return
         if len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
         else:
             parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
         call.records = len(records)
-        if call.records > self._limits.records:
-            raise invalid_value(
-                f"{call.records:,} records are more than the limit of {self._limits.records:,} "
-                "a request. Send them in several requests."
-            )
-        served = call.served = self._entities.choose(call.client_request_id)
-        if call.records <= INLINE_RECORDS and served.loaded.is_own:
+        self._worker_limits.check_records(call.records)
+        served = call.served = served or self._entities.choose(call.client_request_id)
+        if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, records)
         else:
             scored = await self._worker_limits.in_thread(
@@ -232,6 +212,24 @@ class Endpoint:
             )
         call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
+
+    async def _answer_foreign(self, call: Invocation) -> Served | None:
+        """Answer by a model that this project has not made, whose records may be of any form.
+
+        Returns:
+            The chosen entity if it is none of these.
+        """
+        outlined = await self._worker_limits.in_thread(call, protocol.outline, call.body)
+        call.records, call.client_request_id = outlined
+        self._worker_limits.check_records(call.records)
+        served = self._entities.choose(call.client_request_id)
+        if served.loaded.invoke is None:
+            return served
+        call.served = served
+        answered = await self._worker_limits.in_thread(call, served.loaded.invoke, call.body, JSON)
+        call.response, scored = answered
+        self._tally.records(served.name, served.version, scored)
+        return None
 
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]

@@ -1,5 +1,6 @@
 """Redaction of named fields in the body of a request."""
 
+import json
 from typing import Any
 
 import orjson
@@ -15,7 +16,10 @@ def redact(body: bytes, fields: frozenset[str]) -> bytes:
     Values without names are replaced as a whole: a body that is no JSON object, unnamed columns.
     """
     try:
-        value = orjson.loads(body)
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:  # NaN, which becomes null
+            value = json.loads(body)
         return orjson.dumps(_redact(value, fields) if isinstance(value, dict) else REDACTED)
     except (ValueError, TypeError, RecursionError):  # orjson raises the first two
         return orjson.dumps(REDACTED)
