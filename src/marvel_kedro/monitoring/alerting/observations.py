@@ -66,7 +66,7 @@ def observe(
         left out.
     """
     value = expressions.values(rule.metric, rows)
-    usable = ~np.isnan(value) & _has_records(rule, rows, metrics) & _has_column(rule, rows)
+    usable = ~np.isnan(value) & has_records(rule, rows, metrics) & _has_column(rule, rows)
     fires = _COMPARISONS[rule.comparison](value, rule.threshold)
     pvalue, adjusted = np.full((2, len(rows)), np.nan)
     tests = np.zeros(len(rows), dtype=np.int64)
@@ -74,7 +74,7 @@ def observe(
         pvalue = expressions.values(rule.test, rows)
         # One family: all columns (and slices, if checked) of a window and model version.
         adjusted, tests = holm_by_group(pvalue, _keys(rows, "start", "end", "model_version"))
-        usable &= ~np.isnan(pvalue)
+        usable &= ~np.isnan(pvalue) | ~fires  # below the threshold no test can make it fire
         fires &= adjusted <= options.alpha
     figures = (value, pvalue, adjusted, tests, fires)
     measured = [pa.array(each, from_pandas=True) for each in figures]  # NaN becomes null
@@ -133,7 +133,8 @@ def _windows_between(
         yield end + number * length, end + (number + 1) * length
 
 
-def _has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
+def has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
+    """Return true for the rows of `rule_rows` with enough records for the rule."""
     if not rule.min_records:
         return np.ones(len(rows), dtype=bool)
     if rule.table != "drift_metrics":

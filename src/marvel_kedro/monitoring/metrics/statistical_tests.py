@@ -63,7 +63,8 @@ def chi_squared_pvalue(
         2 * some / (some - 3) * (by_side - uneven_sides) * (by_category - uneven_categories)
         + some**2 / (some - 1) * uneven_sides * uneven_categories
     )
-    varies = ~few & (variance > 1e-9 * mean**2)  # rounding leaves about 1e-15
+    # Rounding leaves about 1e-15, also of the mean 0 of one category.
+    varies = ~few & (categories > 1) & (variance > 1e-9 * mean**2)
     spread = np.where(varies, variance, 1.0)
     pvalue = special.gammaincc(np.where(varies, mean, 1.0) ** 2 / spread, statistic * mean / spread)
     return np.where(varies, pvalue, 1.0)

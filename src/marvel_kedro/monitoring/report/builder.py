@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.alerting import lifecycle
-from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions, severity_rank
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables
@@ -237,7 +237,9 @@ def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:
 def _alert_rank(row: Row) -> tuple[int, int]:
     """Order by state, and by severity unless resolved."""
     resolved = row["state"] == lifecycle.RESOLVED
-    return _STATES.index(row["state"]), 0 if resolved else -SEVERITIES.index(row["severity"])
+    # Another program or a newer version may have written a state that is not known here.
+    state = _STATES.index(row["state"]) if row["state"] in _STATES else 0
+    return state, 0 if resolved else -severity_rank(row["severity"])
 
 
 def _finite(value: float | None) -> float | None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from marvel_kedro.monitoring.alerting import rules
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.windows import Row, Window
 
@@ -115,7 +116,9 @@ class Slice:
         """Return the display name."""
         if self.value == "true":
             return self.key
-        return f"not ({self.key})" if self.value == "false" else f"{self.key} = {self.value}"
+        if self.value == "false":
+            return f"not ({self.key})"
+        return f"{self.key} = {shown(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -197,4 +200,4 @@ class ReportData:
 
 def worst(severities: Iterable[str]) -> str | None:
     """Return the highest severity; None if there is none."""
-    return max(severities, key=rules.SEVERITIES.index, default=None)
+    return max(severities, key=rules.severity_rank, default=None)

@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from marvel_kedro.monitoring.metrics.profile import FREQUENT_ITEMS
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import axes, charts
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import Bar
@@ -142,7 +143,8 @@ def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
     )[:max_items]
     shares = _shares(now, here, items), _shares(before, there, items)
     limits = [min((there if item in here else here).values(), default=None) for item in items]
-    columns = zip([*items, "all others", "no value"], *shares, [*limits, None, None], strict=True)
+    names = [*map(shown, items), "all others", "no value"]
+    columns = zip(names, *shares, [*limits, None, None], strict=True)
     bars = [Bar(*values) for values in columns]
     return bars[:-2] + [bar for bar in bars[-2:] if bar.first or bar.second]
 
