@@ -43,15 +43,23 @@ class ColumnDrift:
     Attributes:
         distance: Jensen-Shannon distance of a category, Kolmogorov-Smirnov statistic of a number:
             0 to 1; None where one side has no value.
+        excess: The part of the distance beyond what chance gives, 0 if the p-value is not below
+            `chance`; None where there is no distance.
         pvalue: Of the test, not adjusted for the number of columns.
-        significant: The p-value is below `chance`.
         severity: Highest severity of the alerts about the column in this window.
+        watched: A rule with a test of drift covers the column, or no column has such a rule.
     """
 
     distance: float | None
+    excess: float | None
     pvalue: float | None
-    significant: bool
     severity: str | None
+    watched: bool = True
+
+    @property
+    def significant(self) -> bool:
+        """Return true if the distance is beyond chance, and the rules do not leave it out."""
+        return self.watched and bool(self.excess)
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class Slice:
     Attributes:
         key: The column or the condition.
         performance: By metric.
-        drift: The column with the largest significant drift, and its distance.
+        drift: The column with the largest distance beyond chance, and that.
         fairness: By measure, for the class Alive; None where unknown.
     """
 

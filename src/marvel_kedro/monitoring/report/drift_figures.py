@@ -15,7 +15,7 @@ from marvel_kedro.monitoring.report.data import Column, ColumnDrift, ModelVersio
 from marvel_kedro.monitoring.report.windows import Row
 
 STEPS = (0.05, 0.1, 0.2, 0.4)
-"""Distances at which the second to fifth colour of the drift map begins."""
+"""Distances beyond chance at which the second to fifth colour of the drift map begins."""
 _BINS = 24
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _TAIL = 1  # percentiles at either end that are drawn in the outer bins
@@ -29,7 +29,7 @@ _DISTANCES = (
 
 @dataclass(frozen=True)
 class DriftMapCell:
-    """A cell of the drift map: the distance, `level` of its colour, an alert and a tooltip."""
+    """A cell of the drift map: distance beyond chance, `level` of its colour, alert, tooltip."""
 
     text: str
     level: int
@@ -51,10 +51,10 @@ def drift_map(version: ModelVersion, data: ReportData) -> list[tuple[str, list[D
 
 
 def level(drift: ColumnDrift | None) -> int:
-    """Return the colour of a drift, from 0 (none, or possibly due to chance) to 5."""
-    if drift is None or drift.distance is None or not drift.significant:
+    """Return the colour of a drift, from 0 (none beyond chance, or not in a rule) to 5."""
+    if drift is None or not drift.significant or drift.excess is None:
         return 0
-    return 1 + sum(drift.distance >= step for step in STEPS)
+    return 1 + sum(drift.excess >= step for step in STEPS)
 
 
 def distributions(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
@@ -70,8 +70,8 @@ def _cell(name: str, drift: ColumnDrift | None) -> DriftMapCell:
     if drift is None:
         return DriftMapCell(fmt.UNKNOWN, 0, None, f"{name}: absent")
     alert = f"; alert: {drift.severity}" if drift.severity else ""
-    text = fmt.UNKNOWN if drift.distance is None else f"{drift.distance:.2f}".removeprefix("0")
-    hint = f"{name}: {fmt.decimal(drift.distance)}, p {fmt.p_value(drift.pvalue)}{alert}"
+    text = fmt.UNKNOWN if drift.excess is None else f"{drift.excess:.2f}".removeprefix("0")
+    hint = f"{name}: {_finding(drift)}{alert}"
     return DriftMapCell(text, level(drift), drift.severity, hint)
 
 
@@ -120,8 +120,9 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
 def _finding(drift: ColumnDrift | None) -> str:
     if drift is None or drift.distance is None:
         return "no baseline to compare with"
-    text = f"drift {drift.distance:.2f}, p {fmt.p_value(drift.pvalue)}"
-    return text if drift.significant else f"{text}: may be chance"
+    beyond = f"{drift.excess:.2f} of it beyond chance" if drift.excess else "may be chance"
+    rules = "" if drift.watched else "; no rule tests this column"
+    return f"distance {drift.distance:.2f}, {beyond}, p {fmt.p_value(drift.pvalue)}{rules}"
 
 
 def _histogram(name: str, now: Sequence[float], before: Sequence[float] | None) -> Markup:
