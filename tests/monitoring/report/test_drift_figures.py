@@ -1,6 +1,9 @@
 """The drift map and the distributions of columns match the tables of metrics."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from support.report_tables import (
     DAY,
@@ -20,7 +23,7 @@ from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report import plots
 from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.report.drift_figures import level
-from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
+from marvel_kedro.monitoring.tables import BASELINE, DRIFT_METRICS, INPUT, PROFILE_METRICS, TABLE
 
 
 def test_drift_map_matches_drift_metrics(page: Element, tables: MonitoringTables) -> None:
@@ -165,6 +168,40 @@ def test_version_without_baseline_shows_dashes() -> None:
     # Of 200 rows every seventh has none, and the others alternate.
     assert tables_by_caption(page)["gender, version 3"][1] == ["Male", "43.0%", "–"]  # noqa: RUF001
     assert tiles_by_name(page)["ROC AUC, estimated"][0] == "–"  # noqa: RUF001
+
+
+def test_tables_of_a_managed_monitor_are_read_by_their_own_conventions() -> None:
+    """1,000 quantiles, short lists of items, numbers with such lists, rows of no version."""
+    generator = np.random.default_rng(1)
+    values = {"now": generator.normal(175, 10, 20_000), "base": generator.normal(170, 10, 9_000)}
+    found = report_tables({(0, ALL): records(1)}, {ALL: records(2)})
+    rows = found.profile.to_pylist()
+    for row in rows:
+        if row["column_name"] == "height":
+            side = values["base" if row["log_type"] == BASELINE else "now"]
+            row["quantiles"] = np.quantile(side, np.linspace(0, 1, 1000)).tolist()
+            row["frequent_items"] = [{"item": "175", "count": 3}]
+        if row["column_name"] == "gender":
+            row["frequent_items"] = [{"item": None, "count": 9}, *row["frequent_items"][:1], None]
+    rows += [row | {"model_version": None} for row in rows]
+    rows += [
+        row | {"slice_key": "gender", "slice_value": value} for row in rows for value in (None, "x")
+    ]
+    drift = found.drift.to_pylist()
+    drift += [row | {"model_version": None} for row in drift]
+    drift += [row | {"slice_key": "gender"} for row in drift]
+    profile = pa.Table.from_pylist(rows, PROFILE_METRICS)
+    managed = replace(found, profile=profile, drift=pa.Table.from_pylist(drift, DRIFT_METRICS))
+    shown = tables_by_caption(read(report.render(report_data(managed))))
+    heights = {row[0]: row[1:] for row in shown["height, version 3"]}
+    for place in (0, 5, 25, 50, 75, 95, 100):
+        expected = [f"{np.percentile(side, place):,.4g}" for side in values.values()]
+        assert [float(one) for one in heights[str(place)]] == pytest.approx(
+            [float(one) for one in expected], abs=0.2
+        )
+    genders = {row[0]: row[1:] for row in shown["gender, version 3"]}
+    assert len([name for name in genders if name in {"Female", "Male"}]) == 1
+    assert genders["all others"][0] == "42.5%"
 
 
 def test_unlisted_category_of_the_baseline_has_an_upper_limit() -> None:

@@ -15,6 +15,7 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import expressions
 from marvel_kedro.monitoring.alerting.multiple_testing import holm_by_group
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Rule, Table
+from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS
 
 Metrics = Mapping[Table, pa.Table]
 
@@ -152,7 +153,9 @@ def _has_column(rule: Rule, rows: pa.Table) -> Flags:
     if "column_name" not in rows.column_names:
         return np.ones(len(rows), dtype=bool)
     names = rows["column_name"].to_pylist()
-    chosen = set(names) - {tables.TABLE} if rule.columns == "all" else rule.columns
+    # A managed monitor also measures the labels, which are null until they arrive.
+    inputs = set(names) - {tables.TABLE, *LABEL_COLUMNS}
+    chosen = inputs if rule.columns == "all" else rule.columns
     return np.array([name in chosen for name in names], dtype=bool)
 
 

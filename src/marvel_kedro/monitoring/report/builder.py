@@ -67,7 +67,15 @@ class _Rows:
         profile = tables.profile.filter(
             pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
         )
-        of_windows = (tables.health, profile, tables.drift, tables.estimates)
+        # A managed monitor may have rows of no version, and of the records without a slice's value.
+        profile, drift, estimates = (
+            table.filter(
+                pc.field("model_version").is_valid()
+                & (pc.field("slice_key").is_null() | pc.field("slice_value").is_valid())
+            )
+            for table in (profile, tables.drift, tables.estimates)
+        )
+        of_windows = (tables.health, profile, drift, estimates)
         self.selected = windows.windows_of(of_windows, monitoring, options)
         self.windows = self.selected.shown
         of_length = pc.field("granularity") == self.selected.granularity
