@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from marvel_kedro.monitoring.aggregation.limits import OTHERS
 from marvel_kedro.monitoring.alerting import lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, severity_rank
 from marvel_kedro.monitoring.metrics.statistical_tests import js_by_chance, ks_by_chance
@@ -131,6 +132,7 @@ class _Rows:
             },
             slices=slices[: self.options.max_slices],
             slices_omitted=max(0, len(slices) - self.options.max_slices),
+            joined={one.key: one.records for one in slices if one.value == OTHERS},
         )
 
     def _columns(

@@ -140,6 +140,7 @@ class ModelVersion:
         columns: Columns with the most drift first, without those omitted.
         performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
+        joined: Records of rare values, which are measured as one slice, by slice key.
     """
 
     name: str
@@ -151,6 +152,7 @@ class ModelVersion:
     performance: Mapping[str, Sequence[Performance]]
     slices: Sequence[Slice]
     slices_omitted: int
+    joined: Mapping[str, int]
 
 
 @dataclass(frozen=True)
