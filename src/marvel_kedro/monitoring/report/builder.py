@@ -13,6 +13,7 @@ from marvel_kedro.monitoring.aggregation.limits import OTHERS
 from marvel_kedro.monitoring.alerting import lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, severity_rank
 from marvel_kedro.monitoring.metrics.statistical_tests import js_by_chance, ks_by_chance
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables
@@ -120,8 +121,8 @@ class _Rows:
         rows = [row for rows in self.health.values() for row in rows]
         entities = {row["served_entity_name"] for row in rows if row["model_version"] == name}
         return data.ModelVersion(
-            name=name,
-            entities=sorted(entities - {None}),
+            name=shown(name),
+            entities=sorted(map(shown, entities - {None})),
             newest=newest,
             records=records,
             columns=columns[: self.options.max_columns],
