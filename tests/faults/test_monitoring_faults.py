@@ -391,7 +391,7 @@ def test_no_value_of_a_client_stops_monitoring(watched: Project) -> None:
     assert "2 labels are neither Alive nor Dead" in output
     assert len(output) < 20_000
     assert "\x1b[2J" not in output
-    assert set(reasons(watched)) == {}
+    assert not reasons(watched)
     assert "2 requests have no request_date from 1900 to 9000" in output
     counts = [row["count"] for row in overall(watched, ":table")]
     assert counts == [1, 170 + len(odd) - 5]
@@ -403,7 +403,7 @@ def test_no_value_of_a_client_stops_monitoring(watched: Project) -> None:
         and row["model_version"] == "1"
     }
     assert len(of_gender) == 101
-    assert max(map(len, of_gender)) == 200
+    assert max(map(len, of_gender)) <= 200
     page = next(iter((watched.path / "data").rglob("monitoring_report.html"))).read_text()
     assert "more values than the 100 most frequent ones" in page
     assert len(page) < 300_000

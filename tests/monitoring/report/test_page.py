@@ -211,9 +211,9 @@ def test_long_names_are_cut_and_control_characters_replaced() -> None:
     assert not [one for one in page if not one.isprintable() and one != "\n"]
     assert "gender = aaaa" in read(page).text
     huge_version = {(0, Segment(names[0])): records(1)}
-    found = report_data(report_tables(huge_version, {}))
-    assert len(report.render(found)) < 300_000
-    assert len(plots.draw_drift(found).axes[0].get_title("left")) < 200
+    data = report_data(report_tables(huge_version, {}))
+    assert len(report.render(data)) < 300_000
+    assert len(plots.draw_drift(data).axes[0].get_title("left")) < 200
     assert "c\ufffd[2J\ufffd\ufffd\ufffdd" in page
 
 
