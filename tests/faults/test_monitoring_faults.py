@@ -344,3 +344,66 @@ def test_body_of_a_million_bytes_is_parsed_if_it_was_logged(watched: Project) ->
     monitor(watched)
     (row,) = overall(watched, "name")
     assert row["max_length"] == 1_000_000
+
+
+TEXTS = ("name", "universe", "identity", "gender", "marital_status", "teams", "origin", "page_id")
+LONG = "x" * 900_000
+ODD_TEXTS = ("a\0b", "\x1b[2J", "\u202ea", "\r\n\t", "", " ", "(other values)", LONG)
+ODD_JSON = [
+    *("1e308", "-1e308", "5e-324", "1e400", "-0.0", "NaN", "-Infinity", "1" + "0" * 400, "true"),
+    *("null", "[1, [2]]", '{"a": {"b": []}}', "[" * 900 + "]" * 900, '"\\ud800"', '"1e308"'),
+]
+
+
+def test_no_value_of_a_client_stops_monitoring(watched: Project) -> None:
+    """150 genders in one request, long and odd texts and numbers, ids, durations, entities."""
+    genders = [HERO | {"gender": f"g{n:03}"} for n in range(150)]
+    odd: list[dict[str, Any]] = [
+        *(
+            {"request": body("dataframe_records", [dict.fromkeys(TEXTS, text)])}
+            for text in ODD_TEXTS
+        ),
+        *({"request": f'{{"inputs": [{{"height": {v}, "gender": {v}}}]}}'} for v in ODD_JSON),
+        *({"databricks_request_id": text} for text in ODD_TEXTS),
+        *({"client_request_id": text} for text in ODD_TEXTS),
+        *({"execution_duration_ms": number} for number in (-1, 0, 2**62)),
+        *(
+            {"served_entity_id": text}
+            for text in ("", "a/../../b", "a=b\0", "\x1b[2J", LONG[:5000])
+        ),
+        {"request": '{"dataframe_split": {"columns": ["gender", "gender"], "data": [[1, [2]]]}}'},
+    ]
+    requests = [request(0, genders, response=answer([0.9] * 150)), request(1, [HERO] * 20)]
+    requests += [request(2 + n, [HERO], **changed) for n, changed in enumerate(odd)]
+    times = [
+        datetime(year, month, 1, tzinfo=UTC) for year, month in ((1, 1), (9999, 12), (1970, 1))
+    ]
+    requests += [
+        request(500 + n, [HERO], request_time=time, request_date=time.date())
+        for n, time in enumerate(times)
+    ]
+    write(watched, requests, [(LONG, "Alive"), ("P1", LONG), ("\0", "Dead"), ("", "\x1b[2J")])
+    outcome = watched.cli("--pipelines", "monitoring")
+    assert outcome.status == 0, outcome.output[-3000:]
+    output = " ".join(outcome.output.split())
+    assert "gender has 16" in output
+    assert "the 100 most frequent are measured" in output
+    assert "2 labels are neither Alive nor Dead" in output
+    assert len(output) < 20_000
+    assert "\x1b[2J" not in output
+    assert not reasons(watched)
+    assert "2 requests have no request_date from 1900 to 9000" in output
+    counts = [row["count"] for row in overall(watched, ":table")]
+    assert counts == [1, 170 + len(odd) - 5]
+    rows = metrics(watched, "profile_metrics").to_pylist()
+    of_gender = {
+        row["slice_value"]: row["count"]
+        for row in rows
+        if (row["slice_key"], row["column_name"], row["log_type"]) == ("gender", ":table", "INPUT")
+        and row["model_version"] == "1"
+    }
+    assert len(of_gender) == 100  # of the 100 most frequent ones, one is "(other values)"
+    assert max(map(len, of_gender)) <= 200
+    page = next(iter((watched.path / "data").rglob("monitoring_report.html"))).read_text()
+    assert "more values than the 100 most frequent ones" in page
+    assert len(page) < 300_000

@@ -149,10 +149,13 @@ def empty() -> MonitoringTables:
 
 
 def report_data(
-    found: MonitoringTables, monitoring: MonitoringOptions | None = None, **shown: Any
+    found: MonitoringTables,
+    monitoring: MonitoringOptions | None = None,
+    rules: Mapping[str, Rule] | None = None,
+    **shown: Any,
 ) -> ReportData:
     monitoring = monitoring or options()
-    alerting = AlertingOptions(now=monitoring.now, rules={"errors": ERRORS})
+    alerting = AlertingOptions(now=monitoring.now, rules={"errors": ERRORS, **(rules or {})})
     return builder.build(found, monitoring, alerting, ReportingOptions(**shown))
 
 

@@ -1,13 +1,17 @@
 """The catalog type for the metrics of a managed monitor."""
 
+import logging
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marvel_kedro.databricks import session
 from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
+
+logger = logging.getLogger(__name__)
 
 
 class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
@@ -46,9 +50,28 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
             granularities=options.granularities,
             slices=options.slices,
         )
-        return _read(profile, tables.PROFILE_METRICS), _read(drift, tables.DRIFT_METRICS)
+        return (
+            _read(profile, tables.PROFILE_METRICS, options),
+            _read(drift, tables.DRIFT_METRICS, options),
+        )
 
 
-def _read(name: str, schema: pa.Schema) -> pa.Table:
+def _read(name: str, schema: pa.Schema, options: MonitoringOptions) -> pa.Table:
+    """Read the rows of the measured columns: the monitor also has ids, times and labels."""
     found = session.active().table(name).toArrow()
+    measured = pc.field("column_name").isin([tables.TABLE, *options.columns])
+    found = found.filter(measured)
+    for field in schema:
+        try:
+            tables.conform(found.select([field.name]), pa.schema([field]))
+        except KeyError:
+            continue
+        except pa.ArrowException:  # names and types of some columns are not documented
+            logger.warning(
+                "%s: the column %s has the type %s and is left out",
+                name,
+                field.name,
+                found.schema.field(field.name).type,
+            )
+            found = found.drop_columns(field.name)
     return tables.sort_rows(tables.conform(found, schema))

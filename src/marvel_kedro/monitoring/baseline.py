@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
 from marvel_kedro.table.frames import AnyFrame, to_pandas
 
@@ -40,11 +41,12 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
         try:
             model = find_version(version)
         except ProjectError as error:
-            logger.warning("          %s", error)
+            logger.warning("          %s", shown(error, 500))
             continue
         if model is None:
             logger.warning(
-                "          version %s is not in the registry: its windows have no baseline", version
+                "          version %s is not in the registry: its windows have no baseline",
+                shown(version),
             )
             continue
         if version in retrained and retraining_test_set is not None:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, OPEN, SILENCED
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import ExportingOptions
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE, TIME
 
@@ -223,7 +224,7 @@ def _rows_at(table: pa.Table, newest: Newest) -> list[Row]:
 def _values(rows: Iterable[Row], figures: Sequence[_Figure]) -> Iterator[_Value]:
     for row, (name, column, fixed) in product(rows, figures):
         labels = (
-            fixed.get(label) or row[_LABEL_COLUMNS.get(label, label)] or ""
+            shown(fixed.get(label) or row[_LABEL_COLUMNS.get(label, label)] or "")
             for label in _BY_NAME[name].labels
         )
         yield name, tuple(labels), row[column]

@@ -39,7 +39,7 @@ class MonitoringOptions(Options):
     columns: dict[str, Kind] = Field(min_length=1)  # measured columns and their kinds
     # Decimals to which numbers are rounded before counting; `DECIMALS` by default.
     decimals: dict[str, int] = Field({"probability": 4}, validate_default=True)
-    max_slice_values: int = Field(100, ge=1)
+    max_slice_values: int = Field(100, ge=1)  # the most frequent ones; the others are one slice
     max_cells: int = Field(5_000_000, ge=1)  # distinct values over all windows, versions and slices
     recompute_from: date | None = None  # recompute all metrics from this day on
     confidence: float = Field(0.95, gt=0, lt=1)  # of the interval of estimated performance

@@ -4,6 +4,7 @@ import shutil
 
 import databricks.sdk.clock
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from support.inference_traffic import make_traffic
@@ -41,12 +42,22 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     assert "--env lakehouse" in " ".join(refused.output.split())
     assert project.cli("--pipelines", "monitoring", "--params", f"monitoring.now={NOW}").status == 0
 
-    # What the platform writes: the same columns in another order, and an unknown one.
+    # What the platform writes: the same columns in another order, an unknown one, one of another
+    # type, and rows about every column of the table, ids and labels included.
     warehouse = project.path / "data/warehouse/marvel_characters"
     for name in ("profile_metrics", "drift_metrics"):
         table = metrics(project, name)
         table = table.select(table.column_names[::-1])
         table = table.append_column("more", pa.array([1] * len(table)))
+        place = table.column_names.index("column_name")
+        of_gender = table.filter(pc.field("column_name") == "gender")
+        for other in ("alive", "databricks_request_id"):
+            renamed = of_gender.set_column(place, "column_name", pa.array([other] * len(of_gender)))
+            table = pa.concat_tables([table, renamed])
+        if "logging_table_commit_version" in table.column_names:
+            place = table.column_names.index("logging_table_commit_version")
+            texts = pa.array(["latest"] * len(table))
+            table = table.set_column(place, "logging_table_commit_version", texts)
         write_deltalake(warehouse / f"inference_log_{name}", table)
     traffic.write_tables(project.path / "data/warehouse/marvel_characters")
     lakehouse = ("--env", "lakehouse")
@@ -60,6 +71,9 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     for _ in range(2):
         outcome = project.cli(*lakehouse, *words)
         assert outcome.status == 0, outcome.output
+    assert "logging_table_commit_version has the type string and is left out" in " ".join(
+        outcome.output.split()
+    )
     (monitor,) = quality.monitors.values()
     config = monitor["data_profiling_config"]
     assert config["inference_log"]["model_id_column"] == "model_version"

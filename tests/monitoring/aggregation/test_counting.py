@@ -1,5 +1,9 @@
-"""Counting on DuckDB: options that do not fit the log."""
+"""Counting on DuckDB: options that do not fit the log, and values beyond the bounds."""
 
+import logging
+
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from support.random_log import OPTIONS, make_log
 
@@ -15,14 +19,52 @@ from marvel_kedro.table.local_engine import relation
         ({"columns": {"universe": "number"}}, "universe is declared as number"),
         ({"columns": {"height": "category"}}, "height is declared as category"),
         ({"slices": ("strength > 3",)}, "cannot read 'strength > 3'"),
-        ({"slices": ("height",), "max_slice_values": 2}, "'height' has"),
-        ({"max_cells": 700}, "936 of them in the column universe"),
+        ({"max_cells": 9}, "without any slice"),
     ],
     ids=["unknown column", "text as number", "number as category", "invalid slice",
-         "too many slice values", "too many values"],
+         "too many values"],
 )  # fmt: skip
 def test_error_names_option_and_column(changed: dict[str, object], message: str) -> None:
     options = OPTIONS.model_copy(update=changed)
     with pytest.raises(ProjectError, match="monitoring") as raised:
         counting.count(relation(make_log(500)), options)
     assert message in str(raised.value)
+
+
+def test_rare_values_of_a_slice_are_counted_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    """The most frequent are measured on their own, ties by value; no record is lost."""
+    genders = ["Male"] * 50 + ["Female"] * 40 + [f"g{n % 30:02}" for n in range(60)] + [None] * 9
+    log = make_log(len(genders)).set_column(4, "gender", pa.array(genders))
+    options = OPTIONS.model_copy(update={"max_slice_values": 3})
+    with caplog.at_level(logging.WARNING):
+        *_, scores = counting.count(relation(log), options)
+    of_gender = scores.filter(pc.field("slice") == "slice_0").group_by("slice_value")
+    rows = of_gender.aggregate([("rows", "sum")]).to_pylist()
+    assert {row["slice_value"]: row["rows_sum"] for row in rows} == {
+        "Male": 50, "Female": 40, "g00": 2, "(other values)": 58,
+    }  # fmt: skip
+    assert "gender has 32 values; the 3 most frequent are measured" in caplog.text
+    assert "the other 29, with 58 records, as one slice, (other values)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("max_cells", "texts", "numbers", "slices"),
+    [
+        (100_000, {"universe"}, {"name", "height", "probability"}, 3),
+        (3000, {"universe"}, {"name", "height"}, 3),  # probability has most values
+        (1100, {"universe"}, {"name"}, 2),
+    ],
+)
+def test_columns_and_slices_with_too_many_values_are_left_out(
+    max_cells: int,
+    texts: set[str],
+    numbers: set[str],
+    slices: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = OPTIONS.model_copy(update={"max_cells": max_cells})
+    found = counting.count(relation(make_log(500)), options)
+    measured = [{*table["column_name"].to_pylist()} for table in found[:2]]
+    assert measured == [texts, numbers]
+    assert all(len({*table["slice"].to_pylist()}) == slices for table in found)
+    assert ("not measured" in caplog.text) == (max_cells < 100_000)

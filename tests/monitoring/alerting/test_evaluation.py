@@ -16,6 +16,7 @@ from support.alert_metrics import (
     health,
     options,
     performance,
+    shipped,
     table,
     window,
 )
@@ -129,6 +130,18 @@ def test_drift_needs_min_records_unless_the_profile_is_missing() -> None:
     (alert,) = evaluated(metrics | table("profile_metrics", *profiles), rules)
     assert alert["since"] == START + DAY  # day 0 has too few, day 2 no profile
     assert alert["windows_in_a_row"] == 2
+
+
+def test_rule_about_all_columns_leaves_out_the_labels() -> None:
+    """A managed monitor measures them, too; they are null until they arrive."""
+    rows = [
+        drift(0, name, None, percent_null_delta=100.0)
+        for name in ("alive", "labelled_at", "height")
+    ]
+    (alert,) = evaluated(drifts(*rows), shipped())
+    assert (alert["rule"], alert["column_name"]) == ("more_nulls", "height")
+    rules = options(labels=DRIFT | {"metric": "percent_null_delta", "columns": ["alive"]})
+    assert len(evaluated(drifts(*rows), rules)) == 1
 
 
 def test_performance_rules_fire_on_estimates_and_on_labels() -> None:

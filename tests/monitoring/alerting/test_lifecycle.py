@@ -47,6 +47,27 @@ def test_alert_on_late_labels_expires_only_when_newer_windows_have_labels() -> N
     assert expired["state"] == "resolved"
 
 
+def test_alert_is_resolved_when_its_metric_or_test_has_no_value_any_more() -> None:
+    certain = {"statistic": 0.2, "pvalue": 0.0001}
+    rules = options(drift=TESTED)
+    drifted = [drift(day, "a", 0.2, ks_test=certain) for day in range(2)]
+    # Without a test a distance below the threshold is no drift, and a larger one is unknown.
+    for distance, state in ((0.0, "resolved"), (0.2, "open"), (None, "open")):
+        (alert,) = evaluated(drifts(*drifted, drift(2, "a", distance)), rules)
+        assert alert["state"] == state, distance
+    for distance in (0.2, None):
+        later = [drift(day, "a", distance) for day in range(2, 5)]
+        assert states(evaluated(drifts(*drifted, *later), rules)) == ["resolved"]
+    # Labels of one class only: there is no ROC AUC, however many arrive.
+    rows = [
+        performance(day, realised=0.5 if day < 9 else None, labelled=300 * (day != 12))
+        for day in range(13)
+    ]
+    for days, state in ((11, "open"), (12, "resolved"), (13, "resolved")):
+        (alert,) = evaluated(table("quality_estimates", *rows[:days]), shipped())
+        assert alert["state"] == state, days
+
+
 def test_repeated_evaluation_changes_nothing() -> None:
     rules = options(drift=TESTED, all=DRIFT, slow=SLOW)
     certain = {"statistic": 0.2, "pvalue": 0.0001}

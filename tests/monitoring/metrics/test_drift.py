@@ -1,5 +1,6 @@
 """Drift metrics, compared with SciPy and NumPy on the counted rows."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from marvel_kedro.monitoring.tables import DRIFT_METRICS, TABLE
 OF_NUMBERS = ["ks_test", "wasserstein_distance", "population_stability_index"]
 OF_CATEGORIES = ["chi_squared_test", "tv_distance", "l_infinity_distance", "js_distance"]
 TESTS = [*OF_NUMBERS, *OF_CATEGORIES]
+SIZES = (1, 2, 3, 8, 112, 300, 3001)
 samples = st.lists(
     st.one_of(st.integers(0, 4).map(float), st.floats(-1e3, 1e3).map(lambda x: round(x, 3))),
     min_size=1,
@@ -80,6 +82,46 @@ def test_equal_shares_have_zero_distance_despite_rounding(seed: int) -> None:
     sample = np.round(np.random.default_rng(seed).lognormal(4, 1, 900), 3).tolist()
     row = drift_row(sample * 7, sample)
     assert [row[name] for name in OF_NUMBERS] == [{"statistic": 0.0, "pvalue": 1.0}, 0.0, 0.0]
+
+
+DEGENERATE: list[Any] = [
+    *[([value] * n, [value] * m)
+      for value in ("a", 3.0) for n, m in itertools.product(SIZES, SIZES)],
+    *[([value] * n, [other] * m)
+      for value, other in (("a", "b"), (1.0, 2.0), (-1e12, 1e12), (0.0, 1e-3))
+      for n, m in itertools.product(SIZES, SIZES)],
+    *[(list("abc"[:n]), list("xyz"[:m])) for n, m in itertools.product((1, 2, 3), (1, 2, 3))],
+    *[(["a"] * n, ["a"] * (n - 1) + ["b"]) for n in SIZES],
+    *[([str(one) for one in range(n)], [str(one) for one in range(m)])
+      for n, m in ((1, 2), (7, 7), (300, 40), (300, 300))],
+    *[([float(one) for one in range(n)], [0.0]) for n in (1, 2, 300)],
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value of one row each
+def test_degenerate_samples_have_every_figure_that_scipy_has() -> None:
+    """One value, one row, one category, nothing in common."""
+    for these, those in DEGENERATE:
+        kind: Kind = "category" if isinstance(these[0], str) else "number"
+        row = drift_row(these, those, kind)
+        some = (these[:4], len(these), those[:4], len(those))
+        for name in OF_CATEGORIES if kind == "category" else OF_NUMBERS:
+            assert row[name] is not None, (name, some)
+        if kind == "number":
+            test, reference = row["ks_test"], stats.ks_2samp(these, those, method="asymp")
+            expected = stats.wasserstein_distance(these, those)
+            assert row["wasserstein_distance"] == pytest.approx(expected, rel=1e-9), some
+        else:
+            names = sorted({*these, *those})
+            table = np.array([[side.count(name) for name in names] for side in (these, those)])
+            test, reference = (
+                row["chi_squared_test"],
+                stats.chi2_contingency(table, correction=False),
+            )
+        assert test["statistic"] == pytest.approx(reference.statistic, abs=1e-9), some
+        assert 0 <= test["pvalue"] <= 1, some
+        if {*these} == {*those} and len({*these}) == 1:
+            assert test == {"statistic": pytest.approx(0, abs=1e-9), "pvalue": 1.0}, some
 
 
 def test_free_text_is_compared_by_length() -> None:

@@ -22,9 +22,10 @@ from support.report_tables import (
     tables_by_caption,
     variables,
 )
-from support.samples import START
+from support.samples import ALL, START
 
 from marvel_kedro.monitoring.aggregation.value_counts import Segment
+from marvel_kedro.monitoring.alerting.acknowledgement import terminal_table
 from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report import plots
 from marvel_kedro.monitoring.report.data import MonitoringTables
@@ -190,6 +191,48 @@ def test_page_is_bounded_and_counts_what_it_omits() -> None:
     assert len(page.all("div", class_="map")) == 3
     whole_map = page.all("div", class_="map")[0].all("table")[0].rows()
     assert (len(whole_map), len(whole_map[0])) == (21, 32)
+
+
+def test_long_names_are_cut_and_control_characters_replaced() -> None:
+    """Values of 900,000 letters, as in tables of another program or of an earlier release."""
+    names = [letter * 900_000 for letter in "ab"] + ["c\x1b[2J\x00\n\u202ed"]
+    part = [Segment("3"), *(Segment("3", "gender", name) for name in names)]
+    groups = {(0, one): records(1, genders=names) for one in part}
+    huge = {"message": names[0], "slice_key": "gender", "slice_value": names[1]}
+    found = report_tables(
+        groups,
+        {one: records(2, genders=names[:1]) for one in part},
+        alerts=alerts(alert(0, **huge), alert(1, model_version=names[0])),
+        health=health([(0, names[0], names[1], 9, 1)]),
+        rejected={names[0]: 3},
+    )
+    page = report.render(report_data(found))
+    assert len(page) < 300_000
+    assert not [one for one in page if not one.isprintable() and one != "\n"]
+    assert "gender = aaaa" in read(page).text
+    huge_version = {(0, Segment(names[0])): records(1)}
+    data = report_data(report_tables(huge_version, {}))
+    assert len(report.render(data)) < 300_000
+    assert len(plots.draw_drift(data).axes[0].get_title("left")) < 200
+    assert "c\ufffd[2J\ufffd\ufffd\ufffdd" in page
+
+
+def test_unknown_severity_and_state_of_another_writer_are_shown_as_such() -> None:
+    rows = [
+        alert(0, severity="fatal"),
+        alert(1),
+        alert(2, state="snoozed"),
+        alert(3, severity=None),
+    ]
+    page = read(
+        report.render(report_data(report_tables({(0, ALL): records(1)}, {}, alerts=alerts(*rows))))
+    )
+    assert "1 of unknown severity (fatal)" in page.text
+    assert "1 warning" in page.text
+    table = page.all("table", class_="alerts")[0].text
+    assert "? fatal (unknown severity)" in table
+    assert "snoozed" in table
+    assert terminal_table(rows).row_count == 4
 
 
 def test_markup_in_tables_is_escaped() -> None:

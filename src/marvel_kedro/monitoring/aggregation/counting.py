@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import narwhals as nw
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.monitoring.aggregation.limits import NO_SLICE, bound_slices, collect, cut
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import unit_of
 from marvel_kedro.monitoring.options import MonitoringOptions
@@ -24,8 +24,6 @@ NOT_FINITE, NO_NUMBER = -(2**62), -(2**62) + 1
 """Codes of NaN or infinity, and of null: DuckDB drops nulls when it unpivots columns."""
 NO_TEXT, TEXT_PREFIX = "", "="
 """Code of null, and prefix of all other texts."""
-NO_SLICE = "slice_none"
-"""Name of the slice that holds all records."""
 
 KEYS = ["unit", "model_version", "slice", "slice_value"]
 """`unit` is the start of a time unit."""
@@ -45,7 +43,7 @@ def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
     """
-    frame = _add_slices(log, options)
+    frame = bound_slices(_add_slices(log, options), options)
     _check_columns(frame, options)
     names: dict[Kind, list[str]] = {
         kind: [name for name, given in options.columns.items() if given == kind]
@@ -75,14 +73,14 @@ def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table
         )
         .filter(~nw.col("slice_value").is_null(), ~nw.col("model_version").is_null())
     )
-    counts = (
-        _value_counts(records, names["category"], nw.String),
-        _value_counts(records, [*names["number"], *names["text"]], nw.Int64),
-        records.group_by(*KEYS, *_SCORES).agg(rows=nw.len().cast(nw.Int64)),
-    )
-    texts, numbers, scores = (_collect(frame, options) for frame in counts)
-    _check_slices(scores, options)
-    return texts, numbers, scores
+    by_score = records.group_by(*KEYS, *_SCORES).agg(rows=nw.len().cast(nw.Int64))
+    scores = collect(by_score, options)
+    measured = set(scores["slice"].unique().to_pylist())
+    if len(scores) and measured < set(slices):  # a slice may be left out
+        records = records.filter(nw.col("slice").is_in(sorted(measured)))
+    texts = _value_counts(records, names["category"], nw.String)
+    numbers = _value_counts(records, [*names["number"], *names["text"]], nw.Int64)
+    return collect(texts, options), collect(numbers, options), scores
 
 
 def can_evaluate(table: AnyFrame, expression: str) -> bool:
@@ -149,7 +147,7 @@ def _check_columns(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> None
 
 
 def _text_code(name: str) -> nw.Expr:
-    prefixed = nw.concat_str(nw.lit(TEXT_PREFIX), nw.col(name))
+    prefixed = nw.concat_str(nw.lit(TEXT_PREFIX), cut(nw.col(name)))
     return nw.coalesce(prefixed, nw.lit(NO_TEXT)).alias(name)
 
 
@@ -171,35 +169,3 @@ def _units(name: str, decimals: int) -> nw.Expr:
     units = (value.clip(-BOUND, BOUND) * 10.0**decimals + 0.5).floor().cast(nw.Int64)
     missing = nw.when(value.is_null()).then(_code(NO_NUMBER)).otherwise(_code(NOT_FINITE))
     return nw.when(value.is_finite()).then(units).otherwise(missing)
-
-
-def _collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
-    """Collect counts from the engine.
-
-    Raises:
-        ProjectError: There are too many; the message names the column with the most values.
-    """
-    table: pa.Table = frame.head(options.max_cells + 1).collect("pyarrow").to_native()
-    if len(table) <= options.max_cells:
-        return table
-    name = "column_name" if "column_name" in table.column_names else "slice"
-    sizes = frame.group_by(name).agg(values=nw.len()).collect("pyarrow").to_native().to_pylist()
-    widest = max(sizes, key=lambda size: (size["values"], size[name]))
-    raise ProjectError(
-        f"More than {options.max_cells:,} distinct values (monitoring.max_cells), "
-        f"{widest['values']:,} of them in the {name.replace('_name', '')} {widest[name]}. Declare "
-        "the column as text in monitoring.columns, so that only its length counts, give it fewer "
-        "decimals (monitoring.decimals), measure fewer slices or longer windows, or raise the "
-        "limit."
-    )
-
-
-def _check_slices(scores: pa.Table, options: MonitoringOptions) -> None:
-    for number, key in enumerate(options.slices):
-        of_slice = scores.filter(pc.equal(scores["slice"], f"slice_{number}"))
-        found = pc.count_distinct(of_slice["slice_value"]).as_py()
-        if found > options.max_slice_values:
-            raise ProjectError(
-                f"monitoring.slices: {key!r} has {found:,} values, and monitoring.max_slice_values "
-                f"is {options.max_slice_values}. Write a condition, such as {key} = '..'."
-            )

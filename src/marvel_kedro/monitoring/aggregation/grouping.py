@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.aggregation.arrays import encode, sorted_keys
+from marvel_kedro.monitoring.aggregation.limits import NO_SLICE
 from marvel_kedro.monitoring.aggregation.value_counts import (
     Baseline,
     Distribution,
@@ -161,7 +162,7 @@ def _split(*keys: Ints) -> Iterator[tuple[tuple[int, ...], Ints]]:
 
 def _segments(keys: pa.Table, options: MonitoringOptions) -> tuple[Ints, list[Segment]]:
     """Return the index of each row's segment, and the segments."""
-    slices = {counting.NO_SLICE: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
+    slices = {NO_SLICE: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
     (version, versions), (place, names), (value, values) = (
         encode(keys[name].combine_chunks()) for name in counting.KEYS[1:]
     )

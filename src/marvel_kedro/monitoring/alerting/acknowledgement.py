@@ -16,7 +16,8 @@ from marvel_kedro.core.options import validate
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import lifecycle
 from marvel_kedro.monitoring.alerting.lifecycle import Row
-from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions, severity_rank
+from marvel_kedro.monitoring.names import shown
 
 _DURATION = re.compile(r"([0-9]+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -48,8 +49,9 @@ class AlertTables:
     def current(self, now: datetime) -> list[Row]:
         """Return the alerts in their current states, highest severity and newest first."""
         rows = lifecycle.apply_actions(self.alerts.load(), self.actions.load(), now).to_pylist()
-        rank = SEVERITIES.index
-        return sorted(rows, key=lambda row: (rank(row["severity"]), row["since"]), reverse=True)
+        return sorted(
+            rows, key=lambda row: (severity_rank(row["severity"]), row["since"]), reverse=True
+        )
 
     def find(self, alert_id: str, now: datetime) -> Row:
         """Return the alert with an id, or with the beginning of one.
@@ -110,9 +112,13 @@ def terminal_table(rows: Sequence[Row]) -> Table:
         table.add_column(heading, no_wrap=heading in ("id", "severity"))
     table.add_column("what", overflow="fold")
     for row in rows:
-        style = _STYLES[row["severity"]] if row["state"] == lifecycle.OPEN else "dim"
-        since, what = f"{row['since']:%Y-%m-%d %H:%M}", f"{row['rule']}: {row['message']}"
-        cells = (row["alert_id"], row["severity"], escape(_state(row)), since, escape(what))
+        style = _STYLES.get(row["severity"], "red") if row["state"] == lifecycle.OPEN else "dim"
+        since, what = (
+            f"{row['since']:%Y-%m-%d %H:%M}",
+            shown(f"{row['rule']}: {row['message']}", 500),
+        )
+        severity = shown(row["severity"])
+        cells = (row["alert_id"], escape(severity), escape(_state(row)), since, escape(what))
         table.add_row(*cells, style=style)
     return table
 

@@ -12,6 +12,7 @@ from marvel_kedro.monitoring.alerting import observations
 from marvel_kedro.monitoring.alerting.lifecycle import Row, continue_alerts
 from marvel_kedro.monitoring.alerting.observations import Metrics, Observation, Subject
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Rule
+from marvel_kedro.monitoring.names import shown
 
 _ALARM = {">": "alarm above", ">=": "alarm at", "<": "alarm below", "<=": "alarm at"}
 
@@ -50,9 +51,9 @@ def _episodes(
     """Yield the consecutive windows in which a rule fires, and True if they are still ongoing."""
     rows = observations.rule_rows(rule, metrics, now)
     observed = observations.observe(rule, rows, metrics, options)
-    ends = set(rows["end"].to_pylist())
     if rule.records is not None:  # such as labels: an alert does not expire because they are late
-        ends = {window.end for windows in observed.values() for window in windows}
+        rows = rows.filter(pa.array(observations.has_records(rule, rows, metrics)))
+    ends = set(rows["end"].to_pylist())
     newest = sorted(ends)[-options.expires_after_windows :]
     for subject, unsorted in observed.items():
         windows = sorted(unsorted)
@@ -91,9 +92,9 @@ def _message(rule: Rule, subject: Subject, windows: Sequence[Observation]) -> st
     if last.adjusted_pvalue is not None:
         parts.append(f"p {last.adjusted_pvalue:.2g} adjusted over {last.tests} columns")
     if subject.slice_key is not None:
-        parts.append(f"{subject.slice_key} {subject.slice_value}")
+        parts.append(f"{subject.slice_key} {shown(subject.slice_value)}")
     if subject.model_version is not None:
-        parts.append(f"model version {subject.model_version}")
+        parts.append(f"model version {shown(subject.model_version)}")
     stretch = f"window of {rule.granularity} from "
     if len(windows) > 1:
         stretch = f"{len(windows)} consecutive windows of {rule.granularity}, last from "

@@ -15,6 +15,7 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import expressions
 from marvel_kedro.monitoring.alerting.multiple_testing import holm_by_group
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Rule, Table
+from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS
 
 Metrics = Mapping[Table, pa.Table]
 
@@ -66,7 +67,7 @@ def observe(
         left out.
     """
     value = expressions.values(rule.metric, rows)
-    usable = ~np.isnan(value) & _has_records(rule, rows, metrics) & _has_column(rule, rows)
+    usable = ~np.isnan(value) & has_records(rule, rows, metrics) & _has_column(rule, rows)
     fires = _COMPARISONS[rule.comparison](value, rule.threshold)
     pvalue, adjusted = np.full((2, len(rows)), np.nan)
     tests = np.zeros(len(rows), dtype=np.int64)
@@ -74,7 +75,7 @@ def observe(
         pvalue = expressions.values(rule.test, rows)
         # One family: all columns (and slices, if checked) of a window and model version.
         adjusted, tests = holm_by_group(pvalue, _keys(rows, "start", "end", "model_version"))
-        usable &= ~np.isnan(pvalue)
+        usable &= ~np.isnan(pvalue) | ~fires  # below the threshold no test can make it fire
         fires &= adjusted <= options.alpha
     figures = (value, pvalue, adjusted, tests, fires)
     measured = [pa.array(each, from_pandas=True) for each in figures]  # NaN becomes null
@@ -133,7 +134,8 @@ def _windows_between(
         yield end + number * length, end + (number + 1) * length
 
 
-def _has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
+def has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
+    """Return true for the rows of `rule_rows` with enough records for the rule."""
     if not rule.min_records:
         return np.ones(len(rows), dtype=bool)
     if rule.table != "drift_metrics":
@@ -151,7 +153,9 @@ def _has_column(rule: Rule, rows: pa.Table) -> Flags:
     if "column_name" not in rows.column_names:
         return np.ones(len(rows), dtype=bool)
     names = rows["column_name"].to_pylist()
-    chosen = set(names) - {tables.TABLE} if rule.columns == "all" else rule.columns
+    # A managed monitor also measures the labels, which are null until they arrive.
+    inputs = set(names) - {tables.TABLE, *LABEL_COLUMNS}
+    chosen = inputs if rule.columns == "all" else rule.columns
     return np.array([name in chosen for name in names], dtype=bool)
 
 

@@ -13,6 +13,13 @@ Table = Literal["profile_metrics", "drift_metrics", "quality_estimates", "health
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
+
+def severity_rank(severity: str | None) -> int:
+    """Return the rank of a severity; one that this version does not know ranks highest."""
+    known: tuple[str | None, ...] = SEVERITIES
+    return known.index(severity) if severity in known else len(known)
+
+
 SCHEMAS: dict[Table, pa.Schema] = {
     "profile_metrics": tables.PROFILE_METRICS,
     "drift_metrics": tables.DRIFT_METRICS,

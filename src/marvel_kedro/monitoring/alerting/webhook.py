@@ -11,6 +11,7 @@ import requests
 from marvel_kedro.core.retry import TemporaryError, is_temporary, retry
 from marvel_kedro.monitoring.alerting.lifecycle import Row
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES, NotificationOptions
+from marvel_kedro.monitoring.names import shown
 
 VARIABLE = "MARVEL_ALERT_WEBHOOK"
 """The environment variable with the address."""
@@ -80,7 +81,7 @@ def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[st
 
 
 def _block(row: Row) -> dict[str, Any]:
-    text = f"*{row['severity']}* {row['rule']} (`{row['alert_id']}`)\n{row['message']}"
+    text = f"*{row['severity']}* {row['rule']} (`{row['alert_id']}`)\n{shown(row['message'], 500)}"
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack's own markup
         text = text.replace(sign, entity)
     return {"type": "section", "text": {"type": "mrkdwn", "text": text[:_MAX_CHARACTERS]}}
@@ -89,6 +90,8 @@ def _block(row: Row) -> dict[str, Any]:
 def _to_json(value: Any) -> Any:  # noqa: ANN401 - a value of any column
     if isinstance(value, dict):
         return {key: _to_json(member) for key, member in value.items()}
+    if isinstance(value, str):
+        return shown(value, _MAX_CHARACTERS)
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -16,6 +16,8 @@ from marvel_kedro.table.local_engine import on_engine
 
 logger = logging.getLogger(__name__)
 
+_YEARS = range(1900, 9000)  # windows around the first and the last day would have no dates
+
 
 def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     payload: AnyFrame,
@@ -42,12 +44,10 @@ def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     if not records.versions(log):  # the log is new or was removed
         known = known.slice(0, 0)
     requests = _requests_by_day(payload)
-    if unknown := records.unknown_labels(labels):
-        logger.warning(
-            "          %s labels are neither Alive nor Dead and are ignored: %s",
-            f"{sum(unknown.values()):,}",
-            ", ".join(unknown),
-        )
+    unknown, values = records.unknown_labels(labels)
+    if unknown:
+        text = "          %s labels are neither Alive nor Dead and are ignored, such as %s"
+        logger.warning(text, f"{unknown:,}", ", ".join(values))
     served = records.read_served_entities(served_entities)
     has_rejected = lazily(on_engine(rejected)).select("reason").head(1).collect("pyarrow")
     # Days whose rejected requests are lost (health counted some), or whose entities have new names.
@@ -72,6 +72,8 @@ def _requests_by_day(payload: AnyFrame) -> dict[date, int]:
     parsing.check_columns(rows.collect_schema().names())
     counted = rows.group_by("request_date").agg(rows=nw.len()).collect("pyarrow").to_native()
     requests = {row["request_date"]: row["rows"] for row in counted.to_pylist()}
-    if undated := requests.pop(None, 0):
-        logger.warning("          %s requests have no request_date and are ignored", f"{undated:,}")
-    return requests
+    dated = {day: rows for day, rows in requests.items() if day and day.year in _YEARS}
+    if undated := sum(requests.values()) - sum(dated.values()):
+        text = "          %s requests have no request_date from 1900 to 9000 and are ignored"
+        logger.warning(text, f"{undated:,}")
+    return dated

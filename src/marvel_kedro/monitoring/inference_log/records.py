@@ -18,6 +18,7 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS, UNLABELLED_COLUMNS
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
@@ -239,12 +240,12 @@ def _differs(name: str) -> nw.Expr:
 _IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
 
 
-def unknown_labels(labels: AnyFrame) -> dict[str, int]:
-    """Count the labels that are neither Alive nor Dead, by value."""
+def unknown_labels(labels: AnyFrame) -> tuple[int, list[str]]:
+    """Count the labels that are neither Alive nor Dead, and return some of their values."""
     odd = lazily(on_engine(labels)).filter(~nw.coalesce(_IS_LABEL, nw.lit(False)))
-    counted = odd.group_by("alive").agg(rows=nw.len()).head(_MAX_UNKNOWN_LABELS)
-    found = counted.collect("pyarrow").to_native()
-    return dict(zip(map(str, found["alive"].to_pylist()), found["rows"].to_pylist(), strict=True))
+    counted = odd.select(nw.len()).collect("pyarrow").to_native()
+    values = odd.select("alive").unique().head(_MAX_UNKNOWN_LABELS).collect("pyarrow").to_native()
+    return counted[0][0].as_py(), sorted({shown(value) for value in values["alive"].to_pylist()})
 
 
 def _newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:

@@ -1,10 +1,14 @@
-"""P-values of two-sample tests."""
+"""P-values of two-sample tests, and the distances that chance alone gives."""
+
+import math
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.distributions import Numbers
+
+_SMALLEST_PVALUE = 1e-300
 
 
 def ks_pvalue(statistic: Floats, first: Numbers, second: Numbers) -> Floats:
@@ -63,7 +67,43 @@ def chi_squared_pvalue(
         2 * some / (some - 3) * (by_side - uneven_sides) * (by_category - uneven_categories)
         + some**2 / (some - 1) * uneven_sides * uneven_categories
     )
-    varies = ~few & (variance > 1e-9 * mean**2)  # rounding leaves about 1e-15
+    # Rounding leaves about 1e-15, also of the mean 0 of one category.
+    varies = ~few & (categories > 1) & (variance > 1e-9 * mean**2)
     spread = np.where(varies, variance, 1.0)
     pvalue = special.gammaincc(np.where(varies, mean, 1.0) ** 2 / spread, statistic * mean / spread)
     return np.where(varies, pvalue, 1.0)
+
+
+def ks_by_chance(statistic: float, pvalue: float) -> float:
+    """Return the Kolmogorov-Smirnov statistic to expect by chance, of samples of this size.
+
+    The p-value gives the size; the mean of the limiting distribution is sqrt(pi / 2) ln 2.
+    """
+    scaled = special.kolmogi(pvalue)
+    expected = math.sqrt(math.pi / 2) * math.log(2)
+    return statistic * min(expected / scaled, 1.0) if scaled > 0 else statistic
+
+
+def js_by_chance(
+    distance: float, statistic: float, pvalue: float, max_categories: float = math.inf
+) -> float:
+    """Return the Jensen-Shannon distance to expect by chance, of samples of this size.
+
+    Its square grows as the chi-squared statistic, whose mean by chance is the degrees of freedom
+    that give the p-value. With hundreds of rare categories these are nearly the whole statistic.
+
+    Args:
+        distance: The Jensen-Shannon distance.
+        statistic: Of the chi-squared test.
+        pvalue: Of the chi-squared test.
+        max_categories: Bound on the categories of both samples, for p-values that underflow.
+    """
+
+    def excess(freedom: float) -> float:
+        return float(special.gammaincc(freedom / 2, statistic / 2)) - max(pvalue, _SMALLEST_PVALUE)
+
+    if statistic <= 0 or excess(statistic) <= 0:
+        return distance
+    few = statistic * 1e-9
+    freedom = 0.0 if excess(few) >= 0 else optimize.brentq(excess, few, statistic)
+    return distance * math.sqrt(min(freedom, max(max_categories - 1, 1.0), statistic) / statistic)

@@ -9,8 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from marvel_kedro.monitoring.aggregation.limits import OTHERS
 from marvel_kedro.monitoring.alerting import lifecycle
-from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import AlertingOptions, severity_rank
+from marvel_kedro.monitoring.metrics.statistical_tests import js_by_chance, ks_by_chance
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import data, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables
@@ -30,7 +33,7 @@ def build(
     options: ReportingOptions,
 ) -> data.ReportData:
     """Build the report data; any table may be empty."""
-    rows = _Rows(tables, monitoring, options)
+    rows = _Rows(tables, monitoring, alerting, options)
     versions = rows.version_names()
     return data.ReportData(
         granularity=rows.selected.granularity,
@@ -54,14 +57,27 @@ class _Rows:
     """Rows of the windows shown; `window` of each is a `Window`."""
 
     def __init__(
-        self, tables: MonitoringTables, monitoring: MonitoringOptions, options: ReportingOptions
+        self,
+        tables: MonitoringTables,
+        monitoring: MonitoringOptions,
+        alerting: AlertingOptions,
+        options: ReportingOptions,
     ) -> None:
         self.options = options
+        self.tested = [rule.columns for rule in alerting.active.values() if rule.test is not None]
         # Of slices only the rows about all columns are needed, and those of columns are many.
         profile = tables.profile.filter(
             pc.field("slice_key").is_null() | (pc.field("column_name") == TABLE)
         )
-        of_windows = (tables.health, profile, tables.drift, tables.estimates)
+        # A managed monitor may have rows of no version, and of the records without a slice's value.
+        profile, drift, estimates = (
+            table.filter(
+                pc.field("model_version").is_valid()
+                & (pc.field("slice_key").is_null() | pc.field("slice_value").is_valid())
+            )
+            for table in (profile, tables.drift, tables.estimates)
+        )
+        of_windows = (tables.health, profile, drift, estimates)
         self.selected = windows.windows_of(of_windows, monitoring, options)
         self.windows = self.selected.shown
         of_length = pc.field("granularity") == self.selected.granularity
@@ -105,8 +121,8 @@ class _Rows:
         rows = [row for rows in self.health.values() for row in rows]
         entities = {row["served_entity_name"] for row in rows if row["model_version"] == name}
         return data.ModelVersion(
-            name=name,
-            entities=sorted(entities - {None}),
+            name=shown(name),
+            entities=sorted(map(shown, entities - {None})),
             newest=newest,
             records=records,
             columns=columns[: self.options.max_columns],
@@ -117,44 +133,58 @@ class _Rows:
             },
             slices=slices[: self.options.max_slices],
             slices_omitted=max(0, len(slices) - self.options.max_slices),
+            joined={one.key: one.records for one in slices if one.value == OTHERS},
         )
 
     def _columns(
         self, newest: Window, profile: list[Row], baseline: list[Row], drift: list[Row]
     ) -> list[data.Column]:
         drifts = {(row["column_name"], row["window"]): row for row in drift}
+        distinct = {(row["column_name"], row["window"]): row["distinct_count"] for row in profile}
         profiles = {row["column_name"]: row for row in profile if row["window"] == newest}
         baselines = {row["column_name"]: row for row in baseline}
         columns = []
         for name in sorted({row["column_name"] for row in [*profile, *drift]} - {TABLE}):
-            by_window = [self._drift(drifts.get((name, window))) for window in self.windows]
+            before = baselines.get(name, {}).get("distinct_count")
+            by_window = [
+                self._drift(drifts.get((name, window)), distinct.get((name, window)), before)
+                for window in self.windows
+            ]
             latest = by_window[self.windows.index(newest)]
             rows = profiles.get(name), baselines.get(name), drifts.get((name, newest))
             columns.append(data.Column(name, by_window, latest, *rows))
         return sorted(columns, key=lambda column: _drift_rank(column.newest), reverse=True)
 
-    def _drift(self, drift: Row | None) -> data.ColumnDrift | None:
+    def _drift(self, drift: Row | None, *distinct: int | None) -> data.ColumnDrift | None:
         if drift is None:
             return None
-        distance, pvalue = _distance(drift)
+        known = [count for count in distinct if count]
+        most = sum(known) if len(known) == len(distinct) else math.inf
         about = {name: drift[name] for name in ("column_name", "model_version")}
         severities = (
             row["severity"]
             for row in _where(self.alerts, slice_key=None, **about)
             if row["since"] <= drift["window"].start and drift["window"].end <= row["window"]["end"]
         )
-        significant = self._is_significant(pvalue)
-        return data.ColumnDrift(distance, pvalue, significant, data.worst(severities))
+        return data.ColumnDrift(
+            *_distances(drift, self.options.chance, most),
+            data.worst(severities),
+            self._is_watched(drift["column_name"]),
+        )
+
+    def _is_watched(self, column: str) -> bool:
+        """Return false if rules test drift, but none of this column: its p-values may not hold."""
+        return not self.tested or any(names == "all" or column in names for names in self.tested)
 
     def _slices(
         self, profile: Sequence[Row], drift: Sequence[Row], performances: Performances
     ) -> list[data.Slice]:
         largest: dict[tuple[str, str], tuple[float, str]] = defaultdict(lambda: (-1.0, ""))
         for row in drift:
-            distance, pvalue = _distance(row)
-            if distance is not None and self._is_significant(pvalue):
+            _, excess, _ = _distances(row, self.options.chance)
+            if excess and self._is_watched(row["column_name"]):
                 key = (row["slice_key"], row["slice_value"])
-                largest[key] = max(largest[key], (distance, row["column_name"]))
+                largest[key] = max(largest[key], (excess, row["column_name"]))
         found = []
         for row in profile:
             key = (row["slice_key"], row["slice_value"])
@@ -168,28 +198,33 @@ class _Rows:
             found.append(data.Slice(*key, row["count"], performance, drifted, fairness))
         return sorted(found, key=lambda one: (-one.records, one.key, one.value))
 
-    def _is_significant(self, pvalue: float | None) -> bool:
-        return pvalue is not None and pvalue < self.options.chance
-
 
 def _where(rows: Sequence[Row], **values: Any) -> list[Row]:  # noqa: ANN401 - of any column
     return [row for row in rows if all(row[name] == value for name, value in values.items())]
 
 
-def _distance(drift: Row) -> tuple[float | None, float | None]:
-    """Return the distance of a row of `drift_metrics`, and the p-value of its test."""
-    if _finite(drift["js_distance"]) is not None:
-        return drift["js_distance"], (drift["chi_squared_test"] or {}).get("pvalue")
-    test = drift["ks_test"] or {}
-    return _finite(test.get("statistic")), _finite(test.get("pvalue"))
+def _distances(
+    drift: Row, chance: float, max_categories: float = math.inf
+) -> tuple[float | None, float | None, float | None]:
+    """Return the distance of a row of `drift_metrics`, its part beyond chance, and the p-value."""
+    distance = _finite(drift["js_distance"])
+    test = drift["ks_test" if distance is None else "chi_squared_test"] or {}
+    statistic, pvalue = _finite(test.get("statistic")), _finite(test.get("pvalue"))
+    if distance is None and (distance := statistic) is None:
+        return None, None, pvalue
+    if statistic is None or pvalue is None or pvalue >= chance:
+        return distance, 0.0, pvalue
+    if drift["js_distance"] is None:
+        return distance, distance - ks_by_chance(distance, pvalue), pvalue
+    by_chance = js_by_chance(distance, statistic, pvalue, max_categories)
+    return distance, distance - by_chance, pvalue
 
 
-def _drift_rank(drift: data.ColumnDrift | None) -> tuple[bool, bool, float]:
-    """Order by alert, then significance, then distance."""
-    if drift is None:
-        return (False, False, -1.0)
-    distance = -1.0 if drift.distance is None else drift.distance
-    return (drift.severity is not None, drift.significant, distance)
+def _drift_rank(drift: data.ColumnDrift | None) -> tuple[bool, float, bool]:
+    """Order by the distance beyond chance, then by alert; columns without a rule come last."""
+    if drift is None or drift.excess is None:
+        return (False, -1.0, False)
+    return (drift.watched, drift.excess, drift.severity is not None)
 
 
 def _performances(
@@ -237,7 +272,9 @@ def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:
 def _alert_rank(row: Row) -> tuple[int, int]:
     """Order by state, and by severity unless resolved."""
     resolved = row["state"] == lifecycle.RESOLVED
-    return _STATES.index(row["state"]), 0 if resolved else -SEVERITIES.index(row["severity"])
+    # Another program or a newer version may have written a state that is not known here.
+    state = _STATES.index(row["state"]) if row["state"] in _STATES else 0
+    return state, 0 if resolved else -severity_rank(row["severity"])
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from marvel_kedro.model.metrics import Floats
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import axes, svg
 from marvel_kedro.monitoring.report.axes import Axis, Format, FormatTime
 from marvel_kedro.monitoring.report.data import Performance
@@ -157,7 +158,7 @@ def paired_bars(rows: Sequence[Bar], *, label: str, form: Format) -> Markup:
     parts: list[Markup] = []
     for number, row in enumerate(rows):
         top = number * high
-        parts.append(svg.text(0, top + 11, _shorten(row.name, 46), "start", "name"))
+        parts.append(svg.text(0, top + 11, shown(row.name, 46), "start", "name"))
         sides = ((row.first, "bar c1"), (row.second, "hollow c2"))[: 1 + both]
         for place, (value, kind) in enumerate(sides):
             y = top + 16 + 12 * place
@@ -178,7 +179,7 @@ def ranges(rows: Sequence[tuple[str, Performance]], *, label: str, form: Format)
     ]
     for number, (name, row) in enumerate(rows):
         y = high * number + 22
-        parts.append(svg.text(0, y - 11, _shorten(name, 50), "start", "name"))
+        parts.append(svg.text(0, y - 11, shown(name, 50), "start", "name"))
         if row.low is not None and row.high is not None:
             low, top = axis.at(row.low), axis.at(row.high)
             parts.append(element("line", class_="range c1", x1=low, x2=top, y1=y, y2=y))
@@ -258,7 +259,3 @@ def _steps(edges: Floats, heights: Floats, x: Axis, y: Axis) -> str:
     for right, height in zip(edges[1:], heights, strict=True):
         steps += [f"V{coordinate(y.at(height))}", f"H{coordinate(x.at(right))}"]
     return " ".join([*steps, f"V{coordinate(y.at(0))}"])
-
-
-def _shorten(content: str, letters: int) -> str:
-    return content if len(content) <= letters else f"{content[: letters - 1]}…"

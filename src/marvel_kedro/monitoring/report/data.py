@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from marvel_kedro.monitoring.alerting import rules
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.windows import Row, Window
 
@@ -42,15 +43,23 @@ class ColumnDrift:
     Attributes:
         distance: Jensen-Shannon distance of a category, Kolmogorov-Smirnov statistic of a number:
             0 to 1; None where one side has no value.
+        excess: The part of the distance beyond what chance gives, 0 if the p-value is not below
+            `chance`; None where there is no distance.
         pvalue: Of the test, not adjusted for the number of columns.
-        significant: The p-value is below `chance`.
         severity: Highest severity of the alerts about the column in this window.
+        watched: A rule with a test of drift covers the column, or no column has such a rule.
     """
 
     distance: float | None
+    excess: float | None
     pvalue: float | None
-    significant: bool
     severity: str | None
+    watched: bool = True
+
+    @property
+    def significant(self) -> bool:
+        """Return true if the distance is beyond chance, and the rules do not leave it out."""
+        return self.watched and bool(self.excess)
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ class Slice:
     Attributes:
         key: The column or the condition.
         performance: By metric.
-        drift: The column with the largest significant drift, and its distance.
+        drift: The column with the largest distance beyond chance, and that.
         fairness: By measure, for the class Alive; None where unknown.
     """
 
@@ -115,7 +124,9 @@ class Slice:
         """Return the display name."""
         if self.value == "true":
             return self.key
-        return f"not ({self.key})" if self.value == "false" else f"{self.key} = {self.value}"
+        if self.value == "false":
+            return f"not ({self.key})"
+        return f"{self.key} = {shown(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,7 @@ class ModelVersion:
         columns: Columns with the most drift first, without those omitted.
         performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
+        joined: Records of rare values, which are measured as one slice, by slice key.
     """
 
     name: str
@@ -140,6 +152,7 @@ class ModelVersion:
     performance: Mapping[str, Sequence[Performance]]
     slices: Sequence[Slice]
     slices_omitted: int
+    joined: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -197,4 +210,4 @@ class ReportData:
 
 def worst(severities: Iterable[str]) -> str | None:
     """Return the highest severity; None if there is none."""
-    return max(severities, key=rules.SEVERITIES.index, default=None)
+    return max(severities, key=rules.severity_rank, default=None)

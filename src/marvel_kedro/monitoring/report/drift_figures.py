@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from marvel_kedro.monitoring.metrics.profile import FREQUENT_ITEMS
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import axes, charts
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import Bar
@@ -14,10 +14,10 @@ from marvel_kedro.monitoring.report.data import Column, ColumnDrift, ModelVersio
 from marvel_kedro.monitoring.report.windows import Row
 
 STEPS = (0.05, 0.1, 0.2, 0.4)
-"""Distances at which the second to fifth colour of the drift map begins."""
+"""Distances beyond chance at which the second to fifth colour of the drift map begins."""
 _BINS = 24
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
-_TAIL = 1  # percentiles at either end that are drawn in the outer bins
+_TAIL = 0.01  # share at either end that is drawn in the outer bins
 _DISTANCES = (
     ("Population stability index", "population_stability_index", fmt.decimal),
     ("Wasserstein distance", "wasserstein_distance", fmt.measure),
@@ -28,7 +28,7 @@ _DISTANCES = (
 
 @dataclass(frozen=True)
 class DriftMapCell:
-    """A cell of the drift map: the distance, `level` of its colour, an alert and a tooltip."""
+    """A cell of the drift map: distance beyond chance, `level` of its colour, alert, tooltip."""
 
     text: str
     level: int
@@ -50,10 +50,10 @@ def drift_map(version: ModelVersion, data: ReportData) -> list[tuple[str, list[D
 
 
 def level(drift: ColumnDrift | None) -> int:
-    """Return the colour of a drift, from 0 (none, or possibly due to chance) to 5."""
-    if drift is None or drift.distance is None or not drift.significant:
+    """Return the colour of a drift, from 0 (none beyond chance, or not in a rule) to 5."""
+    if drift is None or not drift.significant or drift.excess is None:
         return 0
-    return 1 + sum(drift.distance >= step for step in STEPS)
+    return 1 + sum(drift.excess >= step for step in STEPS)
 
 
 def distributions(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
@@ -69,8 +69,8 @@ def _cell(name: str, drift: ColumnDrift | None) -> DriftMapCell:
     if drift is None:
         return DriftMapCell(fmt.UNKNOWN, 0, None, f"{name}: absent")
     alert = f"; alert: {drift.severity}" if drift.severity else ""
-    text = fmt.UNKNOWN if drift.distance is None else f"{drift.distance:.2f}".removeprefix("0")
-    hint = f"{name}: {fmt.decimal(drift.distance)}, p {fmt.p_value(drift.pvalue)}{alert}"
+    text = fmt.UNKNOWN if drift.excess is None else f"{drift.excess:.2f}".removeprefix("0")
+    hint = f"{name}: {_finding(drift)}{alert}"
     return DriftMapCell(text, level(drift), drift.severity, hint)
 
 
@@ -80,7 +80,19 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
     def compared(figure: str, key: str, form: fmt.Form = fmt.measure) -> list[str]:
         return [figure, form(now[key]), form(before[key])]
 
-    if now["frequent_items"] is not None:
+    if now["quantiles"]:
+        chart = _histogram(name, now["quantiles"], before["quantiles"])
+        head = "Percentile"
+        rows = [
+            [
+                str(place),
+                *(fmt.measure(_percentile(side["quantiles"], place)) for side in (now, before)),
+            ]
+            for place in _PERCENTILES
+        ]
+        rows += [compared("Mean", "avg"), compared("Standard deviation", "stddev")]
+        rows.append(compared("Not a number", "percent_nan", fmt.percent))
+    elif now["frequent_items"] is not None:
         bars = _bars(now, column.baseline, max_items)
         label = f"Shares of {name}: this window and the baseline. The numbers are in the table."
         chart = charts.paired_bars(bars, label=label, form=fmt.share) if bars else Markup("")
@@ -89,15 +101,6 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
             [bar.name, *(bar.text(s, fmt.share, fmt.UNKNOWN) for s in (bar.first, bar.second))]
             for bar in bars
         ]
-    elif now["quantiles"]:
-        chart = _histogram(name, now["quantiles"], before["quantiles"])
-        head = "Percentile"
-        sides = now["quantiles"], before["quantiles"] or [None] * 101
-        rows = [
-            [str(place), *(fmt.measure(side[place]) for side in sides)] for place in _PERCENTILES
-        ]
-        rows += [compared("Mean", "avg"), compared("Standard deviation", "stddev")]
-        rows.append(compared("Not a number", "percent_nan", fmt.percent))
     else:
         length = f"{fmt.measure(before['avg_length'])} in the baseline"
         chart = Markup(
@@ -119,19 +122,27 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
 def _finding(drift: ColumnDrift | None) -> str:
     if drift is None or drift.distance is None:
         return "no baseline to compare with"
-    text = f"drift {drift.distance:.2f}, p {fmt.p_value(drift.pvalue)}"
-    return text if drift.significant else f"{text}: may be chance"
+    beyond = f"{drift.excess:.2f} of it beyond chance" if drift.excess else "may be chance"
+    rules = "" if drift.watched else "; no rule tests this column"
+    return f"distance {drift.distance:.2f}, {beyond}, p {fmt.p_value(drift.pvalue)}{rules}"
 
 
 def _histogram(name: str, now: Sequence[float], before: Sequence[float] | None) -> Markup:
     sides = [now, before] if before else [now]
-    low = min(side[_TAIL] for side in sides)
-    high = max(side[-1 - _TAIL] for side in sides)
+    ends = [np.interp((_TAIL, 1 - _TAIL), np.linspace(0, 1, len(side)), side) for side in sides]
+    low, high = np.min(ends), np.max(ends)
     edges = np.linspace(*axes.widened(low, high), _BINS + 1)
     shares = [charts.histogram_shares(side, edges) for side in sides]
     subject = f"{name}: this window{' over the baseline' if before else ', without a baseline'}"
     label = f"Histogram of {subject}. Percentiles of both are in the table."
     return charts.histograms(edges, *shares, label=label, form=fmt.measure)
+
+
+def _percentile(quantiles: Sequence[float] | None, place: int) -> float | None:
+    """Return a percentile from evenly spaced quantiles: 101 of them here, 1,000 of Databricks."""
+    if not quantiles:
+        return None
+    return float(np.interp(place / 100, np.linspace(0, 1, len(quantiles)), quantiles))
 
 
 def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
@@ -142,7 +153,8 @@ def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
     )[:max_items]
     shares = _shares(now, here, items), _shares(before, there, items)
     limits = [min((there if item in here else here).values(), default=None) for item in items]
-    columns = zip([*items, "all others", "no value"], *shares, [*limits, None, None], strict=True)
+    names = [*map(shown, items), "all others", "no value"]
+    columns = zip(names, *shares, [*limits, None, None], strict=True)
     bars = [Bar(*values) for values in columns]
     return bars[:-2] + [bar for bar in bars[-2:] if bar.first or bar.second]
 
@@ -150,7 +162,8 @@ def _bars(now: Row, before: Row | None, max_items: int) -> list[Bar]:
 def _item_shares(side: Row | None) -> dict[str, float]:
     if side is None or not side["count"]:
         return {}
-    return {item["item"]: item["count"] / side["count"] for item in side["frequent_items"] or ()}
+    items = (item for item in side["frequent_items"] or () if item and item["item"] is not None)
+    return {item["item"]: item["count"] / side["count"] for item in items}
 
 
 def _shares(side: Row | None, known: dict[str, float], items: list[str]) -> list[float | None]:
@@ -160,12 +173,12 @@ def _shares(side: Row | None, known: dict[str, float], items: list[str]) -> list
     """
     if side is None:
         return [None] * (len(items) + 2)
-    listed = side["frequent_items"]
-    unlisted = None if listed is None or len(listed) >= FREQUENT_ITEMS else 0.0
-    found = [known.get(item, unlisted) for item in items]
     if side["percent_null"] is None:
-        return [*found, None, None]
+        return [*(known.get(item) for item in items), None, None]
     nulls = side["percent_null"] / 100
+    # A list, whose length is the writer's choice, is complete if only rounding is left.
+    complete = (1 - nulls - sum(known.values())) * side["count"] <= 0.5  # noqa: PLR2004
+    found = [known.get(item, 0.0 if complete else None) for item in items]
     rest = 1 - nulls - sum(share or 0.0 for share in found)
     others = rest if rest * side["count"] > 0.5 else 0.0  # noqa: PLR2004 - less than a row is rounding
     return [*found, others, nulls]

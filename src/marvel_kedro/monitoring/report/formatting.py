@@ -8,6 +8,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report.windows import Row, Window
 
 UNKNOWN = "\N{EN DASH}"
@@ -117,7 +118,8 @@ def entity(row: Row) -> str:
     """Format the served entity of a row of `health_metrics`."""
     if row["served_entity_name"] is None and row["model_version"] is None:
         return "no entity"
-    return f"{row['served_entity_name'] or 'unnamed'} (version {row['model_version']})"
+    name, version = row["served_entity_name"] or "unnamed", row["model_version"]
+    return f"{shown(name)} (version {shown(version)})"
 
 
 def listed(things: Sequence[str]) -> str:

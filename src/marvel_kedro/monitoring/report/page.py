@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from marvel_kedro.core import page
 from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, SILENCED
-from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions
+from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions, severity_rank
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import drift_figures, performance_figures, svg, traffic_figures
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
@@ -31,6 +32,7 @@ def render(data: ReportData) -> str:
         fmt=fmt,
         symbols=_SYMBOLS,
         svg=svg,
+        shown=shown,
         verdict=_verdict(data),
         worst=data.alerts.severity(),
         confidence=f"{data.monitoring.confidence:.0%}",
@@ -56,7 +58,10 @@ def _verdict(data: ReportData) -> str:
     if not data.windows:
         return "There are no metrics yet: no window is complete."
     counts = Counter(row["severity"] for row in data.alerts.firing)
-    texts = [f"{counts[name]:,} {name}" for name in reversed(SEVERITIES) if counts[name]]
+    texts = [
+        f"{counts[name]:,} {name if name in SEVERITIES else f'of unknown severity ({shown(name)})'}"
+        for name in sorted(counts, key=severity_rank, reverse=True)
+    ]
     verb = "alert is" if counts.total() == 1 else "alerts are"
     alerts = f"{fmt.listed(texts)} {verb} open." if texts else "No alert is open."
     if data.retrain is None:
@@ -67,9 +72,9 @@ def _verdict(data: ReportData) -> str:
 def _subject(alert: Row) -> str:
     parts = []
     if alert["model_version"] is not None:
-        parts.append(f"version {alert['model_version']}")
+        parts.append(f"version {shown(alert['model_version'])}")
     if alert["slice_key"] is not None:
-        parts.append(f"{alert['slice_key']} = {alert['slice_value']}")
+        parts.append(f"{alert['slice_key']} = {shown(alert['slice_value'])}")
     if alert["column_name"] not in (None, TABLE):
         parts.append(str(alert["column_name"]))
     return ", ".join(parts) or "the endpoint"
@@ -152,7 +157,7 @@ def _comparisons(ab_report: Row) -> fmt.HtmlTable:
 
 
 def _rejected(data: ReportData) -> fmt.HtmlTable:
-    rows = [[reason, fmt.whole(count)] for reason, count in data.rejected.items()]
+    rows = [[shown(reason, 200), fmt.whole(count)] for reason, count in data.rejected.items()]
     caption = "Requests without a readable record, in the windows shown"
     return fmt.HtmlTable(caption, ["Reason", "Requests"], rows)
 

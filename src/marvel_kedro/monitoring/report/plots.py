@@ -17,12 +17,12 @@ _NO_VERSION = "No model version has scored a record in a complete window"
 
 
 def draw_drift(data: ReportData) -> Figure:
-    """Draw the drift of each column by window, for the version with the most records."""
+    """Draw drift beyond chance by column and window, for the version with the most records."""
     if not data.versions:
         return _text_only(_NO_VERSION)
     version = data.versions[0]
     distance = np.array(
-        [[drift.distance if drift else None for drift in row.drifts] for row in version.columns],
+        [[drift.excess if drift else None for drift in row.drifts] for row in version.columns],
         dtype=np.float64,
     )
     significant = np.array([[level(drift) > 0 for drift in row.drifts] for row in version.columns])
@@ -30,7 +30,7 @@ def draw_drift(data: ReportData) -> Figure:
     axes = figure.subplots()
     opacity = np.where(significant, 1.0, _FADED)
     image = axes.imshow(distance, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", alpha=opacity)
-    figure.colorbar(image, ax=axes, label="distance from the baseline", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="distance from the baseline beyond chance", shrink=0.8)
     for (row, column), value in np.ndenumerate(distance):
         if len(data.windows) > _MAX_NUMBERED or np.isnan(value):
             continue

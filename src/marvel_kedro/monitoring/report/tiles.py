@@ -115,9 +115,9 @@ def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool
 def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
     """Count the columns with significant drift, and name the one that drifts most."""
     distances = {
-        column.name: column.newest.distance
+        column.name: column.newest.excess
         for column in version.columns
-        if column.newest and column.newest.significant and column.newest.distance is not None
+        if column.newest and column.newest.significant and column.newest.excess
     }
     columns, windows = version.columns, range(len(data.windows))
     counts = [sum(level(column.drifts[place]) > 0 for column in columns) for place in windows]
