@@ -185,9 +185,8 @@ class ReportData:
     """All data of the report; `retrain`, `rejected` and `ab_report` are as in `MonitoringTables`.
 
     Attributes:
-        windows: The windows shown, oldest first.
+        windows: The windows shown, oldest first; the last one may be running.
         windows_omitted: Number of older windows.
-        incomplete: The newest window if it is incomplete.
         health: Rows of `health_metrics` by window shown.
         versions: Versions with the most records first, without those omitted.
     """
@@ -195,7 +194,6 @@ class ReportData:
     granularity: str
     windows: Sequence[Window]
     windows_omitted: int
-    incomplete: Window | None
     health: Mapping[Window, Sequence[Row]]
     versions: Sequence[ModelVersion]
     versions_omitted: int
@@ -206,6 +204,16 @@ class ReportData:
     monitoring: MonitoringOptions
     alerting: AlertingOptions
     options: ReportingOptions
+
+    @property
+    def settled(self) -> Sequence[Window]:
+        """Return the complete windows shown, or the running one if there is no other."""
+        return [window for window in self.windows if not window.running] or self.windows
+
+    @property
+    def running(self) -> Window | None:
+        """Return the window that has not ended, if it is shown."""
+        return next((window for window in self.windows if window.running), None)
 
 
 def worst(severities: Iterable[str]) -> str | None:

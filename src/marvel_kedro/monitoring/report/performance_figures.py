@@ -1,5 +1,7 @@
 """Model performance over time and by slice, and fairness."""
 
+from functools import partial
+
 from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import charts
@@ -71,7 +73,8 @@ def _over_time(metric: str, version: ModelVersion, data: ReportData) -> fmt.Figu
         bands=[Band([one.low for one in found], [one.high for one in found], "c1")],
         level=next((one.baseline for one in reversed(found) if one.baseline is not None), None),
         label=_LABEL.format(f"{name} of version {version.name} over time", "the baseline"),
-        form_time=fmt.day,
+        form_time=partial(fmt.day, running=data.running),
+        running=data.running is not None,
         form="{:g}".format,
     )
     rows = [

@@ -13,7 +13,7 @@ _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other
 _HALF = 0.5
 _FADED = 0.15  # opacity of a cell that may be due to chance
 _MAX_NUMBERED = 16  # with more windows, numbers in the cells would touch
-_NO_VERSION = "No model version has scored a record in a complete window"
+_NO_VERSION = "No model version has scored a record yet"
 
 
 def draw_drift(data: ReportData) -> Figure:
@@ -39,7 +39,7 @@ def draw_drift(data: ReportData) -> Figure:
         text = axes.text(column, row, f"{value:.2f}".removeprefix("0"), ha="center", va="center")
         text.set(fontsize=8, color=colour, fontweight=weight)
     places = range(0, len(data.windows), max(1, len(data.windows) // 8))
-    axes.set_xticks(places, [fmt.day(data.windows[place].start) for place in places])
+    axes.set_xticks(places, [fmt.day(data.windows[place].start, data.running) for place in places])
     axes.set_yticks(range(len(version.columns)), [column.name for column in version.columns])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -73,6 +73,9 @@ def draw_performance(data: ReportData) -> Figure:
             date_axis(axes, 5)
             plain(axes)
             title(axes, f"{fmt.NAMES[metric]}, version {version.name}")
+    if data.running:
+        note = f"{fmt.window(data.running)}: the window is still running"
+        figure.suptitle(note, x=0.01, ha="left", color=INK, fontsize=9)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     return figure
