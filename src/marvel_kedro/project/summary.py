@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.table.frames import lazily
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
@@ -34,7 +34,10 @@ def show(
         grid.add_row("Data", _data(catalog.load("data_quality")))
     if {"evaluation", "promotion"} <= made:
         promotion = catalog.load("promotion")
-        grid.add_row("Model", _models(catalog.load("evaluation")))
+        evaluation = catalog.load("evaluation")
+        grid.add_row("Model", _models(evaluation))
+        if sentences := one_class(evaluation):
+            grid.add_row("", f"[yellow]{' '.join(sentences.values())}[/yellow]")
         grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
             grid.add_row("", _SYNTHETIC)
@@ -73,12 +76,14 @@ def _data(quality: dict[str, Any]) -> str:
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
     title = f"on {overall['rows'].max():,} test rows, with intervals"
-    figures = (Column(heading, justify="right", no_wrap=True) for heading in METRICS.values())
+    known = overall["value"].groupby("metric").count()
+    metrics = [name for name in METRICS if known.get(name)]
+    figures = (Column(METRICS[name], justify="right", no_wrap=True) for name in metrics)
     table = Table(Column(no_wrap=True), *figures, title=title, box=SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
     table.title_style = ""
     for model in (name for name in MODELS if (name, "ece") in overall.index):
-        values = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        values = overall.loc[model].loc[metrics, ["value", "low", "high"]]
         rows = values.itertuples(index=False)
         cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
         table.add_row(MODELS[model], *cells)

@@ -98,7 +98,7 @@ def horizontal(y: float, kind: str) -> Markup:
 
 
 def running(x: Sequence[float]) -> Markup:
-    """Shade the ground of the last of the x coordinates of times, between its neighbour and the right."""
+    """Shade the ground of the last time, which is at the last of `x`."""
     left, right = sum(x[-2:]) / 2 if len(x) > 1 else LEFT, WIDTH - RIGHT
     high = HEIGHT - BOTTOM - TOP
     return svg.element("rect", class_="running", x=left, y=TOP, width=right - left, height=high)

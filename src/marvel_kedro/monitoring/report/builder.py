@@ -124,6 +124,8 @@ class _Rows:
             entities=sorted(map(shown, entities - {None})),
             newest=newest,
             records=records,
+            only_prediction=_only_prediction(_where(profile, slice_key=None, window=newest)),
+            one_class_labels=_one_class_labels(performances[newest, None, None, "roc_auc"]),
             columns=columns[: self.options.max_columns],
             columns_omitted=max(0, len(columns) - self.options.max_columns),
             performance={
@@ -196,6 +198,18 @@ class _Rows:
             fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
             found.append(data.Slice(*key, row["count"], performance, drifted, fairness))
         return sorted(found, key=lambda one: (-one.records, one.key, one.value))
+
+
+def _only_prediction(profile: Sequence[Row]) -> str | None:
+    """Return the class that was predicted for all of several records."""
+    for row in _where(profile, column_name="prediction", distinct_count=1):
+        if row["count"] > 1 and not row["percent_null"] and row["frequent_items"]:
+            return shown(row["frequent_items"][0]["item"])
+    return None
+
+
+def _one_class_labels(area: data.Performance) -> bool:
+    return (area.labelled or 0) > 1 and area.estimate is not None and area.realised is None
 
 
 def _settled(row: Row) -> tuple[bool, Window, int]:

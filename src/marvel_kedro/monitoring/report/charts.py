@@ -109,7 +109,7 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     return svg.chart(parts, axes.HEIGHT, label)
 
 
-def stacked(
+def stacked(  # noqa: PLR0913 - the parts of one chart
     moments: Sequence[datetime],
     heights: Sequence[Sequence[float]],
     *,

@@ -137,6 +137,8 @@ class ModelVersion:
         entities: The served entities with this version.
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
+        only_prediction: The class that was predicted for all of several records there, if any.
+        one_class_labels: The labels of several records there are of one class.
         columns: Columns with the most drift first, without those omitted.
         performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
@@ -147,6 +149,8 @@ class ModelVersion:
     entities: Sequence[str]
     newest: Window
     records: int
+    only_prediction: str | None
+    one_class_labels: bool
     columns: Sequence[Column]
     columns_omitted: int
     performance: Mapping[str, Sequence[Performance]]

@@ -17,6 +17,7 @@ SO_FAR = " (so far)"
 NAMES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
 _SMALLEST_P = 0.001
 _THOUSAND = 1000
+_FINE = 9.5  # milliseconds below which fractions are shown
 
 Form = Callable[[float | None], str]
 
@@ -77,7 +78,9 @@ def millis(value: float | None) -> str:
     """Format a duration in milliseconds."""
     if value is None:
         return UNKNOWN
-    return f"{value / _THOUSAND:,.1f} s" if value >= _THOUSAND else f"{value:.0f} ms"
+    if value >= _THOUSAND:
+        return f"{value / _THOUSAND:,.1f} s"
+    return f"{value:.2g} ms" if value < _FINE else f"{value:.0f} ms"
 
 
 def p_value(value: float | None) -> str:

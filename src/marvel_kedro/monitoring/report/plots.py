@@ -13,6 +13,7 @@ _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other
 _HALF = 0.5
 _FADED = 0.15  # opacity of a cell that may be due to chance
 _MAX_NUMBERED = 16  # with more windows, numbers in the cells would touch
+_MAX_LABELLED = 3  # windows whose names fit below a plot
 _NO_VERSION = "No model version has scored a record yet"
 
 
@@ -57,6 +58,8 @@ def draw_performance(data: ReportData) -> Figure:
     rows = len(data.versions)
     figure = Figure(figsize=(10.8, 0.6 + 2.5 * rows), layout="constrained")
     starts = np.array([window.start for window in data.windows], dtype=object)
+    baseline_marker = "" if starts[1:].size else "_"  # a line needs two points
+    half = (data.windows[-1].end - data.windows[-1].start) / 2
     grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
     for row, version in zip(grid, data.versions, strict=True):
         for axes, metric in zip(row, METRICS, strict=True):
@@ -65,12 +68,20 @@ def draw_performance(data: ReportData) -> Figure:
                 for name in ("estimate", "low", "high", "realised", "baseline")
             )
             axes.fill_between(starts, low, high, color=_ESTIMATED, alpha=0.2, lw=0)
+            axes.vlines(starts, low, high, color=_ESTIMATED, alpha=0.3, lw=2)
             axes.plot(starts, estimate, color=_ESTIMATED, marker="o", ms=3, label="estimated")
             axes.plot(
                 starts, realised, color=_REALISED, marker="D", ms=3, ls="--", label="from labels"
             )
-            axes.plot(starts, baseline, color=INK, ls=":", label="baseline")
+            axes.plot(
+                starts, baseline, color=INK, ls=":", marker=baseline_marker, ms=24, label="baseline"
+            )
             date_axis(axes, 5)
+            axes.set_xlim(starts[0] - half, starts[-1] + half)
+            if len(starts) <= _MAX_LABELLED:  # else matplotlib would label hours
+                axes.set_xticks(starts, [fmt.day(start, data.running) for start in starts])
+            if data.running:
+                axes.axvspan(starts[-1] - half, starts[-1] + half, color="#eeeeee", lw=0, zorder=0)
             plain(axes)
             title(axes, f"{fmt.NAMES[metric]}, version {version.name}")
     if data.running:
