@@ -15,7 +15,11 @@ from marvel_kedro.serving.configuration import ServerOptions, ServingConfigurati
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
-from marvel_kedro.serving.processes.uvicorn_internals import HttpProtocol, WorkerSupervisor
+from marvel_kedro.serving.processes.uvicorn_internals import (
+    HttpProtocol,
+    WorkerSupervisor,
+    warn_of_unverified_versions,
+)
 from marvel_kedro.serving.processes.worker import create_app
 from marvel_kedro.serving.telemetry import metric_files, metrics
 
@@ -59,6 +63,7 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
 
     At the end, requests in progress are finished and the inference table is filled.
     """
+    warn_of_unverified_versions()
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
     server = configuration.server
