@@ -119,7 +119,8 @@ def test_stop_under_load_answers_every_accepted_request(tmp_path: Path, store: S
 
 
 def test_stop_kills_a_worker_that_hangs(tmp_path: Path, store: Store) -> None:
-    description = store.fetch(describe(tmp_path, workers=2, grace_seconds=1))
+    limits = {"seconds": 1}
+    description = store.fetch(describe(tmp_path, workers=2, limits=limits, grace_seconds=1))
     with running(description, store.uri) as server:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         os.kill(server.workers[0], signal.SIGSTOP)

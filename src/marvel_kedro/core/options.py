@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from marvel_kedro.core.errors import ProjectError
 
@@ -24,8 +25,11 @@ def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:
     try:
         return options.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(
-            f"- {'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
-            for fault in error.errors()
-        )
+        faults = "\n".join(f"- {_describe(fault)}" for fault in error.errors())
         raise ProjectError(f"Invalid parameters:\n{faults}\n{remedy}") from error
+
+
+def _describe(fault: ErrorDetails) -> str:
+    key, value = ".".join(map(str, fault["loc"])), fault["input"]
+    got = "" if isinstance(value, dict) else f", got {value!r}"  # not a whole section
+    return f"{key}: {fault['msg']}{got}" if key else f"{fault['msg']}{got}"

@@ -15,7 +15,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, NotFound, Unauthenticated
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
-from support.project import ROOT
+from support.project import ROOT, clean_environment
 from support.running_server import Server
 
 from marvel_kedro.serving.http.openapi import EXAMPLE
@@ -168,8 +168,9 @@ def test_java_client_that_offers_http_2_gets_predictions(
         (tmp_path / f"{size}").write_text(json.dumps({"inputs": [EXAMPLE] * size}), "utf-8")
     command = ["java", "Client.java", served.url + "/invocations", token, "1,5000"]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+        command, cwd=tmp_path, env=clean_environment(),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answers = [line.split(" ", 2) for line in done.stdout.splitlines()]
     assert [answer[:2] for answer in answers] == [["200", "HTTP_1_1"]] * 4

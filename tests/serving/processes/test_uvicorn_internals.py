@@ -6,21 +6,19 @@ import gc
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
 import pytest
-import uvicorn
 from support.project import ROOT
+from support.uvicorn_server import SECONDS, serving, until
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from marvel_kedro.serving.processes import uvicorn_internals
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
 GET = b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\n"
-SECONDS = 20.0
 
 
 class App:
@@ -45,31 +43,6 @@ class App:
         length = (b"content-length", b"%d" % len(text))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": text})
-
-
-@asynccontextmanager
-async def serving(app: App, **options: Any) -> AsyncIterator[uvicorn.Server]:
-    """Serve with the project's protocol until the end of the block."""
-    config = uvicorn.Config(
-        app, http=uvicorn_internals.HttpProtocol, lifespan="off", log_level="error", **options
-    )
-    server = uvicorn.Server(config)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        app.port = sock.getsockname()[1]
-        task = asyncio.create_task(server.serve([sock]))
-        async with asyncio.timeout(SECONDS):
-            while not server.started:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        yield server
-        server.should_exit = True
-        await asyncio.wait_for(task, SECONDS)
-
-
-async def until(true: Callable[[], object], seconds: float = SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def test_pipelined_requests_are_answered_in_order_with_bodies_of_any_size() -> None:
@@ -156,7 +129,7 @@ def test_client_that_reads_slowly_is_not_disconnected() -> None:
                 found = await asyncio.wait_for(reader.read(2**17), SECONDS)
                 assert found
                 read += len(found)
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
             writer.close()
             return len(app.requested)
 

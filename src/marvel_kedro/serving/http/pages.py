@@ -1,5 +1,6 @@
 """Pages for people and probes: health, version, metrics and the description of the API."""
 
+import asyncio
 import html
 import os
 import time
@@ -22,7 +23,7 @@ from swagger_ui_bundle import swagger_ui_path
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.errors import RequestError, internal_error, server_stops
 from marvel_kedro.serving.http.openapi import describe
 from marvel_kedro.serving.inference_table.spool import lag_seconds
 from marvel_kedro.serving.models.served_entities import Entities
@@ -94,7 +95,9 @@ class Pages:
 
         try:
             await self._route(scope, receive, send_page)
-        except Exception as raised:  # noqa: BLE001 - the client always gets an answer
+        except (Exception, asyncio.CancelledError) as raised:
+            if status:
+                raise
             error = _as_request_error(raised, path, request_id)
             if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
@@ -178,9 +181,11 @@ class Pages:
         return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
-def _as_request_error(raised: Exception, path: str, request_id: str) -> RequestError:
+def _as_request_error(raised: BaseException, path: str, request_id: str) -> RequestError:
     if isinstance(raised, RequestError):
         return raised
+    if isinstance(raised, asyncio.CancelledError):
+        return server_stops()
     if isinstance(raised, HTTPException):
         allow = ((b"allow", b"GET, HEAD"),)
         return RequestError(raised.status_code, "BAD_REQUEST", f"{path} answers GET.", allow)

@@ -29,7 +29,7 @@ HEADER_BYTES = 64 * 1024  # limit of the headers, and of bytes that are neither 
 PIECE_BYTES = 4 * 1024  # parsed at a time: bounds the requests that wait behind the present one
 _LINGER_SECONDS = 0.5  # for a request that its client sent before it could know of the stop
 _HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
-_LEEWAY_SECONDS = 2.0  # for the work of a worker after its last answer
+_LEEWAY_SECONDS = 8.0  # for the work of a worker after its last answer: traces, logs
 
 _INVALID = "Invalid HTTP request received."
 
@@ -142,6 +142,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 self._feed(data)
         except HttpParserError:
+            self.logger.warning(_INVALID)
             if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
                 self.send_400_response(_INVALID)
             else:
