@@ -170,6 +170,14 @@ def test_server_is_ready_when_all_workers_have_a_model(tmp_path: Path, store: St
             assert ready(server)
             time.sleep(0.1)
         until(lambda: server.metric("marvel_workers_ready") == 2, 10)
+        for worker in (killed_too := set(server.workers)):
+            os.kill(worker, signal.SIGKILL)
+        slow, _ = until(lambda: len(new := set(server.workers) - killed_too) == 2 and new, 10)
+        os.kill(slow, signal.SIGSTOP)
+        try:  # only one worker is there, which takes the place of another
+            assert until(lambda: server.ask("/health", timeout=2), 20).status_code == 200
+        finally:
+            os.kill(slow, signal.SIGCONT)
         assert "Traceback" not in server.stderr
 
 

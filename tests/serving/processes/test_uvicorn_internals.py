@@ -321,6 +321,18 @@ def test_installed_version_is_verified(package: str) -> None:
     )
 
 
+def test_start_warns_of_another_version(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    uvicorn_internals.warn_of_unverified_versions()
+    assert caplog.messages == []
+    monkeypatch.setitem(uvicorn_internals.VERIFIED_VERSIONS, "uvicorn", "0.1")
+    uvicorn_internals.warn_of_unverified_versions()
+    (message,) = caplog.messages
+    assert message.startswith(f"uvicorn {version('uvicorn')} is installed;")
+    assert "0.1" in message
+
+
 def test_no_other_module_imports_uvicorns_internals() -> None:
     internals = re.compile(r"^\s*(?:from|import) uvicorn\.", re.MULTILINE)
     importing = {

@@ -27,7 +27,7 @@ from marvel_kedro.serving.http.errors import RequestError, internal_error, serve
 from marvel_kedro.serving.http.openapi import describe
 from marvel_kedro.serving.inference_table.spool import lag_seconds
 from marvel_kedro.serving.models.served_entities import Entities
-from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.telemetry import metric_files, metrics
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 from marvel_kedro.serving.telemetry.opentelemetry import trace_id
 
@@ -147,7 +147,8 @@ class Pages:
         if ready and not self._were_all_ready:
             number = int(metrics.ready_workers())
             # A worker that replaces another one loads its model before it accepts requests.
-            ready = self._were_all_ready = number >= self._workers
+            ready = metric_files.were_all_ready(now=number >= self._workers)
+            self._were_all_ready = ready
             if not ready:
                 faults = f"{number} of {self._workers} workers have a model. {faults}".strip()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,6 +1,6 @@
 """Standard output and error whose writes never block.
 
-A pipe that nobody drains, or a disk that hangs, would stop the event loop at its next log line, and
+A full pipe whose reader does not read, or a disk that hangs, would stop the event loop at its next log line, and
 with it all answers. Here a thread of each stream writes, and a full buffer drops lines.
 """
 
