@@ -32,7 +32,6 @@ _HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
 _LEEWAY_SECONDS = 8.0  # for the work of a worker after its last answer: traces, logs
 
 _INVALID = "Invalid HTTP request received."
-
 _DISCARDED: Any = deque(maxlen=0)  # takes the place of headers for trailers, which are ignored
 
 
@@ -40,8 +39,7 @@ def warn_of_unverified_versions() -> None:
     """Log a warning for each package that has another version than the verified one."""
     for package, verified in VERIFIED_VERSIONS.items():
         if (installed := version(package)) != verified:
-            message = "%s %s is installed; the server was verified with %s."
-            logger.warning(message, package, installed, verified)
+            logger.warning("%s %s is not the verified version %s.", package, installed, verified)
 
 
 class _OnePacket:
@@ -93,6 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
     _deadline: TimerHandle | None = None
     _unread: TimerHandle | None = None
     _stopping = False
+    _discards = False  # bytes behind the last request
     _bare_bytes = 0  # since the last body, or the begin or end of a request
     _unparsed = b""
 
@@ -109,14 +108,14 @@ class HttpProtocol(HttpToolsProtocol):
             self._feed(data)
             if self.pipeline or self._bare_bytes > HEADER_BYTES:
                 self._parse()
-        else:
+        elif not self._discards:
             self._unparsed += data
             self._parse()
 
     def _parse(self) -> None:
         """Parse buffered bytes until a request has to wait for its turn."""
         buffered, begin = self._unparsed, 0
-        while begin < len(buffered) and not self.pipeline and not self.transport.is_closing():
+        while begin < len(buffered) and not self._stops_parsing():
             piece = buffered[begin : begin + PIECE_BYTES]
             self._bare_bytes += len(piece)
             self._feed(piece)
@@ -124,10 +123,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._bare_bytes > HEADER_BYTES:
             self.transport.abort()
         self._unparsed = b"" if self.transport.is_closing() else buffered[begin:]
-        if self.pipeline or self._unparsed:
+        if self.pipeline or (self._unparsed and not self._discards):
             self.flow.held = True
             self.flow.pause_reading()
             self._stop_deadline()  # the client may have sent the rest of its request
+
+    def _stops_parsing(self) -> bool:
+        return bool(self.pipeline) or self._discards or self.transport.is_closing()
 
     def _feed(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -147,11 +149,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self.send_400_response(_INVALID)
             else:
                 self.cycle.keep_alive = False
+                # Read on: closing a connection with unread bytes may discard the answer.
+                self._discards = self.flow.held = True
+                self._stop_deadline()
 
     def _head_without_offer(self) -> bytes:
-        line = b"%b %b HTTP/%b\r\n" % (
-            self.parser.get_method(), self.url, self.parser.get_http_version().encode()
-        )  # fmt: skip
+        http = self.parser.get_http_version().encode()
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, http)
         headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         return b"".join([line, *headers, b"\r\n"])
 

@@ -1,7 +1,7 @@
 """Standard output and error whose writes never block.
 
-A full pipe whose reader does not read, or a disk that hangs, would stop the event loop at its next log line, and
-with it all answers. Here a thread of each stream writes, and a full buffer drops lines.
+A full pipe that is not read, or a disk that hangs, would stop the event loop at its next log line,
+and with it all answers. Here a thread of each stream writes, and a full buffer drops lines.
 """
 
 import atexit
