@@ -144,7 +144,8 @@ class ServerOptions(Options):
     flush_seconds: float = Field(default=5.0, gt=0)  # between two writes to the inference table
     compact_files: int = Field(default=20, ge=2)  # small files of a day before compaction
     spool_bytes: int = Field(default=1024**3, gt=0)  # of waiting requests; above it none is logged
-    grace_seconds: float = Field(default=30.0, gt=0)  # for requests in progress at the stop
+    # For requests in progress at the stop: at least `limits.seconds`, which they may take.
+    grace_seconds: float = Field(default=65.0, gt=0)
 
     @property
     def spool(self) -> Path:
@@ -180,3 +181,13 @@ class ServingConfiguration(Options):
         paths = {name: path for name, path in self.server if isinstance(path, Path)}
         absolute = {name: (project / path).resolve() for name, path in paths.items()}
         return self.model_copy(update={"server": self.server.model_copy(update=absolute)})
+
+    @model_validator(mode="after")
+    def _grace_suffices(self) -> Self:
+        grace, limit = self.server.grace_seconds, self.endpoint.limits.seconds
+        if grace < limit:
+            raise ValueError(
+                f"server.grace_seconds ({grace:g}) is less than endpoint.limits.seconds "
+                f"({limit:g}): a stop would refuse requests that are within their limit"
+            )
+        return self

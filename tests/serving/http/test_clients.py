@@ -4,7 +4,9 @@ import json
 import math
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +18,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 from mlflow.utils.proto_json_utils import dump_input_data
 from support.in_process import InProcess
-from support.project import ROOT
+from support.project import ROOT, clean_environment
 from support.running_server import Server
 
 from marvel_kedro.serving.http.openapi import EXAMPLE
@@ -121,6 +123,63 @@ def test_curl_gets_100_continue_which_it_expects_for_long_bodies(
     )  # fmt: skip
     assert status == 200
     assert json.loads(body)["predictions"] == expected * 5000
+
+
+@pytest.mark.parametrize("records", [1, 5000])
+def test_curl_that_offers_http_2_gets_predictions(
+    served: Server, token: str, expected: Any, records: int
+) -> None:
+    status, body = curl(
+        served.url + "/invocations", "--http2", "--oauth2-bearer", token,
+        "-H", "Content-Type: application/json", "-H", "Expect: 100-continue", "-m", "10",
+        "--data-binary", "@-", sent=json.dumps({"inputs": [EXAMPLE] * records}),
+    )  # fmt: skip
+    assert status == 200
+    assert json.loads(body)["predictions"] == expected * records
+
+
+# --- Java ---
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+
+class Client {  // which offers HTTP/2 with each request by default
+    public static void main(String[] words) throws Exception {
+        var client = HttpClient.newHttpClient();
+        for (var file : words[2].split(",")) for (var waits : new boolean[] {false, true}) {
+            var body = HttpRequest.BodyPublishers.ofFile(Path.of(file));
+            var request = HttpRequest.newBuilder(URI.create(words[0])).POST(body)
+                .expectContinue(waits).header("Content-Type", "application/json")
+                .header("Authorization", "Bearer " + words[1]).build();
+            var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(answer.statusCode() + " " + answer.version() + " " + answer.body());
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
+def test_java_client_that_offers_http_2_gets_predictions(
+    served: Server, token: str, expected: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "Client.java").write_text(JAVA, "utf-8")
+    sizes = (1, 5000)  # in one packet, and in many
+    for size in sizes:
+        (tmp_path / f"{size}").write_text(json.dumps({"inputs": [EXAMPLE] * size}), "utf-8")
+    command = ["java", "Client.java", served.url + "/invocations", token, "1,5000"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers = [line.split(" ", 2) for line in done.stdout.splitlines()]
+    assert [answer[:2] for answer in answers] == [["200", "HTTP_1_1"]] * 4
+    numbers = [len(json.loads(body)["predictions"]) for _, _, body in answers]
+    assert numbers == [1, 1, 5000, 5000]
+    assert json.loads(answers[0][2])["predictions"] == expected
 
 
 # --- mlflow.deployments ---

@@ -1,13 +1,10 @@
 """The endpoint as an ASGI application: `_invoke` is the hot path, `pages` has everything else."""
 
 import asyncio
-import logging
 import multiprocessing
 import os
-import signal
 import time
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -18,19 +15,23 @@ from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.errors import (
+    RequestError,
+    deadline_exceeded,
+    internal_error,
+    server_stops,
+)
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
 from marvel_kedro.serving.http.pages import Pages
+from marvel_kedro.serving.http.periodic import repeat, stop_orphan
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.serving.models.foreign_model import JSON
 from marvel_kedro.serving.models.served_entities import Entities, Served
-from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.telemetry import log_streams, metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
-
-logger = logging.getLogger(__name__)
 
 INLINE_BYTES = limits.SMALL_BODY_BYTES
 INLINE_RECORDS = 32
@@ -42,6 +43,7 @@ deadlines of other requests.
 
 _TICK_SECONDS = 0.2
 _PARENT_SECONDS = 1.0
+_REFUSAL_SECONDS = 1.0
 
 _JSON = (b"content-type", b"application/json")
 _SIMULATED_TIME = b"x-simulated-time"
@@ -85,21 +87,24 @@ class Endpoint:
         # Before startup is complete: a worker that replaces another one rejects no request.
         await self._entities.look()
         parent = multiprocessing.parent_process()  # os.getppid() may have changed by now
-        loops = [self._entities.follow(), _repeat(_TICK_SECONDS, self._tick)]
+        loops = [self._entities.follow(), repeat(_TICK_SECONDS, self._tick)]
         if parent and parent.pid:
-            loops.append(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid))
+            loops.append(repeat(_PARENT_SECONDS, stop_orphan, parent.pid))
         if self._spool:
-            loops.append(_repeat(self._server.flush_seconds, self._spool.rotate))
+            loops.append(repeat(self._server.flush_seconds, self._spool.rotate))
         tasks = [asyncio.create_task(loop) for loop in loops]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
             task.cancel()
+        if self._deadlines:  # refused with the last ones, see `_respond`
+            await asyncio.wait(self._deadlines, timeout=_REFUSAL_SECONDS)
         if self._spool:
             self._spool.rotate()
         self._tick()
-        self._log.flush()
         self._telemetry.close()
+        self._log.flush()
+        log_streams.drain()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _tick(self) -> None:
@@ -110,6 +115,7 @@ class Endpoint:
                 self._overdue.add(task)
                 task.cancel()
         metrics.IN_PROGRESS.set(len(self._deadlines) + self._worker_limits.abandoned)
+        metrics.LOG_LINES_DROPPED.inc(log_streams.take_dropped())
         self._tally.publish()
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,8 +137,10 @@ class Endpoint:
             call.body = b""  # the client may read its answer slowly
             if call.reserved_bytes:
                 self._worker_limits.release(call)
-        await self._send(call, send)
-        self._report(call, scope["path"], seconds)
+        try:
+            await self._send(call, send)
+        finally:  # also if the server stops before the client has read all
+            self._report(call, scope["path"], seconds)
 
     async def _respond(
         self, call: Invocation, method: str, receive: Receive, task: asyncio.Task[Any]
@@ -144,16 +152,12 @@ class Endpoint:
         except RequestError as error:
             self._reject(call, error)
         except asyncio.CancelledError:
-            if task not in self._overdue:
-                raise
             task.uncancel()
-            took = f"The request took longer than {self._limits.seconds:g} seconds."
-            message = f"{took} Send fewer records at once."
-            late = RequestError(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", message)
-            self._reject(call, late)
+            late = task in self._overdue  # else uvicorn ends what still runs after the grace period
+            self._reject(call, deadline_exceeded(self._limits.seconds) if late else server_stops())
         except ClientDisconnectedError:
             raise
-        except Exception as error:  # noqa: BLE001 - the client always gets an answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the client always gets an answer
             self._log_fault(call, error)
             self._reject(call, internal_error(call.id))
 
@@ -296,19 +300,3 @@ class Endpoint:
 
 def _count_dropped(reason: str, requests: int) -> None:
     metrics.DROPPED.labels(reason).inc(requests)
-
-
-async def _repeat(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
-    """Call a function every so often until the task is cancelled."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            function(*arguments)
-        except Exception:  # a full disk must not stop counting and rotating
-            logger.exception("A periodic task of the worker failed; it is repeated.")
-
-
-def _stop_orphan(parent: int) -> None:
-    """Stop this worker if its parent has died: it would keep the address occupied."""
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)

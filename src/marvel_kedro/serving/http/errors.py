@@ -66,3 +66,22 @@ def internal_error(request_id: str) -> RequestError:
         "INTERNAL_ERROR",
         f"Internal server error. The server's log has the cause under request_id {request_id}.",
     )
+
+
+def deadline_exceeded(seconds: float) -> RequestError:
+    """Build the 504 for a request that takes longer than its limit."""
+    return RequestError(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "DEADLINE_EXCEEDED",
+        f"The request took longer than {seconds:g} seconds. Send fewer records at once.",
+    )
+
+
+def server_stops() -> RequestError:
+    """Build the 503 for a request that still runs when the server has to end."""
+    return RequestError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "TEMPORARILY_UNAVAILABLE",
+        "The server stops, and the request did not end in time. Send it again.",
+        ((b"retry-after", b"1"),),
+    )

@@ -1,5 +1,6 @@
 """Pages for people and probes: health, version, metrics and the description of the API."""
 
+import asyncio
 import html
 import os
 import time
@@ -22,11 +23,11 @@ from swagger_ui_bundle import swagger_ui_path
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.errors import RequestError, internal_error, server_stops
 from marvel_kedro.serving.http.openapi import describe
 from marvel_kedro.serving.inference_table.spool import lag_seconds
 from marvel_kedro.serving.models.served_entities import Entities
-from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.telemetry import metric_files, metrics
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 from marvel_kedro.serving.telemetry.opentelemetry import trace_id
 
@@ -94,7 +95,9 @@ class Pages:
 
         try:
             await self._route(scope, receive, send_page)
-        except Exception as raised:  # noqa: BLE001 - the client always gets an answer
+        except (Exception, asyncio.CancelledError) as raised:
+            if status:
+                raise
             error = _as_request_error(raised, path, request_id)
             if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
@@ -144,7 +147,8 @@ class Pages:
         if ready and not self._were_all_ready:
             number = int(metrics.ready_workers())
             # A worker that replaces another one loads its model before it accepts requests.
-            ready = self._were_all_ready = number >= self._workers
+            ready = metric_files.were_all_ready(now=number >= self._workers)
+            self._were_all_ready = ready
             if not ready:
                 faults = f"{number} of {self._workers} workers have a model. {faults}".strip()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -178,9 +182,11 @@ class Pages:
         return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
-def _as_request_error(raised: Exception, path: str, request_id: str) -> RequestError:
+def _as_request_error(raised: BaseException, path: str, request_id: str) -> RequestError:
     if isinstance(raised, RequestError):
         return raised
+    if isinstance(raised, asyncio.CancelledError):
+        return server_stops()
     if isinstance(raised, HTTPException):
         allow = ((b"allow", b"GET, HEAD"),)
         return RequestError(raised.status_code, "BAD_REQUEST", f"{path} answers GET.", allow)
