@@ -8,7 +8,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http import limits, protocol
+from marvel_kedro.serving.http import content, limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
+from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
+from marvel_kedro.serving.http.other_bodies import OtherBodies
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
@@ -46,31 +47,6 @@ _JSON = (b"content-type", b"application/json")
 _SIMULATED_TIME = b"x-simulated-time"
 
 
-@dataclass(slots=True)
-class Invocation:
-    """State of a request.
-
-    Attributes:
-        redacted_response: The response for the inference table if it differs from `response`.
-        reserved_bytes: See `WorkerLimits`.
-    """
-
-    id: str
-    time: float
-    headers: dict[bytes, bytes]
-    body: bytes = b""
-    response: bytes = b""
-    redacted_response: bytes | None = None
-    status: int = 200
-    requester: str | None = None
-    client_request_id: str | None = None
-    served: Served | None = None
-    records: int = 0
-    extra_headers: tuple[tuple[bytes, bytes], ...] = ()
-    simulated_time: int | None = None
-    reserved_bytes: int = 0
-
-
 class Endpoint:
     """The application of one worker process."""
 
@@ -90,10 +66,12 @@ class Endpoint:
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
         self._worker_limits = WorkerLimits(self._limits, self._server.threads)
+        self._other_bodies = OtherBodies(self._limits, self._worker_limits, self._entities)
         self._tally = metrics.Tally()
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
-        self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
+        paths = ("/invocations", f"/serving-endpoints/{name}/invocations")
+        self._paths = {*paths, *(f"{path}/" for path in paths)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI scope."""
@@ -207,23 +185,30 @@ class Endpoint:
         self._worker_limits.check(len(self._deadlines))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
-        limits.check_content_type(call.headers.get(b"content-type"))
+        call.content = content.parse_headers(
+            call.headers.get(b"content-type"), call.headers.get(b"content-encoding")
+        )
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
         call.body = await self._worker_limits.read_body(call, receive, length)
-        if len(call.body) <= INLINE_BYTES:
+        records = None
+        if call.content is not content.PLAIN_JSON:
+            records = await self._other_bodies.read(call)
+        if records is None and len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
-        else:
+        elif records is None:
             parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
+        if call.body[:1] != b"{" or call.body[1:2] == b"\0":
+            call.body = protocol.as_utf8(call.body)
         call.records = len(records)
         if call.records > self._limits.records:
             raise invalid_value(
                 f"{call.records:,} records are more than the limit of {self._limits.records:,} "
                 "a request. Send them in several requests."
             )
-        served = call.served = self._entities.choose(call.client_request_id)
+        served = call.served = call.served or self._entities.choose(call.client_request_id)
         if call.records <= INLINE_RECORDS and served.loaded.is_own:
             scored = self._complete_and_score(served, records)
         else:

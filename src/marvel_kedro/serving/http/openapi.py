@@ -115,7 +115,10 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
         An OpenAPI document.
     """
     values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
-    example = {name: EXAMPLE.get(name, value) for name, value in values.items()} or EXAMPLE
+    example = {
+        name: found if type(found := EXAMPLE.get(name)) is type(value) else value
+        for name, value in values.items()
+    } or EXAMPLE
     security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     invocation = _invocation(example, with_tokens=with_tokens) | security
