@@ -31,6 +31,8 @@ MISSING = frozenset(
 )  # fmt: skip
 """Cells that are missing, also in quotes: those of `pandas.read_csv`, which MLflow calls."""
 
+csv.field_size_limit(2**31 - 1)  # of Python's csv for all; the body is limited already
+
 _INTEGERS = 2**63  # larger ones are floats, as in pandas and in JSON
 _BOOLEANS = {"true": True, "false": False}
 
