@@ -112,7 +112,8 @@ def _read_parquet(body: bytes, schema: Mapping[str, Kind], limits: Limits) -> Ta
             metadata, fields = file.metadata, file.schema_arrow
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         _check_number(sum(group.num_rows for group in groups), limits)
-        if sum(group.total_byte_size for group in groups) > limits.body_bytes:
+        chunks = (group.column(place) for group in groups for place in range(group.num_columns))
+        if sum(chunk.total_uncompressed_size for chunk in chunks) > limits.body_bytes:
             raise too_large(limits.body_bytes, "decompressed")
         _check_names(fields.names)
         known = [field for field in fields if field.name in schema]
@@ -173,9 +174,11 @@ def _plain_values(column: "pa.ChunkedArray[Any]") -> Iterator[Any]:
 
 
 def _check_names(names: list[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise bad_request(f"The table has the column {twice[:100]} twice.")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise bad_request(f"The table has the column {name[:100]} twice.")
+        seen.add(name)
 
 
 def _check_number(records: int, limits: Limits) -> None:

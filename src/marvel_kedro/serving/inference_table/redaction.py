@@ -1,5 +1,6 @@
 """Redaction of named fields in the body of a request."""
 
+import json
 from typing import Any
 
 import orjson
@@ -15,10 +16,17 @@ def redact(body: bytes, fields: frozenset[str]) -> bytes:
     Values without names are replaced as a whole: a body that is no JSON object, unnamed columns.
     """
     try:
-        value = orjson.loads(body)
+        value = _loads(body)
         return orjson.dumps(_redact(value, fields) if isinstance(value, dict) else REDACTED)
     except (ValueError, TypeError, RecursionError):  # orjson raises the first two
         return orjson.dumps(REDACTED)
+
+
+def _loads(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)  # NaN, by which pandas and MLflow's client send a null
 
 
 def _redact(value: Any, fields: frozenset[str]) -> Any:  # noqa: ANN401 - any JSON
