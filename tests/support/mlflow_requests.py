@@ -125,7 +125,9 @@ SAME_FOR_BOTH: list[Sent] = [
         split(["name", "name"], ["a", "b"]), split(["name"], ["a"], x=1), split([], []),
         records({"height": "tall"}), records({"height": ""}), records({"height": [1]}),
         records({"height": {}}), {"inputs": "A"}, {"inputs": None}, {"inputs": [1, 2]},
-        {"inputs": [["A", 1.7]]}, {"instances": "a"},
+        {"inputs": [["A", 1.7]]}, {"instances": "a"}, records({"gender": ["Male"]}),
+        records({"gender": {}}), {"inputs": {"gender": [["Male"], ["Female"]]}},
+        {"instances": [{"gender": ["Male"]}]}, split(["gender"], [[["Male"]]]),
     ),
     *csv(
         TABLE, "name,height\r\nA,1.8\r\n", 'gender\nMale\n\n""\n', "name,height\n",
@@ -142,6 +144,7 @@ SAME_FOR_BOTH: list[Sent] = [
     *parquet(FRAME, compression="zstd"),
     *parquet(b"", b"PAR1PAR1", FRAME[["universe"]].rename(columns={"universe": "shoe"}),
              FRAME.assign(gender=[1, 2]), FRAME.assign(gender=[1.5, None]),
+             FRAME.assign(gender=[["a"], []]), FRAME.assign(gender=[b"Male", None]),
              FRAME.assign(height=[True, False]), FRAME.assign(gender=pd.to_datetime(["2020"] * 2))),
     *typed("application/json; charset=utf-8", "application/json ; charset=UTF-8"),
     *typed("text/csv;charset=utf-8", body=b"gender\nMale\n"),
@@ -153,9 +156,6 @@ SAME_FOR_BOTH: list[Sent] = [
 DIFFERENT: dict[str, list[Sent]] = {
     "a number or a Boolean in a text field": posted(
         records({"gender": 5}), records({"gender": True}), {"inputs": {"gender": [1.5]}}
-    ),
-    "a list or an object in a text field": posted(
-        records({"gender": ["Male"]}), records({"gender": {}}), {"inputs": {"gender": [["Male"]]}}
     ),
     "a Boolean in a number field": [
         *posted(records({"height": True}), {"inputs": {"height": [False]}}),
@@ -201,9 +201,6 @@ DIFFERENT: dict[str, list[Sent]] = {
     "Parquet: integers or text in a number column, categories": parquet(
         FRAME.assign(height=[1, 2]), FRAME.assign(height=["1.8", None]),
         FRAME.astype({"gender": "category"}),
-    ),
-    "Parquet: lists or bytes in a text column": parquet(
-        FRAME.assign(gender=[["a"], []]), FRAME.assign(gender=[b"Male", None])
     ),
     "Parquet: an index with the name of a field": parquet(
         FRAME.assign(gender=["Female", "Male"], universe="Earth-616").set_index("universe")

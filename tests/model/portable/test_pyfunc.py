@@ -166,6 +166,88 @@ def test_signature_error_names_column_and_conform_converts_it(
     ]
 
 
+GAPS = [
+    None,
+    math.nan,
+    pd.NA,
+    pd.NaT,
+    "None",
+    "nan",
+    "NaN",
+    "<NA>",
+    "NaT",
+    "NULL",
+    "N/A",
+    r"\N",
+    "",
+]
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=repr)
+def test_missing_text_scores_as_absent_field(served: Any, model: CharacterModel, gap: Any) -> None:
+    frame = pd.DataFrame({"gender": ["Female", gap], "universe": [gap, "Earth-616"]}, dtype=object)
+    records = [{"gender": "Female"}, {"universe": "Earth-616"}]
+    expected = [probability for record in records for _, probability in model.score([record])]
+    assert served.predict(frame)["probability"].tolist() == expected
+    assert served.predict(frame.to_dict("records"))["probability"].tolist() == expected
+    assert served.predict(conform(frame))["probability"].tolist() == expected
+    assert [value for _, value in model.score(frame.to_dict("records"))] == expected
+
+
+TWO = {"gender": ["Female", "Male"], "height": [1.8, 1.6]}
+ONE_ANSWER_PER_RECORD: list[Any] = [
+    TWO,
+    {"gender": ("Female", "Male")},
+    {"gender": np.array(["Female", "Male"])},
+    {"gender": pd.Series(["Female", "Male"])},
+    {"height": [1.8, 1.6]},
+    {"gender": ["Female", None]},
+    [{"gender": "Female"}, {"gender": "Male"}],
+    np.array([("Female", 1.8), ("Male", 1.6)], dtype=[("gender", "U9"), ("height", "f8")]),
+    pd.Series(["Female", "Male"], name="gender"),
+    pd.DataFrame(TWO),
+    pd.DataFrame(TWO).convert_dtypes(),
+]
+REFUSED: list[tuple[Any, str]] = [
+    ({"gender": ["Female", "Male"]}, "gender.*type list"),
+    ({"gender": ["Female"]}, "gender.*type list"),
+    ({"gender": []}, "gender.*type list"),
+    ({"gender": ["Female", "Male"], "universe": "Earth-616"}, "gender.*type list"),
+    ({"gender": np.array("Female")}, "gender.*type ndarray"),
+    ([{"gender": ("Female",)}, {"gender": "Male"}], "gender.*record 0.*type tuple"),
+    ([{"gender": None}, {"gender": {"a": 1}}], "gender.*record 1.*type dict"),
+    ([{"gender": np.array(["Female"])}], "gender.*type ndarray"),
+    ([{"gender": b"Female"}], "gender.*type bytes"),
+    ([{"gender": {"Female"}}], "gender.*type set"),
+    # MLflow's own errors, which quote the data.
+    ({"height": ["1.8", "1.6"]}, "height.*Invalid object type"),
+    ([{"height": [1.8, 1.6]}], "height.*Invalid object type"),
+    ([{"height": {"a": 1}}], "height.*Invalid object type"),
+    ([{"height": np.array([1.8, 1.6])}], "height.*Invalid object type"),
+    (({"gender": "Female"}, {"gender": "Male"}), "Found: tuple"),
+    (np.array([{"gender": "Female"}, {"gender": "Male"}]), "No record has a field"),
+    (np.array([["Female", "Male"]]), "No record has a field"),
+    (["Female", "Male"], "No record has a field"),
+    ("Female", "No record has a field"),
+    (pd.Series({"gender": "Female", "height": 1.8}), "No record has a field"),
+    (pd.Series([["Female"], ["Male"]], name="gender"), "gender.*type list"),
+]
+
+
+@pytest.mark.parametrize("records", ONE_ANSWER_PER_RECORD, ids=lambda sent: repr(sent)[:60])
+def test_every_type_of_input_gets_one_answer_per_record(served: Any, records: Any) -> None:
+    assert len(served.predict(records)) == 2
+
+
+@pytest.mark.parametrize(("records", "message"), REFUSED, ids=lambda sent: repr(sent)[:60])
+def test_value_that_is_no_text_is_refused_with_its_column(
+    served: Any, records: Any, message: str
+) -> None:
+    """MLflow makes one record of a dictionary of lists of text."""
+    with pytest.raises(MlflowException, match=message):
+        served.predict(records)
+
+
 def test_nulls_of_pyarrow_columns_are_missing(
     served: Any, model: CharacterModel, characters: pd.DataFrame
 ) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.pyfunc.scoring_server import invocations
 from support.running_server import Server, Store, mlflow_files
 from support.spooled import ANY_TEXT
 
@@ -27,9 +28,9 @@ COLUMNS = [*TEXT_COLUMNS, *NUMBER_COLUMNS]
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 
 
-def body_of(form: str, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a body in a form, with nulls for missing values."""
-    plain = frame.astype(object).where(frame.notna(), None)
+def body_of(form: str, frame: pd.DataFrame, missing: float | None = None) -> dict[str, Any]:
+    """Return a body in a form, with null or NaN for missing values."""
+    plain = frame.astype(object).where(frame.notna(), missing)
     if form == "dataframe_split":
         return {form: {"columns": list(plain), "data": plain.to_numpy().tolist()}}
     return {form: plain.to_dict("list" if form == "inputs" else "records")}
@@ -70,6 +71,29 @@ def test_answers_equal_mlflow_for_thousand_real_rows(
     frame = select_usable(read_source(raw))[COLUMNS].head(1000)
     assert len(frame) == 1000
     check(served, registered, frame)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan], ids=["null", "NaN"])
+def test_all_real_rows_score_the_same_in_every_form_in_mlflow_and_here(
+    served: Server, registered: Store, real_sample_path: Path, missing: float | None
+) -> None:
+    """MLflow makes the text "None" of a null in `inputs` and `instances`."""
+    raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
+    frame = select_usable(read_source(raw))[COLUMNS]
+    gaps = frame[list(TEXT_COLUMNS)].isna().any(axis=1)
+    assert gaps.sum() > len(frame) / 2
+    model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
+    scored = [
+        {"prediction": prediction, "probability": probability}
+        for prediction, probability in model.predict(conform(frame)).itertuples(index=False)
+    ]
+    for form in FORMS:
+        body = json.dumps(body_of(form, frame, missing))
+        theirs = invocations(body, "application/json", model, model.metadata.get_input_schema())
+        assert json.loads(theirs.response)["predictions"] == scored, form
+        headers = {"Content-Type": "application/json"}
+        ours = served.ask("/invocations", "POST", data=body, headers=headers)
+        assert ours.json()["predictions"] == scored, form
 
 
 def test_answers_equal_mlflow_for_unseen_rows(

@@ -6,7 +6,8 @@ of the value of one column, so that a record has the same features alone as amon
 Values of a field:
 
 - Text columns: text; white space and case are ignored. Numbers and Booleans count as their text,
-  `2.0` as `2`. Anything else is missing: absent, null, NaN, empty text, a list, a date, bytes.
+  `2.0` as `2`. Anything else is missing: absent, null, NaN, empty text, a list, a date, bytes, and
+  the texts `MISSING_TEXTS`.
 - Number columns: a finite number between `ABOVE` and `BELOW`, or such a number as text in plain
   decimals (`1.80`). Anything else is missing: null, zero, a negative number, `inf`, `1,80`, a
   Boolean.
@@ -14,7 +15,9 @@ Values of a field:
 
 `mlflow.pyfunc` checks records against the signature first. It rejects a column whose values all
 have another type, with an error that names the column: integers or text in a number column,
-numbers (also NaN) or Booleans in a text column. Nulls are None there, and 2 is 2.0.
+numbers or Booleans in a text column. Nulls are None there, and 2 is 2.0. A text column that has
+only NaN is a column of numbers; with one text in it, its NaN are missing. `pyfunc.py` rejects lists
+and other values that are neither text nor a number.
 """
 
 import math
@@ -40,6 +43,14 @@ ABOVE, BELOW = 0.0, 1_000_000.0
 
 PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 """A number as text; a float cannot distinguish more digits."""
+
+MISSING_TEXTS = frozenset({"", "<na>", "none", "nan", "nat", "null", "na", "n/a", "\\n"})
+"""Texts that stand for a missing value, in lower case.
+
+MLflow's server and MLServer pass on nulls as the texts `None`, `nan`, `NaT` and `<NA>`, depending on
+the form of the request. The others are common in files: a record that is read from one as text must
+score as the same record from a reader that knows them.
+"""
 
 UNIVERSE_RATE = "universe_alive_rate"
 _UNIVERSE_FEATURES = ("is_616", "is_temporary", "is_earth", "length", "number", "rows")
@@ -80,10 +91,10 @@ def text(value: Any) -> str:  # noqa: ANN401 - fields may hold anything
             return ""
         # pandas makes floats of a column of integers that has a null.
         value = int(value) if value.is_integer() else value
-    # MLflow turns the nulls of a pyarrow column into the text <NA>.
-    if not isinstance(value, _TEXT_TYPES) or value == "<NA>":
+    if not isinstance(value, _TEXT_TYPES):
         return ""
-    return " ".join(str(value).lower().split())
+    found = " ".join(str(value).lower().split())
+    return "" if found in MISSING_TEXTS else found
 
 
 def number(value: Any) -> float:  # noqa: ANN401 - fields may hold anything

@@ -147,8 +147,8 @@ def conform(
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
-    A text field takes text, a number field a number or its text, and every field null unless it is
-    required; fields outside the schema are ignored. MLflow's server validates number fields the
+    A text field takes text, a number field a number or its text, and every field null, or NaN,
+    unless it is required; fields outside the schema are ignored. MLflow's server validates number fields the
     same way and text fields not at all, see above. The records are changed in place.
 
     Raises:
@@ -167,6 +167,9 @@ def conform(
                 continue
             if kind == "string":
                 if type(value) is not str:
+                    if value != value:  # NaN, by which pandas and MLflow's client send nulls
+                        record[name] = None
+                        continue
                     raise _wrong_type(row, name, "text", value)
             elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
