@@ -83,7 +83,7 @@ def asked(method: str, *paths: str, body: bytes = b"") -> list[Sent]:
 R: dict[str, Any] = {"name": "A", "universe": "Earth-616", "gender": "Female", "height": 1.78}
 NAMES, VALUES = list(R), list(R.values())
 PLAIN = json.dumps(records(R)).encode()
-FRAME = pd.DataFrame([R, {"name": "B"}])
+FRAME: Any = pd.DataFrame([R, {"name": "B"}])
 TABLE = FRAME.to_csv()
 KNOWN = {"name": "A"}
 

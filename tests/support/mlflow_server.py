@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
@@ -15,8 +15,10 @@ from support.running_server import until
 
 
 @contextlib.contextmanager
-def mlflow_serving(model: Path, output: Path) -> Iterator[str]:
-    """Serve the files of a model until the end of the block, and yield the address.
+def mlflow_serving(model: Path, output: Path) -> Iterator[Callable[[], str]]:
+    """Serve the files of a model until the end of the block.
+
+    The value is a function that waits until it answers and returns its address.
 
     Args:
         model: Folder of the model.
@@ -40,9 +42,12 @@ def mlflow_serving(model: Path, output: Path) -> Iterator[str]:
         assert process.poll() is None, output.read_text(errors="replace")
         return requests.get(f"{url}/ping", timeout=5).ok
 
-    try:
+    def address() -> str:
         until(answers)
-        yield url
+        return url
+
+    try:
+        yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)

@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 import pytest
 import requests
-from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+from mlflow.pyfunc.scoring_server import client
 from support.mlflow_requests import DIFFERENT, SAME_FOR_BOTH, Sent
 from support.mlflow_server import mlflow_serving
 from support.project import ROOT
@@ -37,10 +37,10 @@ def servers(
     description = registered.fetch(describe(folder, limits=LIMITS))
     OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
     with (
+        mlflow_serving(model, folder / "mlflow.out") as address,
         running(description, registered.uri) as server,
-        mlflow_serving(model, folder / "mlflow.out") as url,
     ):
-        yield url, server
+        yield address(), server
 
 
 def outcome(url: str, sent: Sent) -> Outcome:
@@ -108,9 +108,9 @@ def test_difference_is_as_documented(outcomes: Any, line: str) -> None:
 
 def test_client_of_mlflow_gets_ping_version_and_predictions(servers: tuple[str, Server]) -> None:
     url, server = servers
-    there, here = (
-        ScoringServerClient(*one.removeprefix("http://").split(":")) for one in (url, server.url)
-    )
+    urls = (url, server.url)
+    new_client: Any = client.ScoringServerClient
+    there, here = (new_client("127.0.0.1", one.rpartition(":")[2]) for one in urls)
     here.ping()
     assert json.loads(here.get_version())["mlflow"] == there.get_version() == mlflow.__version__
     frame = pd.DataFrame({"gender": ["Male", None], "height": [1.8, None]})

@@ -23,7 +23,7 @@ from support.running_server import Store, describe
 from marvel_kedro.monitoring.inference_log import parsing
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
-FRAME = pd.DataFrame(
+FRAME: Any = pd.DataFrame(
     {
         "name": ["A", "B"],
         "universe": ["Earth-616", None],
@@ -31,7 +31,7 @@ FRAME = pd.DataFrame(
         "shoe": [44, 45],
     }
 )
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"name": "A", "universe": "Earth-616", "height": 1.78},
     {"name": "B", "universe": None, "height": None},
 ]
@@ -56,7 +56,7 @@ def scored(endpoint: InProcess, records: list[dict[str, Any]]) -> Any:
     return answer.json["predictions"]
 
 
-def measured(endpoint: InProcess, request: Any) -> list[dict[str, Any]]:
+def measured(endpoint: InProcess, request: Any) -> list[Any]:
     """Return the records that monitoring reads from the last answered request."""
     row = endpoint.rows()[-1]
     assert row["status_code"] == 200
