@@ -186,12 +186,14 @@ GAPS = [
 @pytest.mark.parametrize("gap", GAPS, ids=repr)
 def test_missing_text_scores_as_absent_field(served: Any, model: CharacterModel, gap: Any) -> None:
     frame = pd.DataFrame({"gender": ["Female", gap], "universe": [gap, "Earth-616"]}, dtype=object)
-    records = [{"gender": "Female"}, {"universe": "Earth-616"}]
-    expected = [probability for record in records for _, probability in model.score([record])]
+    records: Any = frame.to_dict("records")
+    expected = [
+        value for _, value in model.score([{"gender": "Female"}, {"universe": "Earth-616"}])
+    ]
     assert served.predict(frame)["probability"].tolist() == expected
-    assert served.predict(frame.to_dict("records"))["probability"].tolist() == expected
+    assert served.predict(records)["probability"].tolist() == expected
     assert served.predict(conform(frame))["probability"].tolist() == expected
-    assert [value for _, value in model.score(frame.to_dict("records"))] == expected
+    assert [value for _, value in model.score(records)] == expected
 
 
 TWO = {"gender": ["Female", "Male"], "height": [1.8, 1.6]}

@@ -24,6 +24,7 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 
+mlflow_serves: Any = invocations
 COLUMNS = [*TEXT_COLUMNS, *NUMBER_COLUMNS]
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 
@@ -89,7 +90,7 @@ def test_all_real_rows_score_the_same_in_every_form_in_mlflow_and_here(
     ]
     for form in FORMS:
         body = json.dumps(body_of(form, frame, missing))
-        theirs = invocations(body, "application/json", model, model.metadata.get_input_schema())
+        theirs = mlflow_serves(body, "application/json", model, model.metadata.get_input_schema())
         assert json.loads(theirs.response)["predictions"] == scored, form
         headers = {"Content-Type": "application/json"}
         ours = served.ask("/invocations", "POST", data=body, headers=headers)

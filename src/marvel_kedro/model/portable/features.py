@@ -47,9 +47,9 @@ PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 MISSING_TEXTS = frozenset({"", "<na>", "none", "nan", "nat", "null", "na", "n/a", "\\n"})
 """Texts that stand for a missing value, in lower case.
 
-MLflow's server and MLServer pass on nulls as the texts `None`, `nan`, `NaT` and `<NA>`, depending on
-the form of the request. The others are common in files: a record that is read from one as text must
-score as the same record from a reader that knows them.
+MLflow's server and MLServer pass on nulls as the texts `None`, `nan`, `NaT` and `<NA>`, depending
+on the form of the request. The others are common in files: a record that is read from one as text
+must score as the same record from a reader that knows them.
 """
 
 UNIVERSE_RATE = "universe_alive_rate"

@@ -42,8 +42,8 @@ class CharacterPyfunc(PythonModel):
         """
         if not isinstance(model_input, pd.DataFrame):
             raise _invalid(
-                f"The model takes a pandas.DataFrame; got {type(model_input).__name__}. For a Spark "
-                "frame use mlflow.pyfunc.spark_udf."
+                f"The model takes a pandas.DataFrame; got {type(model_input).__name__}. For a "
+                "Spark frame use mlflow.pyfunc.spark_udf."
             )
         if not len(model_input.columns):
             raise _invalid(

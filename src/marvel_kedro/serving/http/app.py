@@ -18,7 +18,7 @@ from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http import content, limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error, invalid_value
+from marvel_kedro.serving.http.errors import RequestError, internal_error
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
 from marvel_kedro.serving.http.other_bodies import OtherBodies
@@ -66,8 +66,10 @@ class Endpoint:
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
         self._worker_limits = WorkerLimits(self._limits, self._server.threads)
-        self._other_bodies = OtherBodies(self._limits, self._worker_limits, self._entities)
         self._tally = metrics.Tally()
+        self._other_bodies = OtherBodies(
+            self._limits, self._worker_limits, self._entities, self._tally
+        )
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
         paths = ("/invocations", f"/serving-endpoints/{name}/invocations")
@@ -130,7 +132,7 @@ class Endpoint:
         finally:
             del self._deadlines[task]
             self._overdue.discard(task)
-            call.body = b""  # the client may read its answer slowly
+            call.body, call.table = b"", None  # the client may read its answer slowly
             if call.reserved_bytes:
                 self._worker_limits.release(call)
         await self._send(call, send)
@@ -156,16 +158,21 @@ class Endpoint:
         except ClientDisconnectedError:
             raise
         except Exception as error:  # noqa: BLE001 - the client always gets an answer
-            at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
-            self._log.line(time=at, level="error", request_id=call.id, fault=fault)
+            self._log_fault(call, error)
             self._reject(call, internal_error(call.id))
 
     def _reject(self, call: Invocation, error: RequestError) -> None:
+        if error.__cause__:  # that of a model's own code
+            self._log_fault(call, error.__cause__)
         call.status, call.extra_headers = error.status, error.headers
         call.response = error.body
         call.redacted_response = error.redacted_body(self._redact)
 
-    def _cause(self, error: Exception) -> str:
+    def _log_fault(self, call: Invocation, error: BaseException) -> None:
+        at, fault = datetime.fromtimestamp(call.time, UTC), self._cause(error)
+        self._log.line(time=at, level="error", request_id=call.id, fault=fault)
+
+    def _cause(self, error: BaseException) -> str:
         """Describe an error for the log; errors of a model's code often quote their input."""
         if not self._redact:
             return repr(error)[:1000]
@@ -195,21 +202,19 @@ class Endpoint:
         records = None
         if call.content is not content.PLAIN_JSON:
             records = await self._other_bodies.read(call)
+        if call.body[:1] != b"{" or call.body[1:2] == b"\0":
+            call.body = protocol.as_utf8(call.body)
+        if self._entities.has_foreign and await self._other_bodies.answer_foreign(call, records):
+            return
         if records is None and len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
         elif records is None:
             parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
-        if call.body[:1] != b"{" or call.body[1:2] == b"\0":
-            call.body = protocol.as_utf8(call.body)
         call.records = len(records)
-        if call.records > self._limits.records:
-            raise invalid_value(
-                f"{call.records:,} records are more than the limit of {self._limits.records:,} "
-                "a request. Send them in several requests."
-            )
+        self._worker_limits.check_records(call.records)
         served = call.served = call.served or self._entities.choose(call.client_request_id)
-        if call.records <= INLINE_RECORDS and served.loaded.is_own:
+        if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, records)
         else:
             scored = await self._worker_limits.in_thread(

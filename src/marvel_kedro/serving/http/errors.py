@@ -16,15 +16,15 @@ class RequestError(Exception):
         code: `error_code` of the answer.
         message: The cause and its remedy.
         headers: Additional headers of the answer.
-        redacted: For a message that quotes values of a field: the name of the field, and the
-            message without the values for the inference table.
+        redacted: For a message that quotes values of a field: the name of the field, None if it
+            may quote any, and the message without the values for the inference table.
     """
 
     status: int
     code: str
     message: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    redacted: tuple[str, str] | None = None
+    redacted: tuple[str | None, str] | None = None
 
     def __str__(self) -> str:
         return self.message
@@ -36,9 +36,10 @@ class RequestError(Exception):
 
     def redacted_body(self, fields: frozenset[str]) -> bytes | None:
         """Return the body without values of redacted fields; None if the body has none."""
-        if self.redacted is None or self.redacted[0] not in fields:
+        if self.redacted is None or not fields:
             return None
-        return _body(self.code, self.redacted[1])
+        name, message = self.redacted
+        return _body(self.code, message) if name is None or name in fields else None
 
 
 def _body(code: str, message: str) -> bytes:

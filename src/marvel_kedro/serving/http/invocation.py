@@ -13,6 +13,7 @@ class Invocation:
     Attributes:
         redacted_response: The response for the inference table if it differs from `response`.
         reserved_bytes: See `WorkerLimits`.
+        table: CSV or Parquet with its media type, if MLflow's own code reads it.
     """
 
     id: str
@@ -30,3 +31,4 @@ class Invocation:
     simulated_time: int | None = None
     reserved_bytes: int = 0
     content: Content = PLAIN_JSON
+    table: tuple[bytes, str] | None = None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from starlette.types import Receive
 
 from marvel_kedro.serving.configuration import Limits
-from marvel_kedro.serving.http.errors import RequestError, too_large
+from marvel_kedro.serving.http.errors import RequestError, invalid_value, too_large
 
 SMALL_BODY_BYTES = 64 * 1024
 """Bodies up to this size are not reserved: as many as the request limit admits fit into memory."""
@@ -49,6 +49,18 @@ class WorkerLimits:
         """
         if requests + self.abandoned > self._limits.concurrency:
             raise self._too_many(f"More than {self._limits.concurrency} requests at once.")
+
+    def check_records(self, records: int) -> None:
+        """Check the number of records of a request.
+
+        Raises:
+            RequestError: 400.
+        """
+        if records > self._limits.records:
+            raise invalid_value(
+                f"{records:,} records are more than the limit of {self._limits.records:,} "
+                "a request. Send them in several requests."
+            )
 
     async def read_body(
         self, holder: BodyHolder, receive: Receive, content_length: bytes | None

@@ -1,21 +1,25 @@
-"""Bodies that are compressed, CSV or Parquet: read in threads, away from the path of plain JSON."""
+"""Bodies that are compressed, CSV or Parquet, or for models of other origin: all in threads."""
 
 from marvel_kedro.serving.configuration import Limits
-from marvel_kedro.serving.http import content, tables
+from marvel_kedro.serving.http import content, protocol, tables
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import WorkerLimits
 from marvel_kedro.serving.http.protocol import Record
 from marvel_kedro.serving.lookup import ID
 from marvel_kedro.serving.models.served_entities import Entities
+from marvel_kedro.serving.telemetry.metrics import Tally
 
 
 class OtherBodies:
-    """Turns the body of a request into JSON, which the inference table gets."""
+    """Turns bodies into JSON, which the inference table gets, and answers by foreign models."""
 
-    def __init__(self, limits: Limits, worker_limits: WorkerLimits, entities: Entities) -> None:
+    def __init__(
+        self, limits: Limits, worker_limits: WorkerLimits, entities: Entities, tally: Tally
+    ) -> None:
         self._limits = limits
         self._worker_limits = worker_limits
         self._entities = entities
+        self._tally = tally
 
     async def read(self, call: Invocation) -> list[Record] | None:
         """Decompress a body, and read one that is a table.
@@ -37,9 +41,36 @@ class OtherBodies:
         if media_type == content.JSON:
             return None
         call.served = self._entities.choose(None)  # a table has no client_request_id
-        schema = call.served.loaded.schema
+        model = call.served.loaded
         records, call.body = await in_thread(
-            call, tables.read, media_type, body, schema, ID, self._limits
+            call, tables.read, media_type, body, model.schema, ID, self._limits
         )
+        if not model.is_own:
+            call.table = body, media_type
         self._worker_limits.reserve(call, min(limit, len(call.body)))
         return records
+
+    async def answer_foreign(self, call: Invocation, records: list[Record] | None) -> bool:
+        """Answer by a model that this project has not made, whose records may be of any form.
+
+        Args:
+            call: The request, which gets its served entity.
+            records: Those of a table, None for JSON.
+
+        Returns:
+            Whether the chosen entity is such a model.
+        """
+        in_thread = self._worker_limits.in_thread
+        if records is None:
+            outlined = await in_thread(call, protocol.outline, call.body)
+            call.records, call.client_request_id = outlined
+            self._worker_limits.check_records(call.records)
+        else:
+            call.records = len(records)
+        served = call.served = call.served or self._entities.choose(call.client_request_id)
+        if served.loaded.invoke is None:
+            return False
+        sent = call.table or (call.body, content.JSON)
+        call.response, scored = await in_thread(call, served.loaded.invoke, *sent)
+        self._tally.records(served.name, served.version, scored)
+        return True

@@ -7,6 +7,7 @@ what both servers answer.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,13 +41,36 @@ def read(body: bytes) -> tuple[list[Record], str | None]:
     params = fields.get("params")
     if params is not None and not isinstance(params, dict):
         raise bad_request("params must be an object.")
+    request_id = _client_request_id(fields)
+    form = forms[0]
+    return _READERS[form](form, fields[form]), request_id
+
+
+def outline(body: bytes) -> tuple[int, str | None]:
+    """Return the number of records of a body that MLflow reads, and `client_request_id`.
+
+    Raises:
+        RequestError: 400; the message names the invalid part.
+    """
+    fields = _parse_json(body)
+    value = next((fields[form] for form in FORMS if form in fields), None)
+    if isinstance(value, dict):
+        columns = [value.get("data")] if "data" in value else value.values()
+        return max(map(_length, columns), default=0), _client_request_id(fields)
+    return _length(value), _client_request_id(fields)
+
+
+def _length(value: Any) -> int:  # noqa: ANN401 - any JSON
+    return len(value) if isinstance(value, list) else 1
+
+
+def _client_request_id(fields: dict[str, Any]) -> str | None:
     request_id = fields.get("client_request_id")
     if request_id is not None and not isinstance(request_id, str):
         raise bad_request("client_request_id must be text.")
     if request_id is not None and len(request_id) > MAX_ID_CHARACTERS:
         raise bad_request(f"client_request_id has more than {MAX_ID_CHARACTERS} characters.")
-    form = forms[0]
-    return _READERS[form](form, fields[form]), request_id
+    return request_id
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
@@ -70,7 +94,10 @@ def as_utf8(body: bytes) -> bytes:
     encoding = json.detect_encoding(body)
     if encoding == "utf-8":
         return body
-    return body.decode(encoding, "surrogatepass").encode(errors="replace")
+    try:
+        return body.decode(encoding, "surrogatepass").encode(errors="replace")
+    except UnicodeDecodeError:  # then it is no JSON either
+        return body
 
 
 def _whole_number(digits: str) -> float:
@@ -147,9 +174,9 @@ def conform(
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
-    A text field takes text, a number field a number or its text, and every field null, or NaN,
-    unless it is required; fields outside the schema are ignored. MLflow's server validates number fields the
-    same way and text fields not at all, see above. The records are changed in place.
+    A text field takes text, a number field a number or its text, and every field null or NaN unless
+    it is required; fields outside the schema are ignored. MLflow's server validates number fields
+    the same way and text fields not at all, see above. The records are changed in place.
 
     Raises:
         RequestError: 400; the message names the record and the field.
@@ -167,10 +194,8 @@ def conform(
                 continue
             if kind == "string":
                 if type(value) is not str:
-                    if value != value:  # NaN, by which pandas and MLflow's client send nulls
-                        record[name] = None
-                        continue
-                    raise _wrong_type(row, name, "text", value)
+                    _null(row, name, value)
+                    record[name] = None
             elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
     if not is_any_known:
@@ -186,6 +211,12 @@ def _check_required(records: list[Record], required: Sequence[str]) -> None:
         for name in required:
             if record.get(name) is None:
                 raise invalid_value(f"Record {row} lacks the required field {name}.")
+
+
+def _null(row: int, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON
+    """Accept NaN, by which pandas and MLflow's client send a null."""
+    if type(value) is not float or not math.isnan(value):
+        raise _wrong_type(row, name, "text", value)
 
 
 def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSON

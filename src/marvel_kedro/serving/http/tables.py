@@ -45,7 +45,8 @@ def read(
     Args:
         media_type: `content.CSV` or `content.PARQUET`.
         body: The table.
-        schema: Kind by input field of the model; of other columns only the key is read.
+        schema: Kind by input field of the model; of other columns only the key is read. If empty,
+            all columns are read, as numbers where they are.
         key: The column that completes records.
         limits: Of the records, and of the bytes that a Parquet file may have decompressed.
 
@@ -55,8 +56,9 @@ def read(
     Raises:
         RequestError: 400 or 413; the message names row or column.
     """
-    columns, rows = _READERS[media_type](body, {key: "string", **schema}, limits)
-    if not columns:
+    fields: Mapping[str, Kind] = {key: "string", **schema} if schema else {}
+    columns, rows = _READERS[media_type](body, fields, limits)
+    if schema and not columns:
         raise invalid_value(
             f"No column of the table is known to the model: send at least one of "
             f"{', '.join(schema)}."
@@ -73,13 +75,13 @@ def _read_csv(body: bytes, schema: Mapping[str, Kind], limits: Limits) -> Table:
         if header is None:
             raise bad_request("The body is not CSV: it has no header.")
         _check_names([name for name in header if name])  # an index has no name
-        known = [(place, name) for place, name in enumerate(header) if name in schema]
+        known = [(n, name) for n, name in enumerate(header) if name in schema or not schema]
         data = []
         for row in islice(rows, limits.records + 1):
             if len(row) != len(header):
                 message = f"The row that ends in line {lines.line_num} of the CSV has {len(row)}"
                 raise bad_request(f"{message} cells, its header {len(header)}.")
-            data.append([_cell(row[place], schema[name]) for place, name in known])
+            data.append([_cell(row[n], schema.get(name, "double")) for n, name in known])
     except (csv.Error, UnicodeDecodeError) as error:
         raise bad_request(f"The body is not CSV in UTF-8: {error}") from None
     _check_number(len(data), limits)
@@ -119,6 +121,8 @@ def _read_parquet(body: bytes, schema: Mapping[str, Kind], limits: Limits) -> Ta
         known = [field for field in fields if field.name in schema]
         for field in known:
             _check_type(field)
+        if not schema:
+            known = [field for field in fields if _is_plain(field.type)]
         names = [field.name for field in known]
         # A column of one long text, repeated, is a short file: it stays a dictionary until counted.
         texts = [field.name for field in known if _is_text(field.type)]
@@ -141,14 +145,18 @@ def _is_text(type_: "pa.DataType") -> bool:
     return bool(pt.is_string(type_) or pt.is_large_string(type_) or pt.is_string_view(type_))
 
 
-def _check_type(field: "pa.Field[Any]") -> None:
+def _is_plain(type_: "pa.DataType") -> bool:
     import pyarrow.types as pt  # noqa: PLC0415
 
     checks = (_is_text, pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean, pt.is_null)
-    if not any(check(field.type) for check in checks):
+    return any(check(type_) for check in checks)
+
+
+def _check_type(field: "pa.Field[Any]") -> None:
+    if not _is_plain(field.type):
         raise invalid_value(
             f"The column {field.name} has the Parquet type {str(field.type)[:100]}: it must have "
-            "text, numbers or Booleans. JSON has every type."
+            "text, numbers or Booleans."
         )
 
 

@@ -16,17 +16,13 @@ def redact(body: bytes, fields: frozenset[str]) -> bytes:
     Values without names are replaced as a whole: a body that is no JSON object, unnamed columns.
     """
     try:
-        value = _loads(body)
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:  # NaN, which becomes null
+            value = json.loads(body)
         return orjson.dumps(_redact(value, fields) if isinstance(value, dict) else REDACTED)
     except (ValueError, TypeError, RecursionError):  # orjson raises the first two
         return orjson.dumps(REDACTED)
-
-
-def _loads(body: bytes) -> Any:  # noqa: ANN401 - any JSON
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)  # NaN, by which pandas and MLflow's client send a null
 
 
 def _redact(value: Any, fields: frozenset[str]) -> Any:  # noqa: ANN401 - any JSON

@@ -13,6 +13,8 @@ import yaml
 
 from marvel_kedro.model.portable.saved_code import import_saved_code
 from marvel_kedro.serving.http.protocol import Kind, Record
+from marvel_kedro.serving.models import foreign_model
+from marvel_kedro.serving.models.foreign_model import Invoke
 
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
@@ -26,13 +28,18 @@ class ServedModel:
     Attributes:
         score: Maps records to prediction and probability, one pair per record.
         schema: Kind by input field; `required` are those that every record must have.
-        is_own: Whether this project's `predictor.py` scores; the duration of others is unknown.
+        invoke: Answers bodies in place of `score` if this project has not made the model.
     """
 
     score: Score
     schema: dict[str, Kind]
-    required: tuple[str, ...]
-    is_own: bool
+    required: tuple[str, ...] = ()
+    invoke: Invoke | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this project's `predictor.py` scores; the duration of others is unknown."""
+        return self.invoke is None
 
 
 def import_lightgbm() -> None:
@@ -83,25 +90,31 @@ def load(folder: Path) -> ServedModel:
     """Load a version from the files of an MLflow model.
 
     If this project has fitted it, its own `predictor.py` scores records without MLflow and pandas;
-    any other model is scored by `mlflow.pyfunc`.
+    any other model is served by MLflow's code.
     """
     import_lightgbm()
-    inputs = json.loads(_read_mlmodel(folder)["signature"]["inputs"])
-    schema: dict[str, Kind] = {
-        field["name"]: "string" if field["type"] == "string" else "double" for field in inputs
-    }
+    described = _read_mlmodel(folder)
     code = import_saved_code(folder / _FILES)
     model: Any = code.CharacterModel.load(folder / _FILES) if code else None
-    is_own = hasattr(model, "score")
+    if not hasattr(model, "score"):
+        _unload_lightgbm()
+        example = (described.get("saved_input_example_info") or {}).get("serving_input_path")
+        return ServedModel(_score_nothing, {}, invoke=foreign_model.load(folder, example))
+    inputs = json.loads(described["signature"]["inputs"])
     loaded = ServedModel(
-        score=model.score if is_own else _pyfunc_score(folder, schema),
-        schema=schema,
+        score=model.score,
+        schema={
+            field["name"]: "string" if field["type"] == "string" else "double" for field in inputs
+        },
         required=tuple(field["name"] for field in inputs if field.get("required", True)),
-        is_own=is_own,
     )
     loaded.score([{}, {}])  # fails here if the model is broken, and fills its caches
     loaded.score([{}])
     return loaded
+
+
+def _score_nothing(_: list[Record]) -> list[tuple[str, float]]:
+    raise TypeError("a model that this project has not made takes bodies, not records")
 
 
 def _read_mlmodel(folder: Path) -> dict[str, Any]:
@@ -112,19 +125,3 @@ def _read_mlmodel(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("its MLmodel is empty, or no mapping")  # noqa: TRY004 - of a file
     return content
-
-
-def _pyfunc_score(folder: Path, schema: dict[str, Kind]) -> Score:
-    import mlflow  # noqa: PLC0415 - only for models of other origin
-    import pandas as pd  # noqa: PLC0415 - slow to import
-
-    _unload_lightgbm()
-    model = mlflow.pyfunc.load_model(str(folder))
-    types = {name: "object" if kind == "string" else "float64" for name, kind in schema.items()}
-
-    def score(records: list[Record]) -> list[tuple[str, float]]:
-        columns = {name: [record.get(name) for record in records] for name in types}
-        scored = model.predict(pd.DataFrame(columns).astype(types))
-        return list(zip(scored["prediction"].tolist(), scored["probability"].tolist(), strict=True))
-
-    return score

@@ -38,10 +38,12 @@ class Entities:
 
     Attributes:
         faults: By served entity, why it is not the published version.
+        has_foreign: Whether this project has not made one of the models.
     """
 
     def __init__(self, configuration: ServingConfiguration, log: AccessLog) -> None:
         self.faults: dict[str, str] = {}
+        self.has_foreign = False
         self._deployment: Deployment | None = None
         self._endpoint = configuration.endpoint
         self._folder = configuration.server.models
@@ -120,6 +122,7 @@ class Entities:
         published = {entity.name for entity in deployment.entities}
         self.faults = {name: fault for name, fault in self.faults.items() if name in published}
         previous, self._served = self._served, served
+        self.has_foreign = not all(one.loaded.is_own for one in served.values())
         shares = redistribute(deployment.traffic, served)
         self._router = Router(self._endpoint.name, tuple(served), tuple(shares.values()))
         self._set_metrics(previous)
