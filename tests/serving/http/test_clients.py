@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -15,6 +16,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, NotFound, Unauthenticated
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
+from mlflow.utils.proto_json_utils import dump_input_data
+from support.in_process import InProcess
 from support.project import ROOT
 from support.running_server import Server
 
@@ -160,6 +163,17 @@ def test_mlflow_deployments_client_raises_the_message_of_the_error() -> None:
     ):
         with pytest.raises((requests.HTTPError, MlflowException), match=message):
             client.predict(endpoint=endpoint, inputs=body)
+
+
+def test_client_of_mlflows_server_sends_nan_for_a_null(endpoint: InProcess) -> None:
+    """By `ScoringServerClient.invoke`, which sends no token."""
+    frame = pd.DataFrame([EXAMPLE, {"gender": math.nan, "height": 1.8}], dtype=object)
+    for sent in (frame, frame.tail(1)):
+        body: str = dump_input_data(sent)
+        assert "NaN" in body
+        answer = endpoint.post(body.encode())
+        expected = endpoint.post({"inputs": [EXAMPLE, {"height": 1.8}][-len(sent) :]})
+        assert answer.json == expected.json
 
 
 # --- databricks-sdk ---

@@ -34,8 +34,8 @@ REDACTED: list[tuple[Any, Any]] = [
     ({"params": {"deep": [{"name": {"of": "s"}}]}}, {"params": {"deep": [{"name": "***"}]}}),
     ({"client_request_id": "s", "inputs": []}, {"client_request_id": "***", "inputs": []}),
     (
-        {"inputs": [{"name": float("nan"), "a": float("nan")}]},  # as MLflow's client sends nulls
-        {"inputs": [{"name": "***", "a": None}]},
+        {"inputs": {"name": ["s"], "height": [float("nan")]}},
+        {"inputs": {"name": ["***"], "height": [None]}},
     ),
     (["s"], "***"),
     ("s", "***"),

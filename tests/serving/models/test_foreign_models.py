@@ -39,6 +39,7 @@ set_model(Model())
 # One row per record: the values as the model gets them.
 ROWS = "[repr(row) for row in model_input.astype(object).to_numpy().tolist()]"
 
+any_type: Any = AnyType
 VALUES: dict[str, tuple[Any, Any]] = {
     "long": (DataType.long, 2**40),
     "integer": (DataType.integer, 7),
@@ -51,7 +52,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "array": (Array(DataType.long), [1, 2]),
     "object": (Object([Property("a", DataType.string)]), {"a": "b"}),
     "map": (Map(DataType.double), {"a": 0.5}),
-    "any": (AnyType(), [1, "a", None]),
+    "any": (any_type(), [1, "a", None]),
 }
 NONE = ["mlflow"]  # else MLflow spends seconds to find out which packages a model needs
 NUMBERS = {"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 1.0, 2.0, 3.0]}
@@ -73,7 +74,7 @@ class Both:
 
     def __init__(self, files: Path, ours: InProcess) -> None:
         self.ours = ours
-        self._app: Any = scoring_server.init(mlflow.pyfunc.load_model(str(files)))  # type: ignore[no-untyped-call]
+        self._app: Any = scoring_server.init(mlflow.pyfunc.load_model(str(files)))
 
     def mlflow(self, body: bytes, media_type: str = "application/json") -> Answer:
         async def call() -> Answer:
@@ -135,20 +136,25 @@ def test_every_type_is_served_as_by_mlflow(
 ) -> None:
     """In every form, required or not, with a null and with a value of another type."""
     of_type, value = VALUES[kind]
-    columns = [ColSpec(DataType.string, "key"), ColSpec(of_type, "x"), ColSpec(of_type, "y", False)]
+    columns: list[Any] = [
+        ColSpec(DataType.string, "key"),
+        ColSpec(of_type, "x"),
+        ColSpec(of_type, "y", False),
+    ]
     both = serve(echo(tmp_path, signature=ModelSignature(inputs=Schema(columns))))
     answered = both.check({"dataframe_records": [{"key": "k", "x": value, "y": value}] * 2})
     assert len(answered) == 2
     both.check({"dataframe_records": [{"key": "k", "x": value}]})
     for x, y in ((value, value), (value, None), (None, value), ("?", value), (value, [])):
-        record = {"key": "k", "x": x, "y": y}
-        for body in (
+        record: dict[str, Any] = {"key": "k", "x": x, "y": y}
+        bodies: list[Any] = [
             {"dataframe_records": [record] * 2},
             {"dataframe_split": {"columns": list(record), "data": [list(record.values())]}},
             {"instances": [record]},
             {"inputs": [record]},
             {"inputs": {name: [item] for name, item in record.items()}},
-        ):
+        ]
+        for body in bodies:
             both.check(body)
     assert both.check({"dataframe_records": [{"key": "k"}]}) is None
 
@@ -173,7 +179,7 @@ def test_classifier_of_scikit_learn_is_served(
     assert both.check({"dataframe_records": rows.to_dict("records")}) == [
         *classifier.predict(rows).tolist()
     ]
-    for body in (
+    bodies: list[Any] = [
         {"dataframe_split": rows.to_dict("split")},
         {"inputs": NUMBERS},
         {"instances": rows.to_dict("records")},
@@ -189,7 +195,8 @@ def test_classifier_of_scikit_learn_is_served(
         },
         {"other": 1},
         {"dataframe_records": [], "inputs": []},
-    ):
+    ]
+    for body in bodies:
         both.check(body)
     # The model's own error, which is logged as well.
     answer = both.ours.post({"dataframe_records": [{"a": None, "b": 1.0}]})
@@ -208,7 +215,7 @@ def test_classifier_of_scikit_learn_is_served(
     ids=["unnamed", "named"],
 )
 def test_tensors_are_served_as_by_mlflow(
-    serve: Callable[..., Both], tmp_path: Path, specs: list[TensorSpec]
+    serve: Callable[..., Both], tmp_path: Path, specs: list[Any]
 ) -> None:
     signature = ModelSignature(inputs=Schema(specs))
     values = "{name: repr(each) for name, each in model_input.items()}"
