@@ -318,7 +318,7 @@ def test_csv_and_parquet_are_served_as_by_mlflow(
     serve: Callable[..., Both], tmp_path: Path, kind: str
 ) -> None:
     of_type, value = VALUES[kind]
-    columns = [ColSpec(DataType.string, "key"), ColSpec(of_type, "x", False)]
+    columns: list[Any] = [ColSpec(DataType.string, "key"), ColSpec(of_type, "x", False)]
     both = serve(echo(tmp_path, signature=ModelSignature(inputs=Schema(columns))), limits=FEW)
     value = pd.Timestamp(value) if kind == "datetime" else value
     for values in ([value] * 2, [value, None], ["?", "?"], [value] * 4):
