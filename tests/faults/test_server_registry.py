@@ -257,7 +257,7 @@ def test_models_that_need_scikit_learn_are_served(tmp_path: Path, store: Store) 
         first = server.invoke().json()
         for version in (other, "1", other, own):
             store.point("champion", version)
-            until(partial(has_champion, server, version), 30)
+            until(partial(has_champion, server, version))
             assert server.version()["faults"] == ""
             if version == other:
                 tall, small = server.invoke([{"height": 2}, {"height": 1}]).json()["predictions"]

@@ -25,6 +25,17 @@ def test_order_of_rows_has_no_effect_on_model(
     assert fit(shuffled, FitOptions()).digest == model.digest
 
 
+@pytest.mark.parametrize("marker", ["None", "NULL", r"\N"])
+def test_texts_for_a_missing_value_have_no_effect_on_model(
+    characters: pd.DataFrame, marker: str
+) -> None:
+    options = FitOptions(max_trees=10, folds=2)
+    inputs = [name for name in features.TEXT_COLUMNS if name not in features.UNUSED_COLUMNS]
+    filled = characters.assign(**{name: characters[name].fillna(marker) for name in inputs})
+    assert (filled[inputs] == marker).any().sum() > 3
+    assert fit(filled, options).digest == fit(characters, options).digest
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_number_of_threads_has_no_effect_on_model(
     model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]

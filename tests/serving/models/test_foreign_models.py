@@ -17,8 +17,8 @@ from mlflow.pyfunc import scoring_server
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
 from sklearn.linear_model import LogisticRegression
-from support.in_process import Answer, InProcess, answer_of, started
-from support.running_server import MODEL, describe
+from support.in_process import BODY, Answer, InProcess, answer_of, deploy, started
+from support.running_server import MODEL, Store, describe
 
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 
@@ -287,6 +287,25 @@ def test_model_that_fails_on_its_example_is_not_loaded(tmp_path: Path) -> None:
     (files / "MLmodel").write_text(yaml.safe_dump(described))
     with pytest.raises(ZeroDivisionError):
         loaded_model.load(files)
+
+
+def test_own_and_other_model_share_the_traffic(registered: Store, tmp_path: Path) -> None:
+    configuration = describe(tmp_path / "server", traffic={"champion": 50, "challenger": 50})
+    models = deploy(configuration, registered).server.models
+    (models / "2-0").unlink()
+    (models / "2-0").symlink_to(echo(tmp_path, "['x'] * len(model_input)"))
+    with started(configuration) as endpoint:
+        answers = [endpoint.post(BODY | {"client_request_id": str(each)}) for each in range(20)]
+        answers += [endpoint.post(BODY) for _ in range(20)]
+        rows = endpoint.rows()
+    by_entity = {
+        answer.headers["served-model-name"]: answer.json["predictions"] for answer in answers
+    }
+    assert set(by_entity) == {"champion", "challenger"}
+    assert by_entity["challenger"] == ["x"]
+    assert by_entity["champion"][0].keys() == {"prediction", "probability"}
+    assert len({row["served_entity_id"] for row in rows}) == 2
+    assert [row["client_request_id"] for row in rows[:20]] == [str(each) for each in range(20)]
 
 
 def test_limits_and_redaction_hold_for_other_models(
