@@ -45,7 +45,7 @@ class InferenceTableOptions(Options):
 class Limits(Options):
     """The limits above which requests are rejected, with the status of the answer."""
 
-    body_bytes: int = Field(default=16 * 1024**2, gt=0)  # bytes of a body: 413
+    body_bytes: int = Field(default=16 * 1024**2, gt=0)  # bytes of a body, also decompressed: 413
     records: int = Field(default=10_000, gt=0)  # records of a request: 400
     # Concurrent requests per worker, counting batches that still run after a 504: 429.
     concurrency: int = Field(default=256, gt=0)

@@ -1,5 +1,6 @@
 """curl and the clients of MLflow and Databricks, unchanged."""
 
+import gzip
 import json
 import math
 import re
@@ -98,6 +99,22 @@ def test_curl_option_json_sends_the_right_content_type(
     words = (served.url + "/invocations", "--oauth2-bearer", token)
     status, body = curl(*words, "--json", json.dumps({"inputs": [EXAMPLE]}))
     assert (status, json.loads(body)) == (200, {"predictions": expected})
+
+
+def test_curl_sends_csv_parquet_and_gzip_as_documented(
+    served: Server, token: str, expected: Any, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame([EXAMPLE])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress((tmp_path / "rows.csv").read_bytes()))
+    documented = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    written = re.findall(r"^curl .* --data-binary @(rows\..*)$", documented, re.MULTILINE)
+    assert written == ["rows.csv", "rows.parquet", "rows.csv.gz"]
+    for command in re.findall(r"^curl (.* --data-binary @.*)$", documented, re.MULTILINE):
+        line = command.replace("localhost:8080", served.url).replace("@", f"@{tmp_path}/")
+        status, body = curl(*shlex.split(line), "--oauth2-bearer", token)
+        assert (status, json.loads(body)) == (200, {"predictions": expected})
 
 
 def test_curl_without_content_type_gets_415_that_names_the_header(

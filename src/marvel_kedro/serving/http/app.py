@@ -12,7 +12,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http import limits, protocol
+from marvel_kedro.serving.http import content, limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
 from marvel_kedro.serving.http.errors import (
@@ -23,12 +23,12 @@ from marvel_kedro.serving.http.errors import (
 )
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
+from marvel_kedro.serving.http.other_bodies import OtherBodies
 from marvel_kedro.serving.http.pages import Pages
 from marvel_kedro.serving.http.periodic import repeat, stop_orphan
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import Lookup
-from marvel_kedro.serving.models.foreign_model import JSON
 from marvel_kedro.serving.models.served_entities import Entities, Served
 from marvel_kedro.serving.telemetry import log_streams, metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
@@ -69,9 +69,13 @@ class Endpoint:
         self._telemetry = Telemetry.from_environment(name)
         self._worker_limits = WorkerLimits(self._limits, self._server.threads)
         self._tally = metrics.Tally()
+        self._other_bodies = OtherBodies(
+            self._limits, self._worker_limits, self._entities, self._tally
+        )
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
-        self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
+        paths = ("/invocations", f"/serving-endpoints/{name}/invocations")
+        self._paths = {*paths, *(f"{path}/" for path in paths)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI scope."""
@@ -134,7 +138,7 @@ class Endpoint:
         finally:
             del self._deadlines[task]
             self._overdue.discard(task)
-            call.body = b""  # the client may read its answer slowly
+            call.body, call.table = b"", None  # the client may read its answer slowly
             if call.reserved_bytes:
                 self._worker_limits.release(call)
         try:
@@ -192,22 +196,28 @@ class Endpoint:
         self._worker_limits.check(len(self._deadlines))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
-        limits.check_content_type(call.headers.get(b"content-type"))
+        call.content = content.parse_headers(
+            call.headers.get(b"content-type"), call.headers.get(b"content-encoding")
+        )
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
         call.body = await self._worker_limits.read_body(call, receive, length)
-        served = None
-        if self._entities.has_foreign and (served := await self._answer_foreign(call)) is None:
+        records = None
+        if call.content is not content.PLAIN_JSON:
+            records = await self._other_bodies.read(call)
+        if call.body[:1] != b"{" or call.body[1:2] == b"\0":
+            call.body = protocol.as_utf8(call.body)
+        if self._entities.has_foreign and await self._other_bodies.answer_foreign(call, records):
             return
-        if len(call.body) <= INLINE_BYTES:
+        if records is None and len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
-        else:
+        elif records is None:
             parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
         call.records = len(records)
         self._worker_limits.check_records(call.records)
-        served = call.served = served or self._entities.choose(call.client_request_id)
+        served = call.served = call.served or self._entities.choose(call.client_request_id)
         if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, records)
         else:
@@ -216,24 +226,6 @@ class Endpoint:
             )
         call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
-
-    async def _answer_foreign(self, call: Invocation) -> Served | None:
-        """Answer by a model that this project has not made, whose records may be of any form.
-
-        Returns:
-            The chosen entity if it is none of these.
-        """
-        outlined = await self._worker_limits.in_thread(call, protocol.outline, call.body)
-        call.records, call.client_request_id = outlined
-        self._worker_limits.check_records(call.records)
-        served = self._entities.choose(call.client_request_id)
-        if served.loaded.invoke is None:
-            return served
-        call.served = served
-        answered = await self._worker_limits.in_thread(call, served.loaded.invoke, call.body, JSON)
-        call.response, scored = answered
-        self._tally.records(served.name, served.version, scored)
-        return None
 
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]

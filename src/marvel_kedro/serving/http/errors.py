@@ -59,6 +59,16 @@ def invalid_value(message: str, redacted: tuple[str, str] | None = None) -> Requ
     return RequestError(HTTPStatus.BAD_REQUEST, code, message, redacted=redacted)
 
 
+def too_large(limit: int, state: str = "") -> RequestError:
+    """Build the 413 for a body of more bytes than `limit`, as it came or in a state."""
+    return RequestError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "MAX_REQUEST_SIZE_EXCEEDED",
+        f"The body has more than {limit:,} bytes{state and f' {state}'}. "
+        "Send fewer records at once.",
+    )
+
+
 def internal_error(request_id: str) -> RequestError:
     """Build the 500 for an error of the server; its message refers to the log."""
     return RequestError(

@@ -39,6 +39,9 @@ OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
 _PROBED_PATHS = ("/ping", "/health", "/metrics")
 _EXPECTED = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
 
+# Not /docs/, whose links are relative.
+_WITH_SLASH = {f"{path}/": path for path in ("/ping", "/health", "/version", "/metrics")}
+
 _MAX_PATH_CHARACTERS = 200  # of a path in messages and log lines
 
 _ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
@@ -79,7 +82,8 @@ class Pages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, count and log one request."""
         received, started, request_id = time.time(), time.perf_counter(), os.urandom(16).hex()
-        path, method, headers = scope["path"], scope["method"], dict(scope["headers"])
+        method, headers = scope["method"], dict(scope["headers"])
+        path: str = _WITH_SLASH.get(scope["path"]) or scope["path"]
         label = path if path in self._paths else "other"  # clients choose paths: no label for each
         status = 0
 
@@ -94,16 +98,11 @@ class Pages:
             await send(message)
 
         try:
-            await self._route(scope, receive, send_page)
+            await self._route({**scope, "path": path}, receive, send_page)
         except (Exception, asyncio.CancelledError) as raised:
             if status:
                 raise
-            error = _as_request_error(raised, path, request_id)
-            if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
-                self._log.line(time=datetime.fromtimestamp(received, UTC), level="error", **fault)
-            response = Response(error.body, error.status, media_type="application/json")
-            response.raw_headers += error.headers
+            response = self._reject(raised, path, request_id, received)
             await response(scope, receive, send_page)
         if path in _PROBED_PATHS and status in _EXPECTED:
             return
@@ -117,6 +116,18 @@ class Pages:
             status=status,
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
         )
+
+    def _reject(
+        self, raised: BaseException, path: str, request_id: str, received: float
+    ) -> Response:
+        """Build the answer; a caller that kept the error would be kept by its traceback."""
+        error = _as_request_error(raised, path, request_id)
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
+            self._log.line(time=datetime.fromtimestamp(received, UTC), level="error", **fault)
+        response = Response(error.body, error.status, media_type="application/json")
+        response.raw_headers += error.headers
+        return response
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -166,6 +177,7 @@ class Pages:
             for served in self._entities.served
         ]
         content: dict[str, Any] = {
+            "mlflow": version("mlflow"),  # all that MLflow's own server answers here
             "marvel_kedro": version("marvel_kedro"),
             "endpoint": self._name,
             "served_entities": served_entities,
