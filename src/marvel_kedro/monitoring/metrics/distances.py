@@ -69,11 +69,12 @@ def _transport(
         row = np.minimum(rank // n, numbers.totals[other] - 1)
         at = numbers.element_at(other, row)
         rest = rank - n * numbers.rows_before(other, at)
-        return numbers.sums_before[at] + rest / n * numbers.values[at]
+        return numbers.sums_before[at] + rest / n * numbers.distances[at]
 
     below, above = (middle - start) / n, (end - middle) / n
     lower, split, upper = sum_upto(start), sum_upto(middle), sum_upto(end)
-    return numbers.values[element] * (below - above) - (split - lower) + (upper - split)
+    from_middle = numbers.values[element] - numbers.middle[other]
+    return from_middle * (below - above) - (split - lower) + (upper - split)
 
 
 def compare_categories(categories: Distributions, current: Ints, reference: Ints) -> Figures:
