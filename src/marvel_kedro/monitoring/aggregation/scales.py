@@ -20,7 +20,7 @@ Scales = Mapping[tuple[str, str], int]
 """Binary exponent of the unit by column and model version."""
 
 SCORE = "probability"
-STEPS = 512
+STEPS = 256
 _DECILES = 10
 BITS = 10
 MOST_STEPS = 2**16
