@@ -179,9 +179,10 @@ def _measure(
     loss = ratio(index.sums(alive * loss_alive + dead * loss_dead), number)
     mean = loss[index.parent]
     squares = index.sums(alive * (loss_alive - mean) ** 2 + dead * (loss_dead - mean) ** 2)
+    likely = (accuracy * number + 0.5) / (number + 1)  # a few records, all right, are not certain
     errors = [
         area_error,
-        np.sqrt(ratio(accuracy * (1 - accuracy), number)),
+        np.sqrt(ratio(likely * (1 - likely), number)),
         np.sqrt(ratio(squares, number**2)),
     ]
     gradients = [
