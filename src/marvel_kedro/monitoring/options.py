@@ -42,7 +42,7 @@ class MonitoringOptions(Options):
     columns: dict[str, Kind] = Field(min_length=1)  # measured columns and their kinds
     # Decimals that counting must tell apart, by column. By default the baseline of a version sets
     # the scale of its numbers, see `aggregation.scales`; without a baseline it is `DECIMALS`.
-    decimals: dict[str, int] = {}
+    decimals: dict[str, int] = Field({})
     max_slice_values: int = Field(100, ge=1)
     max_cells: int = Field(5_000_000, ge=1)  # distinct values over all windows, versions and slices
     recompute_from: date | None = None  # recompute all metrics from this day on
@@ -63,9 +63,8 @@ class MonitoringOptions(Options):
     @classmethod
     def _check_decimals(cls, decimals: dict[str, int]) -> dict[str, int]:
         if wrong := [name for name, number in decimals.items() if abs(number) > MOST_DECIMALS]:
-            raise ValueError(
-                f"decimals must be {-MOST_DECIMALS} to {MOST_DECIMALS}, wrong for {', '.join(wrong)}"
-            )
+            allowed = f"{-MOST_DECIMALS} to {MOST_DECIMALS}"
+            raise ValueError(f"decimals must be {allowed}, wrong for {', '.join(wrong)}")
         return decimals
 
     def decimals_of(self, column: str) -> int:

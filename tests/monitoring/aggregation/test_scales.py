@@ -27,7 +27,7 @@ SHAPES = {
     "heavy": lambda generator, rows: generator.standard_t(1.5, rows),
     "lognormal": lambda generator, rows: generator.lognormal(0, 2, rows),
     "integers": lambda generator, rows: generator.integers(-9, 9, rows).astype(np.float64),
-    "zeros": lambda generator, rows: generator.exponential(size=rows) * generator.integers(0, 2, rows),
+    "zeros": lambda generator, rows: generator.gamma(1, size=rows) * generator.integers(0, 2, rows),
 }  # fmt: skip
 
 

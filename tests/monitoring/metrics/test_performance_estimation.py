@@ -11,11 +11,8 @@ from support.samples import ALL, distribution, group, scored, window
 from support.scenario import reference_and_chunks
 
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
-from marvel_kedro.monitoring.metrics.performance_estimation import (
-    METRICS,
-    fit_calibration,
-    quality_estimates,
-)
+from marvel_kedro.monitoring.metrics.calibration import fit_calibration
+from marvel_kedro.monitoring.metrics.performance_estimation import METRICS, quality_estimates
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
 
 # Printed by `tests/support/nannyml_figures.py` with NannyML 0.13.1.
@@ -192,9 +189,7 @@ def test_bounds_hold_the_realised_value_in_calm_windows() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("model", MODELS)
-def test_bounds_have_their_level(
-    size: tuple[int, int], model: tuple[float, float, float]
-) -> None:
+def test_bounds_have_their_level(size: tuple[int, int], model: tuple[float, float, float]) -> None:
     found = coverage(size, model, 400)
     assert all(0.91 <= held <= 0.99 for held in found.values()), found
 

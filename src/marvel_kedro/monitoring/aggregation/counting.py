@@ -55,7 +55,10 @@ def count(
     }
     slices = [NO_SLICE, *(f"slice_{number}" for number in range(len(options.slices)))]
     score = nw.col(SCORE).cast(nw.Float64)
-    above = nw.when(score.is_finite() & (score > 0.5)).then(nw.lit(True)).otherwise(nw.lit(False))  # noqa: FBT003, PLR2004
+    is_above = score.is_finite() & (score > 0.5)  # noqa: PLR2004 - half
+    above = nw.when(is_above).then(nw.lit(value=True)).otherwise(nw.lit(value=False))
+    # Scores near 1 are as far apart as those near 0.
+    distance = nw.when(above).then(score - 1).otherwise(score)
     # One row per slice that a record belongs to: engines scan once and aggregate as they read.
     records = (
         frame.select(
@@ -66,7 +69,7 @@ def count(
             *(_units(nw.col(name), name, options, scales).alias(name) for name in names["number"]),
             unit=nw.col("request_time").dt.truncate(unit_of(options.granularities)),
             slice_none=_EMPTY,
-            score_units=_units(nw.when(above).then(score - 1).otherwise(score), SCORE, options, scales),
+            score_units=_units(distance, SCORE, options, scales),
             above_half=above,
             predicted=nw.col("prediction") == "Alive",
             labelled=~nw.col("alive").is_null(),

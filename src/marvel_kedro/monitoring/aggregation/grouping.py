@@ -71,9 +71,9 @@ def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None =
             for (*key, code), rows in _split(*of_row, counted.name):
                 name, version = counted.names[code], segments[key[1]].model_version
                 exponent = exponent_of(scales, options, name, version)
-                found = counted.distribution(rows, options.columns[name], exponent)
-                columns[tuple(key)][name] = found
-                blurred[name] = max(blurred.get(name, 0.0), found.blurred)
+                column = counted.distribution(rows, options.columns[name], exponent)
+                columns[tuple(key)][name] = column
+                blurred[name] = max(blurred.get(name, 0.0), column.blurred)
         scored = {}
         for place, rows in _split(window_of_row[2], segment_of_row[2]):
             exponent = exponent_of(scales, options, SCORE, segments[place[1]].model_version)

@@ -80,9 +80,7 @@ def exponent_of(scales: Scales, options: MonitoringOptions, column: str, version
     return scales.get((column, version), default_exponent(options, column))
 
 
-def in_units(
-    number: nw.Expr, scales: Scales, options: MonitoringOptions, column: str
-) -> nw.Expr:
+def in_units(number: nw.Expr, scales: Scales, options: MonitoringOptions, column: str) -> nw.Expr:
     """Divide a number by the unit of its column and version."""
     versions: dict[int, list[str]] = {}
     for (name, version), exponent in sorted(scales.items()):

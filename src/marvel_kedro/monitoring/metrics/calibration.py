@@ -110,8 +110,6 @@ def _helps(score: Floats, alive: Ints, dead: Ints) -> bool:
     return gain > 0
 
 
-
-
 def _fit(score: Floats, alive: Ints, dead: Ints) -> Floats:
     """Fit to records of some of the probabilities, and return the calibrated one of each."""
     known = alive + dead > 0

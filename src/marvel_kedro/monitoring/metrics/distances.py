@@ -10,7 +10,8 @@ from scipy import special
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.arrays import MISSING
-from marvel_kedro.monitoring.aggregation.distributions import Distributions, RaggedIndex
+from marvel_kedro.monitoring.aggregation.distributions import Distributions
+from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Ints
 from marvel_kedro.monitoring.metrics.psi import population_stability_index
 from marvel_kedro.monitoring.metrics.statistical_tests import chi_squared_pvalue, ks_pvalue

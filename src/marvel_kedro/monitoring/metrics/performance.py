@@ -30,12 +30,8 @@ import pyarrow as pa
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.arrays import MISSING, GroupKey
-from marvel_kedro.monitoring.aggregation.distributions import (
-    Number,
-    RaggedIndex,
-    concatenate,
-    ratio,
-)
+from marvel_kedro.monitoring.aggregation.distributions import concatenate, ratio
+from marvel_kedro.monitoring.aggregation.ragged import Number, RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
 
 CLASSES = ("Alive", "Dead")
@@ -137,7 +133,9 @@ def roc_auc(
     return area, np.sqrt(variance)
 
 
-def roc_auc_gradient(records: ScoredRecords, alive: Floats, dead: Floats, area: Floats) -> Floats:
+def roc_auc_gradient(
+    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number], area: Floats
+) -> Floats:
     """Return by element how the ROC AUC changes with a record's chance of being Alive."""
     groups, ties = records.ties
     below, above = _beaten(groups, ties.sums(alive), ties.sums(dead))

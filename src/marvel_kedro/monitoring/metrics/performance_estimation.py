@@ -33,7 +33,8 @@ from scipy import special
 
 from marvel_kedro.model.metrics import Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.distributions import Number, ratio
+from marvel_kedro.monitoring.aggregation.distributions import ratio
+from marvel_kedro.monitoring.aggregation.ragged import Number
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints
 from marvel_kedro.monitoring.metrics import performance
 from marvel_kedro.monitoring.metrics.calibration import Calibration, fit_calibration
@@ -42,7 +43,6 @@ from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
 
 METRICS = ("roc_auc", "accuracy", "log_loss")
 UPPER_LIMITS = (1.0, 1.0, np.inf)
-
 
 
 def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.95) -> pa.Table:
@@ -190,4 +190,5 @@ def _measure(
         ratio(np.where(records.predicted, 1.0, -1.0), number[index.parent]),
         ratio(if_alive - if_dead, number[index.parent]),
     ]
-    return _Metrics(*(np.stack(some, axis=1) for some in ([area, accuracy, loss], errors, gradients)))
+    figures = [area, accuracy, loss], errors, gradients
+    return _Metrics(*(np.stack(some, axis=1) for some in figures))

@@ -1,7 +1,7 @@
 """Column profiles by window and segment: the table `profile_metrics`.
 
-All figures are computed from the counts. `avg`, `min`, `max` and `num_zeros` are exact; numbers that
-were counted together have their mean in `stddev` and `quantiles`, and are one in `distinct_count`.
+All figures are computed from the counts. `avg`, `min`, `max` and `num_zeros` are exact. In `stddev`
+and `quantiles` numbers that were counted together are their mean, in `distinct_count` one.
 
 - `count`: all rows; `percent_*` are percentages of them.
 - Numbers: `avg`, `stddev`, `min`, `max`, `median`, `quantiles` and `num_zeros` cover the finite
