@@ -118,8 +118,9 @@ def _finite(name: str) -> nw.Expr:
 def _exponent(deciles: Sequence[float]) -> int:
     """Return the exponent of the unit, from the minimum and the deciles below the maximum."""
     unit = min(second - first for first, second in pairwise(deciles)) / STEPS
-    if len(deciles) == _DECILES:  # fewer are all values that there are
-        unit = max(unit, (deciles[-1] - deciles[1]) / MOST_STEPS)
+    # Fewer are all values that there are, not some of very many.
+    first, most = (1, MOST_STEPS) if len(deciles) == _DECILES else (0, EXACT)
+    unit = max(unit, deciles[-1] / most - deciles[first] / most)
     return max(-_LIMIT, min(_LIMIT, _floor_log2(unit)))
 
 

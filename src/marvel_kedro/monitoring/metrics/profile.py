@@ -32,6 +32,7 @@ PERCENTILES = np.arange(101)
 _MEDIAN = 50
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """Profile the columns and compute the performance of every window and of the baseline.
 
