@@ -74,7 +74,7 @@ def measured(
     seed=st.integers(0, 10),
 )
 @example(shape="normal", scale=9, offset=1.7e3, shift=0.2, seed=0)  # epoch milliseconds
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_numbers_of_any_scale_are_measured_as_by_scipy_and_numpy(
     shape: str, scale: int, offset: float, shift: float, seed: int
 ) -> None:
@@ -109,7 +109,7 @@ def test_numbers_of_any_scale_are_measured_as_by_scipy_and_numpy(
     flip=st.booleans(),
     seed=st.integers(0, 10),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_scores_of_any_rate_are_measured_as_by_scikit_learn(
     rate: float, spread: float, flip: bool, seed: int
 ) -> None:

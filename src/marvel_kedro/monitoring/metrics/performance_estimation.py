@@ -10,17 +10,19 @@ Probabilities are calibrated by isotonic regression on the baseline's labels if 
 `fit_calibration`. Metrics are of the model's own probabilities and predictions; the calibrated ones
 are used as the chances of the labels.
 
-`low` and `high` are `estimate` minus and plus z standard errors, where z is the normal quantile of
-the confidence level, clipped to the metric's range. The error is the sampling error over records
-and labels:
+`low` and `high` are bounds of the value that labels of the window will show: z standard errors below
+and above the estimate less its bias, where z is the normal quantile of the confidence level, clipped
+to the metric's range. They always contain the estimate. The bias is that of the same estimate for
+the baseline itself: an isotonic regression on few records makes a model look better than it is. The
+squared error has two parts. One is the sampling error of the window over records and labels:
 
 - accuracy a of n records: sqrt(a (1 - a) / n).
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
 - ROC AUC: `performance.roc_auc`, with expected numbers of Alive and Dead.
 
-`realised_error` and `baseline_error` are the same for the known labels. The bounds of an estimate
-do not include the baseline's sampling error, which calibration inherits. (NannyML's bounds are
-wider: three standard errors of the reference data.)
+The other is the sampling error of the baseline's labels, from which the chances come, see
+`_Chances.variances`. `realised_error` and `baseline_error` are the first part alone, for the known
+labels. (NannyML's bounds are three standard errors of the reference data.)
 """
 
 from collections.abc import Sequence
