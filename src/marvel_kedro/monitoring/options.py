@@ -68,7 +68,7 @@ class MonitoringOptions(Options):
         return decimals
 
     def decimals_of(self, column: str) -> int:
-        """Return the decimals that counting tells apart in a column without a scale."""
+        """Return the decimals of a column's scale without a baseline."""
         return self.decimals.get(column, DECIMALS)
 
     @property

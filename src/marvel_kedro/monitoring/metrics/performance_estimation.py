@@ -10,13 +10,13 @@ Probabilities are calibrated by isotonic regression on the baseline's labels if 
 `fit_calibration`. Metrics are of the model's own probabilities and predictions; the calibrated ones
 are used as the chances of the labels.
 
-`low` and `high` are bounds of the value that labels of the window will show: z standard errors below
-and above the estimate less its bias, where z is the normal quantile of the confidence level, clipped
-to the metric's range. They always contain the estimate. The bias is that of the same estimate for
-the baseline itself: an isotonic regression on few records makes a model look better than it is. The
-squared error has two parts. One is the sampling error of the window over records and labels:
+`low` and `high` are bounds of the value that labels of the window will show: z standard errors
+below and above the estimate less its bias, where z is the normal quantile of the confidence level,
+clipped to the metric's range. They always contain the estimate. The bias is that of the same
+estimate for the baseline itself: an isotonic regression on few records makes a model look better
+than it is. The squared error has two parts. One is the sampling error of the window over records and labels:
 
-- accuracy a of n records: sqrt(a (1 - a) / n).
+- accuracy a of n records: sqrt(a (1 - a) / n), half a record more right and wrong.
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
 - ROC AUC: `performance.roc_auc`, with expected numbers of Alive and Dead.
 
