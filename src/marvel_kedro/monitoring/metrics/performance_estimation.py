@@ -14,7 +14,8 @@ are used as the chances of the labels.
 below and above the estimate less its bias, where z is the normal quantile of the confidence level,
 clipped to the metric's range. They always contain the estimate. The bias is that of the same
 estimate for the baseline itself: an isotonic regression on few records makes a model look better
-than it is. The squared error has two parts. One is the sampling error of the window over records and labels:
+than it is. The squared error has two parts. One is the sampling error of the window over records
+and labels:
 
 - accuracy a of n records: sqrt(a (1 - a) / n), half a record more right and wrong.
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
