@@ -90,7 +90,7 @@ QUALITY_ESTIMATES = _schema("""
     window window, granularity string, slice_key string, slice_value string, model_version string,
     metric string,                           -- roc_auc, accuracy, log_loss
     estimate double,                         -- from calibrated probabilities, without labels
-    low double, high double,                 -- confidence bounds by the sampling error of `records`
+    low double, high double,                 -- bounds of what labels of the window will show
     realised double,                         -- from the known labels; null without labels
     realised_error double,                   -- its standard error
     baseline double, baseline_error double,  -- of the baseline, from its labels
