@@ -13,6 +13,7 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 from omegaconf import OmegaConf
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import tracking
 from marvel_kedro.project import run_checks
@@ -39,6 +40,7 @@ class ProjectHooks:
 
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        odd_paths.check_project(context.project_path)
         store = tracking.find_store(context.project_path)
         self._origin = tracking.origin_tags(context.project_path)
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
