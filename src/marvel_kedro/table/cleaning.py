@@ -61,7 +61,7 @@ def read_source(raw_characters: IntoFrameT, options: ProcessingOptions = DEFAULT
         ).alias(name)
         for source, name in SOURCE_COLUMNS.items()
     ).with_columns(nw.when(nw.col(name) != "").then(nw.col(name)).alias(name) for name in COLUMNS)
-    header = {name: source for source, name in SOURCE_COLUMNS.items() if source in present}
+    header = {name: source for source, name in SOURCE_COLUMNS.items() if source not in OPTIONAL}
     key = missing_markers.replace("page_id", options.missing_markers)
     return with_reason(texts, COLUMNS, key, header).to_native()
 

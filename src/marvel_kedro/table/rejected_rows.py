@@ -14,7 +14,7 @@ def with_reason(
 ) -> nw.LazyFrame[Any]:
     """Add the column `reason`: why a row is rejected, null if it is usable.
 
-    - `header line`: each column has its own name (`header`), as where files were joined.
+    - `header line`: each column of `header` has its own name, as where files were joined.
     - `no page_id`: the `key` is empty or a missing marker.
     - `unknown alive`: the target is neither Alive nor Dead.
     - `repeated page_id`: an earlier usable row has the same key. Rows with the same key are ordered
