@@ -90,7 +90,7 @@ def base(template: Path, raw: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_missing_markers_are_null_and_counted(base: Project) -> None:
-    table = base.table("characters").set_index("page_id")
+    table: Any = base.table("characters").set_index("page_id")
     assert table.loc["Null_(Earth-1)", "name"] == "None"
     assert pd.isna(table.loc["Null_(Earth-1)", "gender"])
     teams = {page: table.loc[f"Odd_(Earth-{page})", "teams"] for page in (3, 4, 6)}

@@ -127,9 +127,9 @@ def test_cell_that_holds_rows_is_refused_with_its_line(
     arguments = {"sep": ";"} if b";" in content else {}
     with pytest.raises(DatasetError) as caught:
         RawCSVDataset(filepath=str(path), load_args=arguments).load()
-    said = explain(caught.value) or ""
-    assert f"begins in line {line} holds {rows} more rows" in said
-    assert str(path) in said
+    text = explain(caught.value) or ""
+    assert f"begins in line {line} holds {rows} more rows" in text
+    assert str(path) in text
 
 
 @pytest.mark.parametrize(

@@ -182,29 +182,6 @@ def test_file_that_is_not_utf8_is_one_message(lake: Project) -> None:
     assert version(lake, "source_rows") == 0
 
 
-@pytest.mark.parametrize(
-    ("content", "arguments", "words"),
-    [
-        ("Pagé,x,y\n", "{encoding: latin1}", "iconv -f latin1"),
-        ('1,"x,y\n2,x,y\n3,"x",y\n', "{}", "begins in line 2 holds 2 more rows"),
-    ],
-)
-def test_file_that_sail_would_misread_is_one_message(
-    lake: Project, content: str, arguments: str, words: str
-) -> None:
-    lake.raw.write_bytes(f"a,b,c\n{content}".encode("latin-1"))
-    catalog = lake.path / "conf" / "lakehouse" / "catalog.yml"
-    catalog.write_text(
-        "raw_characters:\n  type: marvel_kedro.databricks.spark_raw_csv.SparkRawCSVDataset\n"
-        f"  filepath: {lake.raw}\n  load_args: {arguments}\n"
-    )
-    (lake.path / "conf" / "lakehouse" / "processing" / "catalog.yml").write_text(
-        "source_rows: ${table:source_rows, 02_intermediate, SourceRows}\n"
-    )
-    says(lake.cli(*LAKEHOUSE), words)
-    assert version(lake, "source_rows") == 0
-
-
 def test_file_without_usable_rows_leaves_tables_unchanged(lake: Project) -> None:
     before = rows(lake, "characters")
     make_raw(lake.raw, Alive="alive")

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.project import Project
@@ -80,7 +81,7 @@ def test_location_that_the_user_chose_stays(trained: Path, tmp_path: Path) -> No
     client = moved.client()
     client.create_experiment("mine", artifact_location=shared.as_uri())
     moved.run("synthetic")
-    found = client.get_experiment_by_name("mine")
+    found: Any = client.get_experiment_by_name("mine")
     assert found.artifact_location == shared.as_uri()
 
 

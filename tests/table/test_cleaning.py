@@ -1,3 +1,5 @@
+from typing import Any
+
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -69,7 +71,7 @@ def test_markers_are_missing_as_the_setting_says() -> None:
 
 def test_default_markers_are_those_of_the_configuration() -> None:
     text = (ROOT / "conf" / "base" / "processing" / "parameters.yml").read_text("utf-8")
-    configured = OmegaConf.to_container(OmegaConf.create(text))
+    configured: Any = OmegaConf.to_container(OmegaConf.create(text))
     assert configured["processing"]["missing_markers"] == list(MISSING_MARKERS)
 
 

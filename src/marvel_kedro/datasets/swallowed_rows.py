@@ -53,7 +53,7 @@ def _unclosed(file: Iterable[bytes], quote: bytes) -> Iterator[tuple[int, list[b
 
     Only these can hold a cell of several lines; most files have few.
     """
-    start, lines = 0, []
+    start, lines = 0, list[bytes]()
     for number, line in enumerate(file, 2):
         is_odd = line.count(quote) % 2
         if lines:
