@@ -92,17 +92,6 @@ def test_comma_at_the_end_of_every_row_shifts_no_column(filled: Project) -> None
     assert_frame_equal(RawCSVDataset(filepath=str(filled.raw)).load(), expected)
 
 
-def test_moved_project_names_missing_files_of_the_champion(filled: Project) -> None:
-    """MLflow stores absolute paths of artefacts."""
-    filled.run()
-    moved = Project(filled.path.rename(filled.path.with_name("elsewhere")))
-    says(moved.kedro("run"), "its files cannot be loaded", "restore it")
-    shutil.rmtree(filled.path, ignore_errors=True)  # MLflow makes the old folder again
-    moved.path.rename(filled.path)
-    filled.run()
-    assert filled.champion().version == 1
-
-
 def test_unusable_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
     raw = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
     raw.loc[0, "PageID"] = ""

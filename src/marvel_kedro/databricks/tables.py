@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
 from marvel_kedro.databricks.contract import Columns, Contract
@@ -102,6 +103,8 @@ def attach(spark: "SparkSession", place: Place) -> None:
             )
         return
     home = place.warehouse / place.schema
+    if place.catalog == "sail":
+        odd_paths.check_sail(home)
     home.mkdir(parents=True, exist_ok=True)
     spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema} LOCATION {_quoted(str(home))}")
     for log in sorted(home.glob("*/_delta_log")):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from kedro.io import DatasetError
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
@@ -69,6 +70,7 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     def _table(self) -> "DeltaTable | None":
         from deltalake import DeltaTable  # noqa: PLC0415 - an optional dependency
 
+        odd_paths.check_delta(Path(self._filepath).absolute())
         return DeltaTable(self._filepath) if DeltaTable.is_deltatable(self._filepath) else None
 
     def _exists(self) -> bool:

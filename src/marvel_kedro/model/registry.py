@@ -119,7 +119,7 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
         fault = text.partition("\n")[0] or type(error).__name__
         raise ProjectError(
             f"Version {version} of the model '{name}' {role}, but its files cannot be loaded "
-            f"({fault}). If the project's folder was moved, or mlartifacts deleted, restore it; or "
+            f"({fault}). If files of mlartifacts were deleted or not copied, restore them; or "
             "delete all versions and runs: make clean."
         ) from error
 

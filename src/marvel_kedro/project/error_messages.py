@@ -2,6 +2,7 @@
 
 import errno
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
@@ -90,7 +91,7 @@ def _from_store(error: BaseException) -> str | None:
 
     text = without_password(str(error))
     by_mlflow = isinstance(error, mlflow.MlflowException)
-    if by_mlflow or isinstance(error, (SQLAlchemyError, CommandError)):
+    if by_mlflow or isinstance(error, (SQLAlchemyError, CommandError, sqlite3.Error)):
         for symptom, remedy in _SQLITE.items():
             if symptom in text.lower():
                 return f"{remedy} {_AGAIN}"

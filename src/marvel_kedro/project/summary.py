@@ -61,6 +61,9 @@ def _data(quality: dict[str, Any]) -> str:
         f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
         f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     )
+    if marked := quality.get("missing_markers"):
+        cells = ", ".join(f"{cells:,} of {name}" for name, cells in marked.items())
+        text += f"\nmissing by a marker such as NA (processing.missing_markers): {cells}"
     for name, values in quality["unusable"].items():
         if values > _MANY_UNUSABLE * quality["rows_kept"]:
             text += (

@@ -14,6 +14,7 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import aliases, tracking
 from marvel_kedro.serving import traffic_shift
@@ -36,6 +37,7 @@ def create_project(project: Path, folder: Path, port: int) -> None:
     Raises:
         ProjectError: The folder has other files.
     """
+    odd_paths.check_project(folder.absolute())
     if folder.exists() and not (folder / ".demo").exists() and any(folder.iterdir()):
         raise ProjectError(f"{folder} is not empty, and no demo: name another folder, --folder.")
     shutil.rmtree(folder, ignore_errors=True)
