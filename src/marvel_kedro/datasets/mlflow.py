@@ -11,7 +11,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset
 from marvel_kedro.model import registry
-from marvel_kedro.model.aliases import find_version, move_alias
+from marvel_kedro.model.aliases import aliases_by_version, find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
@@ -162,6 +162,20 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
 
     def _exists(self) -> bool:
         return find_version(self._model_name, alias=self._alias) is not None
+
+
+class VersionAliasesDataset(ReadOnlyDataset[dict[str, set[str]]]):
+    """Load the aliases of every version of a registered model."""
+
+    READ_ONLY = "RegisteredModelDataset moves aliases"
+
+    def __init__(self, model_name: str, metadata: Metadata = None) -> None:
+        super().__init__(metadata)
+        self._model_name = model_name
+
+    def load(self) -> dict[str, set[str]]:
+        """Look the versions up in the registry; empty without a model."""
+        return aliases_by_version(self._model_name)
 
 
 class AliasedVersionDataset(ReadOnlyDataset[str | None]):

@@ -34,6 +34,26 @@ def find_version(
         raise
 
 
+def aliases_by_version(name: str) -> dict[str, set[str]]:
+    """Return the aliases of every version of a registered model; empty without the model."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    client = MlflowClient()
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code in NO_VERSION:
+            return {}
+        raise
+    found: dict[str, set[str]] = {
+        str(each.version): set() for each in client.search_model_versions(f"name='{name}'")
+    }
+    for alias, version in aliases.items():
+        found.setdefault(str(version), set()).add(alias)
+    return found
+
+
 def move_alias(name: str, alias: str, version: str) -> None:
     """Point an alias at a version.
 

@@ -112,6 +112,8 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         style = _STYLES[row["severity"]] if row["state"] == lifecycle.OPEN else "dim"
         since, what = f"{row['since']:%Y-%m-%d %H:%M}", f"{row['rule']}: {row['message']}"
+        if row["state"] == lifecycle.RESOLVED and row["resolution"]:
+            what = f"{what}\nresolved: {row['resolution']}"
         cells = (row["alert_id"], row["severity"], escape(_state(row)), since, escape(what))
         table.add_row(*cells, style=style)
     return table
