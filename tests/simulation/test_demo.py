@@ -29,6 +29,12 @@ def test_demo_serves_and_monitors_each_day_in_a_project_of_its_own(
     assert not project.client().search_registered_models()
 
 
+def compared(version: str, verdict: str, gain: float, p: float) -> dict[str, Any]:
+    figures = {"log_loss_gain": gain, "log_loss_low": 0.0, "log_loss_p_value": p}
+    versions = {"challenger_version": version, "champion_version": "1"}
+    return {"verdict": verdict} | versions | figures
+
+
 @pytest.mark.parametrize(
     ("retrain", "challenger", "events", "actions"),
     [
@@ -51,9 +57,19 @@ def test_demo_serves_and_monitors_each_day_in_a_project_of_its_own(
             ],
             ["retraining"],
         ),
-        (False, "2", ["version 2 is promoted: all traffic"], ["promote 2"]),
+        (
+            False,
+            "2",
+            [
+                "A/B test: challenger is better (gain in log loss +0.070, p = 0.01)",
+                "version 2 is promoted: all traffic",
+            ],
+            ["promote 2 by the A/B test: 2 beats 1 at 2026-01-12"],
+        ),
+        (False, "3", ["A/B test: no difference yet (gain in log loss +0.010, p = 0.3)"], []),
+        (False, "4", ["A/B test: too few labels to compare"], []),  # of other versions
     ],
-    ids=["calm", "accepted by the gate", "rejected by the gate", "challenger"],
+    ids=["calm", "accepted by the gate", "rejected by the gate", "won", "undecided", "unlabelled"],
 )
 def test_demo_follows_the_decisions_of_a_day(
     retrain: bool, challenger: str | None, events: list[str], actions: list[str]
@@ -63,19 +79,27 @@ def test_demo_follows_the_decisions_of_a_day(
     reports = {
         "retrain": {"retrain": retrain, "labelled_records": 1200},
         "promotion": {"model_version": "2"},
+        "ab_report": {
+            "verdict": "2 beats 1",
+            "comparisons": [
+                compared("2", "challenger is better", 0.07, 0.01),
+                compared("3", "no difference yet", 0.01, 0.3),
+                compared("4", "challenger is better", 0.07, 0.01) | {"champion_version": "0"},
+            ],
+        },
     }
     project: Any = SimpleNamespace(
         report=reports.__getitem__,
-        new_alerts=lambda: ["realised_roc_auc"],
+        alert_events=lambda: ["alert realised_roc_auc, version 1"],
         run=lambda name, **_: done.append(name),
-        version={"challenger": challenger}.get,
+        version={"challenger": challenger, "champion": "1"}.get,
         shift_traffic=lambda percent: done.append(f"shift {percent}"),
-        promote=lambda version: done.append(f"promote {version}"),
+        promote=lambda version, by, at: done.append(f"promote {version} by {by} at {at:%F}"),
     )
     server: Any = SimpleNamespace(traffic=lambda: {"challenger": 50}, champion_version=lambda: "2")
     story = demo._Demo(project, server, Console(quiet=True))
     story._react(7)
-    assert story.timeline.events[7] == ["alert realised_roc_auc", *events]
+    assert story.timeline.events[7] == ["alert realised_roc_auc, version 1", *events]
     assert done == actions
 
 

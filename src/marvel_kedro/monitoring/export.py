@@ -239,8 +239,7 @@ def _alert_values(rows: Sequence[Row]) -> Iterator[_Value]:
         for row in rows
         if row["state"] == OPEN
     )
-    for labels, number in rules.items():
-        yield "alerts_open", labels, number
+    yield from (("alerts_open", labels, number) for labels, number in rules.items())
 
 
 def _window_values(newest: Newest) -> Iterator[_Value]:

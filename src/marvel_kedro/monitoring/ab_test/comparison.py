@@ -68,7 +68,7 @@ def compare(
     )
     daily = traffic.requests_by_day(requests, list(present["entity"]))
     newest, champion, others = _find_test(present, daily, options.champion)
-    version = dict(zip(present["entity"], present["entity_version"], strict=True))
+    version = dict(zip(present["entity"], present["entity_version"].fillna(""), strict=True))
     labelled = records[records["alive"].notna()]
     pairs = {other: labelled[labelled["entity"].isin([champion, other])] for other in others}
     histories = [
@@ -80,7 +80,7 @@ def compare(
     history = pd.concat(histories, ignore_index=True) if histories else empty
     comparisons = [
         _comparison(other, str(champion), history, options)
-        | {"challenger_version": version[other], "champion_version": version[champion]}
+        | {"challenger_version": version[other], "champion_version": version[str(champion)]}
         for other in others
     ]
     last = daily.index[(daily[[champion, *others]] > 0).sum(axis=1) > 1].max() if others else None
@@ -110,6 +110,24 @@ def compare(
         ],
     }
     return ABTestResult(report, measured, history, daily)
+
+
+def newest_comparison(
+    report: dict[str, Any], challenger: str, champion: str | None
+) -> dict[str, Any] | None:
+    """Return the comparison of two versions in a report; None if it has none."""
+    for found in report["comparisons"]:
+        if (found["challenger_version"], found["champion_version"]) == (challenger, champion):
+            return dict(found)
+    return None
+
+
+def describe(found: dict[str, Any] | None) -> str:
+    """Describe a comparison in a few words."""
+    if found is None or found.get("log_loss_low") is None:
+        return "too few labels to compare"
+    pvalue = p_value(found["log_loss_p_value"])
+    return f"{found['verdict']} (gain in log loss {found['log_loss_gain']:+.3f}, p {pvalue})"
 
 
 def p_value(value: float) -> str:
