@@ -43,7 +43,7 @@ def compared(version: str, verdict: str, gain: float, p: float) -> dict[str, Any
             True,
             "2",
             [
-                "retrained on 1,200 new labels: version 2",
+                "retrained after 1,200 new labels: version 2",
                 "version 2 is challenger: 50 % of traffic",
             ],
             ["retraining", "shift 50"],
@@ -52,7 +52,7 @@ def compared(version: str, verdict: str, gain: float, p: float) -> dict[str, Any
             True,
             None,
             [
-                "retrained on 1,200 new labels: version 2",
+                "retrained after 1,200 new labels: version 2",
                 "the promotion gate rejects version 2",
             ],
             ["retraining"],
@@ -109,10 +109,13 @@ def test_demo_ends_with_promotion_and_recovered_performance(project: Project) ->
     outcome = project.kedro("demo", MARVEL_FILES=str(away), MLFLOW_TRACKING_URI=f"sqlite:///{away}")
     assert outcome.status == 0, outcome.output
     output = " ".join(outcome.output.split())
-    assert "alert realised_roc_auc" in output
+    assert "alert realised_roc_auc, version 1" in output
     assert "new labels: version 2" in output
+    assert "A/B test: challenger is better (gain in log loss +" in output
     assert "version 2 is promoted" in output
-    assert outcome.output.count("  calm\n") >= 5, "fewer than five calm days"
+    assert "A/B test: challenger (version 2) is better than champion (version 1)" in output
+    assert "Champion: version 2. Open alerts: 0." in output
+    assert outcome.output.count("  calm\n") == 3 * 2, "a calm day has an alert"
     folder = project.path / "data" / "demo"
     assert (folder / "data/08_reporting/monitoring_report.html").stat().st_size > 10_000
     assert str(Project(folder).champion().version) == "2"
@@ -123,15 +126,26 @@ def test_demo_ends_with_promotion_and_recovered_performance(project: Project) ->
         for row in rows
         if row["metric"] == "roc_auc" and row["slice_key"] is None
     }
-    calm, drifted, back = performance[8, "1"], performance[11, "1"], performance[14, "2"]
+    calm, drifted, back = performance[7, "1"], performance[10, "1"], performance[14, "2"]
     assert drifted < calm - 0.15
     assert back > drifted + 0.15
     operational = pq.read_table(folder / "data/08_reporting/health_metrics.parquet").to_pylist()
     by_entity = {
         row["served_entity_name"]: row for row in operational if row["window"]["start"].day == 12
     }
-    assert 0.3 < by_entity["challenger"]["requests"] / 300 < 0.7
-    assert sum(row["requests"] for row in operational) == 3000
+    assert 0.3 < by_entity["challenger"]["requests"] / 600 < 0.7
+    assert sum(row["requests"] for row in operational) == 6000
+
+    alerts = pq.read_table(folder / "data/08_reporting/alerts.parquet").to_pylist()
+    assert {row["resolution"] for row in alerts if row["rule"].startswith("realised")} == {
+        "version 1 is retired"
+    }
+    card = (folder / "data/08_reporting/model_card.md").read_text().splitlines()[2]
+    assert card.startswith("**Champion.** Version 2 was promoted on 2026-01-")
+    assert "by the A/B test: challenger (version 2) is better" in card
+    page = (folder / "data/08_reporting/monitoring_report.html").read_text()
+    assert "No alert is open." in page
+    assert 'class="critical"' not in page.split('id="drift"')[0]
 
     assert not away.exists()
 

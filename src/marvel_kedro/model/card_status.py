@@ -41,7 +41,7 @@ def status(version: RegisteredVersion, champion: RegisteredVersion | None) -> st
     if decision := version.tags.get(DECISION_TAG):
         was_promoted += f" by {' '.join(decision.split()).removesuffix('.')}"
     if "champion" in version.aliases:
-        return f"**Champion.** {was_promoted if promoted else f'{name} has that alias'}."
+        return f"**Champion.** {was_promoted if promoted else f'{name} got that alias by hand'}."
     now = "no version is the champion"
     if champion:
         now = f"version {champion.number} is the champion"

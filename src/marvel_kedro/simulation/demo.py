@@ -29,10 +29,10 @@ from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
 from marvel_kedro.simulation.traffic_replay import Sender, Tally, replay_day
 from marvel_kedro.simulation.world import World
 
-DAYS, DRIFT_FROM = 10, 5
+DAYS, DRIFT_FROM = 10, 4
 LABEL_DELAY_DAYS = 1
 START = date(2026, 1, 5)
-REQUESTS, RECORDS = 800, 8
+REQUESTS, RECORDS = 600, 8
 DRIFT = {"scenario": "concept", "magnitude": 0.9}
 CHALLENGER_PERCENT = 50
 RATE, CONNECTIONS = 2000.0, 8
@@ -106,7 +106,7 @@ class _Timeline:
         return table
 
     def _events(self, day: int) -> list[str]:
-        return self.events[day] or ["calm"]
+        return self.events[day] or ["calm" if day < DRIFT_FROM else "no alert"]
 
     def _traffic(self, day: int) -> str:
         requests = self.requests[day]
@@ -181,7 +181,7 @@ class _Demo:
             project.run("retraining", **_at_end_of(day))
             version = project.report("promotion")["model_version"]
             rows = f"{retrain['labelled_records']:,}"
-            events.append(f"retrained on {rows} new labels: version {version}")
+            events.append(f"retrained after {rows} new labels: version {version}")
             if project.version("challenger") is None:
                 events.append(f"the promotion gate rejects version {version}")
                 return
