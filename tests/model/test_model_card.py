@@ -162,7 +162,7 @@ def test_cards_follow_the_registry(project: Project, card_status: Status) -> Non
     assert card_status("1").startswith("**Retired.** Version 1 was promoted on 2")
     assert card_status("1").endswith("; version 2 is the champion since 2099-01-31 12:00 UTC.")
 
-    # MLflow's client moves the alias: nobody knows when.
+    # An alias that MLflow's client moves has no time.
     client = project.client()
     client.set_registered_model_alias(MODEL, "champion", "1")
     project.run("reporting")
