@@ -141,6 +141,11 @@ def card_status(project: Project, measured: pd.DataFrame) -> Status:
     return read
 
 
+def update(project: Project) -> None:
+    outcome = project.cli("--pipelines", "reporting", "--nodes", "update_cards")
+    assert outcome.status == 0, outcome.output
+
+
 def test_cards_follow_the_registry(project: Project, card_status: Status) -> None:
     assert card_status("2") == "**Not promoted.**"
     champion = RegisteredModelDataset(MODEL, "champion")
@@ -151,7 +156,7 @@ def test_cards_follow_the_registry(project: Project, card_status: Status) -> Non
     assert card_status("2").startswith("**Challenger.** Version 2 is tested against the champion")
     then = datetime(2099, 1, 31, 12, tzinfo=UTC)
     move_alias(MODEL, "champion", "2", decision="the A/B test: version 2 is better", at=then)
-    project.run("reporting")
+    update(project)
     expected = (
         "**Champion.** Version 2 was promoted on 2099-01-31 12:00 UTC by the A/B test: version "
         "2 is better."
@@ -165,10 +170,10 @@ def test_cards_follow_the_registry(project: Project, card_status: Status) -> Non
     # An alias that MLflow's client moves has no time.
     client = project.client()
     client.set_registered_model_alias(MODEL, "champion", "1")
-    project.run("reporting")
+    update(project)
     assert card_status("1").startswith("**Champion.** Version 1 was promoted on 2")
     assert card_status("2").startswith("**Retired.** Version 2 was promoted on 2099")
     assert card_status("2").endswith("; version 1 is the champion.")
     client.delete_registered_model_alias(MODEL, "champion")
-    project.run("reporting")
+    update(project)
     assert card_status("1").endswith("; no version is the champion.")

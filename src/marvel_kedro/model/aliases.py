@@ -40,19 +40,17 @@ def find_version(
 
 def aliases_by_version(name: str) -> dict[str, set[str]]:
     """Return the aliases of every version of a registered model; empty without the model."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+    import mlflow  # noqa: PLC0415 - slow to import
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    client = MlflowClient()
     try:
-        aliases = client.get_registered_model(name).aliases
+        aliases = mlflow.MlflowClient().get_registered_model(name).aliases
     except MlflowException as error:
         if error.error_code in NO_VERSION:
             return {}
         raise
-    found: dict[str, set[str]] = {
-        str(each.version): set() for each in client.search_model_versions(f"name='{name}'")
-    }
+    versions = mlflow.search_model_versions(filter_string=f"name='{name}'")
+    found: dict[str, set[str]] = {str(each.version): set() for each in versions}
     for alias, version in aliases.items():
         found.setdefault(str(version), set()).add(alias)
     return found

@@ -53,7 +53,7 @@ def create_project(project: Path, folder: Path, port: int) -> None:
         "synthetic": {"rows": SYNTHETIC_ROWS},
         "server": server,
         "retraining": {"release": "challenger", "days": 2},
-        # At 5 % a false alarm in one of fifteen windows is likely; and the endpoint stops at the end.
+        # At 5 % a false alarm in fifteen windows is likely; and the endpoint stops at the end.
         "alerting": {"alpha": 0.001, "rules": {"no_traffic": None}},
     }
     local = folder / "conf" / "local"
