@@ -117,6 +117,7 @@ ALERTS = _schema("""
     rule string,
     severity string,            -- info, warning, critical
     state string,               -- open, acknowledged, silenced, resolved
+    resolution string,          -- why it is resolved; null while it is not
     since time, window window,  -- start of the first, and the newest consecutive window
     granularity string, model_version string, slice_key string, slice_value string,
     column_name string, metric string, value double, threshold double, windows_in_a_row long,
@@ -150,7 +151,7 @@ RETRAINING_LOG = _schema("""
 """)
 """One row per retraining."""
 
-OPTIONAL_COLUMNS = frozenset({"labelled_in_all"})
+OPTIONAL_COLUMNS = frozenset({"labelled_in_all", "resolution"})
 """Columns that tables written by an earlier version of the project lack; read as null."""
 
 WATERMARKS = _schema("""

@@ -93,6 +93,8 @@ def _gate(promotion: dict[str, Any]) -> str:
     if version and version == promotion["previous_champion"]:
         return f"[green]champion already[/green]: version {version} is this model"
     verdict = "[yellow]not promoted[/yellow]"
+    if promotion.get("alias") == "challenger":
+        verdict = f"[yellow]challenger[/yellow]: version {version} is tested against the champion"
     if promotion["promoted"]:
         verdict = f"[green]promoted[/green]: version {version} is the champion"
     return f"{verdict}\n{promotion['reason']}."

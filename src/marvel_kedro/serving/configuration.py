@@ -105,6 +105,16 @@ class EndpointOptions(Options):
         validate_shares(self.traffic, self.entity_names)
         return self
 
+    def retired_versions(self, aliases: Mapping[str, set[str]]) -> set[str]:
+        """Return the versions that neither answer here, nor are champion or challenger.
+
+        `aliases` are those in the registry, by version.
+        """
+        entities = self.served_entities
+        fixed = {str(entity.version) for entity in entities}
+        names = {"champion", "challenger", *(entity.alias for entity in entities)}
+        return {*aliases} - {number for number, own in aliases.items() if own & names} - fixed
+
     def current_traffic(self, tags: Mapping[str, str]) -> dict[str, int]:
         """Return the shares in effect: those of the registered model's tag, else the configured.
 
