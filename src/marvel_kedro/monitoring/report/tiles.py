@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import sparkline
 from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
@@ -43,7 +44,7 @@ def _alerts_tile(data: ReportData) -> Tile:
     """Count the open alerts, and name the versions that they are about."""
     firing = data.alerts.firing
     acknowledged = Counter(row["state"] for row in firing)["acknowledged"]
-    versions = sorted({str(row["model_version"]) for row in firing if row["model_version"]})
+    versions = sorted({shown(row["model_version"]) for row in firing if row["model_version"]})
     note = f"{acknowledged:,} of them acknowledged" if firing else "none fires"
     if versions:
         note += f"; about version {fmt.listed(versions)}"
