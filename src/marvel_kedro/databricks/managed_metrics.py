@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from marvel_kedro.databricks import session
+from marvel_kedro.databricks.tables import quoted_name
 from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
@@ -50,5 +51,5 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
 
 
 def _read(name: str, schema: pa.Schema) -> pa.Table:
-    found = session.active().table(name).toArrow()
+    found = session.active().table(quoted_name(*name.split("."))).toArrow()
     return tables.sort_rows(tables.conform(found, schema))

@@ -15,7 +15,8 @@ from support.workspace.quality import DataQuality
 
 from marvel_kedro.monitoring.tables import DRIFT_METRICS, PROFILE_METRICS, conform
 
-SCHEMA = "sail.marvel_characters"
+NAME = "managed-1"
+SCHEMA = f"sail.{NAME}"
 NOW = "2026-01-20T00:00:00+00:00"
 
 
@@ -23,6 +24,7 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     watched: Project, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databricks.sdk.clock, "time", Clock())
+    monkeypatch.setenv("MARVEL_SCHEMA", NAME)
     quality = DataQuality(host.catalog)
     host.workspace.add(quality)
     names = ["request_time", "prediction", "alive", "model_version", "gender", "universe"]
@@ -42,13 +44,13 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     assert project.cli("--pipelines", "monitoring", "--params", f"monitoring.now={NOW}").status == 0
 
     # What the platform writes: the same columns in another order, and an unknown one.
-    warehouse = project.path / "data/warehouse/marvel_characters"
+    warehouse = project.path / "data/warehouse" / NAME
     for name in ("profile_metrics", "drift_metrics"):
         table = metrics(project, name)
         table = table.select(table.column_names[::-1])
         table = table.append_column("more", pa.array([1] * len(table)))
         write_deltalake(warehouse / f"inference_log_{name}", table)
-    traffic.write_tables(project.path / "data/warehouse/marvel_characters")
+    traffic.write_tables(project.path / "data/warehouse" / NAME)
     lakehouse = ("--env", "lakehouse")
     assert project.cli(*lakehouse, "--params", few).status == 0
     words = (
