@@ -51,8 +51,8 @@ def check_threads(runner: str, pipeline: Pipeline, catalog: CatalogProtocol[Any,
     for name in sorted(pipeline.datasets()):
         if isinstance(catalog.get(name), DeltaFolderDataset):
             raise ProjectError(
-                f"ThreadRunner cannot read {name}: DuckDB's connection serves one thread at a time, "
-                "and uses every core for it. Leave --runner out."
+                f"ThreadRunner cannot read {name}: DuckDB's connection serves one thread at a "
+                "time, with every core. Leave --runner out."
             )
 
 
