@@ -85,6 +85,7 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
+        run_checks.check_threads(run_params["runner"], pipeline, catalog)
         only_missing = run_params["only_missing_outputs"]
         run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
 

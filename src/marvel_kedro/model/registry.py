@@ -32,6 +32,11 @@ class LoggedModel:
     run_id: str
     digest: str
 
+    def predict(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Score raw records as its clients will: with the model loaded back from the store."""
+        pyfunc = mlflow.pyfunc.load_model(self.uri)
+        return pyfunc.predict(conform(records, pyfunc.metadata.get_input_schema()))
+
 
 @dataclass(frozen=True)
 class Version:
