@@ -169,6 +169,15 @@ def test_unknown_option_value_is_named(filled: Project, words: list[str], named:
     assert untouched(filled)
 
 
+def test_verbose_adds_the_traceback_that_a_message_offers(filled: Project) -> None:
+    words = ("--nodes", "fit_modell")
+    brief, verbose = filled.cli(*words), filled.cli(*words, "--verbose")
+    says(brief, "kedro run --verbose shows where.")
+    assert "Traceback (most recent call last)" in verbose.output
+    assert brief.output.splitlines()[-1] == verbose.output.splitlines()[-1]
+    says(filled.cli(*words), "fit_modell")
+
+
 def test_wrong_section_is_not_quoted_as_a_whole(filled: Project) -> None:
     traffic = "endpoint.traffic.champion=80,endpoint.traffic.challenger=40"
     outcome = filled.cli("--params", traffic)

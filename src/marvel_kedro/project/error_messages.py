@@ -144,7 +144,7 @@ def _from_libraries(error: BaseException) -> str | None:
         return f"The package {error.name} is needed for this and not installed: pip install it."
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if frames and str(frames[-1].f_globals.get("__name__")).partition(".")[0] == "kedro":
-        return f"{without_password(str(error))}\nkedro --verbose run shows where."
+        return f"{without_password(str(error))}\nkedro run --verbose shows where."
     return None
 
 

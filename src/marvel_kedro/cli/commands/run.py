@@ -5,6 +5,7 @@ from typing import Any
 import click
 import mlflow
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
 
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
@@ -28,5 +29,18 @@ def _run(**given: Any) -> Any:  # noqa: ANN401 - Kedro's own options and result
         raise
 
 
+def _show_tracebacks(_: click.Context, __: click.Parameter, value: bool) -> None:
+    KedroCliError.VERBOSE_ERROR = value
+
+
 run: click.Command = options.with_parsed_params(kedro_run)
 run.callback = _run
+run.params.append(
+    click.Option(
+        ["--verbose", "-v"],
+        is_flag=True,
+        expose_value=False,
+        callback=_show_tracebacks,
+        help="Add the traceback to the message of an error.",
+    )
+)
