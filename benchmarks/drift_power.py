@@ -42,6 +42,7 @@ from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
+from marvel_kedro.monitoring.aggregation.scales import fit_scales
 from marvel_kedro.monitoring.alerting import evaluation, lifecycle
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions, Table
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
@@ -110,7 +111,8 @@ class Monitor:
         tested = pa.Table.from_pandas(
             self.reference, tables.MONITORING_BASELINE, preserve_index=False
         )
-        self.baseline = aggregate_baseline(relation(tested), self.options)
+        self.scales = fit_scales(relation(tested), self.options)
+        self.baseline = aggregate_baseline(relation(tested), self.options, self.scales)
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Outcome:
         """Monitor the seeds of a scenario."""
@@ -132,7 +134,7 @@ class Monitor:
     def _add(self, found: Outcome, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
-        groups = aggregate(relation(log), self.options)
+        groups = aggregate(relation(log), self.options, self.scales)
         metrics: dict[Table, pa.Table] = {
             "profile_metrics": profile_metrics(groups, self.baseline),
             "drift_metrics": drift_metrics(groups, self.baseline),

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
+from marvel_kedro.monitoring.aggregation.scales import fit_scales
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
@@ -29,8 +30,9 @@ def main() -> None:
     seconds, found = [], 0
     for _ in range(int(sys.argv[3])):
         begin = time.perf_counter()
-        groups = aggregate(relation(current), options)
-        baseline = aggregate_baseline(relation(reference), options)
+        scales = fit_scales(relation(reference), options)
+        groups = aggregate(relation(current), options, scales)
+        baseline = aggregate_baseline(relation(reference), options, scales)
         tables = [profile_metrics(groups, baseline), drift_metrics(groups, baseline)]
         seconds.append(time.perf_counter() - begin)
         found = sum(

@@ -35,8 +35,8 @@ def booster(project: Project) -> bytes:
 
 @pytest.fixture(scope="module")
 def done(template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which the main job ran once."""
-    project = Project(tmp_path_factory.mktemp("main") / "project")
+    """A project with an odd name in which the main job ran once."""
+    project = Project(tmp_path_factory.mktemp("main") / "a #;ü'%")
     shutil.copytree(template, project.path)
     shutil.copy(synthetic_path, project.raw)
     with pytest.MonkeyPatch.context() as patch:
@@ -51,6 +51,7 @@ def test_tables_add_up(done: Project) -> None:
     assert rows["train_set"] + rows["test_set"] == rows["characters"] == rows["predictions"]
     assert list(done.table("characters").columns) == list(COLUMNS)
     assert done.report("data_quality")["rows_in"] == 3000
+    assert list(done.path.parent.iterdir()) == [done.path]
 
 
 def test_tables_have_no_index_column_of_pandas(done: Project) -> None:

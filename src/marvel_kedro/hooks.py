@@ -4,24 +4,18 @@ import logging
 from collections.abc import Generator
 from typing import Any
 
-import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import CatalogProtocol, DatasetError
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Node, Pipeline
-from kedro.runner import SequentialRunner
 from omegaconf import OmegaConf
 
-from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core import odd_paths
 from marvel_kedro.model import tracking
 from marvel_kedro.project import run_checks
 
 logger = logging.getLogger(__name__)
-_WOULD_OVERWRITE = (
-    "The pipeline `synthetic` would overwrite the raw file (raw_characters), which {}. "
-    "Move it away first."
-)
 
 
 class ProjectHooks:
@@ -74,10 +68,12 @@ class ProjectHooks:
 
         # MLflow sets its own level when it is imported, after conf/logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        odd_paths.check_project(context.project_path)
         store = tracking.find_store(context.project_path)
         self._origin = tracking.origin_tags(context.project_path)
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
         OmegaConf.register_resolver("origin", lambda: self._origin, replace=True)
+        self._model_name = context.config_loader["globals"]["model_name"]
         self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
         server = context.config_loader["mlflow"].get("server", {})
         uri = server.get("mlflow_tracking_uri") or store.uri
@@ -89,43 +85,23 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
+        run_checks.check_threads(run_params["runner"], pipeline, catalog)
         only_missing = run_params["only_missing_outputs"]
         run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
-    def keep_real_raw_file(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Refuse to overwrite a raw file that is not synthetic."""
-        if "raw_characters" not in pipeline.all_outputs() or not catalog.exists("raw_characters"):
-            return
-        from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415 - slow
-
-        dataset: Any = catalog.get("raw_characters")
-        try:
-            if hasattr(dataset, "preview"):  # one row is enough; the file may exceed the memory
-                raw = pd.DataFrame(**dataset.preview(nrows=1))
-            else:
-                raw = catalog.load("raw_characters")
-        except DatasetError as error:
-            raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
-        if len(raw) and ("URL" not in raw or not is_synthetic(raw["URL"])):
-            raise ProjectError(_WOULD_OVERWRITE.format("is not synthetic"))
-
-    @hook_impl(tryfirst=True, specname="before_pipeline_run")
-    def make_missing_raw_file(
+    def prepare_raw_file(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Generate a synthetic raw file for `kedro run` if there is none."""
-        asked = set(run_params["pipeline_names"] or []) <= {"__default__"}
-        if not asked or not self._synthetic.stand_in or "raw_characters" not in pipeline.inputs():
-            return
-        if catalog.exists("raw_characters"):
-            return
-        logger.warning(
-            "There is no raw file: generating a synthetic one of %s rows. "
-            "docs/pipelines.md says where to get the real one.",
-            f"{self._synthetic.rows:,}",
-        )
-        SequentialRunner().run(pipelines["synthetic"], catalog)
+        """Keep what is real, and generate a raw file for `kedro run` if there is none."""
+        from marvel_kedro.project import raw_file  # noqa: PLC0415 - slow
+
+        raw_file.keep_real_file(pipeline, catalog)
+        raw_file.keep_real_tables(pipeline, catalog)
+        is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}
+        if is_main_job and self._synthetic.stand_in and raw_file.RAW in pipeline.inputs():
+            rows = self._synthetic.rows
+            raw_file.make_missing(catalog, pipelines["synthetic"], rows, self._model_name)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
     def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

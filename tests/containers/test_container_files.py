@@ -17,6 +17,8 @@ import yaml
 from compose_spec import PyCompose
 from support.project import ROOT
 
+from marvel_kedro.serving.processes import uvicorn_internals
+
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSION = "1.36"
 RULES = sorted((ROOT / "observability/prometheus/rules").glob("*.yml"))
@@ -250,11 +252,12 @@ def grace_seconds() -> float:
 
 
 def test_grace_period_exceeds_the_servers_own() -> None:
+    table = 30 + uvicorn_internals._LEEWAY_SECONDS  # `_WRITER_STOP_SECONDS` of the supervisor
     (container,) = pod()["containers"]
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod()["terminationGracePeriodSeconds"] > before + grace_seconds()
+    assert pod()["terminationGracePeriodSeconds"] > before + grace_seconds() + table
     waits = compose()["services"]["server"]["stop_grace_period"]
-    assert int(waits.removesuffix("s")) > grace_seconds()
+    assert int(waits.removesuffix("s")) > grace_seconds() + table
 
 
 def test_environment_variables_of_containers_are_read_by_the_project() -> None:

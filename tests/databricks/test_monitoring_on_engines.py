@@ -10,7 +10,7 @@ from support.monitoring_state import lakehouse_state, state
 from support.project import Project
 
 SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
-WAREHOUSE = "data/warehouse/marvel_characters"
+SCHEMAS = {"sail": "select-1", "spark": "marvel_characters"}  # Spark's own catalog has no hyphens
 MONITOR = (
     *("--pipelines", "monitoring", "--params"),
     "monitoring.now=2026-01-20T00:00:00+00:00",
@@ -23,7 +23,7 @@ def traffic() -> Traffic:
 
 
 def ran(project: Project, *words: str, engine: str = "sail") -> None:
-    outcome = project.on(engine, *words)
+    outcome = project.on(engine, *words, MARVEL_SCHEMA=SCHEMAS[engine])
     assert outcome.status == 0, outcome.output
 
 
@@ -43,18 +43,20 @@ def on_files(
 def test_monitoring_tables_are_the_same_on_every_engine(
     engine: str, traffic: Traffic, on_files: dict[str, Any], project: Project
 ) -> None:
-    sail = ("--env", "lakehouse")
+    sail, warehouse = ("--env", "lakehouse"), project.path / "data/warehouse"
     ran(project, *sail, "--params", SMALL)
-    if engine == "spark":  # whose catalog has another name
-        model = "sail.marvel_characters.marvel_characters"
+    if engine == "spark":  # whose catalog has other names
+        shutil.move(warehouse / SCHEMAS["sail"], warehouse / SCHEMAS["spark"])
         project.client().copy_model_version(
-            f"models:/{model}/1", model.replace("sail", "spark_catalog")
+            f"models:/sail.{SCHEMAS['sail']}.marvel_characters/1",
+            f"spark_catalog.{SCHEMAS['spark']}.marvel_characters",
         )
+    schema = warehouse / SCHEMAS[engine]
     if engine == "sail":  # Spark takes minutes to do it twice
         some = Traffic(traffic.payload.slice(40), traffic.served, traffic.labels.slice(0, 70))
-        some.write_tables(project.path / WAREHOUSE)
+        some.write_tables(schema)
         ran(project, *MONITOR, *sail, engine=engine)
-        assert lakehouse_state(project) != on_files
-    traffic.write_tables(project.path / WAREHOUSE)  # late requests and late labels
+        assert lakehouse_state(schema) != on_files
+    traffic.write_tables(schema)  # late requests and late labels
     ran(project, *MONITOR, *sail, engine=engine)
-    assert lakehouse_state(project) == on_files
+    assert lakehouse_state(schema) == on_files

@@ -42,6 +42,16 @@ ODD = {
 }
 """Rows that are rejected, or whose cells are odd: quotes, line ends, blanks of all kinds."""
 
+MARKED = [
+    {"PageID": "NA", "Name": "NA", "Alive": "Dead"},
+    {"PageID": "Null_(Earth-1)", "Name": "None", "Gender": "NULL", "Alive": "Dead"},
+    {"PageID": "Odd_(Earth-4)", "Teams": " \\N ; NA;One;\xa0(null)", "Alive": "Alive"},
+    {"PageID": "Odd_(Earth-5)", "Teams": "N/A", "Height (m)": "NaN", "Alive": "Alive"},
+    {"PageID": "Odd_(Earth-6)", "Teams": "NAN; None of them", "Alive": "Dead"},
+    {name: name for name in ODD},
+]
+"""Rows with missing markers of other tools, and a header line."""
+
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory, synthetic_path: Path) -> Path:
@@ -52,7 +62,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory, synthetic_path: Path) -> Path:
         real if real.exists() else synthetic_path, dtype="str", keep_default_na=False
     )
     path = tmp_path_factory.mktemp("parity") / "raw.csv"
-    pd.concat([rows, pd.DataFrame(ODD)]).fillna("").to_csv(path, index=False)
+    pd.concat([rows, pd.DataFrame(ODD), pd.DataFrame(MARKED)]).fillna("").to_csv(path, index=False)
     return path
 
 
@@ -77,6 +87,22 @@ def run(project: Project, *words: str, **environment: str) -> None:
 @pytest.fixture(scope="module")
 def base(template: Path, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return ran(template, raw, tmp_path_factory.mktemp("base") / "project")
+
+
+def test_missing_markers_are_null_and_counted(base: Project) -> None:
+    table: Any = base.table("characters").set_index("page_id")
+    assert table.loc["Null_(Earth-1)", "name"] == "None"
+    assert pd.isna(table.loc["Null_(Earth-1)", "gender"])
+    teams = {page: table.loc[f"Odd_(Earth-{page})", "teams"] for page in (3, 4, 6)}
+    assert teams == {3: "Three;", 4: "One", 6: "NAN; None of them"}
+    assert pd.isna(table.loc["Odd_(Earth-5)", "teams"])
+    quality = base.report("data_quality")
+    assert quality["missing_markers"] == {"page_id": 1, "gender": 1, "teams": 2, "height": 1}
+    assert quality["rejected"]["no page_id"] == 2
+    assert quality["rejected"]["header line"] == 1
+    assert quality["rows_in"] == quality["rows_kept"] + quality["rows_rejected"]
+    rejected = base.table("rejected_characters").set_index("reason")
+    assert rejected.loc["header line", "name"] == "Name"
 
 
 def by_page(table: pd.DataFrame) -> pd.DataFrame:

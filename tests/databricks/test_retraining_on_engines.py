@@ -18,14 +18,14 @@ from marvel_kedro import cli
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.tables import conform
 
-WAREHOUSE = Path("data", "warehouse", "marvel_characters")
+SCHEMAS = {"sail": "a-b", "spark": "marvel_characters"}  # Spark's own catalog has no hyphens
 SMALL = "training.evaluation.resamples=20,training.gate.resamples=200"
 NOW = ("--params", f"{SMALL},monitoring.now=2026-02-01T00:00:00+00:00")
 TABLES = ("newest_characters", "retraining_train_set", "retraining_test_set")
 
 
 def run(project: Project, *words: str, engine: str = "sail") -> None:
-    outcome = project.on(engine, *words)
+    outcome = project.on(engine, *words, MARVEL_SCHEMA=SCHEMAS[engine])
     assert outcome.status == 0, outcome.output
 
 
@@ -35,10 +35,14 @@ def log_of(project: Project) -> list[dict[str, Any]]:
     return rows
 
 
-def managed(project: Project, table: str) -> list[dict[str, Any]]:
+def folder(project: Project, table: str, engine: str = "sail") -> Path:
+    """The folder of a table of the warehouse."""
+    return project.path / "data" / "warehouse" / SCHEMAS[engine] / table
+
+
+def managed(project: Project, table: str, engine: str = "sail") -> list[dict[str, Any]]:
     """Rows of a table of the warehouse, read with Arrow."""
-    folder = project.path / WAREHOUSE / table
-    found = DeltaTable(folder).to_pyarrow_table()
+    found = DeltaTable(folder(project, table, engine)).to_pyarrow_table()
     rows: list[dict[str, Any]] = conform(found, getattr(tables, table.upper())).to_pylist()
     return rows
 
@@ -133,17 +137,17 @@ def test_retraining_is_the_same_on_every_engine(
 ) -> None:
     lakehouse = ("--env", "lakehouse")
     made(project, *lakehouse, engine=engine)
-    write_log(on_files.incoming, project.path / WAREHOUSE / "inference_log")
+    write_log(on_files.incoming, folder(project, "inference_log", engine))
     retrained(project, *lakehouse, engine=engine)
     for name, expected in on_files.tables.items():
         order: Any = {"by": "page_id", "ignore_index": True}
-        found = project.delta(name)[expected.columns]
+        found = DeltaTable(folder(project, name, engine)).to_pandas()[expected.columns]
         assert_frame_equal(
             found.sort_values(**order), expected.sort_values(**order), check_exact=True, obj=name
         )
-    compare(step(project, managed(project, "retraining_log")), on_files.first)
+    compare(step(project, managed(project, "retraining_log", engine)), on_files.first)
     gone_on(project, *lakehouse, engine=engine)
-    compare(step(project, managed(project, "retraining_log")), on_files.then)
+    compare(step(project, managed(project, "retraining_log", engine)), on_files.then)
 
 
 def compare(found: Step, expected: Step) -> None:
@@ -165,14 +169,14 @@ def test_alerts_command_acknowledges_alerts_of_a_lakehouse(project: Project) -> 
         "window": {"start": begun, "end": begun},
         "first_seen": begun,
     }
-    folder = project.path / WAREHOUSE / "alerts"
-    write_deltalake(str(folder), pa.Table.from_pylist([alert], tables.ALERTS))
-    words = ("--env", "lakehouse")
-    done = project.cli(*words, "ack", "aaa", "--by", "Eve", command=cli.alerts)
+    write_deltalake(folder(project, "alerts"), pa.Table.from_pylist([alert], tables.ALERTS))
+    words, environment = ("--env", "lakehouse"), {"MARVEL_SCHEMA": SCHEMAS["sail"]}
+    acknowledge = (*words, "ack", "aaa", "--by", "Eve")
+    done = project.cli(*acknowledge, command=cli.alerts, environment=environment)
     assert done.status == 0, done.output
     (action,) = managed(project, "alert_actions")
     assert (action["alert_id"], action["by"]) == ("aaa111", "Eve")
-    listed = project.cli(*words, command=cli.alerts)
+    listed = project.cli(*words, command=cli.alerts, environment=environment)
     assert listed.status == 0, listed.output
     assert "acknowledged" in listed.output
     assert "1 alert" in listed.output

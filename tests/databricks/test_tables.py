@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from kedro.config import OmegaConfigLoader
-from support.project import ROOT, clean_environment
+from support.project import ROOT, Project, clean_environment
 
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Feature, create_statement
@@ -175,3 +175,21 @@ def test_spark_tables_keep_comments_clustering_and_change_feed(tmp_path: Path, r
     comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
     assert comments["probability"] == "Probability of Alive"
     assert all(comments.values())
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("MARVEL_SCHEMA", "a.b"),
+        ("MARVEL_CATALOG", "a`b"),
+        ("MARVEL_SCHEMA", "a-"),
+        ("MARVEL_SCHEMA", "ä b"),
+    ],
+)
+def test_names_that_no_engine_allows_are_refused(
+    project: Project, variable: str, name: str
+) -> None:
+    outcome = project.cli("--env", "lakehouse", environment={variable: name})
+    assert outcome.status == 1
+    assert f"{name!r} ({variable}" in " ".join(outcome.output.split())
+    assert not (project.path / "data" / "warehouse").exists()

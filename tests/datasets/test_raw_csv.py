@@ -1,3 +1,4 @@
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,48 @@ def test_failed_stream_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="broken"):
         RawCSVDataset(filepath=str(tmp_path / "r.csv")).save(frames())
     assert list(tmp_path.iterdir()) == []
+
+
+HEADER = b"a,b,c,d\n"
+ROWS = b"".join(b"%d,x,y,z\n" % number for number in range(4, 9))
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "rows"),
+    [
+        (HEADER + b'1,"x,y,z\n2,x,y,z\n3,"x",y,z\n', 2, 2),
+        (HEADER + b'1,x,y,z\n2,"x,y,z\n3,x",y,z\n', 3, 1),
+        (HEADER + b'1,x,y,"z\n' + ROWS + b'9,x,y,"z"\n', 2, 6),
+        (HEADER + b'1,"two\nlines","x,y\n' + ROWS + b'9,x,"y",z\n', 3, 6),
+        (HEADER + b'1,"x,y,z\n' + ROWS, 2, 6),
+        (HEADER.replace(b",", b";") + b'1;"x;y;z\r\n2;x;y;z\r\n3;"x";y;z\r\n', 2, 2),
+    ],
+)
+def test_cell_that_holds_rows_is_refused_with_its_line(
+    tmp_path: Path, content: bytes, line: int, rows: int
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(content)
+    arguments = {"sep": ";"} if b";" in content else {}
+    with pytest.raises(DatasetError) as caught:
+        RawCSVDataset(filepath=str(path), load_args=arguments).load()
+    text = explain(caught.value) or ""
+    assert f"begins in line {line} holds {rows} more rows" in text
+    assert str(path) in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + b'1,"x,\ny, z",y,z\n2,x,y,z\n',
+        HEADER + b'1,"one\n\ntwo, three",y,"a ""b""\nc"\n' + ROWS,
+        HEADER + b'1,6" tall,y,z\n' + ROWS + b'9,5",y,z\n',
+        HEADER + b'1,6" tall,y,z\n' + ROWS + b'9,"x\r\ny",y,z\n',
+        b'a,b\n1,"2, 3\n4,5"\n',
+    ],
+)
+def test_cells_of_several_lines_are_read(tmp_path: Path, content: bytes) -> None:
+    assert (
+        len(load(tmp_path / "r.csv", content))
+        == len(list(csv.reader(content.decode().splitlines(keepends=True)))) - 1
+    )

@@ -92,17 +92,6 @@ def test_comma_at_the_end_of_every_row_shifts_no_column(filled: Project) -> None
     assert_frame_equal(RawCSVDataset(filepath=str(filled.raw)).load(), expected)
 
 
-def test_moved_project_names_missing_files_of_the_champion(filled: Project) -> None:
-    """MLflow stores absolute paths of artefacts."""
-    filled.run()
-    moved = Project(filled.path.rename(filled.path.with_name("elsewhere")))
-    says(moved.kedro("run"), "its files cannot be loaded", "restore it")
-    shutil.rmtree(filled.path, ignore_errors=True)  # MLflow makes the old folder again
-    moved.path.rename(filled.path)
-    filled.run()
-    assert filled.champion().version == 1
-
-
 def test_unusable_rows_are_counted_and_the_rest_is_used(filled: Project) -> None:
     raw = pd.read_csv(filled.raw, dtype="str", keep_default_na=False)
     raw.loc[0, "PageID"] = ""
@@ -178,6 +167,15 @@ def test_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
 def test_unknown_option_value_is_named(filled: Project, words: list[str], named: str) -> None:
     says(filled.cli(*words), named)
     assert untouched(filled)
+
+
+def test_verbose_adds_the_traceback_that_a_message_offers(filled: Project) -> None:
+    words = ("--nodes", "fit_modell")
+    brief, verbose = filled.cli(*words), filled.cli(*words, "--verbose")
+    says(brief, "kedro run --verbose shows where.")
+    assert "Traceback (most recent call last)" in verbose.output
+    assert brief.output.splitlines()[-1] == verbose.output.splitlines()[-1]
+    says(filled.cli(*words), "fit_modell")
 
 
 def test_wrong_section_is_not_quoted_as_a_whole(filled: Project) -> None:

@@ -119,7 +119,8 @@ def test_stop_under_load_answers_every_accepted_request(tmp_path: Path, store: S
 
 
 def test_stop_kills_a_worker_that_hangs(tmp_path: Path, store: Store) -> None:
-    description = store.fetch(describe(tmp_path, workers=2, grace_seconds=1))
+    limits = {"seconds": 1}
+    description = store.fetch(describe(tmp_path, workers=2, limits=limits, grace_seconds=1))
     with running(description, store.uri) as server:
         answered = [server.invoke().headers["x-request-id"] for _ in range(20)]
         os.kill(server.workers[0], signal.SIGSTOP)
@@ -169,6 +170,14 @@ def test_server_is_ready_when_all_workers_have_a_model(tmp_path: Path, store: St
             assert ready(server)
             time.sleep(0.1)
         until(lambda: server.metric("marvel_workers_ready") == 2, 10)
+        for worker in (killed_too := set(server.workers)):
+            os.kill(worker, signal.SIGKILL)
+        slow, _ = until(lambda: len(new := set(server.workers) - killed_too) == 2 and new, 10)
+        os.kill(slow, signal.SIGSTOP)
+        try:  # only one worker is there, which takes the place of another
+            assert until(lambda: server.ask("/health", timeout=2), 20).status_code == 200
+        finally:
+            os.kill(slow, signal.SIGCONT)
         assert "Traceback" not in server.stderr
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,20 @@ def slices_of(rows: int) -> Any:
             }
         )
     )
+
+
+def test_intervals_of_a_rare_class_are_as_wide_as_its_errors() -> None:
+    """All scores are below 0.001."""
+    generator = np.random.default_rng(0)
+    score = 1 / (1 + np.exp(9 - 0.5 * generator.normal(size=20_000)))
+    alive = generator.random(20_000) < 20 * score
+    options = EvaluationOptions(resamples=200)
+    found = evaluate(alive, {"candidate": score}, pd.DataFrame(index=range(20_000)), options, 0.5)
+    area = found[found["metric"] == "roc_auc"]
+    value, low, high = (float(area[name].iloc[0]) for name in ("value", "low", "high"))
+    error = np.sqrt(1 / (12 * alive.sum()))  # of ranks that are uniform
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.3)
+    assert low < value < high
 
 
 def test_unusual_values_have_a_slice() -> None:

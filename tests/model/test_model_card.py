@@ -1,17 +1,23 @@
 """The model card as Markdown and as a page."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from support.browser import check_accessibility
+from support.project import Project
 
 from marvel_kedro.core import page
+from marvel_kedro.datasets.mlflow import RegisteredModelDataset
 from marvel_kedro.model import model_card
+from marvel_kedro.model.aliases import move_alias
+from marvel_kedro.model.card_status import CARDS
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions
 
 PROMOTION = {
@@ -38,6 +44,8 @@ TABLES = {
     name: {"digest": "d1", "rows": 10, "data_source": "synthetic"}
     for name in ("train_set", "test_set")
 }
+MODEL = "marvel_characters"
+Status = Callable[[str], str]
 OPTIONS = TrainingOptions(
     trained_at=datetime(2026, 1, 1, tzinfo=UTC),
     origin={},
@@ -96,6 +104,7 @@ def test_page_loads_nothing_and_escapes_text(measured: pd.DataFrame) -> None:
         ({"promoted": False}, "**Not promoted.**"),
         ({"promoted": False, "previous_champion": "3"}, "**Champion already.**"),
         ({"promoted": False, "model_version": None}, "**Not promoted.**"),
+        ({"promoted": False, "alias": "challenger"}, "**Challenger.** Version 3 is tested"),
     ],
 )
 def test_card_states_verdict_on_model(
@@ -111,3 +120,70 @@ def test_card_is_accessible(
     text = card(measured, promoted=False)
     figures = {name: Figure((4, 3)) for name in model_card.PLOTS}
     check_accessibility(page.render(text, figures), tmp_path, scheme, width)
+
+
+@pytest.fixture
+def card_status(project: Project, measured: pd.DataFrame) -> Status:
+    """Register two versions with cards; the second card is also the project's newest one."""
+    client = project.client()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    client.create_registered_model(MODEL)
+    experiment = client.create_experiment("cards")
+    runs = {}
+    for number in ("1", "2"):
+        run = client.create_run(experiment).info.run_id
+        text = card(measured, model_version=number, promoted=False, previous_champion=None)
+        for name, content in zip(CARDS, (text, page.render(text, {})), strict=True):
+            path = project.path / "data/08_reporting" / name
+            path.write_text(content)
+            client.log_artifact(run, str(path))
+        client.create_model_version(MODEL, "nowhere", run)
+        runs[number] = run
+
+    def read(number: str) -> str:
+        folder = Path(client.download_artifacts(runs[number], ""))
+        markdown, html = ((folder / name).read_text() for name in CARDS)
+        assert markdown.splitlines()[3:] == text.splitlines()[3:] or number == "1"
+        status = markdown.splitlines()[2]
+        assert status.replace("**", "") in html.replace("<strong>", "").replace("</strong>", "")
+        return status
+
+    return read
+
+
+def update(project: Project) -> None:
+    outcome = project.cli("--pipelines", "reporting", "--nodes", "update_cards")
+    assert outcome.status == 0, outcome.output
+
+
+def test_cards_follow_the_registry(project: Project, card_status: Status) -> None:
+    assert card_status("2") == "**Not promoted.**"
+    champion = RegisteredModelDataset(MODEL, "champion")
+    champion.save({"champion": "1"})
+    assert card_status("1").startswith("**Champion.** Version 1 was promoted on 2")
+    assert card_status("1").endswith(" UTC by the promotion gate.")
+    champion.save({"challenger": "2"})
+    assert card_status("2").startswith("**Challenger.** Version 2 is tested against the champion")
+    then = datetime(2099, 1, 31, 12, tzinfo=UTC)
+    move_alias(MODEL, "champion", "2", decision="the A/B test: version 2 is better", at=then)
+    update(project)
+    expected = (
+        "**Champion.** Version 2 was promoted on 2099-01-31 12:00 UTC by the A/B test: version "
+        "2 is better."
+    )
+    assert card_status("2") == expected
+    assert expected in (project.path / "data/08_reporting/model_card.md").read_text()
+    assert "better.</p>" in (project.path / "data/08_reporting/model_card.html").read_text()
+    assert card_status("1").startswith("**Retired.** Version 1 was promoted on 2")
+    assert card_status("1").endswith("; version 2 is the champion since 2099-01-31 12:00 UTC.")
+
+    # An alias that MLflow's client moves has no time.
+    client = project.client()
+    client.set_registered_model_alias(MODEL, "champion", "1")
+    update(project)
+    assert card_status("1").startswith("**Champion.** Version 1 was promoted on 2")
+    assert card_status("2").startswith("**Retired.** Version 2 was promoted on 2099")
+    assert card_status("2").endswith("; version 1 is the champion.")
+    client.delete_registered_model_alias(MODEL, "champion")
+    update(project)
+    assert card_status("1").endswith("; no version is the champion.")

@@ -186,7 +186,8 @@ def test_slices_are_not_exported() -> None:
 
 def test_unresolved_alerts_are_counted_with_zeros() -> None:
     states = ("open", "open", "acknowledged", "silenced", "resolved")
-    found = [{"rule": "input_drift", "severity": "warning", "state": state} for state in states]
+    about = {"rule": "input_drift", "severity": "warning", "model_version": "2"}
+    found: list[dict[str, Any]] = [about | {"state": state} for state in states]
     found.append({"rule": "errors", "severity": "critical", "state": "resolved"})
     exported = export_rows(alerts=found)
     counted = values(exported, "alerts")
@@ -196,7 +197,7 @@ def test_unresolved_alerts_are_counted_with_zeros() -> None:
         ("warning", "silenced"): 1,
     }
     assert len(counted) == 9
-    assert values(exported, "alerts_open") == {("input_drift", "warning"): 2}
+    assert values(exported, "alerts_open") == {("input_drift", "warning", "2"): 2}
     assert set(values(export_rows(), "alerts").values()) == {0}
 
 

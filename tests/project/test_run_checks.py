@@ -54,6 +54,14 @@ def test_options_that_split_a_run_are_refused(
     assert option in refused(filled, *words)
 
 
+def test_thread_runner_is_refused_where_duckdb_reads(filled: Project) -> None:
+    """DuckDB refuses a second call on a connection; narwhals uses one connection."""
+    words = ("--runner", "ThreadRunner", "--pipelines", "monitoring")
+    assert "ThreadRunner cannot read" in refused(filled, *words)
+    outcome = filled.cli(*words[:2], "--pipelines", "processing")
+    assert outcome.status == 0, outcome.output
+
+
 @pytest.mark.parametrize(
     ("words", "missing", "nodes"),
     [

@@ -91,6 +91,7 @@ def test_start_reports_malformed_tokens_without_quoting_them(tmp_path: Path, sto
     (lambda read: read["server"].pop("folder"), "server.folder"),
     (lambda read: read["endpoint"].update(traffic={"champion": 90}), "adds up to 90"),
     (lambda read: read["endpoint"]["limits"].update(held_bytes=9), "held_bytes (9) is less than"),
+    (lambda read: read["server"].update(grace_seconds=30), "grace_seconds (30) is less than"),
 ])  # fmt: skip
 def test_start_reports_invalid_configuration(
     change: Any, message: str, tmp_path: Path, store: Store

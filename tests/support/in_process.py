@@ -188,10 +188,10 @@ def started(
     folder.mkdir(parents=True, exist_ok=True)
     pairs = ",".join(f"{name}:{token}" for name, token in (tokens or {}).items())
     with_model = Deployment.read(configuration.server.models) is not None
-    with (folder / LOG).open("wb") as log, asyncio.Runner() as runner:
+    with (folder / LOG).open("wb", buffering=0) as log, asyncio.Runner() as runner:
         loop = runner.get_loop()
         accepted = Tokens.from_environment({"MARVEL_TOKENS": pairs})
-        app = Endpoint(configuration, accepted, AccessLog(log.fileno()))
+        app = Endpoint(configuration, accepted, AccessLog(log.write))
         lifespan = _lifespan(app, with_model=with_model)
         loop.run_until_complete(lifespan.__aenter__())
         yield InProcess(app, configuration, loop)

@@ -1,5 +1,6 @@
 """Tables written by a run of `monitoring`, for comparison with another run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -39,10 +40,9 @@ def state(project: Project) -> dict[str, Any]:
     }
 
 
-def lakehouse_state(project: Project) -> dict[str, Any]:
+def lakehouse_state(schema: Path) -> dict[str, Any]:
     """Read every table of a folder of Delta tables."""
-    warehouse = project.path / "data/warehouse/marvel_characters"
-    read = {name: DeltaTable(warehouse / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
+    read = {name: DeltaTable(schema / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
     for name, contract in CONTRACT.items():
         assert columns(read[name].schema) == contract
     found = {name: conform(table, getattr(tables, name.upper())) for name, table in read.items()}

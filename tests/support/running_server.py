@@ -142,7 +142,6 @@ def describe(
                 "characters": str(folder / "characters.db"),
                 "poll_seconds": 0.5,
                 "flush_seconds": 0.5,
-                "grace_seconds": 10,
             }
             | server,
         }
@@ -265,11 +264,13 @@ def ready(server: Server) -> bool:
 def start(
     description: ServingConfiguration,
     store_uri: str,
+    pipes: tuple[int, int] | None = None,
+    /,
     *,
     folder: Path | None = None,
     **environment: str,
 ) -> Server:
-    """Start a server without waiting for it."""
+    """Start a server without waiting for it; `pipes` replace the files for its output."""
     folder = folder or description.server.folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     number = len(list(folder.glob("*.err")))
@@ -280,8 +281,8 @@ def start(
         process = subprocess.Popen(
             [sys.executable, "-m", "marvel_kedro.serving", str(described)],
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
+            stdout=pipes[0] if pipes else out,
+            stderr=pipes[1] if pipes else err,
             env=clean_environment() | {"MLFLOW_TRACKING_URI": store_uri} | environment,
             start_new_session=True,
         )

@@ -1,9 +1,14 @@
+from typing import Any
+
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
+from support.project import ROOT
 from support.raw_rows import ROW, raw_rows, usable
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import cleaning
+from marvel_kedro.table.options import MISSING_MARKERS, ProcessingOptions
 
 
 def test_cleaning_renames_and_orders_columns() -> None:
@@ -51,3 +56,26 @@ def test_file_separated_by_semicolons_is_recognised_in_error() -> None:
     raw = pd.DataFrame({";".join(ROW): ["a;b"]})
     with pytest.raises(ProjectError, match="separated by semicolons"):
         cleaning.read_source(raw)
+
+
+def test_markers_are_missing_as_the_setting_says() -> None:
+    raw = raw_rows({"Teams": "?; One", "Gender": "?", "Origin": "NA"})
+    options = ProcessingOptions(missing_markers=["?"])
+    (row,) = cleaning.select_usable(cleaning.read_source(raw, options), options).to_dict("records")
+    assert (row["teams"], row["origin"]) == ("One", "NA")
+    assert pd.isna(row["gender"])
+    none = ProcessingOptions(missing_markers=[])
+    (row,) = cleaning.select_usable(cleaning.read_source(raw, none), none).to_dict("records")
+    assert (row["teams"], row["gender"]) == ("?; One", "?")
+
+
+def test_default_markers_are_those_of_the_configuration() -> None:
+    text = (ROOT / "conf" / "base" / "processing" / "parameters.yml").read_text("utf-8")
+    configured: Any = OmegaConf.to_container(OmegaConf.create(text))
+    assert configured["processing"]["missing_markers"] == list(MISSING_MARKERS)
+
+
+def test_header_line_with_byte_order_mark_is_rejected() -> None:
+    header = {name: name for name in ROW} | {"PageID": "\ufeffPageID"}
+    rows = cleaning.read_source(raw_rows({}, header, {"PageID": "PageID", "Alive": "Dead"}))
+    assert rows["reason"].fillna("").to_list() == ["", "header line", ""]

@@ -1,5 +1,6 @@
 """Command endings: one message for errors that the user can fix and for Ctrl-C."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,9 +27,9 @@ def errors_as_messages(interrupted: str = "Interrupted.") -> Iterator[None]:
 
 
 class _ExplainedError(KedroCliError):
-    """An error that shows only its message; `kedro --verbose run` adds the traceback."""
+    """An error that shows only its message; `kedro run --verbose` adds the traceback."""
 
     def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's signature
-        if self.VERBOSE_ERROR:
-            super().show(file)
+        if self.VERBOSE_ERROR and self.__cause__:
+            click.echo("".join(traceback.format_exception(self.__cause__)), file=file, err=True)
         click.ClickException.show(self, file)

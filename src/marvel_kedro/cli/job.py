@@ -9,6 +9,7 @@ import click
 import yaml
 
 from marvel_kedro import cli
+from marvel_kedro.cli.options import parse_params
 from marvel_kedro.core.packaged import conf_source
 
 VARIABLES = {
@@ -96,8 +97,9 @@ def main(
     if command == "deploy":
         cli.deploy.main([*arguments, "--target", "databricks"], standalone_mode=False)
     else:
-        arguments += ["--pipelines", str(pipeline), "--params", ",".join(params)]
-        cli.run.main(arguments, standalone_mode=False)
+        arguments += ["--pipelines", str(pipeline)]
+        parsed = {"params": parse_params(params)}
+        cli.run.main(arguments, standalone_mode=False, default_map=parsed)
 
 
 def _log_plainly(conf: Path) -> None:

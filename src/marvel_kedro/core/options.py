@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from marvel_kedro.core.errors import ProjectError, shortened
 
@@ -24,14 +25,13 @@ def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:
     try:
         return options.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(
-            f"- {'.'.join(map(str, fault['loc']))}: "
-            f"{fault['msg'].removeprefix('Value error, ')}{_got(fault['input'])}"
-            for fault in error.errors()
-        )
+        faults = "\n".join(f"- {_describe(fault)}" for fault in error.errors())
         raise ProjectError(f"Invalid parameters:\n{faults}\n{remedy}") from error
 
 
-def _got(value: Any) -> str:  # noqa: ANN401
-    """Quote a wrong value, but no whole section: its message names the keys."""
-    return "" if isinstance(value, (dict, BaseModel)) else f", got {shortened(repr(value), 200)}"
+def _describe(fault: ErrorDetails) -> str:
+    key, value = ".".join(map(str, fault["loc"])), fault["input"]
+    # Not a whole section, whose message names its keys.
+    got = "" if isinstance(value, (dict, BaseModel)) else f", got {shortened(repr(value), 200)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}{got}" if key else f"{message}{got}"

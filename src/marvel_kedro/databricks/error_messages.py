@@ -96,4 +96,4 @@ def engine_message(error: BaseException) -> str:
     for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, text):
             return f"{remedy}\nThe engine says: {answer}"
-    return f"The engine that holds the tables says: {answer}\nkedro --verbose run shows where."
+    return f"The engine that holds the tables says: {answer}\nkedro run --verbose shows where."

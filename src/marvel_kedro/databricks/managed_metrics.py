@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from marvel_kedro.databricks import session
+from marvel_kedro.databricks.tables import quoted_name
 from marvel_kedro.datasets.base import ReadOnlyDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
@@ -58,7 +59,7 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
 
 def _read(name: str, schema: pa.Schema, options: MonitoringOptions) -> pa.Table:
     """Read the rows of the measured columns: the monitor also has ids, times and labels."""
-    found = session.active().table(name).toArrow()
+    found = session.active().table(quoted_name(*name.split("."))).toArrow()
     measured = pc.field("column_name").isin([tables.TABLE, *options.columns])
     found = found.filter(measured)
     for field in schema:

@@ -7,6 +7,7 @@ from kedro.io import DatasetError
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
+from marvel_kedro.databricks.tables import quoted_name
 from marvel_kedro.datasets.base import ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table.replacement import Replacement
@@ -33,7 +34,7 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         `schema` names its Arrow schema in `monitoring.tables`. With `arrow` nodes exchange the
         whole table as Arrow instead of a Spark frame.
         """
-        self._name = f"{catalog}.{database}.{table}"
+        self._name = quoted_name(catalog, database, table)
         self._is_sail = catalog == "sail"
         self._schema: pa.Schema = getattr(tables, schema)
         self._arrow = arrow

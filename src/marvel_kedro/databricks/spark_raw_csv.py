@@ -5,12 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 from kedro_datasets._typing import TablePreview
 from pyspark.sql import DataFrame
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
+from marvel_kedro.datasets import swallowed_rows
 from marvel_kedro.datasets.raw_csv import BETTER_FILE, RawCSVDataset, not_utf8
+from marvel_kedro.table.frames import lazily
 
 _BLOCK_BYTES = 1 << 24
 _OPTIONS: dict[str, bool | str] = {
@@ -32,21 +35,37 @@ class SparkRawCSVDataset(RawCSVDataset):
         """Return a lazy frame of text, with the file's columns; an empty cell is null.
 
         Raises:
-            ProjectError: The file is missing, empty or not UTF-8.
+            ProjectError: The file is missing, empty, not UTF-8, or has cells with rows in them.
         """
         path = self._existing_file()
         if not path.stat().st_size:
             raise ProjectError(f"{path} is empty. {BETTER_FILE}")
         given = {key: self._load_args[key] for key in ("sep", "encoding") if key in self._load_args}
-        if codecs.lookup(given.get("encoding", "utf-8")).name in ("utf-8", "utf-8-sig"):
+        encoding = given.get("encoding", "utf-8")
+        is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+        if is_utf8:
             _check_utf8(path)
+        swallowed_rows.check(path, given)
         reader = session.active().read.options(**_OPTIONS, **given)
-        return reader.csv(str(path.absolute()))
+        frame = reader.csv(str(path.absolute()))
+        if not is_utf8:
+            _check_decoded(frame, path, encoding)
+        return frame
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Read the first rows with pandas, which needs no engine."""
         file: Any = RawCSVDataset(filepath=str(self._filepath), load_args=self._load_args)
         return file.preview(nrows)
+
+
+def _check_decoded(frame: DataFrame, path: Path, encoding: str) -> None:
+    """Refuse a file in an encoding that the engine does not read: Sail takes all for UTF-8."""
+    replaced = nw.any_horizontal(nw.all().str.contains("\ufffd", literal=True), ignore_nulls=True)
+    if lazily(frame).filter(replaced).select(nw.len()).lazy().collect().item():
+        raise ProjectError(
+            f"This engine reads {path} as UTF-8, although load_args.encoding of raw_characters is "
+            f"{encoding}. Convert the file (iconv -f {encoding} -t utf-8) and remove that setting."
+        )
 
 
 def _check_utf8(path: Path) -> None:

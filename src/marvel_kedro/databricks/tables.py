@@ -3,12 +3,14 @@
 `databricks.ManagedTableDataset` only loads and overwrites.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
 from marvel_kedro.databricks.contract import Columns, Contract
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Feature = Literal["comments", "primary_key", "clustering", "change_data_feed", "tags"]
+
+_NAME = re.compile(r"(?!-)[0-9A-Za-z_-]{1,255}(?<!-)")
+"""Names that Unity Catalog and `databricks.ManagedTableDataset` allow."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,31 @@ class Place:
 
     def full_name(self, table: str) -> str:
         """Return the three-level name of a table."""
-        return f"`{self.catalog}`.`{self.schema}`.`{table}`"
+        return quoted_name(self.catalog, self.schema, table)
 
     def folder(self, table: str) -> Path:
         """Return the folder of a table of a local catalog."""
         return self.warehouse / self.schema / table
 
 
+def quoted_name(*parts: str) -> str:
+    """Return a name for SQL and the engine's catalog, which read no hyphen without quotes."""
+    return ".".join(f"`{part}`" for part in parts)
+
+
 def place_from(names: Mapping[str, Any], project_path: Path) -> Place:
-    """Read the place of the tables from the globals of an environment."""
+    """Read the place of the tables from the globals of an environment.
+
+    Raises:
+        ProjectError: The catalog or the schema has a character that no engine allows.
+    """
+    for level in ("catalog", "schema"):
+        if not _NAME.fullmatch(str(names[level])):
+            raise ProjectError(
+                f"The {level} {names[level]!r} (MARVEL_{level.upper()}, the parameter {level} of a "
+                "job) is no name: it may have letters from a to z, digits, underscores and, "
+                "between them, hyphens."
+            )
     features = names["table_features"]
     return Place(
         catalog=names["catalog"],
@@ -90,9 +111,10 @@ def attach(spark: "SparkSession", place: Place) -> None:
     """Register the tables of the warehouse in a new session.
 
     Raises:
-        ProjectError: Unity Catalog has no such schema, or this user may not see it.
+        ProjectError: Unity Catalog has no such schema, or this user may not see it; or Sail would
+            write to another folder than the warehouse.
     """
-    schema = f"`{place.catalog}`.`{place.schema}`"
+    schema = quoted_name(place.catalog, place.schema)
     if not place.is_local:
         if not _has_schema(spark, place):
             raise ProjectError(
@@ -102,6 +124,8 @@ def attach(spark: "SparkSession", place: Place) -> None:
             )
         return
     home = place.warehouse / place.schema
+    if place.catalog == "sail":
+        odd_paths.check_sail(home)
     home.mkdir(parents=True, exist_ok=True)
     spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema} LOCATION {_quoted(str(home))}")
     for log in sorted(home.glob("*/_delta_log")):
@@ -116,7 +140,7 @@ def attach(spark: "SparkSession", place: Place) -> None:
 
 def _has_schema(spark: "SparkSession", place: Place) -> bool:
     try:
-        return spark.catalog.databaseExists(f"`{place.catalog}`.`{place.schema}`")
+        return spark.catalog.databaseExists(quoted_name(place.catalog, place.schema))
     except Exception as error:  # each engine has a type of its own
         if any(word in str(error).upper() for word in ("NOT_FOUND", "NO_SUCH", "PERMISSION")):
             return False

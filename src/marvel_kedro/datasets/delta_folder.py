@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from kedro.io import DatasetError
+from pyarrow import fs
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
@@ -36,7 +38,10 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     def load(self) -> "DuckDBPyRelation":
         """Read the table in its current version."""
         if (table := self._table()) is not None:
-            return local_engine.relation(table.to_pyarrow_dataset())
+            # Arrow's own access to files: threads that still read through deltalake's, which is
+            # in Python, crash or block a process that ends.
+            files = fs.SubTreeFileSystem(self._filepath, fs.LocalFileSystem())
+            return local_engine.relation(table.to_pyarrow_dataset(filesystem=files))
         if self._schema is None:
             raise DatasetError(f"There is no Delta table in {self._filepath}.")
         return local_engine.relation(self._schema.empty_table())
@@ -69,6 +74,7 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     def _table(self) -> "DeltaTable | None":
         from deltalake import DeltaTable  # noqa: PLC0415 - an optional dependency
 
+        odd_paths.check_delta(Path(self._filepath).absolute())
         return DeltaTable(self._filepath) if DeltaTable.is_deltatable(self._filepath) else None
 
     def _exists(self) -> bool:

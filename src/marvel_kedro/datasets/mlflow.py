@@ -13,8 +13,9 @@ from mlflow.data.meta_dataset import MetaDataset
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset
-from marvel_kedro.model import registry, tracking
-from marvel_kedro.model.aliases import find_version, move_alias
+from marvel_kedro.model import card_status, registry, tracking
+from marvel_kedro.model.aliases import aliases_by_version, find_version, move_alias
+from marvel_kedro.model.card_status import RegisteredVersion
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
@@ -173,7 +174,10 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
         """Point each alias at its version; an empty dictionary moves none."""
         self._loaded = None
         for alias, version in data.items():
-            move_alias(self._model_name, alias, version)
+            move_alias(self._model_name, alias, version, decision="the promotion gate")
+        if data:
+            changed = card_status.statuses(card_status.read_versions(self._model_name))
+            card_status.update_cards(self._model_name, changed)
 
     def preview(self) -> TablePreview:
         """Return the version that has the alias, its run and its tags, for kedro-viz."""
@@ -185,6 +189,44 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
 
     def _exists(self) -> bool:
         return find_version(self._model_name, alias=self._alias) is not None
+
+
+class ModelCardsDataset(ProjectDataset[dict[str, str], list[RegisteredVersion]]):
+    """The status in the model cards of a registered model.
+
+    - Loading returns its versions with their aliases and tags.
+    - Saving takes statuses by version and writes them into the cards.
+    """
+
+    def __init__(self, model_name: str, folder: str, metadata: Metadata = None) -> None:
+        self._model_name = model_name
+        self._folder = Path(folder)
+        super().__init__(metadata)
+
+    def load(self) -> list[RegisteredVersion]:
+        """Read the versions."""
+        return card_status.read_versions(self._model_name)
+
+    def save(self, data: dict[str, str]) -> None:
+        """Write the statuses into the cards."""
+        card_status.update_cards(self._model_name, data, self._folder)
+
+    def _exists(self) -> bool:
+        return True
+
+
+class VersionAliasesDataset(ReadOnlyDataset[dict[str, set[str]]]):
+    """Load the aliases of every version of a registered model."""
+
+    READ_ONLY = "RegisteredModelDataset moves aliases"
+
+    def __init__(self, model_name: str, metadata: Metadata = None) -> None:
+        super().__init__(metadata)
+        self._model_name = model_name
+
+    def load(self) -> dict[str, set[str]]:
+        """Look the versions up in the registry; empty without a model."""
+        return aliases_by_version(self._model_name)
 
 
 class AliasedVersionDataset(ReadOnlyDataset[str | None]):

@@ -8,6 +8,7 @@ import pandas as pd
 from kedro_datasets.pandas import CSVDataset
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.datasets import swallowed_rows
 
 BETTER_FILE = (
     "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
@@ -32,10 +33,11 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
     def load(self) -> pd.DataFrame:
         """Read the whole file as strings, with the columns as the file names them.
 
-        Raise a ProjectError if the file is missing, empty, not UTF-8 or not CSV, or has rows with
-        more cells than columns.
+        Raise a ProjectError if the file is missing, empty, not UTF-8 or not CSV, has rows with more
+        cells than columns, or cells with rows in them.
         """
         path = self._existing_file()
+        swallowed_rows.check(path, self._load_args)
         try:
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
         except pd.errors.EmptyDataError as error:

@@ -98,22 +98,30 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
 def _resample(
     alive: Flags, score: Floats, cluster: Integers | None, options: EvaluationOptions
 ) -> tuple[ScorePairs, ScorePairs, Iterator[Floats]]:
-    """Return the pairs, the pairs to resample (on a grid if there are many), and the resamples.
+    """Return the pairs, the pairs to resample (merged if there are many), and the resamples.
 
     Resampling tens of thousands of pairs would take most of a run, and the difference between
-    neighbouring scores does not change the width of an interval.
+    neighbouring scores does not change the width of an interval. Scores are merged by their rank,
+    so that those of a rare class, all of them small, stay apart.
     """
     pairs, member = ScorePairs.with_members(alive, score)
     gridded, generator = pairs, np.random.default_rng(options.seed)
     drawn_from = pairs.rows if cluster is None else score  # clusters are drawn by row
     if len(drawn_from) > 2 * GRID_STEPS:
-        centre = (np.minimum((score * GRID_STEPS).astype(int), GRID_STEPS - 1) + 0.5) / GRID_STEPS
-        gridded, member = ScorePairs.with_members(alive, centre)
+        gridded, member = ScorePairs.with_members(alive, _merged(score))
     if cluster is None:
         return pairs, gridded, metrics.resamples(gridded.rows, options.resamples, generator)
     number = np.unique(cluster, return_inverse=True)[1]
     drawn = metrics.cluster_resamples(member, number, options.resamples, generator)
     return pairs, gridded, drawn
+
+
+def _merged(score: Floats) -> Floats:
+    """Replace scores of neighbouring ranks, `GRID_STEPS` groups of them, by their mean."""
+    distinct, member, rows = np.unique(score, return_inverse=True, return_counts=True)
+    group = (np.cumsum(rows) - rows) * GRID_STEPS // len(score)
+    total, of_group = np.bincount(group, distinct * rows), np.bincount(group, rows)
+    return (total / np.maximum(of_group, 1))[group][member]
 
 
 def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[float, float]:

@@ -10,12 +10,14 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.evaluation import slices
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.model.registry import RegisteredModel, Source
+from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
 from marvel_kedro.table.split import split_table
 
 logger = logging.getLogger(__name__)
+
+_COMPARED_ROWS = 100_000
 
 
 def source_of(table: IntoFrame, synthetic_url: str) -> Source:
@@ -76,9 +78,12 @@ def score(
     train: pd.DataFrame,
     test: pd.DataFrame,
     candidate: CharacterModel,
+    logged: LoggedModel,
     champion: RegisteredModel | None,
 ) -> pd.DataFrame:
     """Score the test rows with the candidate, the baselines and the champion.
+
+    The candidate is measured as it is `logged`: what is registered scores like that.
 
     Returns:
         One row per test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
@@ -86,7 +91,8 @@ def score(
         (NaN without one, and for rows that it was trained on by another split).
 
     Raises:
-        ProjectError: There are no test rows.
+        ProjectError: There are no test rows, or the candidate came back from the store as another
+            model.
     """
     from marvel_kedro.model import baselines  # noqa: PLC0415 - imports scikit-learn: seconds
 
@@ -95,10 +101,12 @@ def score(
             "test_set has no rows to measure a model on: raise processing.split.test_share, or "
             "bring more rows in data/01_raw."
         )
+    scored = logged.predict(test)
+    _check_same(scored, candidate.predict(test.head(_COMPARED_ROWS)))
     scores = slices(test).assign(
         page_id=test["page_id"],
         alive=test["alive"] == "Alive",
-        candidate=candidate.predict(test)["probability"],
+        candidate=scored["probability"],
         logistic_regression=baselines.logistic_regression(train, test),
         always_alive=baselines.always_alive(train),
     )
@@ -106,3 +114,15 @@ def score(
         return scores.assign(champion=np.nan)
     probability = champion.predict(test)["probability"]
     return scores.assign(champion=probability.where(champion.is_unseen(test)))
+
+
+def _check_same(loaded: pd.DataFrame, fitted: pd.DataFrame) -> None:
+    """Refuse a model that its files do not give back to the last bit."""
+    loaded = loaded.head(len(fitted))
+    if other := int((loaded != fitted).any(axis=1).sum()):
+        raise ProjectError(
+            f"The candidate scores {other:,} of {len(fitted):,} test rows differently once it is "
+            "loaded back from the MLflow store, so it was not registered. Its files must keep the "
+            "order and every digit of what was fitted: look at `save` and `load` in "
+            "model/portable/predictor.py."
+        )

@@ -83,6 +83,8 @@ def _verdict(promotion: dict[str, Any]) -> str:
         return f"**Champion already.** Version {version} is the same model; no alias moved."
     if promotion["promoted"]:
         return f"**Champion.** Version {version} was promoted."
+    if promotion.get("alias") == "challenger":
+        return f"**Challenger.** Version {version} is tested against the champion."
     return "**Not promoted.**"
 
 

@@ -209,6 +209,7 @@ def promote(
         "run_id": logged_candidate.run_id,
         "data_source": decision.source,
         "tested_on": tested_on,
+        "alias": next(iter(aliases), None),
         "checks": json.loads(decision.checks.to_json(orient="records")),
     }
     return record, aliases
@@ -221,5 +222,5 @@ def release_as_challenger(
     if "champion" not in aliases:
         return record, aliases
     reason = f"{record['reason']}; released as challenger (retraining.release), for an A/B test"
-    changed = {"promoted": False, "reason": reason}
+    changed = {"promoted": False, "reason": reason, "alias": "challenger"}
     return record | changed, {"challenger": aliases["champion"]}

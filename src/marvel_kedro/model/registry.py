@@ -32,6 +32,11 @@ class LoggedModel:
     run_id: str
     digest: str
 
+    def predict(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Score raw records as its clients will: with the model loaded back from the store."""
+        pyfunc = mlflow.pyfunc.load_model(self.uri)
+        return pyfunc.predict(conform(records, pyfunc.metadata.get_input_schema()))
+
 
 @dataclass(frozen=True)
 class Version:
@@ -119,7 +124,7 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
         fault = text.partition("\n")[0] or type(error).__name__
         raise ProjectError(
             f"Version {version} of the model '{name}' {role}, but its files cannot be loaded "
-            f"({fault}). If the project's folder was moved, or mlartifacts deleted, restore it; or "
+            f"({fault}). If files of mlartifacts were deleted or not copied, restore them; or "
             "delete all versions and runs: make clean."
         ) from error
 

@@ -13,6 +13,7 @@ import requests
 
 from marvel_kedro.core.atomic_files import partial_path, remove_partial_files
 from marvel_kedro.core.errors import ProjectError, shortened, without_password
+from marvel_kedro.model import store_location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +39,7 @@ def find_store(project_path: Path) -> Store:
     registry = os.environ.get("MLFLOW_REGISTRY_URI") or None
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return Store(uri, None, registry)
-    database, artifacts = project_path / "mlflow.db", project_path / "mlartifacts"
+    database, artifacts = project_path / "mlflow.db", project_path / store_location.ARTIFACTS
     return Store(f"sqlite:///{database.as_posix()}", artifacts.as_uri(), registry)
 
 
@@ -59,15 +60,15 @@ def make_store(uri: str) -> None:
     Raises:
         ProjectError: The store cannot be created or used; MLflow itself would retry for minutes.
     """
-    if not uri.startswith("sqlite:///"):
+    target = store_location.database_path(uri)
+    if target is None:
         return
-    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
-    from sqlalchemy import make_url  # noqa: PLC0415 - slow to import
-
-    target = Path(make_url(uri).database or "")
     if target.exists():
         _check_database(target)
+        store_location.relocate(uri)
         return
+    from mlflow import MlflowClient  # noqa: PLC0415 - slow to import
+
     target.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(target.parent, os.W_OK):
         raise ProjectError(

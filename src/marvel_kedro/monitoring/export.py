@@ -77,7 +77,7 @@ FAMILIES = _families("""
 marvel_monitoring_run_timestamp_seconds: When the metrics were made.
 marvel_monitoring_dropped_series: Samples beyond max_series, left out.
 marvel_monitoring_alerts{severity, state}: Alerts that are not resolved, by severity and state.
-marvel_monitoring_alerts_open{rule, severity}:
+marvel_monitoring_alerts_open{rule, severity, model_version}:
     Alerts of a rule that are neither acknowledged, silenced nor resolved.
 marvel_monitoring_last_complete_window_timestamp_seconds{granularity}:
     End of the newest complete window.
@@ -235,9 +235,12 @@ def _alert_values(rows: Sequence[Row]) -> Iterator[_Value]:
     states = Counter((row["severity"], row["state"]) for row in rows)
     for labels in product(SEVERITIES, (OPEN, ACKNOWLEDGED, SILENCED)):
         yield "alerts", labels, states[labels]
-    rules = Counter((row["rule"], row["severity"]) for row in rows if row["state"] == OPEN)
-    for labels, number in rules.items():
-        yield "alerts_open", labels, number
+    rules = Counter(
+        (row["rule"], row["severity"], row["model_version"] or "")
+        for row in rows
+        if row["state"] == OPEN
+    )
+    yield from (("alerts_open", labels, number) for labels, number in rules.items())
 
 
 def _window_values(newest: Newest) -> Iterator[_Value]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DECIMALS = 3
+MOST_DECIMALS = 30
+COUNTING = "2"
+"""Method of counting: another one makes metrics that cannot be compared with earlier ones."""
 
 
 class ManagedMonitorOptions(Options):
@@ -37,8 +40,9 @@ class MonitoringOptions(Options):
     # or for `true` and `false`.
     slices: tuple[str, ...] = ()
     columns: dict[str, Kind] = Field(min_length=1)  # measured columns and their kinds
-    # Decimals to which numbers are rounded before counting; `DECIMALS` by default.
-    decimals: dict[str, int] = Field({"probability": 4}, validate_default=True)
+    # Decimals that counting must tell apart, by column. By default the baseline of a version sets
+    # the scale of its numbers, see `aggregation.scales`; without a baseline it is `DECIMALS`.
+    decimals: dict[str, int] = Field({})
     max_slice_values: int = Field(100, ge=1)  # the most frequent ones; the others are one slice
     max_cells: int = Field(5_000_000, ge=1)  # distinct values over all windows, versions and slices
     recompute_from: date | None = None  # recompute all metrics from this day on
@@ -58,19 +62,21 @@ class MonitoringOptions(Options):
     @field_validator("decimals")
     @classmethod
     def _check_decimals(cls, decimals: dict[str, int]) -> dict[str, int]:
-        if wrong := [name for name, number in decimals.items() if not 0 <= number <= 6]:  # noqa: PLR2004
-            raise ValueError(f"decimals must be 0 to 6, wrong for {', '.join(wrong)}")
+        if wrong := [name for name, number in decimals.items() if abs(number) > MOST_DECIMALS]:
+            allowed = f"{-MOST_DECIMALS} to {MOST_DECIMALS}"
+            raise ValueError(f"decimals must be {allowed}, wrong for {', '.join(wrong)}")
         return decimals
 
     def decimals_of(self, column: str) -> int:
-        """Return the decimals to which the numbers of a column are rounded."""
+        """Return the decimals of a column's scale without a baseline."""
         return self.decimals.get(column, DECIMALS)
 
     @property
     def settings(self) -> str:
         """Return a digest of the options that metrics depend on."""
         names = {"granularities", "slices", "columns", "decimals", "confidence", "computed_by"}
-        return hashlib.sha256(self.model_dump_json(include=names).encode()).hexdigest()[:16]
+        text = COUNTING + self.model_dump_json(include=names)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Split(Options):

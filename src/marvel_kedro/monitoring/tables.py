@@ -90,7 +90,7 @@ QUALITY_ESTIMATES = _schema("""
     window window, granularity string, slice_key string, slice_value string, model_version string,
     metric string,                           -- roc_auc, accuracy, log_loss
     estimate double,                         -- from calibrated probabilities, without labels
-    low double, high double,                 -- confidence bounds by the sampling error of `records`
+    low double, high double,                 -- bounds of what labels of the window will show
     realised double,                         -- from the known labels; null without labels
     realised_error double,                   -- its standard error
     baseline double, baseline_error double,  -- of the baseline, from its labels
@@ -117,6 +117,7 @@ ALERTS = _schema("""
     rule string,
     severity string,            -- info, warning, critical
     state string,               -- open, acknowledged, silenced, resolved
+    resolution string,          -- why it is resolved; null while it is not
     since time, window window,  -- start of the first, and the newest consecutive window
     granularity string, model_version string, slice_key string, slice_value string,
     column_name string, metric string, value double, threshold double, windows_in_a_row long,
@@ -150,7 +151,7 @@ RETRAINING_LOG = _schema("""
 """)
 """One row per retraining."""
 
-OPTIONAL_COLUMNS = frozenset({"labelled_in_all"})
+OPTIONAL_COLUMNS = frozenset({"labelled_in_all", "resolution"})
 """Columns that tables written by an earlier version of the project lack; read as null."""
 
 WATERMARKS = _schema("""

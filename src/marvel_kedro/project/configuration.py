@@ -10,10 +10,11 @@ from kedro.framework.project import settings
 from kedro.io import AbstractDataset
 from kedro.utils import find_kedro_project
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.core.packaged import conf_source as packaged_conf
-from marvel_kedro.model import tracking
+from marvel_kedro.model import store_location, tracking
 from marvel_kedro.project import parameters
 from marvel_kedro.serving.configuration import ServingConfiguration
 
@@ -62,6 +63,7 @@ def load(env: str | None = None, conf_source: str | None = None) -> Configuratio
     """
     if conf_source is None and find_kedro_project(Path.cwd()) is None:
         conf_source, env = str(packaged_conf()), env or "base"
+    odd_paths.check_project(project_path())
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=conf_source or str(project_path() / settings.CONF_SOURCE),
         env=env,
@@ -76,5 +78,6 @@ def use_store() -> None:
 
     store = tracking.find_store(project_path())
     tracking.check_reachable(store.uri)
+    store_location.relocate(store.uri)
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.registry or store.uri)

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
@@ -90,7 +91,7 @@ def _from_store(error: BaseException) -> str | None:
 
     text = without_password(str(error))
     by_mlflow = isinstance(error, mlflow.MlflowException)
-    if by_mlflow or isinstance(error, (SQLAlchemyError, CommandError)):
+    if by_mlflow or isinstance(error, (SQLAlchemyError, CommandError, sqlite3.Error)):
         for symptom, remedy in _SQLITE.items():
             if symptom in text.lower():
                 return f"{remedy} {_AGAIN}"
@@ -143,7 +144,7 @@ def _from_libraries(error: BaseException) -> str | None:
         return f"The package {error.name} is needed for this and not installed: pip install it."
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if frames and str(frames[-1].f_globals.get("__name__")).partition(".")[0] == "kedro":
-        return f"{without_password(str(error))}\nkedro --verbose run shows where."
+        return f"{without_password(str(error))}\nkedro run --verbose shows where."
     return None
 
 

@@ -90,8 +90,28 @@ def check_runner(catalog: CatalogProtocol[Any, Any]) -> None:
     if isinstance(catalog, SharedMemoryDataCatalog):
         raise ProjectError(
             "ParallelRunner cannot pass the datasets of kedro-mlflow to other processes: "
-            "leave --runner out, or use ThreadRunner."
+            "leave --runner out."
         )
+
+
+def check_threads(runner: str, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse threads, of a runner given by its name or text, for tables that DuckDB reads.
+
+    narwhals joins on DuckDB's one default connection, which serves a call at a time.
+
+    Raises:
+        ProjectError: It names the first such table.
+    """
+    if "ThreadRunner" not in runner:
+        return
+    from marvel_kedro.datasets.delta_folder import DeltaFolderDataset  # noqa: PLC0415 - slow
+
+    for name in sorted(pipeline.datasets()):
+        if isinstance(catalog.get(name), DeltaFolderDataset):
+            raise ProjectError(
+                f"ThreadRunner cannot read {name}: DuckDB's connection serves one thread at a "
+                "time, with every core. Leave --runner out."
+            )
 
 
 def main_job_nodes(inputs: set[str], pipelines: Mapping[str, Pipeline]) -> dict[str, str]:

@@ -64,6 +64,9 @@ def _data(quality: dict[str, Any]) -> str:
         f"{quality['rows_in']:,} rows in, {quality['rows_kept']:,} kept, "
         f"{quality['rows_rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     )
+    if marked := quality.get("missing_markers"):
+        cells = ", ".join(f"{cells:,} of {name}" for name, cells in marked.items())
+        text += f"\nmissing by a marker such as NA (processing.missing_markers): {cells}"
     for name, values in quality["unusable"].items():
         if values > _MANY_UNUSABLE * quality["rows_kept"]:
             text += (
@@ -95,6 +98,8 @@ def _gate(promotion: dict[str, Any]) -> str:
     if version and version == promotion["previous_champion"]:
         return f"[green]champion already[/green]: version {version} is this model"
     verdict = "[yellow]not promoted[/yellow]"
+    if promotion.get("alias") == "challenger":
+        verdict = f"[yellow]challenger[/yellow]: version {version} is tested against the champion"
     if promotion["promoted"]:
         verdict = f"[green]promoted[/green]: version {version} is the champion"
     return f"{verdict}\n{promotion['reason']}."

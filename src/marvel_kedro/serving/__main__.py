@@ -16,7 +16,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.serving.configuration import ServerOptions, ServingConfiguration
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.telemetry import metric_files
+from marvel_kedro.serving.telemetry import log_streams, metric_files
 
 
 class _JsonLines(logging.Formatter):
@@ -44,6 +44,7 @@ def main(description: Path, *, fetch: bool) -> None:
     MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI; MARVEL_TOKENS or MARVEL_TOKENS_FILE hold the tokens
     of the clients.
     """
+    log_streams.install()
     handler = logging.StreamHandler(sys.stderr)
     is_read = sys.stderr.isatty()
     handler.setFormatter(

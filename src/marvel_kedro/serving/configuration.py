@@ -45,7 +45,7 @@ class InferenceTableOptions(Options):
 class Limits(Options):
     """The limits above which requests are rejected, with the status of the answer."""
 
-    body_bytes: int = Field(default=16 * 1024**2, gt=0)  # bytes of a body: 413
+    body_bytes: int = Field(default=16 * 1024**2, gt=0)  # bytes of a body, also decompressed: 413
     records: int = Field(default=10_000, gt=0)  # records of a request: 400
     # Concurrent requests per worker, counting batches that still run after a 504: 429.
     concurrency: int = Field(default=256, gt=0)
@@ -105,6 +105,16 @@ class EndpointOptions(Options):
         validate_shares(self.traffic, self.entity_names)
         return self
 
+    def retired_versions(self, aliases: Mapping[str, set[str]]) -> set[str]:
+        """Return the versions that neither answer here, nor are champion or challenger.
+
+        `aliases` are those in the registry, by version.
+        """
+        entities = self.served_entities
+        fixed = {str(entity.version) for entity in entities}
+        names = {"champion", "challenger", *(entity.alias for entity in entities)}
+        return {*aliases} - {number for number, own in aliases.items() if own & names} - fixed
+
     def current_traffic(self, tags: Mapping[str, str]) -> dict[str, int]:
         """Return the shares in effect: those of the registered model's tag, else the configured.
 
@@ -144,7 +154,8 @@ class ServerOptions(Options):
     flush_seconds: float = Field(default=5.0, gt=0)  # between two writes to the inference table
     compact_files: int = Field(default=20, ge=2)  # small files of a day before compaction
     spool_bytes: int = Field(default=1024**3, gt=0)  # of waiting requests; above it none is logged
-    grace_seconds: float = Field(default=30.0, gt=0)  # for requests in progress at the stop
+    # For requests in progress at the stop: at least `limits.seconds`, which they may take.
+    grace_seconds: float = Field(default=65.0, gt=0)
 
     @property
     def spool(self) -> Path:
@@ -180,3 +191,13 @@ class ServingConfiguration(Options):
         paths = {name: path for name, path in self.server if isinstance(path, Path)}
         absolute = {name: (project / path).resolve() for name, path in paths.items()}
         return self.model_copy(update={"server": self.server.model_copy(update=absolute)})
+
+    @model_validator(mode="after")
+    def _grace_suffices(self) -> Self:
+        grace, limit = self.server.grace_seconds, self.endpoint.limits.seconds
+        if grace < limit:
+            raise ValueError(
+                f"server.grace_seconds ({grace:g}) is less than endpoint.limits.seconds "
+                f"({limit:g}): a stop would refuse requests that are within their limit"
+            )
+        return self

@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model import tracking
+from marvel_kedro.model import store_location, tracking
 from marvel_kedro.serving.configuration import ServerOptions, ServingConfiguration
 
 _REQUIRED = (
@@ -38,6 +39,8 @@ def start(
         )
     given = {name: value for name, value in overrides.items() if value is not None}
     server = ServerOptions.model_validate(configuration.server.model_dump() | given)
+    if server.inference_table:
+        odd_paths.check_delta(server.inference_table)
     path = server.folder / "description.json"
     changed = configuration.model_copy(update={"server": server})
     try:
@@ -48,6 +51,7 @@ def start(
             f"{path}: {error.strerror}. Set server.folder to a folder that can be written to."
         ) from error
     store = tracking.find_store(project)
+    store_location.relocate(store.uri)
     os.environ["MLFLOW_TRACKING_URI"] = store.uri
     if store.registry:
         os.environ["MLFLOW_REGISTRY_URI"] = store.registry

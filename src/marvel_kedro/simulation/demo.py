@@ -1,4 +1,4 @@
-"""Run `kedro demo`: ten simulated days, from a calm week to drift, an alert and a retraining.
+"""Run `kedro demo`: ten simulated days, from calm to drift, a retraining and its A/B test.
 
 The server, its tables, the pipelines and the registry are the real ones, in a project folder of
 their own. Only the clock is simulated.
@@ -12,7 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
 
 import pandas as pd
@@ -20,16 +21,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from marvel_kedro.monitoring.ab_test.comparison import CHALLENGER, describe, newest_comparison
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.demo_project import DemoProject, Settings, create_project
 from marvel_kedro.simulation.demo_server import DemoServer, free_port, wait_until
-from marvel_kedro.simulation.traffic_plan import TrafficOptions
+from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
 from marvel_kedro.simulation.traffic_replay import Sender, Tally, replay_day
 from marvel_kedro.simulation.world import World
 
-DAYS, DRIFT_FROM = 10, 6
+DAYS, DRIFT_FROM = 10, 4
+LABEL_DELAY_DAYS = 1
 START = date(2026, 1, 5)
-REQUESTS, RECORDS = 300, 8
+REQUESTS, RECORDS = 600, 8
 DRIFT = {"scenario": "concept", "magnitude": 0.9}
 CHALLENGER_PERCENT = 50
 RATE, CONNECTIONS = 2000.0, 8
@@ -73,6 +76,8 @@ def run(
         demo.run(world)
         console.print()
         console.print(demo.timeline.table(demo.project.performance_by_day()))
+        for line in demo.project.final_lines():
+            console.print(line, highlight=False)
         console.print(f"\n{time.monotonic() - began:.0f} seconds. Next:")
         _print_next_steps(folder, demo.project.report_page, console)
         return demo.project.report_page
@@ -101,7 +106,7 @@ class _Timeline:
         return table
 
     def _events(self, day: int) -> list[str]:
-        return self.events[day] or ["calm"]
+        return self.events[day] or ["calm" if day < DRIFT_FROM else "no alert"]
 
     def _traffic(self, day: int) -> str:
         requests = self.requests[day]
@@ -126,6 +131,8 @@ class _Demo:
     server: DemoServer
     console: Console
     timeline: _Timeline = field(default_factory=_Timeline)
+    planned: list[Day] = field(default_factory=list)
+    tested: str | None = None  # the version whose A/B test is read every day
 
     def run(self, world: World) -> None:
         self.project.run("synthetic")
@@ -133,15 +140,17 @@ class _Demo:
         with self.server.running():
             self.console.print(f"The endpoint {self.server.url} is ready; {DAYS} days begin.\n")
             self._simulate_days(world)
-        self._run_at_end_of(DAYS + 1, "monitoring")  # the labels of the last day are known
+        self._run_at_end_of(DAYS + LABEL_DELAY_DAYS)  # all labels are known
 
     def _simulate_days(self, world: World) -> None:
         options = TrafficOptions.model_validate(
             {"requests": REQUESTS, "records": RECORDS, "days": DAYS, "start": START, "drift": DRIFT,
-             "drift_from_day": DRIFT_FROM, "world_seed": self.project.settings.world_seed}
+             "drift_from_day": DRIFT_FROM, "label_delay_days": LABEL_DELAY_DAYS,
+             "world_seed": self.project.settings.world_seed}
         )  # fmt: skip
         sender, total = Sender(f"{self.server.url}/invocations"), Tally()
         for day in traffic_plan.days(options, world):
+            self.planned.append(day)
             if day.number == DRIFT_FROM:
                 event = "concept drift: inputs have other outcomes than before"
                 self.timeline.events[day.number].append(event)
@@ -151,28 +160,32 @@ class _Demo:
                 f"{total.requests} requests in the inference table",
                 lambda: self.server.logged_requests() >= total.requests,
             )
-            traffic_plan.add_labels(self.project.labels, day.labels)
-            self._run_at_end_of(day.number, "monitoring")
+            self._run_at_end_of(day.number)
             self._react(day.number)
             self.console.print(self.timeline.line(day.number), highlight=False)
 
-    def _run_at_end_of(self, day: int, pipeline: str) -> None:
-        """Run a pipeline at the end of a day, with the labels that are known then."""
-        self.project.run(pipeline, monitoring={"now": f"{_date(day + 1)}T00:00:00+00:00"})
+    def _run_at_end_of(self, day: int) -> None:
+        """Read the A/B test, if there is one, and monitor, with the labels that are known then."""
+        labels = traffic_plan.labels_due(self.planned, day, LABEL_DELAY_DAYS)
+        traffic_plan.add_labels(self.project.labels, labels)
+        if self.tested is not None:
+            self.project.run("ab_test")
+        self.project.run("monitoring", **_at_end_of(day))
 
     def _react(self, day: int) -> None:
-        """Follow the decision to retrain; promote a challenger after its day of an A/B test."""
+        """Follow the decision to retrain, and the verdict of the A/B test."""
         project, server, events = self.project, self.server, self.timeline.events[day]
-        decision = project.report("retrain")
-        events += [f"alert {rule}" for rule in project.new_alerts()]
-        if decision["retrain"]:
-            self._run_at_end_of(day, "retraining")
+        retrain = project.report("retrain")
+        events += project.alert_events()
+        if retrain["retrain"]:
+            project.run("retraining", **_at_end_of(day))
             version = project.report("promotion")["model_version"]
-            rows = f"{decision['labelled_records']:,}"
-            events.append(f"retrained on {rows} new labels: version {version}")
+            rows = f"{retrain['labelled_records']:,}"
+            events.append(f"retrained after {rows} new labels: version {version}")
             if project.version("challenger") is None:
                 events.append(f"the promotion gate rejects version {version}")
                 return
+            self.tested = version
             project.shift_traffic(CHALLENGER_PERCENT)
             events.append(f"version {version} is challenger: {CHALLENGER_PERCENT} % of traffic")
             wait_until(
@@ -180,9 +193,23 @@ class _Demo:
                 lambda: server.traffic().get("challenger") == CHALLENGER_PERCENT,
             )
         elif challenger := project.version("challenger"):
-            project.promote(challenger)
-            events.append(f"version {challenger} is promoted: all traffic")
-            wait_until("the new champion", lambda: server.champion_version() == challenger)
+            report = project.report("ab_report")
+            found = newest_comparison(report, challenger, project.version("champion"))
+            events.append(f"A/B test: {describe(found)}")
+            if found and found["verdict"] == CHALLENGER:
+                decision = f"the A/B test: {report['verdict']}"
+                project.promote(challenger, decision, _midnight(day + 1))
+                events.append(f"version {challenger} is promoted: all traffic")
+                wait_until("the new champion", lambda: server.champion_version() == challenger)
+
+
+def _midnight(day: int) -> datetime:
+    return datetime.combine(_date(day), clock(), UTC)
+
+
+def _at_end_of(day: int) -> dict[str, dict[str, str]]:
+    """Return the parameters of a run at the end of a day."""
+    return {"monitoring": {"now": _midnight(day + 1).isoformat()}}
 
 
 def _print_next_steps(folder: Path, report: Path, console: Console) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import aliases, tracking
 from marvel_kedro.serving import traffic_shift
@@ -36,6 +39,7 @@ def create_project(project: Path, folder: Path, port: int) -> None:
     Raises:
         ProjectError: The folder has other files.
     """
+    odd_paths.check_project(folder.absolute())
     if folder.exists() and not (folder / ".demo").exists() and any(folder.iterdir()):
         raise ProjectError(f"{folder} is not empty, and no demo: name another folder, --folder.")
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,6 +55,8 @@ def create_project(project: Path, folder: Path, port: int) -> None:
         "synthetic": {"rows": SYNTHETIC_ROWS},
         "server": server,
         "retraining": {"release": "challenger", "days": 2},
+        # At 5 % a false alarm in fifteen windows is likely; and the endpoint stops at the end.
+        "alerting": {"alpha": 0.001, "rules": {"no_traffic": None}},
     }
     local = folder / "conf" / "local"
     local.mkdir()
@@ -63,7 +69,7 @@ class DemoProject:
     def __init__(self, folder: Path, read_settings: Callable[[], Settings]) -> None:
         self._folder = folder.resolve()
         self._reporting = self._folder / "data/08_reporting"
-        self._known_alerts: set[str] = set()
+        self._alert_states: dict[str, str] = {}
         self.labels = self._folder / "data/03_primary/labels.parquet"
         self.report_page = folder / "data/08_reporting/monitoring_report.html"
         bootstrap_project(self._folder)
@@ -87,12 +93,30 @@ class DemoProject:
         """Read a JSON report."""
         return json.loads((self._reporting / f"{name}.json").read_text("utf-8"))
 
-    def new_alerts(self) -> list[str]:
-        """Return the rules of the alerts that have opened since the last call."""
+    def alert_events(self) -> list[str]:
+        """Describe the alerts that have opened or closed since the last call."""
         alerts = pd.read_parquet(self._reporting / "alerts.parquet")
-        new = alerts[(alerts["state"] == "open") & ~alerts["alert_id"].isin(self._known_alerts)]
-        self._known_alerts |= set(new["alert_id"])
-        return sorted(new["rule"].unique())
+        known, self._alert_states = (
+            self._alert_states,
+            dict(zip(alerts["alert_id"], alerts["state"], strict=True)),
+        )
+        events = []
+        for row in alerts.to_dict("records"):
+            before = known.get(row["alert_id"])
+            if row["state"] == "open" and before != "open":
+                version = row["model_version"]
+                events.append(f"alert {row['rule']}" + (f", version {version}" if version else ""))
+            elif row["state"] == "resolved" and before == "open":
+                events.append(f"alert {row['rule']} is resolved: {row['resolution']}")
+        return sorted(set(events))
+
+    def final_lines(self) -> list[str]:
+        """Describe the state at the end: the A/B test, the champion and the open alerts."""
+        champion, states = self.version("champion"), Counter(self._alert_states.values())
+        lines = [f"Champion: version {champion}. Open alerts: {states['open']}."]
+        if (self._reporting / "ab_report.json").exists():
+            lines.insert(0, f"A/B test: {self.report('ab_report')['verdict']}")
+        return lines
 
     def performance_by_day(self) -> pd.DataFrame:
         """Return the daily ROC AUC by `date` and `model_version`: `realised`, and `estimate`."""
@@ -114,10 +138,11 @@ class DemoProject:
         with self._registry():
             traffic_shift.shift(self.settings.endpoint, shares)
 
-    def promote(self, version: str) -> None:
+    def promote(self, version: str, decision: str, at: datetime) -> None:
         """Make a version the champion, with all of the traffic."""
+        model = self.settings.endpoint.model
         with self._registry():
-            aliases.move_alias(self.settings.endpoint.model, "champion", version)
+            aliases.move_alias(model, "champion", version, decision=decision, at=at)
 
     @contextmanager
     def _registry(self) -> Iterator[None]:

@@ -7,7 +7,10 @@ from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable import features
+from marvel_kedro.table import missing_markers
 from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.missing_markers import WHITESPACE
+from marvel_kedro.table.options import ProcessingOptions
 from marvel_kedro.table.rejected_rows import with_reason
 
 SOURCE_COLUMNS = {
@@ -30,17 +33,16 @@ SOURCE_COLUMNS = {
 COLUMNS = tuple(SOURCE_COLUMNS.values())
 MEASUREMENTS = ("height", "weight")
 OPTIONAL = {"URL", "Creators"}
+BYTE_ORDER_MARK = "\ufeff"  # at the start of a file, also where files were joined
+DEFAULTS = ProcessingOptions()
 
-# Python's definition of whitespace, spelt out because each engine has its own.
-WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
-
-def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
+def read_source(raw_characters: IntoFrameT, options: ProcessingOptions = DEFAULTS) -> IntoFrameT:
     """Rename the columns of the source file, normalise its cells and mark the rejected rows.
 
     Returns:
-        One row per source row: `COLUMNS` as text (null where empty), and `reason`, which is null
-        for usable rows (see `rejected_rows.with_reason`).
+        One row per source row: `COLUMNS` as text (null where empty, missing markers as written),
+        and `reason`, which is null for usable rows (see `rejected_rows.with_reason`).
 
     Raises:
         ProjectError: A required column is missing.
@@ -53,13 +55,15 @@ def read_source(raw_characters: IntoFrameT) -> IntoFrameT:
             nw.col(source)
             .cast(nw.String)
             .str.replace_all("\r\n", "\n", literal=True)  # Spark reads line ends in cells this way
-            .str.strip_chars(WHITESPACE)
+            .str.strip_chars(WHITESPACE + BYTE_ORDER_MARK)
             if source in present
             else nw.lit(None, dtype=nw.String)
         ).alias(name)
         for source, name in SOURCE_COLUMNS.items()
     ).with_columns(nw.when(nw.col(name) != "").then(nw.col(name)).alias(name) for name in COLUMNS)
-    return with_reason(texts, COLUMNS).to_native()
+    header = {name: source for source, name in SOURCE_COLUMNS.items() if source not in OPTIONAL}
+    key = missing_markers.replace("page_id", options.missing_markers)
+    return with_reason(texts, COLUMNS, key, header).to_native()
 
 
 def _check_columns(present: Collection[str]) -> None:
@@ -78,12 +82,16 @@ def _check_columns(present: Collection[str]) -> None:
     )
 
 
-def select_usable(source_rows: IntoFrameT) -> IntoFrameT:
-    """Select the usable rows; measurements that are not plain positive numbers become null."""
+def select_usable(source_rows: IntoFrameT, options: ProcessingOptions = DEFAULTS) -> IntoFrameT:
+    """Select the usable rows.
+
+    Missing markers and measurements that are not plain positive numbers become null.
+    """
     return (
         lazily(source_rows)
         .filter(nw.col("reason").is_null())
         .drop("reason")
+        .with_columns(missing_markers.replace(name, options.missing_markers) for name in COLUMNS)
         .with_columns(plain_number(name) for name in MEASUREMENTS)
         .to_native()
     )

@@ -26,8 +26,20 @@ class QualityOptions(Options):
     examples: int = Field(20, ge=1)
 
 
+MISSING_MARKERS = (
+    "NA", "N/A", "#N/A", "n/a", "<NA>", "NULL", "null", "(null)", "NaN", "nan", "None", "none",
+    "\\N", "-", "--",
+)  # fmt: skip
+"""What pandas, R, Excel, MySQL, PostgreSQL, Hive and Spark write for a missing value."""
+
+
 class ProcessingOptions(Options):
-    """The section `processing` of the parameters."""
+    """The section `processing` of the parameters.
+
+    A cell, or a team, that is one of `missing_markers` is missing; names are left as they are.
+    """
+
+    missing_markers: list[str] = Field(list(MISSING_MARKERS))
 
     split: SplitOptions = SplitOptions()
     quality: QualityOptions = QualityOptions()

@@ -1,27 +1,35 @@
 """Data quality of the source rows: counts of rejected rows, nulls and unexpected categories."""
 
+from collections.abc import Collection
 from typing import Any
 
 import narwhals as nw
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table import missing_markers
 from marvel_kedro.table.cleaning import COLUMNS, MEASUREMENTS, plain_number
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.options import QualityOptions
+from marvel_kedro.table.options import MISSING_MARKERS, QualityOptions
 
 
-def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]:
+def summarise(
+    source_rows: IntoFrame, options: QualityOptions, markers: Collection[str] = MISSING_MARKERS
+) -> dict[str, Any]:
     """Count usable and rejected rows, nulls and unexpected values in `cleaning.read_source`'s rows.
 
     Returns:
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
+        - `missing_markers`: of all rows, the cells with such a marker by column, if there are any;
         - of the usable rows, by column: `nulls`; `unusable` (measurements that are given but are
           not plain positive numbers); `new_categories` (rows by unexpected value, most frequent
           first, at most `options.examples`); `new_category_rows` (rows with any such value).
     """
     rows = lazily(source_rows)
-    reasons = _counts_by_reason(rows)
+    reasons = _counts_by_reason(rows, markers)
+    marked = {
+        name: sum(each.pop(f"{name}_marked") for each in reasons.values()) for name in COLUMNS
+    }
     filled = reasons.pop("", {})
     kept = filled.pop("rows", 0)
     numbers = {name: filled.pop(f"{name}_number", 0) for name in MEASUREMENTS}
@@ -34,7 +42,8 @@ def summarise(source_rows: IntoFrame, options: QualityOptions) -> dict[str, Any]
         "rejected": rejected,
         "nulls": {name: kept - (filled | numbers).get(name, 0) for name in COLUMNS},
         "unusable": {name: filled.get(name, 0) - numbers[name] for name in MEASUREMENTS},
-    } | _new_categories(rows.filter(nw.col("reason").is_null()), options)
+        "missing_markers": {name: cells for name, cells in marked.items() if cells},
+    } | _new_categories(_cleaned(rows.filter(nw.col("reason").is_null()), markers), options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -53,20 +62,32 @@ def require_usable_rows(data_quality: dict[str, Any]) -> None:
         )
 
 
-def _counts_by_reason(rows: nw.LazyFrame[Any]) -> dict[str, dict[str, int]]:
+def _cleaned(rows: nw.LazyFrame[Any], markers: Collection[str]) -> nw.LazyFrame[Any]:
+    return rows.with_columns(missing_markers.replace(name, markers) for name in COLUMNS)
+
+
+def _counts_by_reason(
+    rows: nw.LazyFrame[Any], markers: Collection[str]
+) -> dict[str, dict[str, int]]:
     """Count, in one query and by reason, the rows and the values that are not null by column.
 
     The reason of usable rows is empty. `height_number` and `weight_number` count the measurements
-    that are numbers.
+    that are numbers, `<column>_marked` the cells with a missing marker.
     """
+    marked = {
+        f"{name}_marked": nw.when(missing_markers.is_marked(name, markers)).then(nw.lit(1))
+        for name in COLUMNS
+    }
     numbers = {f"{name}_number": plain_number(name) for name in MEASUREMENTS}
+    counted = [*COLUMNS, *numbers, *marked]
     counts = (
-        rows.with_columns(nw.col("reason").fill_null(""), **numbers)
+        _cleaned(rows.with_columns(nw.col("reason").fill_null(""), **marked), markers)
+        .with_columns(**numbers)
         .group_by("reason")
-        .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in (*COLUMNS, *numbers)))
+        .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in counted))
     )
     return {
-        str(reason): dict(zip(["rows", *COLUMNS, *numbers], map(int, values), strict=True))
+        str(reason): dict(zip(["rows", *counted], map(int, values), strict=True))
         for reason, *values in counts.lazy().collect().iter_rows()
     }
 

@@ -16,7 +16,8 @@ from support.workspace.quality import DataQuality
 
 from marvel_kedro.monitoring.tables import DRIFT_METRICS, PROFILE_METRICS, conform
 
-SCHEMA = "sail.marvel_characters"
+NAME = "managed-1"
+SCHEMA = f"sail.{NAME}"
 NOW = "2026-01-20T00:00:00+00:00"
 
 
@@ -24,6 +25,7 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     watched: Project, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databricks.sdk.clock, "time", Clock())
+    monkeypatch.setenv("MARVEL_SCHEMA", NAME)
     quality = DataQuality(host.catalog)
     host.workspace.add(quality)
     names = ["request_time", "prediction", "alive", "model_version", "gender", "universe"]
@@ -44,7 +46,7 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
 
     # What the platform writes: the same columns in another order, an unknown one, one of another
     # type, and rows about every column of the table, ids and labels included.
-    warehouse = project.path / "data/warehouse/marvel_characters"
+    warehouse = project.path / "data/warehouse" / NAME
     for name in ("profile_metrics", "drift_metrics"):
         table = metrics(project, name)
         table = table.select(table.column_names[::-1])
@@ -59,7 +61,7 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
             texts = pa.array(["latest"] * len(table))
             table = table.set_column(place, "logging_table_commit_version", texts)
         write_deltalake(warehouse / f"inference_log_{name}", table)
-    traffic.write_tables(project.path / "data/warehouse/marvel_characters")
+    traffic.write_tables(project.path / "data/warehouse" / NAME)
     lakehouse = ("--env", "lakehouse")
     assert project.cli(*lakehouse, "--params", few).status == 0
     words = (

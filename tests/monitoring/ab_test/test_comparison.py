@@ -156,6 +156,40 @@ def test_latest_of_several_champions_is_the_champion(traffic: Traffic) -> None:
         assert found["challenger"] == f"champion (version {version[earlier]})"
 
 
+@pytest.mark.parametrize("hours", [0, 12], ids=["at midnight", "at noon"])
+@pytest.mark.parametrize("next_test", [False, True])
+def test_won_test_stays_readable_after_the_alias_has_moved(
+    traffic: Traffic, hours: int, next_test: bool
+) -> None:
+    """Version 2 wins as challenger, and answers as champion from day seven on."""
+    payload, served = traffic.payload.to_pandas(), traffic.served.to_pandas()
+    moved = pd.Timestamp("2026-01-07", tz="UTC") + pd.Timedelta(hours, "h")
+    later = payload["request_time"] >= moved
+    payload.loc[later, "served_entity_id"] = "c"
+    promoted = {"served_entity_name": "champion", "entity_version": "2", "change_time": moved}
+    rows = [promoted | {"served_entity_id": "c"}]
+    if next_test:
+        payload.loc[later & (np.arange(len(payload)) % 2 == 0), "served_entity_id"] = "d"
+        challenger = {"served_entity_name": "challenger", "entity_version": "3"}
+        rows.append(promoted | challenger | {"served_entity_id": "d"})
+    served = pd.concat([served, pd.DataFrame(rows)], ignore_index=True)
+    report = compare(traffic, payload=payload, served=served).report
+    (found,) = report["comparisons"]
+    versions = found["challenger_version"], found["champion_version"]
+    assert report["newest_champion"] == "champion (version 2)"
+    if next_test:
+        assert versions == ("3", "2")
+        assert "ended" not in report["verdict"]
+        return
+    assert versions == ("2", "1")
+    assert report["last_day"] == ("2026-01-07" if hours else "2026-01-06")
+    assert "challenger (version 2) is better than champion (version 1)" in report["verdict"]
+    assert "since then champion (version 2) answers" in report["verdict"]
+    (then,) = compare(traffic, payload=payload[~later]).report["comparisons"]
+    for key in ("log_loss_gain", "log_loss_low", "clusters", "champion_clusters"):
+        assert found[key] == pytest.approx(then[key]), key
+
+
 def test_split_without_traffic_is_rejected() -> None:
     split = {"since": "2026-01-01T00:00:00Z", "traffic": {"champion": 0}}
     with pytest.raises(ValueError, match="the traffic split is empty"):

@@ -38,10 +38,8 @@ def test_counts_of_every_window_and_segment_equal_those_of_pandas() -> None:
         numbers = [value for value in heights if value is not None]
         assert height.nulls == heights.count(None)
         assert height.nans == sum(not np.isfinite(value) for value in numbers)
-        expected = pd.Series(
-            [{1.2345: 1.235, 1e300: 1e12}.get(v, v) + 0.0 for v in numbers if np.isfinite(v)],
-            dtype="float64",
-        ).value_counts().sort_index()  # fmt: skip
+        finite = [value + 0.0 for value in numbers if np.isfinite(value)]
+        expected = pd.Series(finite, dtype="float64").value_counts().sort_index()
         assert list(height.values) == list(expected.index)
         assert list(height.rows) == list(expected)
         lengths = group.columns["name"]
@@ -52,7 +50,7 @@ def test_counts_of_every_window_and_segment_equal_those_of_pandas() -> None:
         assert scored.rows[scored.alive].sum() == (mine["alive"] == "Alive").sum()
         assert scored.rows[scored.predicted].sum() == (mine["prediction"] == "Alive").sum()
         assert np.average(scored.probability, weights=scored.rows) == pytest.approx(
-            mine["probability"].mean(), abs=5e-5
+            mine["probability"].mean(), abs=1e-9
         )
         checked += 1
     assert checked > 1000

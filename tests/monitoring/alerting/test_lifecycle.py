@@ -150,6 +150,25 @@ def test_alert_of_a_version_without_requests_is_resolved_after_three_windows() -
         assert states(evaluated(drifts(*rows), rules, START + days * DAY)) == [state], days
 
 
+def test_resolved_alert_states_its_reason() -> None:
+    rules = options(drift=DRIFT)
+    rows = [drift(0, "calm", 0.2), drift(1, "calm", 0.0), drift(0, "absent", 0.2)]
+    rows += [drift(3, name, 0.2, model_version=name) for name in ("2", "3")]
+    rows += [drift(day, "other", 0.0) for day in range(1, 5)]
+    found = evaluation.evaluate(drifts(*rows), rules, NONE, NOW, {"3"})
+    assert {row["column_name"]: row["resolution"] for row in found.to_pylist()} == {
+        "calm": "a calm window followed",
+        "absent": "absent from the newest 3 windows",
+        "3": "version 3 is retired",
+        "2": None,
+    }
+    assert evaluation.evaluate(drifts(*rows), rules, found, NOW + DAY, {"3"}).equals(found)
+    gone = evaluation.evaluate(drifts(), rules, found, NOW).to_pylist()
+    assert {row["resolution"] for row in gone if row["column_name"] == "2"} == {
+        "the rule or the metrics have changed: it no longer fires"
+    }
+
+
 @at_most(60)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, None]), min_size=1, max_size=12),

@@ -11,11 +11,8 @@ from support.samples import ALL, distribution, group, scored, window
 from support.scenario import reference_and_chunks
 
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
-from marvel_kedro.monitoring.metrics.performance_estimation import (
-    METRICS,
-    fit_calibration,
-    quality_estimates,
-)
+from marvel_kedro.monitoring.metrics.calibration import fit_calibration
+from marvel_kedro.monitoring.metrics.performance_estimation import METRICS, quality_estimates
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
 
 # Printed by `tests/support/nannyml_figures.py` with NannyML 0.13.1.
@@ -152,6 +149,49 @@ def test_bounds_contain_the_realised_value_at_the_confidence_level() -> None:
         width = np.mean([row["high"] - row["low"] for row in of]) / 2 / 1.645
         assert width == pytest.approx(spread, rel=0.12), metric
         assert np.mean([row["realised"] for row in of]) == pytest.approx(truth[place], abs=0.005)
+
+
+SIZES = [(100, 1000), (500, 200), (500, 2000), (2000, 5000), (5000, 200)]
+MODELS = [(1, 0, 0.4), (2, 0, 0.4), (1.3, 0.3, 0.4), (1.5, 0, -2.5)]
+
+
+def coverage(
+    size: tuple[int, int], model: tuple[float, float, float], worlds: int
+) -> dict[str, float]:
+    """Return by metric how often the bounds hold the realised value of a calm window.
+
+    `size` are the rows of the baseline and of the window, `model` the factor and the shift of its
+    log odds (1 and 0 if calibrated) and their mean.
+    """
+    generator = np.random.default_rng([*size, int(10 * model[0])])
+
+    def draw(number: int) -> Group:
+        logit = generator.normal(model[2], 1.2, number)
+        alive = generator.random(number) < 1 / (1 + np.exp(-logit))
+        stated = 1 / (1 + np.exp(-(model[0] * logit + model[1])))
+        return group({}, scored(np.round(stated, 4), alive=alive.tolist()))
+
+    found = [row for _ in range(worlds) for row in estimates([draw(size[1])], draw(size[0]))[0]]
+    assert all(row["low"] <= row["estimate"] <= row["high"] for row in found)
+    held = [row["low"] <= row["realised"] <= row["high"] for row in found]
+    return {metric: float(np.mean(held[n :: len(METRICS)])) for n, metric in enumerate(METRICS)}
+
+
+def test_bounds_hold_the_realised_value_in_calm_windows() -> None:
+    """Whether the model is calibrated or not, and however few records calibrate it."""
+    found = [coverage(size, MODELS[n % 4], 40) for n, size in enumerate(SIZES)]
+    for metric in METRICS:
+        held = [one[metric] for one in found]
+        assert min(held) >= 0.85, metric
+        assert 0.92 <= np.mean(held) <= 0.99, metric
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("model", MODELS)
+def test_bounds_have_their_level(size: tuple[int, int], model: tuple[float, float, float]) -> None:
+    found = coverage(size, model, 400)
+    assert all(0.91 <= held <= 0.99 for held in found.values()), found
 
 
 def test_realised_error_equals_the_spread_of_realised_values() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from support.report_tables import (
     DAY,
+    DECISION,
     Element,
     alert,
     alerts,
@@ -49,3 +50,25 @@ def test_tile_shows_the_alert_about_its_columns_only(tables: MonitoringTables) -
     )
     assert tiles["Failed requests"][-1] == "■ critical"
     assert "critical" not in tiles["Latency, p95"][-1]
+
+
+def test_tile_of_a_version_ignores_alerts_about_others(tables: MonitoringTables) -> None:
+    severe = {"severity": "critical", "column_name": TABLE}
+    about = [
+        alert(3, model_version="2", metric="baseline - realised", **severe),
+        alert(3, model_version="2", metric="baseline - high", **severe),
+        alert(3, model_version="2", severity="critical"),
+    ]
+    tiles = tiles_by_name(read(report.render(report_data(replace(tables, alerts=alerts(*about))))))
+    for name in ("ROC AUC, estimated", "ROC AUC, from labels", "Columns that drift"):
+        assert "critical" not in " ".join(tiles[name]), name
+        assert "version 3" in tiles[name][1]
+    assert tiles["Open alerts"][:2] == ["3", "0 of them acknowledged; about version 2"]
+    assert "critical" in tiles["Open alerts"][-1]
+
+
+def test_cool_down_is_shown_until_it_is_over(tables: MonitoringTables) -> None:
+    for until, shown in (("2026-01-15T07:00:00+00:00", True), ("2026-01-15T06:00:00Z", False)):
+        decision = DECISION | {"cooldown_until": until}
+        page = report.render(report_data(replace(tables, retrain=decision)))
+        assert ("Cool-down until" in page) is shown

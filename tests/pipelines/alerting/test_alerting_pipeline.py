@@ -14,11 +14,13 @@ from support import webhook_receiver
 from support.project import Project
 from support.webhook_receiver import SECRET
 
+from marvel_kedro import cli
 from marvel_kedro.monitoring import tables
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 REPORTS = Path("data", "08_reporting")
+MODEL = "marvel_characters"
 
 
 def window(day: int) -> dict[str, datetime]:
@@ -111,6 +113,40 @@ def test_drift_is_notified_once_and_decides_to_retrain(project: Project, tmp_pat
 
     written = [path for path in project.path.rglob("*") if path.is_file()]
     assert not [path for path in written if SECRET.encode() in path.read_bytes()]
+
+
+def test_alerts_of_a_retired_version_close_with_the_reason_and_return_with_it(
+    project: Project,
+) -> None:
+    client = project.client()
+    client.create_registered_model(MODEL)
+    for _ in range(2):
+        client.create_model_version(MODEL, str(project.path / "nowhere"))
+    client.set_registered_model_alias(MODEL, "champion", "1")
+    write_log(project, 600, START)
+    write_metrics(project, days=2, drift_from=1)
+    with webhook_receiver.running() as receiver:
+        settings = {"MARVEL_ALERT_WEBHOOK": receiver.url}
+        run(project, 1, **settings)
+        (opened,) = alerts(project)
+        assert (opened["state"], opened["resolution"]) == ("open", None)
+
+        client.set_registered_model_alias(MODEL, "champion", "2")
+        client.set_registered_model_alias(MODEL, "previous", "1")
+        output = run(project, 1, **settings)
+        (closed,) = alerts(project)
+        assert closed == opened | {"state": "resolved", "resolution": "version 1 is retired"}
+        assert "0 open" in output
+        (reason,) = project.report("retrain")["reasons"]
+        assert reason == "no alert of a rule with retrain: true fires"
+        listed = project.cli("--all", command=cli.alerts).output
+        assert "version 1 is retired" in " ".join(listed.split())
+        assert len(receiver.messages) == 1
+
+        client.set_registered_model_alias(MODEL, "champion", "1")  # a rollback
+        run(project, 1, **settings)
+        assert [alert["state"] for alert in alerts(project)] == ["open"]
+        assert len(receiver.messages) == 2
 
 
 def test_broken_webhook_does_not_fail_the_run(project: Project) -> None:

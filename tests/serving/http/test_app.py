@@ -283,6 +283,8 @@ class ForeignModel(PythonModel):
     def predict(self, context, model_input, params=None):
         if (model_input["height"] > 5).any():
             time.sleep(3)
+        if (model_input["height"] < 0).any():
+            raise SystemExit
         return pd.DataFrame({"prediction": "Alive", "probability": [0.5] * len(model_input)})
 
 
@@ -290,7 +292,9 @@ set_model(ForeignModel())
 """
 
 
-def test_slow_foreign_model_gets_504_for_a_single_record(registered: Store, tmp_path: Path) -> None:
+def test_foreign_model_that_is_slow_or_exits_gets_an_error_answer(
+    registered: Store, tmp_path: Path
+) -> None:
     """It scores in a thread, so that the deadline is checked meanwhile."""
     configuration = deploy(describe(tmp_path, limits={"seconds": 0.5}), registered)
     files = configuration.server.models / "1-0"
@@ -307,3 +311,6 @@ def test_slow_foreign_model_gets_504_for_a_single_record(registered: Store, tmp_
         assert endpoint.post(slow).error[:2] == (504, "DEADLINE_EXCEEDED")
         answer = endpoint.post(quick)
         assert answer.json == {"predictions": [{"prediction": "Alive", "probability": 0.5}]}
+        exits = endpoint.post({"inputs": [{"height": -1}]})
+        assert exits.error[:2] == (500, "INTERNAL_ERROR")
+        assert [row["status_code"] for row in endpoint.rows()] == [504, 200, 500]

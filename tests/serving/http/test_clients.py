@@ -1,10 +1,13 @@
 """curl and the clients of MLflow and Databricks, unchanged."""
 
+import gzip
 import json
 import math
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +19,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 from mlflow.utils.proto_json_utils import dump_input_data
 from support.in_process import InProcess
-from support.project import ROOT
+from support.project import ROOT, clean_environment
 from support.running_server import Server
 
 from marvel_kedro.serving.http.openapi import EXAMPLE
@@ -98,6 +101,22 @@ def test_curl_option_json_sends_the_right_content_type(
     assert (status, json.loads(body)) == (200, {"predictions": expected})
 
 
+def test_curl_sends_csv_parquet_and_gzip_as_documented(
+    served: Server, token: str, expected: Any, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame([EXAMPLE])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress((tmp_path / "rows.csv").read_bytes()))
+    documented = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    written = re.findall(r"^curl .* --data-binary @(rows\..*)$", documented, re.MULTILINE)
+    assert written == ["rows.csv", "rows.parquet", "rows.csv.gz"]
+    for command in re.findall(r"^curl (.* --data-binary @.*)$", documented, re.MULTILINE):
+        line = command.replace("localhost:8080", served.url).replace("@", f"@{tmp_path}/")
+        status, body = curl(*shlex.split(line), "--oauth2-bearer", token)
+        assert (status, json.loads(body)) == (200, {"predictions": expected})
+
+
 def test_curl_without_content_type_gets_415_that_names_the_header(
     served: Server, token: str
 ) -> None:
@@ -121,6 +140,63 @@ def test_curl_gets_100_continue_which_it_expects_for_long_bodies(
     )  # fmt: skip
     assert status == 200
     assert json.loads(body)["predictions"] == expected * 5000
+
+
+@pytest.mark.parametrize("records", [1, 5000])
+def test_curl_that_offers_http_2_gets_predictions(
+    served: Server, token: str, expected: Any, records: int
+) -> None:
+    status, body = curl(
+        served.url + "/invocations", "--http2", "--oauth2-bearer", token,
+        "-H", "Content-Type: application/json", "-H", "Expect: 100-continue", "-m", "10",
+        "--data-binary", "@-", sent=json.dumps({"inputs": [EXAMPLE] * records}),
+    )  # fmt: skip
+    assert status == 200
+    assert json.loads(body)["predictions"] == expected * records
+
+
+# --- Java ---
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+
+class Client {  // which offers HTTP/2 with each request by default
+    public static void main(String[] words) throws Exception {
+        var client = HttpClient.newHttpClient();
+        for (var file : words[2].split(",")) for (var waits : new boolean[] {false, true}) {
+            var body = HttpRequest.BodyPublishers.ofFile(Path.of(file));
+            var request = HttpRequest.newBuilder(URI.create(words[0])).POST(body)
+                .expectContinue(waits).header("Content-Type", "application/json")
+                .header("Authorization", "Bearer " + words[1]).build();
+            var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(answer.statusCode() + " " + answer.version() + " " + answer.body());
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
+def test_java_client_that_offers_http_2_gets_predictions(
+    served: Server, token: str, expected: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "Client.java").write_text(JAVA, "utf-8")
+    sizes = (1, 5000)  # in one packet, and in many
+    for size in sizes:
+        (tmp_path / f"{size}").write_text(json.dumps({"inputs": [EXAMPLE] * size}), "utf-8")
+    command = ["java", "Client.java", served.url + "/invocations", token, "1,5000"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers = [line.split(" ", 2) for line in done.stdout.splitlines()]
+    assert [answer[:2] for answer in answers] == [["200", "HTTP_1_1"]] * 4
+    numbers = [len(json.loads(body)["predictions"]) for _, _, body in answers]
+    assert numbers == [1, 1, 5000, 5000]
+    assert json.loads(answers[0][2])["predictions"] == expected
 
 
 # --- mlflow.deployments ---

@@ -18,13 +18,18 @@ from marvel_kedro.serving.telemetry import metrics
         ("Application/JSON ; Charset=UTF-8", 200),
         ('application/json; charset="utf8"', 200),
         ("application/json; charset=latin-1", 415),
+        ("application/json;", 200),
+        ("application/json; charset=us-ascii", 200),
         ("application/json; version=1", 415),
-        ("text/csv", 415),
+        ("text/plain", 415),
+        ("text/csv", 400),
+        ("text/csv; header=absent", 415),
+        ("application/vnd.apache.parquet", 400),
         ("", 415),
         (None, 415),
     ],
 )
-def test_only_json_in_utf_8_is_accepted(
+def test_content_type_is_json_csv_or_parquet_in_utf_8(
     endpoint: InProcess, content_type: str | None, status: int
 ) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
@@ -32,7 +37,7 @@ def test_only_json_in_utf_8_is_accepted(
     assert answer.status == status
     if status == 415:
         assert answer.error[1] == "UNSUPPORTED_MEDIA_TYPE"
-        assert "Content-Type: application/json" in answer.error[2]
+        assert "Content-Type: application/json, text/csv or" in answer.error[2]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The description of the API, checked against a server by schemathesis."""
 
+import csv
 from typing import Any
 
 import pytest
@@ -73,15 +74,18 @@ def test_invocations_conform_to_the_description(
 
 
 def test_example_has_the_columns_of_another_model() -> None:
-    described = describe(
-        "churn", {"tariff": "string", "gender": "string", "balance": "double"}, with_tokens=False
-    )
+    schema: dict[str, Any] = {"tariff": "string", "gender": "string", "balance": "double"}
+    schema |= {"height": "string", "origin": "double"}  # other kinds than those of this project
+    described = describe("churn", schema, with_tokens=False)
     example = described["components"]["schemas"]["Invocation"]["example"]
-    record = {"tariff": "text", "gender": "Female", "balance": 1.0}
+    record = {"tariff": "text", "gender": "Female", "balance": 1.0, "height": "text", "origin": 1.0}
     assert example == {"dataframe_records": [record]}
     sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]
     columns = sent["application/json"]["examples"]["columns"]["value"]
     assert columns == {"inputs": {name: [value] for name, value in record.items()}}
+    (header, row) = csv.reader(sent["text/csv"]["example"].splitlines())
+    assert dict(zip(header, row, strict=True)) == {k: str(v) for k, v in record.items()}
+    assert sent.keys() == {"application/json", "text/csv", "application/vnd.apache.parquet"}
 
 
 def test_description_accepts_any_column_name() -> None:

@@ -1,14 +1,19 @@
 """Pages for people and probes, with their log lines and counts."""
 
+import gc
+
 import pytest
 from support.in_process import BODY, InProcess
 
+from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.http.openapi import EXAMPLE
 from marvel_kedro.serving.telemetry import metrics
 
 
 def test_pages_answer(endpoint: InProcess) -> None:
     assert (endpoint.get("/ping").status, endpoint.get("/ping").json) == (200, {})
+    for path in ("/ping", "/health", "/version"):
+        assert endpoint.get(f"{path}/").body == endpoint.get(path).body
     health = endpoint.get("/health")
     assert (health.status, health.json) == (200, {"ready": True, "faults": ""})
     version = endpoint.get("/version").json
@@ -41,6 +46,16 @@ def test_unknown_path_gets_404_with_a_short_message(endpoint: InProcess, path: s
         answer = endpoint.request(method, path)
         assert answer.error[0] == 404
         assert len(answer.body) < 1000
+
+
+def test_rejected_request_for_a_page_leaves_no_cycle(endpoint: InProcess) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert endpoint.get("/nothing").status == 404
+        assert not [found for found in gc.get_objects() if isinstance(found, RequestError)]
+    finally:
+        gc.enable()
 
 
 def test_unknown_endpoint_gets_404_that_names_the_known_one(endpoint: InProcess) -> None:

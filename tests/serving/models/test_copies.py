@@ -61,8 +61,8 @@ def fetched(description: ServingConfiguration) -> dict[str, Path]:
 
 def worker(description: ServingConfiguration, log: Path) -> Entities:
     """Return the loaded versions of a worker that has just started."""
-    with log.open("ab") as stream:
-        entities = Entities(description, AccessLog(stream.fileno()))
+    with log.open("ab", buffering=0) as stream:
+        entities = Entities(description, AccessLog(stream.write))
         asyncio.run(entities.look())
         return entities
 
@@ -186,8 +186,8 @@ def test_same_version_number_of_recreated_registry_is_loaded_again(
     assert before is not None
     champion, challenger = before.entities
     records: list[Any] = [RECORD]
-    with (tmp_path / "log").open("ab") as stream, asyncio.Runner() as runner:
-        entities = Entities(description, AccessLog(stream.fileno()))
+    with (tmp_path / "log").open("ab", buffering=0) as stream, asyncio.Runner() as runner:
+        entities = Entities(description, AccessLog(stream.write))
         runner.run(entities.look())
         first, second = (served.loaded.score(records) for served in entities.served)
         assert first != second

@@ -22,7 +22,7 @@ from support.running_server import MODEL, Store, describe
 
 from marvel_kedro.serving.models.deployment import Deployed, Deployment
 
-MEDIA_TYPE = [(b"content-type", b"application/json")]
+FEW = {"records": 3}
 
 ECHO = """
 from mlflow.models import set_model
@@ -76,7 +76,7 @@ class Both:
         self.ours = ours
         self._app: Any = scoring_server.init(mlflow.pyfunc.load_model(str(files)))
 
-    def mlflow(self, body: bytes) -> Answer:
+    def mlflow(self, body: bytes, media_type: str = "application/json") -> Answer:
         async def call() -> Answer:
             messages: list[Any] = []
             sent = [{"type": "http.request", "body": body, "more_body": False}]
@@ -88,7 +88,9 @@ class Both:
                 messages.append(message)
 
             scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b""}
-            await self._app(scope | {"headers": MEDIA_TYPE}, receive, send)
+            await self._app(
+                scope | {"headers": [(b"content-type", media_type.encode())]}, receive, send
+            )
             return answer_of(messages)
 
         return self.ours.loop.run_until_complete(call())
@@ -328,3 +330,30 @@ def test_limits_and_redaction_hold_for_other_models(
     assert "secret" not in json.dumps([ours.rows(), ours.log_lines()])
     for broken in (b"[", b'{"inputs": [%s]}' % (b"9" * 5000), b"\xff", b"[" * 100_000):
         assert ours.post(broken).status == 400
+
+
+@pytest.mark.parametrize("kind", ["long", "double", "boolean", "string", "datetime"])
+def test_csv_and_parquet_are_served_as_by_mlflow(
+    serve: Callable[..., Both], tmp_path: Path, kind: str
+) -> None:
+    of_type, value = VALUES[kind]
+    columns: list[Any] = [ColSpec(DataType.string, "key"), ColSpec(of_type, "x", False)]
+    both = serve(echo(tmp_path, signature=ModelSignature(inputs=Schema(columns))), limits=FEW)
+    value = pd.Timestamp(value) if kind == "datetime" else value
+    for values in ([value] * 2, [value, None], ["?", "?"], [value] * 4):
+        frame = pd.DataFrame({"key": ["007", "b", "c", "d"][: len(values)], "x": values})
+        for media_type, body in (
+            ("text/csv", frame.to_csv(index=False).encode()),
+            ("application/vnd.apache.parquet", frame.to_parquet()),
+        ):
+            headers = {"content-type": media_type}
+            theirs = both.mlflow(body, media_type)
+            ours = both.ours.request("POST", "/invocations", body, headers)
+            if len(values) > FEW["records"]:
+                assert ours.error[0] == 400
+                continue
+            assert ours.status == theirs.status, (ours.body, theirs.body)
+            if ours.status == 200:
+                assert ours.json == theirs.json
+                logged = json.loads(both.ours.rows()[-1]["request"])["dataframe_split"]
+                assert (logged["columns"][0], len(logged["data"])) == ("key", 2)

@@ -6,21 +6,19 @@ import gc
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
 import pytest
-import uvicorn
 from support.project import ROOT
+from support.uvicorn_server import SECONDS, serving, until
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from marvel_kedro.serving.processes import uvicorn_internals
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
 GET = b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\n"
-SECONDS = 20.0
 
 
 class App:
@@ -45,31 +43,6 @@ class App:
         length = (b"content-length", b"%d" % len(text))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": text})
-
-
-@asynccontextmanager
-async def serving(app: App, **options: Any) -> AsyncIterator[uvicorn.Server]:
-    """Serve with the project's protocol until the end of the block."""
-    config = uvicorn.Config(
-        app, http=uvicorn_internals.HttpProtocol, lifespan="off", log_level="error", **options
-    )
-    server = uvicorn.Server(config)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        app.port = sock.getsockname()[1]
-        task = asyncio.create_task(server.serve([sock]))
-        async with asyncio.timeout(SECONDS):
-            while not server.started:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        yield server
-        server.should_exit = True
-        await asyncio.wait_for(task, SECONDS)
-
-
-async def until(true: Callable[[], object], seconds: float = SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def test_pipelined_requests_are_answered_in_order_with_bodies_of_any_size() -> None:
@@ -244,6 +217,101 @@ def test_trailers_of_a_body_in_chunks_are_discarded() -> None:
     assert asyncio.run(run()) == 1
 
 
+POST = b"POST /1 HTTP/1.1\r\nHost: here\r\n%bContent-Length: %d\r\n\r\n"
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+WEBSOCKET = b"connection: keep-alive\r\nConnection: upgrade\r\nUPGRADE: websocket\r\n"
+TLS = b"Upgrade: TLS/1.0, HTTP/2.0\r\nConnection: X\r\nConnection: close, Upgrade\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def exchange(*packets: bytes, closes: bool = True, slow: float = 0.0) -> tuple[list[str], bytes]:
+    """Send packets one by one; return the requested paths, and the answers up to the close."""
+
+    async def run() -> bytes:
+        async with serving(app):
+            reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
+            for packet in packets:
+                writer.write(packet)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            if not closes:
+                writer.write(b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n")
+            found = await asyncio.wait_for(reader.read(), SECONDS)
+            writer.close()
+            return found
+
+    app = App()
+    app.slow["/1"] = slow
+    return app.requested, asyncio.run(run())
+
+
+def bodies(answers: bytes) -> list[bytes]:
+    """Return the body of each answer; all have status 200."""
+    assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 OK")
+    return [part.rpartition(b"\r\n\r\n")[2] for part in answers.split(b"HTTP/1.1 200 OK")[1:]]
+
+
+@pytest.mark.parametrize("offer", [H2C, WEBSOCKET, TLS], ids=["h2c", "websocket", "tls"])
+@pytest.mark.parametrize("cut", ["one packet", "two packets", "in the head", "bytes"])
+def test_offered_upgrade_is_ignored(offer: bytes, cut: str) -> None:
+    """RFC 9110, 7.8: the request is answered as if it had no offer, once."""
+    sent = POST % (offer, 5000) + b"GET / HTTP/1.1\r\n\r\n".ljust(5000)
+    at = {"one packet": len(sent), "two packets": len(sent) - 5000, "in the head": 60}.get(cut)
+    packets = [sent[:at], sent[at:]] if at else [sent[one : one + 1] for one in range(60)]
+    if at is None:
+        packets.append(sent[60:])
+    closes = b"close" in offer
+    requested, answers = exchange(*packets, closes=closes)
+    assert requested == ["/1", "/last"][: 2 - closes]
+    assert bodies(answers) == [b"{} /1 5000;", b"{} /last 0;"][: 2 - closes]
+    assert b"upgrade" not in answers.lower()
+
+
+def test_requests_pipelined_around_an_offered_upgrade_are_answered_in_order() -> None:
+    chunks = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: x\r\n\r\n"
+    chunked = b"POST /2 HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n%b" % (H2C, chunks)
+    empty = b"GET /3 HTTP/1.1\r\n%b\r\n" % WEBSOCKET
+    post = POST % (H2C, 4) + b"1234"
+    sent = (post + chunked + empty + GET % 4) * 20
+    _, answers = exchange(sent, closes=False)
+    assert bodies(answers)[:-1] == [b"{} /1 4;", b"{} /2 5;", b"{} /3 0;", b"{} /4 0;"] * 20
+
+
+def test_client_that_offers_an_upgrade_gets_the_100_continue_that_it_expects() -> None:
+    head = POST % (H2C + b"Expect: 100-continue\r\n", 4)
+    _, answers = exchange(head, b"1234", closes=False)
+    assert answers.startswith(CONTINUE)
+    assert bodies(answers.removeprefix(CONTINUE)) == [b"{} /1 4;", b"{} /last 0;"]
+
+
+def test_client_of_http_1_0_gets_neither_upgrade_nor_100_continue() -> None:
+    """RFC 9110, 7.8 and 10.1.1."""
+    head = POST % (H2C + b"Expect: 100-continue\r\n", 4)
+    _, answers = exchange(head.replace(b"HTTP/1.1", b"HTTP/1.0") + b"1234")
+    assert bodies(answers) == [b"{} /1 4;"]
+
+
+@pytest.mark.parametrize("offer", [b"", H2C], ids=["plain", "offer"])
+@pytest.mark.parametrize("times", [1, 30_000])
+def test_bytes_beyond_a_body_are_no_request_and_change_no_answer(offer: bytes, times: int) -> None:
+    rest = b"left over " * times + GET % 2
+    requested, answers = exchange(POST % (offer, 4) + b"1234" + rest, GET % 3, slow=0.2)
+    assert requested == ["/1"]
+    assert bodies(answers) == [b"{} /1 4;"]
+    assert b"connection: close" in answers
+
+
+@pytest.mark.parametrize(
+    "head", [b"CONNECT /2 HTTP/1.1\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ids=["connect", "authority", "preface"],
+)  # fmt: skip
+def test_what_follows_another_protocol_is_no_request(head: bytes) -> None:
+    requested, answers = exchange(head + GET % 2)
+    assert requested == []
+    assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 400 ") == 1
+
+
 @pytest.mark.parametrize("package", uvicorn_internals.VERIFIED_VERSIONS)
 def test_installed_version_is_verified(package: str) -> None:
     installed, verified = version(package), uvicorn_internals.VERIFIED_VERSIONS[package]
@@ -254,6 +322,18 @@ def test_installed_version_is_verified(package: str) -> None:
         "tests/serving/processes, tests/serving/http and tests/faults/test_server_*.py, "
         "and change VERIFIED_VERSIONS."
     )
+
+
+def test_start_warns_of_another_version(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    uvicorn_internals.warn_of_unverified_versions()
+    assert caplog.messages == []
+    monkeypatch.setitem(uvicorn_internals.VERIFIED_VERSIONS, "uvicorn", "0.1")
+    uvicorn_internals.warn_of_unverified_versions()
+    (message,) = caplog.messages
+    assert message.startswith(f"uvicorn {version('uvicorn')} is not the verified")
+    assert "0.1" in message
 
 
 def test_no_other_module_imports_uvicorns_internals() -> None:

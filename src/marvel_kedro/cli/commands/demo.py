@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser at the end.")
 @errors_as_messages("Interrupted. The same command starts again from the beginning.")
 def demo(folder: Path, *, show: bool) -> None:
-    """Simulate ten days: calm, drift, an alert, a retraining, a promotion and recovery."""
+    """Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and recovery."""
     from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - the extra `server`
 
     path, console = configuration.project_path(), Console(file=sys.stdout)

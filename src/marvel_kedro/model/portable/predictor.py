@@ -175,7 +175,7 @@ class CharacterModel:
         settings = asdict(self.encoder) | {"threshold": self.threshold}
         return {
             BOOSTER_FILE: self.booster_text,
-            ENCODER_FILE: json.dumps(settings, sort_keys=True, ensure_ascii=False, indent=1),
+            ENCODER_FILE: json.dumps(settings, ensure_ascii=False, indent=1),
             **self.code,
         }
 

@@ -66,11 +66,9 @@ def compare(
     measured = pd.DataFrame(
         [entities.measure(row, requests, records, options) for row in present.itertuples()]
     )
-    # The latest entity of the champion's name that had requests.
-    named = present.loc[present["served_entity_name"] == options.champion, "entity"]
-    champion = str(named.iloc[0]) if len(named) else None
     daily = traffic.requests_by_day(requests, list(present["entity"]))
-    others = _others(daily, champion) if champion else []
+    newest, champion, others = _find_test(present, daily, options.champion)
+    version = dict(zip(present["entity"], present["entity_version"].fillna(""), strict=True))
     labelled = records[records["alive"].notna()]
     pairs = {other: labelled[labelled["entity"].isin([champion, other])] for other in others}
     histories = [
@@ -80,7 +78,15 @@ def compare(
     ]
     empty = pd.DataFrame(columns=HISTORY_COLUMNS)
     history = pd.concat(histories, ignore_index=True) if histories else empty
-    comparisons = [_comparison(other, str(champion), history, options) for other in others]
+    comparisons = [
+        _comparison(other, str(champion), history, options)
+        | {"challenger_version": version[other], "champion_version": version[str(champion)]}
+        for other in others
+    ]
+    last = daily.index[(daily[[champion, *others]] > 0).sum(axis=1) > 1].max() if others else None
+    ended = ""
+    if last is not None and last < daily.index[-1]:
+        ended = f" The test ended on {last.date()}; since then {newest} answers."
     check = traffic.check_split(requests, names, options)
     reasons = data.within(log.rejected, options)["reason"].value_counts().to_dict()
     report = {
@@ -92,8 +98,10 @@ def compare(
         "labelled_records": len(labelled),
         "requests_without_records": reasons,
         "champion": champion,
+        "newest_champion": newest,
+        "last_day": None if last is None else last.date().isoformat(),
         "alpha": options.alpha,
-        "verdict": _verdict(comparisons, champion, len(labelled), check),
+        "verdict": _verdict(comparisons, champion, len(labelled), check) + ended,
         "comparisons": comparisons,
         "traffic_check": check,
         "one_class": data.one_class(records),
@@ -105,15 +113,59 @@ def compare(
     return ABTestResult(report, measured, history, daily)
 
 
+def newest_comparison(
+    report: dict[str, Any], challenger: str, champion: str | None
+) -> dict[str, Any] | None:
+    """Return the comparison of two versions in a report; None if it has none."""
+    for found in report["comparisons"]:
+        if (found["challenger_version"], found["champion_version"]) == (challenger, champion):
+            return dict(found)
+    return None
+
+
+def describe(found: dict[str, Any] | None) -> str:
+    """Describe a comparison in a few words."""
+    if found is None or found.get("log_loss_low") is None:
+        return "too few labels to compare"
+    pvalue = p_value(found["log_loss_p_value"])
+    return f"{found['verdict']} (gain in log loss {found['log_loss_gain']:+.3f}, p {pvalue})"
+
+
 def p_value(value: float) -> str:
     """Format a p-value to the fourth decimal, with its relation."""
     return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"  # noqa: PLR2004 - as it says
 
 
-def _others(daily: pd.DataFrame, champion: str) -> list[str]:
-    """Return the entities that had requests on a day on which the champion had some."""
+def _find_test(
+    present: pd.DataFrame, daily: pd.DataFrame, name: str
+) -> tuple[str | None, str | None, list[str]]:
+    """Find the newest test: a version under the champion's name, and those compared with it.
+
+    A test stays readable after its end. When the challenger has won, its version answers under the
+    champion's name and has no other one to be compared with: the test is that of the champion
+    before. Two entities of one version are the same model, and no comparison.
+
+    Returns:
+        The latest entity of the champion's name that had requests, that of the newest test, and
+        the entities that had requests on a day on which the latter had some.
+    """
+    rows = present.set_index("entity")
+    champions = [str(entity) for entity in rows.index[rows["served_entity_name"] == name]]
+    if not champions:
+        return None, None, []
+    others = {champion: _others(daily, champion, rows["entity_version"]) for champion in champions}
+    for names in ([*rows.index.difference(champions)], champions):
+        for champion, found in others.items():
+            if chosen := [other for other in found if other in names]:
+                return champions[0], champion, chosen
+    return champions[0], champions[0], []
+
+
+def _others(daily: pd.DataFrame, champion: str, version: "pd.Series[str]") -> list[str]:
+    """Return the entities of other versions with requests on a day on which one had some."""
     shared = (daily[daily[champion] > 0] > 0).any()
-    return [str(name) for name in daily.columns[shared] if name != champion]
+    found = [str(name) for name in daily.columns[shared] if name != champion]
+    return [name for name in found if version[name] != version[champion] or not version[name]]
 
 
 def _history(

@@ -17,8 +17,8 @@ GroupKey = tuple[Window | None, Segment]
 
 
 def doubles(values: Floats) -> pa.Array:
-    """Convert floats; NaN becomes null."""
-    return pa.array(values, pa.float64(), mask=np.isnan(values))
+    """Convert floats; NaN, and what exceeds a float, become null."""
+    return pa.array(values, pa.float64(), mask=~np.isfinite(values))
 
 
 def integers(values: Floats) -> pa.Array:

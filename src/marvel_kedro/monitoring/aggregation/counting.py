@@ -1,7 +1,8 @@
 """Value counts of the records, computed by the engine in one pass.
 
-Numbers are rounded to a fixed number of decimals and counted as integers: engines that add floats
-in different orders would differ. Only integers and texts leave the engine.
+Numbers are counted in rounded units, see `scales`. Beside each count are the least and the greatest
+number and what rounding took from the sum, as an integer: engines that add floats in different
+orders would differ.
 """
 
 from typing import Any, get_args
@@ -10,35 +11,36 @@ import narwhals as nw
 import pyarrow as pa
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.monitoring.aggregation import scales as scaling
 from marvel_kedro.monitoring.aggregation.limits import NO_SLICE, bound_slices, collect, cut
+from marvel_kedro.monitoring.aggregation.scales import SCORE, Scales
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import unit_of
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.table.frames import AnyFrame, lazily
 
-PROBABILITY_DECIMALS = 4
-BOUND = 1e12
-"""Numbers are clipped to +-BOUND, so that their units fit in 64 bits."""
-
-NOT_FINITE, NO_NUMBER = -(2**62), -(2**62) + 1
+NOT_FINITE, NO_NUMBER = 2.0**1023, -(2.0**1023)
 """Codes of NaN or infinity, and of null: DuckDB drops nulls when it unpivots columns."""
 NO_TEXT, TEXT_PREFIX = "", "="
 """Code of null, and prefix of all other texts."""
 
 KEYS = ["unit", "model_version", "slice", "slice_value"]
 """`unit` is the start of a time unit."""
-_SCORES = ["scored_probability", "predicted", "labelled", "lives"]
+_SCORES = ["value", "above_half", "predicted", "labelled", "lives"]
 # An empty text that is nullable, as the slices are: otherwise Sail cannot unpivot them together.
 _EMPTY = nw.col("model_version").str.slice(0, 0)
 
 
-def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table, pa.Table]:
+def count(
+    log: AnyFrame, options: MonitoringOptions, scales: Scales | None = None
+) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, in three tables.
 
     Returns:
         - Categories: `KEYS`, `column_name`, `value`, `rows`.
-        - Numbers, in units of the last decimal, and lengths: the same columns.
-        - `KEYS`, `scored_probability` (in 1e-4), `predicted`, `labelled`, `lives`, `rows`.
+        - Numbers, in rounded units, and lengths: the same columns, and those of `_sums`.
+        - Scores: `KEYS`, the probability or, `above_half`, the probability minus 1 as `value` in
+          rounded units, `predicted`, `labelled`, `lives`, `rows`, and those of `_sums`.
 
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
@@ -50,6 +52,11 @@ def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table
         for kind in get_args(Kind)
     }
     slices = [NO_SLICE, *(f"slice_{number}" for number in range(len(options.slices)))]
+    score = nw.col(SCORE).cast(nw.Float64)
+    is_above = score.is_finite() & (score > 0.5)  # noqa: PLR2004 - half
+    above = nw.when(is_above).then(nw.lit(value=True)).otherwise(nw.lit(value=False))
+    # Scores near 1 are as far apart as those near 0.
+    distance = nw.when(above).then(score - 1).otherwise(score)
     # One row per slice that a record belongs to: engines scan once and aggregate as they read.
     records = (
         frame.select(
@@ -57,29 +64,30 @@ def count(log: AnyFrame, options: MonitoringOptions) -> tuple[pa.Table, pa.Table
             *slices[1:],
             *map(_text_code, names["category"]),
             *map(_length, names["text"]),
-            *(_units(name, options.decimals_of(name)).alias(name) for name in names["number"]),
+            *(_units(nw.col(name), name, options, scales).alias(name) for name in names["number"]),
             unit=nw.col("request_time").dt.truncate(unit_of(options.granularities)),
             slice_none=_EMPTY,
-            scored_probability=_units("probability", PROBABILITY_DECIMALS),
+            score_units=_units(distance, SCORE, options, scales),
+            above_half=above,
             predicted=nw.col("prediction") == "Alive",
             labelled=~nw.col("alive").is_null(),
             lives=nw.coalesce(nw.col("alive"), nw.lit("")) == "Alive",
         )
         .unpivot(
             on=slices,
-            index=[*KEYS[:2], *options.columns, *_SCORES],
+            index=[*KEYS[:2], *options.columns, "score_units", *_SCORES[1:]],
             variable_name="slice",
             value_name="slice_value",
         )
         .filter(~nw.col("slice_value").is_null(), ~nw.col("model_version").is_null())
     )
-    by_score = records.group_by(*KEYS, *_SCORES).agg(rows=nw.len().cast(nw.Int64))
-    scores = collect(by_score, options)
+    # The scores first, since a slice may be left out.
+    scores = collect(_sums(records.rename({"score_units": "units"}), *KEYS, *_SCORES), options)
     measured = set(scores["slice"].unique().to_pylist())
-    if len(scores) and measured < set(slices):  # a slice may be left out
+    if len(scores) and measured < set(slices):
         records = records.filter(nw.col("slice").is_in(sorted(measured)))
-    texts = _value_counts(records, names["category"], nw.String)
-    numbers = _value_counts(records, [*names["number"], *names["text"]], nw.Int64)
+    texts = _text_counts(records, names["category"])
+    numbers = _number_counts(records, [*names["number"], *names["text"]])
     return collect(texts, options), collect(numbers, options), scores
 
 
@@ -92,19 +100,41 @@ def can_evaluate(table: AnyFrame, expression: str) -> bool:
     return True
 
 
-def _value_counts(
-    records: nw.LazyFrame[Any],
-    names: list[str],
-    dtype: Any,  # noqa: ANN401
+def _text_counts(records: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
+    values = _unpivot(records, names, "value", nw.lit(None, dtype=nw.String))
+    return values.group_by(*KEYS, "column_name", "value").agg(rows=nw.len().cast(nw.Int64))
+
+
+def _number_counts(records: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
+    values = _unpivot(records, names, "units", nw.lit(None, dtype=nw.Float64))
+    return _sums(values, *KEYS, "column_name", "value")
+
+
+def _unpivot(
+    records: nw.LazyFrame[Any], names: list[str], value: str, nothing: nw.Expr
 ) -> nw.LazyFrame[Any]:
     if not names:  # engines cannot unpivot no columns
-        empty = {"column_name": nw.lit(""), "value": nw.lit(None, dtype=dtype)}
-        none = records.select(*KEYS, **empty, rows=nw.lit(0, dtype=nw.Int64))
+        none = records.select(*KEYS, nothing.alias(value), column_name=nw.lit(""))
         return none.filter(nw.col("column_name") != nw.lit(""))
+    return records.unpivot(on=names, index=KEYS, variable_name="column_name", value_name=value)
+
+
+def _sums(records: nw.LazyFrame[Any], *keys: str) -> nw.LazyFrame[Any]:
+    """Count numbers by keys and rounded `units`.
+
+    Beside the rows are the `least` and the `greatest` number of units, and the sum of `excess`.
+    """
+    units = nw.col("units")
     return (
-        records.unpivot(on=names, index=KEYS, variable_name="column_name", value_name="value")
-        .group_by(*KEYS, "column_name", "value")
-        .agg(rows=nw.len().cast(nw.Int64))
+        records.with_columns(value=scaling.rounded(units))
+        .with_columns(excess=scaling.excess(units, nw.col("value")))
+        .group_by(*keys)
+        .agg(
+            rows=nw.len().cast(nw.Int64),
+            least=units.min(),
+            greatest=units.max(),
+            excess=nw.col("excess").sum().cast(nw.Int64),
+        )
     )
 
 
@@ -153,19 +183,16 @@ def _text_code(name: str) -> nw.Expr:
 
 def _length(name: str) -> nw.Expr:
     text = nw.col(name)
-    length = text.str.len_chars().cast(nw.Int64)
+    length = text.str.len_chars().cast(nw.Float64)
     # No `coalesce`: Sail unpivots columns only if all of them are nullable, or none.
-    return nw.when(~text.is_null()).then(length).otherwise(_code(NO_NUMBER)).alias(name)
+    return nw.when(~text.is_null()).then(length).otherwise(nw.lit(NO_NUMBER)).alias(name)
 
 
-def _code(number: int) -> nw.Expr:
-    return nw.lit(number, dtype=nw.Int64)
-
-
-def _units(name: str, decimals: int) -> nw.Expr:
-    """Round a number to units of its last decimal, halves upwards, equally on every engine."""
-    value = nw.col(name).cast(nw.Float64)
-    # NaN, above all numbers for engines, becomes BOUND: a cast of NaN could fail.
-    units = (value.clip(-BOUND, BOUND) * 10.0**decimals + 0.5).floor().cast(nw.Int64)
-    missing = nw.when(value.is_null()).then(_code(NO_NUMBER)).otherwise(_code(NOT_FINITE))
-    return nw.when(value.is_finite()).then(units).otherwise(missing)
+def _units(
+    number: nw.Expr, column: str, options: MonitoringOptions, scales: Scales | None
+) -> nw.Expr:
+    """Return a number in units of its column, or a code."""
+    number = number.cast(nw.Float64)
+    units = scaling.in_units(number, scales or {}, options, column)
+    missing = nw.when(number.is_null()).then(nw.lit(NO_NUMBER)).otherwise(nw.lit(NOT_FINITE))
+    return nw.when(number.is_finite()).then(units).otherwise(missing)

@@ -8,7 +8,7 @@ distributions are computed with it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,63 +17,10 @@ import pyarrow.compute as pc
 
 from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring.aggregation.arrays import MISSING, encode
+from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Group, Ints
 
 Numbers = Ints | Floats
-Number = TypeVar("Number", np.int64, np.float64)
-
-
-@dataclass(frozen=True)
-class RaggedIndex:
-    """Index of a ragged array: consecutive lists of `lengths`, some 0, of a flat array."""
-
-    lengths: Ints
-
-    @classmethod
-    def of(cls, arrays: Sequence[npt.NDArray[Any]]) -> "RaggedIndex":
-        """Return the index of the concatenation of arrays."""
-        return cls(np.fromiter(map(len, arrays), np.int64, len(arrays)))
-
-    @cached_property
-    def starts(self) -> Ints:
-        """First element of each list, shape (lists,)."""
-        return np.cumsum(self.lengths) - self.lengths
-
-    @cached_property
-    def parent(self) -> Ints:
-        """List of each element, shape (elements,)."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
-
-    @cached_property
-    def position(self) -> Ints:
-        """Zero-based position of each element in its list, shape (elements,)."""
-        return np.arange(int(self.lengths.sum())) - self.starts[self.parent]
-
-    def reduce(self, ufunc: np.ufunc, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Reduce each list, to 0 if it is empty."""
-        found = np.zeros(len(self.lengths), dtype=values.dtype)
-        filled = self.lengths > 0
-        if filled.any():
-            found[filled] = ufunc.reduceat(values, self.starts[filled])
-        return found
-
-    def sums(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Sum each list, 0 for an empty one."""
-        return self.reduce(np.add, values)
-
-    def counts(self, flags: Flags) -> Ints:
-        """Count the true elements of each list."""
-        return self.sums(flags.astype(np.int64))
-
-    def sums_before(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Sum the preceding elements of each element's list; shape (elements,)."""
-        before = np.zeros_like(values)
-        filled = self.lengths > 0
-        # One sum over all lists would carry the rounding of one list into the next.
-        ends = (self.starts + self.lengths)[filled]
-        for start, end in zip(self.starts[filled], ends, strict=True):
-            np.cumsum(values[start : end - 1], out=before[start + 1 : end])
-        return before
 
 
 @dataclass(frozen=True)
@@ -86,24 +33,28 @@ class Distributions:
         index: Elements by distribution.
         code: Index of each element's value in `levels`, ascending in a distribution, shape
             (elements,).
-        levels: Values of all distributions, ascending: float64, or Arrow text.
+        levels: Values of all distributions as counted, ascending: float64, or Arrow text.
         rows: Rows by element, shape (elements,).
+        values: Number of each element, shape (elements,); none for categories.
     """
 
     index: RaggedIndex
     code: Ints
     levels: Floats | pa.StringArray
     rows: Ints
+    values: Floats = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of(cls, distributions: Sequence[Distribution], *, categories: bool) -> "Distributions":
         """Concatenate distributions of categories, or of numbers and lengths."""
         values, rows = [one.values for one in distributions], [one.rows for one in distributions]
+        index, all_rows = RaggedIndex.of(rows), concatenate(rows, np.int64)
         if categories:
             code, levels = encode(pa.array(concatenate(values, np.object_), pa.string()))
-        else:
-            levels, code = np.unique(concatenate(values, np.float64), return_inverse=True)
-        return cls(RaggedIndex.of(rows), code, levels, concatenate(rows, np.int64))
+            return cls(index, code, levels, all_rows)
+        counted = [one.values if one.counted is None else one.counted for one in distributions]
+        levels, code = np.unique(concatenate(counted, np.float64), return_inverse=True)
+        return cls(index, code, levels, all_rows, concatenate(values, np.float64))
 
     @cached_property
     def totals(self) -> Ints:
@@ -121,20 +72,33 @@ class Distributions:
         return self.cumulative_rows[self.index.starts]
 
     @cached_property
-    def values(self) -> Floats:
-        """Number of each element, shape (elements,)."""
-        return np.asarray(self.levels)[self.code]
-
-    @cached_property
     def by_frequency(self) -> Ints:
         """Elements of each distribution by descending rows, ties by value; shape (elements,)."""
         above_all = int(self.rows.max(initial=0)) + 1
         return np.argsort((self.index.parent + 1) * above_all - self.rows, kind="stable")
 
     @cached_property
+    def middle(self) -> Floats:
+        """A number near the median, by distribution: sums of distances from it lose few digits."""
+        filled = np.flatnonzero(self.totals)
+        found = np.zeros(len(self.totals))
+        found[filled] = self.values[self.element_at(filled, self.totals[filled] // 2)]
+        return found
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Number of each element minus the `middle` of its distribution, shape (elements,)."""
+        return self.values - self.middle[self.index.parent]
+
+    @cached_property
+    def means(self) -> Floats:
+        """Mean by distribution; NaN without a value."""
+        return self.middle + ratio(self.index.sums(self.distances * self.rows), self.totals)
+
+    @cached_property
     def sums_before(self) -> Floats:
-        """Sum of all rows with smaller values in each element's distribution, (elements,)."""
-        return self.index.sums_before(self.values * self.rows)
+        """Sum of the `distances` of all rows before each element in its distribution."""
+        return self.index.sums_before(self.distances * self.rows)
 
     def elements_of(self, distribution: Ints) -> tuple[RaggedIndex, Ints]:
         """Return the elements of some distributions, end to end, with their index."""
@@ -155,16 +119,17 @@ class Distributions:
         """Count the rows of a distribution before an element."""
         return self.cumulative_rows[element] - self.first_row[distribution]
 
-    def quantiles(self, distribution: Ints, percent: Ints) -> Floats:
+    def quantiles(self, distribution: Ints, percent: Ints, values: Floats) -> Floats:
         """Compute quantiles with linear interpolation, the default of `numpy.quantile`.
 
-        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100. All
-        distributions must have rows; the result has the shape (distributions, quantiles).
+        The p % quantile of n ascending values has the zero-based rank p (n - 1) / 100. `values` are
+        numbers by element, ascending in a distribution. All distributions must have rows; the
+        result has the shape (distributions, quantiles).
         """
         last = (self.totals[distribution] - 1)[:, None]
         rank, part = np.divmod(percent[None, :] * last, 100)
         low, high = (
-            self.values[self.element_at(distribution[:, None], row)]
+            values[self.element_at(distribution[:, None], row)]
             for row in (rank, np.minimum(rank + 1, last))
         )
         return low + (high - low) * (part / 100)
@@ -243,6 +208,15 @@ class Columns:
         return np.fromiter((one.nans for one in self.entries), np.int64, len(self.entries))
 
     @cached_property
+    def ends(self) -> Floats:
+        """Least and greatest number by entry, shape (entries, 2); NaN without one."""
+        found = np.full((len(self.entries), 2), np.nan)
+        for at, one in enumerate(self.entries):
+            if one.kind != "category" and len(one.values):
+                found[at] = one.ends or one.values[[0, -1]]
+        return found
+
+    @cached_property
     def valued(self) -> Ints:
         """Rows with a value by entry."""
         return self.by_entry(self.numbers.totals, self.categories.totals).astype(np.int64)
@@ -257,11 +231,8 @@ class Columns:
         """Mean of numbers, mean length of texts and categories, by entry; NaN without a value."""
         numbers, categories = self.numbers, self.categories
         lengths = pc.utf8_length(categories.levels).to_numpy(zero_copy_only=False)
-        sums = self.by_entry(
-            numbers.index.sums(numbers.values * numbers.rows),
-            categories.index.sums(lengths.astype(np.int64)[categories.code] * categories.rows),
-        )
-        return ratio(sums, self.valued)
+        sums = categories.index.sums(lengths.astype(np.int64)[categories.code] * categories.rows)
+        return self.by_entry(numbers.means, ratio(sums, categories.totals))
 
     @cached_property
     def zeros(self) -> Floats:

@@ -1,5 +1,6 @@
 """Counts of time units, added up to groups: the counts of a segment in a window."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ import pyarrow as pa
 
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.aggregation.arrays import encode, sorted_keys
+from marvel_kedro.monitoring.aggregation.counted_numbers import CountedNumbers
 from marvel_kedro.monitoring.aggregation.limits import NO_SLICE
+from marvel_kedro.monitoring.aggregation.scales import SCORE, Scales, exponent_of
 from marvel_kedro.monitoring.aggregation.value_counts import (
     Baseline,
     Distribution,
     Group,
     Groups,
     Ints,
+    Kind,
     ScoreCounts,
     Segment,
     Texts,
@@ -27,11 +31,18 @@ from marvel_kedro.monitoring.aggregation.windows import window_at
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.table.frames import AnyFrame
 
+logger = logging.getLogger(__name__)
+
+BLURRED = 0.05
+"""Share of rows counted as one number, though they differ, above which the log has a warning."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
+def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None = None) -> Groups:
     """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, by window and segment.
+
+    Only groups that were counted by equal scales are compared. A warning names the columns whose
+    scale is too coarse.
 
     Returns:
         Groups by ascending window, then segment. Equal counts give equal arrays, in whatever order
@@ -40,7 +51,8 @@ def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
     """
-    texts, numbers, scores = tables = counting.count(log, options)
+    scales = scales or {}
+    texts, numbers, scores = tables = counting.count(log, options, scales)
     # The tables end to end, so that they share the codes of units and segments.
     keys = pa.concat_tables([table.select(counting.KEYS) for table in tables])
     ends = np.cumsum([len(texts), len(numbers)])
@@ -48,6 +60,7 @@ def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
     segment, segments = _segments(keys, options)
     segment_of_row = np.split(segment, ends)
     values = [_Values.of(table) for table in (texts, numbers)]
+    counted_scores, blurred = CountedNumbers.of(scores), dict[str, float]()
     groups: dict[tuple[Window, Segment], Group] = {}
     for granularity in options.granularities:
         of_unit = [window_at(granularity, start) for start in units.to_pylist()]
@@ -57,16 +70,33 @@ def aggregate(log: AnyFrame, options: MonitoringOptions) -> Groups:
         columns: dict[tuple[int, ...], dict[str, Distribution]] = defaultdict(dict)
         for counted, *of_row in zip(values, window_of_row[:2], segment_of_row[:2], strict=True):
             for (*key, code), rows in _split(*of_row, counted.name):
-                name = counted.names[code]
-                columns[tuple(key)][name] = counted.distribution(rows, name, options)
-        scored = dict(_score_counts(window_of_row[2], segment_of_row[2], scores))
+                name, version = counted.names[code], segments[key[1]].model_version
+                exponent = exponent_of(scales, options, name, version)
+                column = counted.distribution(rows, options.columns[name], exponent)
+                columns[tuple(key)][name] = column
+                blurred[name] = max(blurred.get(name, 0.0), column.blurred)
+        scored = {}
+        for place, rows in _split(window_of_row[2], segment_of_row[2]):
+            exponent = exponent_of(scales, options, SCORE, segments[place[1]].model_version)
+            scored[place], share = _score_counts(scores.take(rows), counted_scores, rows, exponent)
+            blurred[SCORE] = max(blurred.get(SCORE, 0.0), share)
         for place, found in columns.items():
             ordered = {name: found[name] for name in options.columns if name in found}
             groups[windows[place[0]], segments[place[1]]] = Group(ordered, scored[place])
+    for name, share in blurred.items():
+        if share > BLURRED:
+            logger.warning(
+                "          %s: up to %.0f %% of the numbers of a window differ and are counted as "
+                "one: set more decimals (monitoring.decimals)",
+                name,
+                100 * share,
+            )
     return {key: groups[key] for key in sorted_keys(groups)}
 
 
-def aggregate_baseline(baseline: AnyFrame, options: MonitoringOptions) -> Baseline:
+def aggregate_baseline(
+    baseline: AnyFrame, options: MonitoringOptions, scales: Scales | None = None
+) -> Baseline:
     """Count the records of `monitoring_baseline`, a lazy frame of DuckDB or Spark, by segment.
 
     Columns and slices that only the log has, such as the served entity, are left out.
@@ -78,7 +108,7 @@ def aggregate_baseline(baseline: AnyFrame, options: MonitoringOptions) -> Baseli
         "columns": {name: kind for name, kind in options.columns.items() if name in names},
         "slices": tuple(key for key in options.slices if counting.can_evaluate(table, key)),
     }
-    groups = aggregate(table, options.model_copy(update=changes))
+    groups = aggregate(table, options.model_copy(update=changes), scales)
     return {segment: group for (_, segment), group in groups.items()}
 
 
@@ -89,10 +119,11 @@ class _Values:
     Attributes:
         names: Column names.
         name: Index in `names`.
-        texts: Texts; empty for numbers.
-        value: Index in `texts`, or the number.
+        texts: Texts, without prefix.
+        value: Index in `texts`; none for numbers.
         null: Code of null in `value`, or -1.
         rows: Number of records.
+        numbers: Numbers; None for texts.
     """
 
     names: list[str]
@@ -101,31 +132,29 @@ class _Values:
     value: Ints
     null: int
     rows: Ints
+    numbers: CountedNumbers | None
 
     @classmethod
     def of(cls, table: pa.Table) -> "_Values":
         """Encode a table of counts."""
         name, names = encode(table["column_name"].combine_chunks())
-        value, null, texts = table["value"].combine_chunks(), counting.NO_NUMBER, pa.array([])
-        if not pa.types.is_integer(value.type):
-            value, texts = encode(value)
-            null = texts.index(counting.NO_TEXT).as_py()
-        plain = [text.removeprefix(counting.TEXT_PREFIX) for text in texts.to_pylist()]
         rows = table["rows"].to_numpy()
-        return cls(names.to_pylist(), name, np.array(plain, object), np.asarray(value), null, rows)
+        if pa.types.is_floating(table["value"].type):
+            none, numbers = np.empty(0, np.int64), CountedNumbers.of(table)
+            return cls(names.to_pylist(), name, none.astype(object), none, -1, rows, numbers)
+        value, texts = encode(table["value"].combine_chunks())
+        null = texts.index(counting.NO_TEXT).as_py()
+        plain = [text.removeprefix(counting.TEXT_PREFIX) for text in texts.to_pylist()]
+        return cls(names.to_pylist(), name, np.array(plain, object), value, null, rows, None)
 
-    def distribution(self, at: Ints, name: str, options: MonitoringOptions) -> Distribution:
+    def distribution(self, at: Ints, kind: Kind, exponent: int) -> Distribution:
         """Return the distribution of a column over the rows `at`."""
-        kind = options.columns[name]
+        if self.numbers is not None:
+            return self.numbers.distribution(at, kind, 0 if kind == "text" else exponent)
         values, rows = _sum_by_value(self.value[at], self.rows[at])
         known = values != self.null
         nulls = int(rows[~known].sum())
-        if kind == "category":
-            return Distribution(kind, self.texts[values[known]], rows[known], nulls)
-        finite = known & (values != counting.NOT_FINITE)
-        decimals = 0 if kind == "text" else options.decimals_of(name)
-        nans = int(rows[~finite].sum()) - nulls
-        return Distribution(kind, values[finite] / 10.0**decimals, rows[finite], nulls, nans)
+        return Distribution(kind, self.texts[values[known]], rows[known], nulls)
 
 
 def _sum_by_value(values: Ints, rows: Ints) -> tuple[Ints, Ints]:
@@ -137,17 +166,24 @@ def _sum_by_value(values: Ints, rows: Ints) -> tuple[Ints, Ints]:
 
 
 def _score_counts(
-    window: Ints, segment: Ints, scores: pa.Table
-) -> Iterator[tuple[tuple[int, ...], ScoreCounts]]:
-    code = scores["scored_probability"].to_numpy() << 3
+    scores: pa.Table, numbers: CountedNumbers, at: Ints, exponent: int
+) -> tuple[ScoreCounts, float]:
+    """Return the counts of a group, and the share of its rows that `Distribution.blurred` is.
+
+    `scores` and `at` are the group's rows of the table that `numbers` are of.
+    """
+    above = scores["above_half"].to_numpy()
+    merged, code = numbers.merge(at, above)
+    value = np.where(merged.is_finite, np.ldexp(merged.means, exponent), np.nan)
+    _, place = np.unique(code, return_index=True)
+    value = np.where(above[place], 1 + value, value)
+    code <<= 3
     for bit, name in enumerate(("predicted", "labelled", "lives")):
-        code = code | (scores[name].to_numpy().astype(np.int64) << bit)
-    rows = scores["rows"].to_numpy()
-    for key, at in _split(window, segment):
-        codes, sums = _sum_by_value(code[at], rows[at])
-        probability = (codes >> 3) / 10.0**counting.PROBABILITY_DECIMALS
-        predicted, labelled, alive = ((codes & bit) > 0 for bit in (1, 2, 4))
-        yield key, ScoreCounts(probability, predicted, labelled, alive, sums)
+        code |= scores[name].to_numpy().astype(np.int64) << bit
+    codes, rows = _sum_by_value(code, numbers.rows[at])
+    predicted, labelled, alive = ((codes & bit) > 0 for bit in (1, 2, 4))
+    counts = ScoreCounts(value[codes >> 3], predicted, labelled, alive, rows)
+    return counts, merged.blurred
 
 
 def _split(*keys: Ints) -> Iterator[tuple[tuple[int, ...], Ints]]:

@@ -23,9 +23,14 @@ class Distribution:
 
     Attributes:
         values: Distinct non-null values, ascending, shape (values,): numbers (lengths of free text)
-            as float64, categories as objects of type str.
+            as float64, categories as objects of type str. A number is the mean of those that were
+            counted together.
         rows: Rows by value, all positive, shape (values,).
         nans: Rows of a non-finite number, which are not in `values`.
+        counted: Values as they were counted, by which numbers of two groups are compared; None if
+            each is the value.
+        ends: Least and greatest number; None if these are the first and the last of `values`.
+        blurred: Largest share of rows that were counted together though they differ.
     """
 
     kind: Kind
@@ -33,6 +38,9 @@ class Distribution:
     rows: Ints
     nulls: int = 0
     nans: int = 0
+    counted: Floats | None = None
+    ends: tuple[float, float] | None = None
+    blurred: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class ScoreCounts:
     """Counts of the scored records of one group, one element per distinct combination.
 
     Attributes:
-        probability: Probability of Alive, shape (elements,).
+        probability: Probability of Alive, NaN if it is missing, shape (elements,). It is the mean
+            of those of the group that were counted together.
         predicted: True if the prediction is Alive, shape (elements,).
         labelled: True if the label is known, shape (elements,).
         alive: True if the label is Alive, false if unknown, shape (elements,).

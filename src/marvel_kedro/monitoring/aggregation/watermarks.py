@@ -7,6 +7,7 @@
 - A run marks its days as unread before it starts, so the next run repeats a killed one.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,8 @@ from marvel_kedro.monitoring.aggregation import windows
 from marvel_kedro.monitoring.aggregation.value_counts import Groups, Window
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.tables import WATERMARKS, sort_rows
+
+logger = logging.getLogger(__name__)
 
 UNREAD = -1
 """`requests` of a day that must be read."""
@@ -124,6 +127,13 @@ def find_scope(  # noqa: PLR0913 - inputs of the decision
     }
     digests = {text.removeprefix(_STARTED).partition(" ")[0] for text in known.values()}
     recompute_all = lost or bool(digests - {"", options.settings})
+    if recompute_all:
+        logger.info(
+            "          all metrics are computed again: a table of them is empty"
+            if lost
+            else "          all metrics are computed again: the settings of monitoring changed, or "
+            "an earlier release counted in another way"
+        )
     outdated = {day for day, text in known.items() if text != settings[day]}
     touched = all_days if recompute_all else {*days.changed, *outdated}
     changed = windows.windows_of(touched, options.granularities)

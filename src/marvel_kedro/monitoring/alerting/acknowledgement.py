@@ -113,10 +113,10 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     table.add_column("what", overflow="fold")
     for row in rows:
         style = _STYLES.get(row["severity"], "red") if row["state"] == lifecycle.OPEN else "dim"
-        since, what = (
-            f"{row['since']:%Y-%m-%d %H:%M}",
-            shown(f"{row['rule']}: {row['message']}", 500),
-        )
+        since = f"{row['since']:%Y-%m-%d %H:%M}"
+        what = shown(f"{row['rule']}: {row['message']}", 500)
+        if row["state"] == lifecycle.RESOLVED and row["resolution"]:
+            what = f"{what}\nresolved: {row['resolution']}"
         severity = shown(row["severity"])
         cells = (row["alert_id"], escape(severity), escape(_state(row)), since, escape(what))
         table.add_row(*cells, style=style)

@@ -1,6 +1,6 @@
 """Evaluation of alert rules: from tables of metrics to alerts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -18,12 +18,17 @@ _ALARM = {">": "alarm above", ">=": "alarm at", "<": "alarm below", "<=": "alarm
 
 
 def evaluate(
-    metrics: Metrics, options: AlertingOptions, previous: pa.Table, now: datetime
+    metrics: Metrics,
+    options: AlertingOptions,
+    previous: pa.Table,
+    now: datetime,
+    retired: Collection[str] = (),
 ) -> pa.Table:
     """Evaluate the rules on the metrics.
 
     An alert is an episode of consecutive windows in which its rule fires. It is open until the rule
-    does not fire in a window, or until its subject has been absent for some windows. A window that
+    does not fire in a window, until its subject has been absent for some windows, or until its
+    model version is retired: no training and no shift of traffic could end it then. A window that
     cannot be evaluated (too few records, no value) changes nothing. A rule that fires again after
     that raises another alert. Where late records or labels change past windows, an alert keeps its
     id as long as its windows overlap with those before.
@@ -33,22 +38,27 @@ def evaluate(
         options: The rules.
         previous: `tables.ALERTS` of the previous evaluation.
         now: Windows that end later are incomplete and ignored.
+        retired: Model versions that no endpoint serves any more.
 
     Returns:
         `tables.ALERTS`, ordered by time, rule and subject. Repeating it changes nothing.
     """
     found = [
-        (_alert(name, rule, subject, windows), ongoing)
+        _alert(name, rule, subject, windows) | {"resolution": resolution}
         for name, rule in options.active.items()
-        for subject, windows, ongoing in _episodes(rule, metrics, options, now)
+        for subject, windows, resolution in _episodes(rule, metrics, options, now, retired)
     ]
     return continue_alerts(found, previous, now)
 
 
 def _episodes(
-    rule: Rule, metrics: Metrics, options: AlertingOptions, now: datetime
-) -> Iterator[tuple[Subject, list[Observation], bool]]:
-    """Yield the consecutive windows in which a rule fires, and True if they are still ongoing."""
+    rule: Rule,
+    metrics: Metrics,
+    options: AlertingOptions,
+    now: datetime,
+    retired: Collection[str],
+) -> Iterator[tuple[Subject, list[Observation], str | None]]:
+    """Yield the consecutive windows in which a rule fires, and why that is over, if it is."""
     rows = observations.rule_rows(rule, metrics, now)
     observed = observations.observe(rule, rows, metrics, options)
     if rule.records is not None:  # such as labels: an alert does not expire because they are late
@@ -60,7 +70,14 @@ def _episodes(
         for fires, consecutive in groupby(windows, key=attrgetter("fires")):
             run = list(consecutive)
             if fires and len(run) >= rule.windows:
-                yield subject, run, run[-1] is windows[-1] and run[-1].end in newest
+                resolution = None
+                if run[-1] is not windows[-1]:
+                    resolution = "a calm window followed"
+                elif subject.model_version in retired:
+                    resolution = f"version {subject.model_version} is retired"
+                elif run[-1].end not in newest:
+                    resolution = f"absent from the newest {options.expires_after_windows} windows"
+                yield subject, run, resolution
 
 
 def _alert(name: str, rule: Rule, subject: Subject, windows: Sequence[Observation]) -> Row:

@@ -15,6 +15,7 @@ from marvel_kedro.monitoring.alerting.observations import Subject
 
 OPEN, ACKNOWLEDGED, SILENCED, RESOLVED = "open", "acknowledged", "silenced", "resolved"
 ACKNOWLEDGE, SILENCE = "acknowledge", "silence"
+_WITHDRAWN = "the rule or the metrics have changed: it no longer fires"
 
 Row = dict[str, Any]
 """A row of `tables.ALERTS` or `tables.ALERT_ACTIONS`."""
@@ -47,16 +48,14 @@ def apply_actions(alerts: pa.Table, actions: pa.Table, now: datetime) -> pa.Tabl
     return _alerts_table(rows)
 
 
-def continue_alerts(
-    found: Iterable[tuple[Row, bool]], previous: pa.Table, now: datetime
-) -> pa.Table:
+def continue_alerts(found: Iterable[Row], previous: pa.Table, now: datetime) -> pa.Table:
     """Give alerts the ids, states and actions that they had in the previous evaluation.
 
     Each previous alert is continued by at most one; one that no alert continues is resolved.
 
     Args:
-        found: What the metrics give, and whether the rule still fires. A resolved alert that fires
-            again starts without its acknowledgement and notification.
+        found: What the metrics give; `resolution` is None if the rule still fires. A resolved alert
+            that fires again starts without its acknowledgement and notification.
         previous: `tables.ALERTS`.
         now: `first_seen` of a new alert.
     """
@@ -66,7 +65,8 @@ def continue_alerts(
     for row in rows:
         known[_key(row)].append(row)
     continued = []
-    for row, ongoing in found:
+    for row in found:
+        ongoing = row["resolution"] is None
         old = _take(known[_key(row)], row)
         history = {
             "alert_id": old["alert_id"] if old else _new_id(row, ids),
@@ -81,7 +81,10 @@ def continue_alerts(
         ids.add(history["alert_id"])
         state = _state(history, now) if ongoing else RESOLVED
         continued.append(row | history | {"state": state})
-    gone = [row | {"state": RESOLVED} for row in chain.from_iterable(known.values())]
+    gone = [
+        row | {"state": RESOLVED, "resolution": row["resolution"] or _WITHDRAWN}
+        for row in chain.from_iterable(known.values())
+    ]
     return _alerts_table(continued + gone)
 
 

@@ -167,9 +167,11 @@ def _parse_split(value: Any, form: str) -> list[Record]:  # noqa: ANN401 - any J
 def _parse_rows(value: Any, form: str) -> list[Record]:  # noqa: ANN401 - any JSON
     """Return records given as a list, or as an object of columns."""
     if isinstance(value, dict):
-        columns = [cell if isinstance(cell, list) else [cell] for cell in value.values()]
-        if len({len(column) for column in columns}) > 1:
+        lengths = {len(cell) for cell in value.values() if isinstance(cell, list)} or {1}
+        if len(lengths) > 1:
             raise _RejectedError(f"{form}: its columns differ in length")
+        (number,) = lengths  # a value that is no list is that of all records
+        columns = [cell if isinstance(cell, list) else [cell] * number for cell in value.values()]
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise _RejectedError(f"{form} is not a list of records")

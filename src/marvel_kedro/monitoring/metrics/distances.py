@@ -10,7 +10,8 @@ from scipy import special
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.arrays import MISSING
-from marvel_kedro.monitoring.aggregation.distributions import Distributions, RaggedIndex
+from marvel_kedro.monitoring.aggregation.distributions import Distributions
+from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Ints
 from marvel_kedro.monitoring.metrics.psi import population_stability_index
 from marvel_kedro.monitoring.metrics.statistical_tests import chi_squared_pvalue, ks_pvalue
@@ -69,11 +70,12 @@ def _transport(
         row = np.minimum(rank // n, numbers.totals[other] - 1)
         at = numbers.element_at(other, row)
         rest = rank - n * numbers.rows_before(other, at)
-        return numbers.sums_before[at] + rest / n * numbers.values[at]
+        return numbers.sums_before[at] + rest / n * numbers.distances[at]
 
     below, above = (middle - start) / n, (end - middle) / n
     lower, split, upper = sum_upto(start), sum_upto(middle), sum_upto(end)
-    return numbers.values[element] * (below - above) - (split - lower) + (upper - split)
+    from_middle = numbers.values[element] - numbers.middle[other]
+    return from_middle * (below - above) - (split - lower) + (upper - split)
 
 
 def compare_categories(categories: Distributions, current: Ints, reference: Ints) -> Figures:

@@ -30,6 +30,7 @@ from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, I
 from marvel_kedro.monitoring.metrics.distances import Figures, compare_categories, compare_numbers
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def drift_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """Compare every window with the previous one and with the baseline.
 

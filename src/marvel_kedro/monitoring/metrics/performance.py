@@ -30,12 +30,8 @@ import pyarrow as pa
 from marvel_kedro.model.metrics import Flags, Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.arrays import MISSING, GroupKey
-from marvel_kedro.monitoring.aggregation.distributions import (
-    Number,
-    RaggedIndex,
-    concatenate,
-    ratio,
-)
+from marvel_kedro.monitoring.aggregation.distributions import concatenate, ratio
+from marvel_kedro.monitoring.aggregation.ragged import Number, RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
 
 CLASSES = ("Alive", "Dead")
@@ -120,8 +116,7 @@ def roc_auc(
     groups, ties = records.ties
     alive, dead = ties.sums(alive), ties.sums(dead)
     all_alive, all_dead = groups.sums(alive), groups.sums(dead)
-    dead_below = groups.sums_before(dead) + dead / 2
-    alive_above = all_alive[groups.parent] - groups.sums_before(alive) - alive / 2
+    dead_below, alive_above = _beaten(groups, alive, dead)
     unknown = records.index.counts(np.isnan(records.probability)) > 0
     area = ratio(groups.sums(alive * dead_below), all_alive * all_dead)
     area = np.where(unknown, np.nan, area)
@@ -136,6 +131,26 @@ def roc_auc(
         )
     )
     return area, np.sqrt(variance)
+
+
+def roc_auc_gradient(
+    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number], area: Floats
+) -> Floats:
+    """Return by element how the ROC AUC changes with a record's chance of being Alive."""
+    groups, ties = records.ties
+    below, above = _beaten(groups, ties.sums(alive), ties.sums(dead))
+    all_alive, all_dead = (records.index.sums(side)[records.index.parent] for side in (alive, dead))
+    area = area[records.index.parent]
+    won, lost = ratio(below[ties.parent], all_dead), ratio(above[ties.parent], all_alive)
+    return ratio(won - area, all_alive) - ratio(lost - area, all_dead)
+
+
+def _beaten(
+    groups: RaggedIndex, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+) -> tuple[Floats, Floats]:
+    """Return by tie the Dead records below and the Alive ones above, ties half."""
+    alive_above = groups.sums(alive)[groups.parent] - groups.sums_before(alive) - alive / 2
+    return groups.sums_before(dead) + dead / 2, alive_above
 
 
 def performance_columns(keys: Sequence[GroupKey], groups: Sequence[Group]) -> Fields:

@@ -10,42 +10,42 @@ Probabilities are calibrated by isotonic regression on the baseline's labels if 
 `fit_calibration`. Metrics are of the model's own probabilities and predictions; the calibrated ones
 are used as the chances of the labels.
 
-`low` and `high` are `estimate` minus and plus z standard errors, where z is the normal quantile of
-the confidence level, clipped to the metric's range. The error is the sampling error over records
+`low` and `high` are bounds of the value that labels of the window will show: z standard errors
+below and above the estimate less its bias, where z is the normal quantile of the confidence level,
+clipped to the metric's range. They always contain the estimate. The bias is that of the same
+estimate for the baseline itself: an isotonic regression on few records makes a model look better
+than it is. The squared error has two parts. One is the sampling error of the window over records
 and labels:
 
-- accuracy a of n records: sqrt(a (1 - a) / n).
+- accuracy a of n records: sqrt(a (1 - a) / n), half a record more right and wrong.
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
 - ROC AUC: `performance.roc_auc`, with expected numbers of Alive and Dead.
 
-`realised_error` and `baseline_error` are the same for the known labels. The bounds of an estimate
-do not include the baseline's sampling error, which calibration inherits. (NannyML's bounds are
-wider: three standard errors of the reference data.)
+The other is the sampling error of the baseline's labels, from which the chances come, see
+`_Chances.variances`. `realised_error` and `baseline_error` are the first part alone, for the known
+labels. (NannyML's bounds are three standard errors of the reference data.)
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import optimize, special
+from scipy import special
 
 from marvel_kedro.model.metrics import Floats, losses
 from marvel_kedro.monitoring.aggregation import arrays
-from marvel_kedro.monitoring.aggregation.distributions import Number, ratio
-from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints, ScoreCounts
+from marvel_kedro.monitoring.aggregation.distributions import ratio
+from marvel_kedro.monitoring.aggregation.ragged import Number
+from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups, Ints
 from marvel_kedro.monitoring.metrics import performance
+from marvel_kedro.monitoring.metrics.calibration import Calibration, fit_calibration
 from marvel_kedro.monitoring.metrics.performance import ScoredRecords
 from marvel_kedro.monitoring.tables import QUALITY_ESTIMATES
 
 METRICS = ("roc_auc", "accuracy", "log_loss")
 UPPER_LIMITS = (1.0, 1.0, np.inf)
-FOLDS, SEED = 10, 42
-"""Cross-validation of the calibration."""
-SEPARATED = 0.999
-"""ROC AUC above which calibration cannot help."""
-
-Calibration = Callable[[Floats], Floats]
 
 
 def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.95) -> pa.Table:
@@ -61,28 +61,34 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     records = ScoredRecords.of([groups[key].scored for key in keys])
     index = {segment: number for number, segment in enumerate(baseline)}
     at = np.array([index.get(segment, arrays.MISSING) for _, segment in keys], np.int64)
-    chance = _chances(records, at, baseline)
-    estimate, error = _metrics_and_errors(
-        records, records.rows * chance, records.rows * (1 - chance)
-    )
-    margin = special.ndtri((1 + confidence) / 2) * error
-    realised, realised_error = _metrics_and_errors(records, *records.rows_by_label)
     reference = ScoredRecords.of([group.scored for group in baseline.values()])
-    of_baseline, of_baseline_error = (
+    used = set(at.tolist())
+    calibrations = [
+        fit_calibration(group.scored) if number in used else None
+        for number, group in enumerate(baseline.values())
+    ]
+    chances = _Chances.of(records, at, calibrations)
+    estimate = _measure(records, records.rows * chances.chance, records.rows * (1 - chances.chance))
+    variance = estimate.errors**2 + chances.variances(records, estimate.gradients)
+    margin = special.ndtri((1 + confidence) / 2) * np.sqrt(variance)
+    realised = _measure(records, *records.rows_by_label)
+    known = _measure(reference, *reference.rows_by_label)
+    of_baseline, of_baseline_error, bias = (
         np.vstack([found, np.full(len(METRICS), np.nan)])[at]  # MISSING is the last row
-        for found in _metrics_and_errors(reference, *reference.rows_by_label)
+        for found in (known.values, known.errors, _bias(reference, known.values, calibrations))
     )
+    middle = estimate.values - np.nan_to_num(bias)
     by_group = {
         **arrays.key_columns(keys),
         "records": pa.array(records.records),
         "labelled": pa.array(records.labels),
     }
     by_metric = {
-        "estimate": estimate,
-        "low": np.maximum(estimate - margin, 0.0),
-        "high": np.minimum(estimate + margin, UPPER_LIMITS),
-        "realised": realised,
-        "realised_error": realised_error,
+        "estimate": estimate.values,
+        "low": np.maximum(np.minimum(middle - margin, estimate.values), 0.0),
+        "high": np.minimum(np.maximum(middle + margin, estimate.values), UPPER_LIMITS),
+        "realised": realised.values,
+        "realised_error": realised.errors,
         "baseline": of_baseline,
         "baseline_error": of_baseline_error,
     }
@@ -95,100 +101,97 @@ def quality_estimates(groups: Groups, baseline: Baseline, confidence: float = 0.
     return pa.table(fields, schema=QUALITY_ESTIMATES)
 
 
-def fit_calibration(scores: ScoreCounts) -> Calibration | None:
-    """Fit a calibration of probabilities to the labelled records.
+def _bias(
+    reference: ScoredRecords, realised: Floats, calibrations: Sequence[Calibration | None]
+) -> Floats:
+    """Return the estimates for the baseline itself minus its metrics, (groups, metrics)."""
+    chance = _Chances.of(reference, np.arange(len(calibrations)), calibrations).chance
+    labelled = np.where(reference.labelled, reference.rows, 0)
+    return _measure(reference, labelled * chance, labelled * (1 - chance)).values - realised
 
-    The calibration is an isotonic regression, linear between the observed probabilities, if it
-    lowers the Brier score of records that it was not fitted to; otherwise, and with labels of one
-    class, the identity. Ten folds of a tenth of either class are drawn from the counts with a seed,
-    as in NannyML. (NannyML compares the calibration error of all ten folds together. A fit to the
-    other folds suits them on average even without miscalibration, so it calibrates most of what is
-    already calibrated.)
 
-    Returns:
-        A function of probabilities, or None without labels.
+@dataclass(frozen=True)
+class _Metrics:
+    """Metrics and their standard errors, shape (groups, metrics), and gradients by element.
+
+    A gradient, of shape (elements, metrics), is how a metric changes with a record's chance.
     """
-    known = scores.labelled & ~np.isnan(scores.probability)
-    if not known.any():
-        return None
-    score, index = np.unique(scores.probability[known], return_inverse=True)
-    alive, dead = (
-        np.bincount(index, np.where(which, scores.rows[known], 0), len(score)).astype(np.int64)
-        for which in (scores.alive[known], ~scores.alive[known])
-    )
-    records = ScoredRecords.of([scores])
-    area, _ = performance.roc_auc(records, *records.rows_by_label)
-    separated = area[0] > SEPARATED
-    if not alive.any() or not dead.any() or separated or not _helps(score, alive, dead):
-        return lambda probability: probability
-    return _fit_isotonic(score, alive, dead)
+
+    values: Floats
+    errors: Floats
+    gradients: Floats
 
 
-def _fit_isotonic(score: Floats, alive: Ints, dead: Ints) -> Calibration:
-    """Fit a rising function to the shares of Alive, by least squares over the records."""
-    rows = alive + dead
-    filled = rows > 0
-    fitted = optimize.isotonic_regression(
-        alive[filled] / rows[filled], weights=rows[filled].astype(np.float64)
-    ).x
-    known = score[filled]
-    return lambda probability: np.interp(probability, known, fitted)
+@dataclass(frozen=True)
+class _Chances:
+    """Chances of the label Alive by element, with their uncertainty; NaN without a calibration.
 
-
-def _helps(score: Floats, alive: Ints, dead: Ints) -> bool:
-    """Return true if calibration lowers the Brier score of unseen records."""
-    generator = np.random.default_rng(SEED)
-    gain = 0.0
-    for _ in range(FOLDS):
-        test_alive, test_dead = (  # drawn without replacement
-            generator.multivariate_hypergeometric(
-                side, int(side.sum()) // FOLDS, method="marginals"
-            )
-            for side in (alive, dead)
-        )
-        fitted = _fit_isotonic(score, alive - test_alive, dead - test_dead)(score)
-        gain += float(test_alive @ ((1 - score) ** 2 - (1 - fitted) ** 2))
-        gain += float(test_dead @ (score**2 - fitted**2))
-    return gain > 0
-
-
-def _chances(records: ScoredRecords, numbers: Ints, baseline: Baseline) -> Floats:
-    """Return the calibrated probability by element; NaN without a calibration.
-
-    `numbers` are the positions of each group's segment in the baseline, or `MISSING`.
+    Attributes:
+        chance: Calibrated probability.
+        block: Block of the segment's calibration; its number is unique in a group only.
+        variance: Variance of the block's share of Alive, in the baseline.
     """
-    result = np.full(len(records.rows), np.nan)
-    by_element = numbers[records.index.parent]
-    order = np.argsort(by_element, kind="stable")
-    ends = np.searchsorted(by_element[order], np.arange(-1, len(baseline)), side="right")
-    for group, elements in zip(baseline.values(), np.split(order, ends)[1:], strict=False):
-        calibrate = fit_calibration(group.scored) if len(elements) else None
-        if calibrate is not None:
-            result[elements] = calibrate(records.probability[elements])
-    return result
+
+    chance: Floats
+    block: Ints
+    variance: Floats
+
+    @classmethod
+    def of(
+        cls, records: ScoredRecords, numbers: Ints, calibrations: Sequence[Calibration | None]
+    ) -> "_Chances":
+        """Apply to each group the calibration of its number, or `MISSING`."""
+        chance, variance = np.full((2, len(records.rows)), np.nan)
+        block = np.zeros(len(records.rows), np.int64)
+        by_element = numbers[records.index.parent]
+        order = np.argsort(by_element, kind="stable")
+        ends = np.searchsorted(by_element[order], np.arange(-1, len(calibrations)), side="right")
+        for calibrate, at in zip(calibrations, np.split(order, ends)[1:], strict=False):
+            if calibrate is not None and len(at):
+                chance[at] = calibrate(records.probability[at])
+                block[at] = calibrate.block(records.probability[at])
+                variance[at] = (calibrate.variance / calibrate.rows)[block[at]]
+        return cls(chance, block, variance)
+
+    def variances(self, records: ScoredRecords, gradients: Floats) -> Floats:
+        """Return the variance of metrics by the sampling of the baseline, (groups, metrics).
+
+        A block of the window with m records takes its chances from one of the baseline with n. The
+        sum of gradients times errors of the n labels, m / n as strong, has this variance.
+        """
+        at = records.index.parent
+        block = at * (int(self.block.max(initial=0)) + 1) + self.block
+        in_block = np.bincount(block, records.rows)[block] if len(block) else block
+        weight = records.rows * in_block * self.variance
+        return np.stack([records.index.sums(one**2 * weight) for one in gradients.T], axis=1)
 
 
-def _metrics_and_errors(
+def _measure(
     records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
-) -> tuple[Floats, Floats]:
-    """Compute metrics and their standard errors, each of shape (groups, metrics).
-
-    `alive` and `dead` are numbers of records by element, possibly expectations.
-    """
+) -> _Metrics:
+    """Compute metrics of numbers of Alive and Dead records by element, possibly expectations."""
     index = records.index
     number = index.sums(alive + dead)
     area, area_error = performance.roc_auc(records, alive, dead)
     accuracy = ratio(index.sums(np.where(records.predicted, alive, dead)), number)
-    loss_alive, loss_dead = (
-        np.where(some > 0, losses(np.full(len(some), is_alive), records.probability), 0.0)
-        for is_alive, some in ((True, alive), (False, dead))
+    if_alive, if_dead = (
+        losses(np.full(len(records.rows), is_alive), records.probability)
+        for is_alive in (True, False)
     )
+    loss_alive, loss_dead = np.where(alive > 0, if_alive, 0.0), np.where(dead > 0, if_dead, 0.0)
     loss = ratio(index.sums(alive * loss_alive + dead * loss_dead), number)
     mean = loss[index.parent]
     squares = index.sums(alive * (loss_alive - mean) ** 2 + dead * (loss_dead - mean) ** 2)
+    likely = (accuracy * number + 0.5) / (number + 1)  # a few records, all right, are not certain
     errors = [
         area_error,
-        np.sqrt(ratio(accuracy * (1 - accuracy), number)),
+        np.sqrt(ratio(likely * (1 - likely), number)),
         np.sqrt(ratio(squares, number**2)),
     ]
-    return np.stack([area, accuracy, loss], axis=1), np.stack(errors, axis=1)
+    gradients = [
+        performance.roc_auc_gradient(records, alive, dead, area),
+        ratio(np.where(records.predicted, 1.0, -1.0), number[index.parent]),
+        ratio(if_alive - if_dead, number[index.parent]),
+    ]
+    figures = [area, accuracy, loss], errors, gradients
+    return _Metrics(*(np.stack(some, axis=1) for some in figures))

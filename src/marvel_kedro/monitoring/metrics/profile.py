@@ -1,6 +1,7 @@
 """Column profiles by window and segment: the table `profile_metrics`.
 
-All figures are exact, computed from the counts; numbers are those rounded for counting.
+All figures are computed from the counts. `avg`, `min`, `max` and `num_zeros` are exact. In `stddev`
+and `quantiles` numbers that were counted together are their mean, in `distinct_count` one.
 
 - `count`: all rows; `percent_*` are percentages of them.
 - Numbers: `avg`, `stddev`, `min`, `max`, `median`, `quantiles` and `num_zeros` cover the finite
@@ -31,6 +32,7 @@ PERCENTILES = np.arange(101)
 _MEDIAN = 50
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     """Profile the columns and compute the performance of every window and of the baseline.
 
@@ -75,6 +77,8 @@ def _column_figures(columns: Columns) -> dict[str, pa.Array]:
     """Compute the figures by entry."""
     is_number, is_text = columns.kind == "number", columns.kind == "text"
     numbers = _number_figures(columns.numbers)
+    for name, side in (("min", 0), ("max", 1)):
+        numbers[name] = columns.ends[~columns.is_category, side]
     lengths = _category_lengths(columns.categories)
     result: dict[str, Floats] = {}
     for name in ("min", "max"):
@@ -105,16 +109,12 @@ def _column_figures(columns: Columns) -> dict[str, pa.Array]:
 
 
 def _number_figures(numbers: Distributions) -> dict[str, Floats]:
-    """Compute extremes, median and standard deviation by distribution; NaN without a value."""
+    """Compute median and standard deviation by distribution; NaN without a value."""
     filled = np.flatnonzero(numbers.totals)
-    result = {name: np.full(len(numbers.totals), np.nan) for name in ("min", "max", "median")}
-    index = numbers.index
-    result["min"][filled] = numbers.values[index.starts[filled]]
-    result["max"][filled] = numbers.values[(index.starts + index.lengths - 1)[filled]]
-    result["median"][filled] = numbers.quantiles(filled, np.array([_MEDIAN]))[:, 0]
-    mean = ratio(index.sums(numbers.values * numbers.rows), numbers.totals)
-    squares = index.sums(numbers.rows * (numbers.values - mean[index.parent]) ** 2)
-    return {**result, "stddev": np.sqrt(ratio(squares, numbers.totals - 1))}
+    index, median = numbers.index, np.full(len(numbers.totals), np.nan)
+    median[filled] = numbers.quantiles(filled, np.array([_MEDIAN]), numbers.values)[:, 0]
+    squares = index.sums(numbers.rows * (numbers.values - numbers.means[index.parent]) ** 2)
+    return {"median": median, "stddev": np.sqrt(ratio(squares, numbers.totals - 1))}
 
 
 def _category_lengths(categories: Distributions) -> dict[str, Floats]:
@@ -131,7 +131,9 @@ def _category_lengths(categories: Distributions) -> dict[str, Floats]:
 def _quantiles(columns: Columns) -> pa.Array:
     """Return the percentiles of numbers by entry."""
     filled = (columns.kind == "number") & (columns.valued > 0)
-    values = columns.numbers.quantiles(columns.distribution[filled], PERCENTILES)
+    numbers = columns.numbers
+    values = numbers.quantiles(columns.distribution[filled], PERCENTILES, numbers.values)
+    values[:, [0, -1]] = columns.ends[filled]
     lengths = np.where(filled, len(PERCENTILES), 0)
     return arrays.lists(pa.array(values.reshape(-1)), lengths, missing=~filled)
 

@@ -20,7 +20,7 @@ def population_stability_index(numbers: Distributions, current: Ints, reference:
     width are empty on both sides and add nothing. `current` and `reference` are the compared
     distributions by pair, all with rows; they and the result have the shape (pairs,).
     """
-    edges = numbers.quantiles(reference, DECILES)
+    edges = numbers.quantiles(reference, DECILES, np.asarray(numbers.levels)[numbers.code])
     repeated = edges[:, 1:] == edges[:, :-1]
     none = np.zeros((len(reference), 1), np.bool_)
     first_of_repeated = np.hstack([repeated, none]) & ~np.hstack([none, repeated])

@@ -117,8 +117,8 @@ class _Rows:
         slices = self._slices(
             _where(whole, window=newest), _where(drift, window=newest), performances
         )
-        rows = [row for rows in self.health.values() for row in rows]
-        entities = {row["served_entity_name"] for row in rows if row["model_version"] == name}
+        rows = _where(self.health[newest], model_version=name)
+        entities = {row["served_entity_name"] for row in rows}
         return data.ModelVersion(
             name=shown(name),
             entities=sorted(map(shown, entities - {None})),

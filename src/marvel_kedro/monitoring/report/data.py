@@ -134,7 +134,7 @@ class ModelVersion:
     """A model version.
 
     Attributes:
-        entities: The served entities with this version.
+        entities: The served entities with this version in its newest window.
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
         only_prediction: The class that was predicted for all of several records there, if any.
@@ -172,15 +172,19 @@ class Alerts:
     omitted: int
     firing: Sequence[Row]
 
-    def severity(self, columns: Collection[str] | None = None) -> str | None:
+    def severity(
+        self, columns: Collection[str] | None = None, version: str | None = None
+    ) -> str | None:
         """Return the highest severity of the firing alerts, or of those about some columns.
 
-        An alert is about the columns of the tables that its metric contains.
+        An alert is about the columns of the tables that its metric contains. With a version, alerts
+        about other versions do not count.
         """
         return worst(
             row["severity"]
             for row in self.firing
             if columns is None or {*columns} & {*re.findall(r"\w+", row["metric"] or "")}
+            if version is None or row["model_version"] in (None, version)
         )
 
 

@@ -16,8 +16,10 @@ SO_FAR = " (so far)"
 """The mark of a window that has not ended."""
 NAMES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
 _SMALLEST_P = 0.001
+_SMALL = 0.01
 _THOUSAND = 1000
 _FINE = 9.5  # milliseconds below which fractions are shown
+_EXPONENTIAL = 1e15
 
 Form = Callable[[float | None], str]
 
@@ -52,7 +54,11 @@ def number(value: float | None, form: str) -> str:
 
 whole = partial(number, form=",.0f")
 share = partial(number, form=".1%")
-decimal = partial(number, form=".3f")
+
+
+def decimal(value: float | None) -> str:
+    """Format a metric: three decimals, or two digits of a small one."""
+    return number(value, ".2g" if value and abs(value) < _SMALL else ".3f")
 
 
 def percent(value: float | None) -> str:
@@ -70,8 +76,10 @@ def signed(value: float | None, form: str = ".3f") -> str:
 
 
 def measure(value: float | None) -> str:
-    """Format a value of a column."""
-    return UNKNOWN if value is None else f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4g}"
+    """Format a value of a column: four digits, and all digits before the point."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if _THOUSAND <= abs(value) < _EXPONENTIAL else f"{value:.4g}"
 
 
 def millis(value: float | None) -> str:
@@ -94,7 +102,7 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     """Format a metric with its interval."""
     if value is None or low is None or high is None:
         return decimal(value)
-    return f"{value:.3f} ({low:.3f}{UNKNOWN}{high:.3f})"
+    return f"{decimal(value)} ({decimal(low)}{UNKNOWN}{decimal(high)})"
 
 
 def day(moment: datetime, running: Window | None = None) -> str:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from markupsafe import Markup
 
 from marvel_kedro.core import page
-from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, SILENCED
+from marvel_kedro.monitoring.alerting.lifecycle import ACKNOWLEDGED, RESOLVED, SILENCED
 from marvel_kedro.monitoring.alerting.rules import SEVERITIES, AlertingOptions, severity_rank
 from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import drift_figures, performance_figures, svg, traffic_figures
@@ -34,6 +35,7 @@ def render(data: ReportData) -> str:
         svg=svg,
         shown=shown,
         verdict=_verdict(data),
+        cools_down=_cools_down(data.retrain),
         worst=data.alerts.severity(),
         confidence=f"{data.monitoring.confidence:.0%}",
         tiles=tiles(data),
@@ -71,6 +73,16 @@ def _verdict(data: ReportData) -> str:
     return f"{alerts} Retraining is {'due' if data.retrain['retrain'] else 'not due'}."
 
 
+def _cools_down(retrain: Row | None) -> bool:
+    """Return whether the cool-down was not over at the time of the decision."""
+    if retrain is None or not retrain["cooldown_until"]:
+        return False
+    until, decided = (
+        datetime.fromisoformat(retrain[key]) for key in ("cooldown_until", "decided_at")
+    )
+    return decided < until
+
+
 def _subject(alert: Row) -> str:
     parts = []
     if alert["model_version"] is not None:
@@ -87,6 +99,8 @@ def _handling(alert: Row) -> str:
         return f"by {alert['acknowledged_by']}, {fmt.timestamp(alert['acknowledged_at'])}"
     if alert["state"] == SILENCED and alert["silenced_until"] is not None:
         return f"until {fmt.timestamp(alert['silenced_until'])}"
+    if alert["state"] == RESOLVED:
+        return alert["resolution"] or ""
     return ""
 
 

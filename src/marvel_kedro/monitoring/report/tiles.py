@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report import formatting as fmt
 from marvel_kedro.monitoring.report.charts import sparkline
 from marvel_kedro.monitoring.report.data import ModelVersion, ReportData
@@ -16,6 +17,7 @@ from marvel_kedro.monitoring.report.windows import Window
 
 _ESTIMATE_COLUMNS = ("estimate", "low", "high")
 _REALISED_COLUMNS = ("realised", "accuracy_score", "log_loss", "roc_auc_score")
+_DRIFT_COLUMNS = ("js_distance", "ks_test", "chi_squared_test", "percent_null_delta")
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,18 @@ def tiles(data: ReportData) -> list[Tile]:
         found.append(_drift_tile(data, version))
     if newest.running:
         found = [replace(tile, note=f"so far; {tile.note}") for tile in found]
+    return [*found, _alerts_tile(data)]
+
+
+def _alerts_tile(data: ReportData) -> Tile:
+    """Count the open alerts, and name the versions that they are about."""
     firing = data.alerts.firing
     acknowledged = Counter(row["state"] for row in firing)["acknowledged"]
+    versions = sorted({shown(row["model_version"]) for row in firing if row["model_version"]})
     note = f"{acknowledged:,} of them acknowledged" if firing else "none fires"
-    return [*found, Tile("Open alerts", f"{len(firing):,}", note, data.alerts.severity())]
+    if versions:
+        note += f"; about version {fmt.listed(versions)}"
+    return Tile("Open alerts", f"{len(firing):,}", note, data.alerts.severity())
 
 
 def _operational_tiles(data: ReportData) -> list[Tile]:
@@ -117,7 +127,8 @@ def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool
     notes.append(f"version {version.name}")
     if place != len(values) - 1:
         notes.append(f"window {fmt.window(data.windows[place])}")
-    severity = data.alerts.severity(_REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS)
+    columns = _REALISED_COLUMNS if realised else _ESTIMATE_COLUMNS
+    severity = data.alerts.severity(columns, version.name)
     return Tile(title, fmt.decimal(value), "; ".join(notes), severity, sparkline(values))
 
 
@@ -136,6 +147,6 @@ def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
         "Columns that drift",
         f"{len(distances)} of {len(version.columns) + version.columns_omitted}",
         f"{note}; version {version.name}",
-        data.alerts.severity(["js_distance", "ks_test", "chi_squared_test", "percent_null_delta"]),
+        data.alerts.severity(_DRIFT_COLUMNS, version.name),
         sparkline(counts),
     )

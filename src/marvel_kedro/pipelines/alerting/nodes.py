@@ -7,6 +7,7 @@ from marvel_kedro.monitoring.alerting import evaluation, lifecycle, notification
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.alerting.webhook import Webhook
+from marvel_kedro.serving.configuration import EndpointOptions
 
 
 def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
@@ -16,6 +17,8 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
     quality_estimates: pa.Table,
     known_alerts: pa.Table,
     alert_actions: pa.Table,
+    version_aliases: dict[str, set[str]],
+    endpoint: EndpointOptions,
     options: AlertingOptions,
 ) -> pa.Table:
     """Evaluate the rules, and apply acknowledgements and silences."""
@@ -29,6 +32,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
         options,
         known_alerts,
         options.now,
+        endpoint.retired_versions(version_aliases),
     )
     return lifecycle.apply_actions(alerts, alert_actions, options.now)
 

@@ -13,7 +13,10 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.evaluate_alerts,
-                [*METRICS, "known_alerts", "alert_actions", "params:alerting"],
+                [
+                    *(*METRICS, "known_alerts", "alert_actions", "version_aliases"),
+                    *("params:endpoint", "params:alerting"),
+                ],
                 "evaluated_alerts",
                 name="evaluate_alerts",
             ),

@@ -8,6 +8,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.registry import FindVersion
 from marvel_kedro.monitoring import baseline as baselines
 from marvel_kedro.monitoring.aggregation import grouping, watermarks
+from marvel_kedro.monitoring.aggregation.scales import fit_scales
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays, RunScope
 from marvel_kedro.monitoring.alerting import retraining_policy
@@ -69,8 +70,10 @@ def count_records(
     options: MonitoringOptions,
 ) -> tuple[Groups, Baseline]:
     """Count the records of the scope and of the baseline, on the engine."""
-    groups = grouping.aggregate(_of_days(inference_log, scope), options)
-    return groups, grouping.aggregate_baseline(on_engine(monitoring_baseline), options)
+    baseline = on_engine(monitoring_baseline)
+    scales = fit_scales(baseline, options)
+    groups = grouping.aggregate(_of_days(inference_log, scope), options, scales)
+    return groups, grouping.aggregate_baseline(baseline, options, scales)
 
 
 def measure_operations(

@@ -11,17 +11,21 @@ from marvel_kedro.table.split import split_table
 
 def summarise_quality(source_rows: IntoFrame, options: ProcessingOptions) -> dict[str, Any]:
     """Summarise the data quality of the source rows."""
-    return quality.summarise(source_rows, options.quality)
+    return quality.summarise(source_rows, options.quality, options.missing_markers)
 
 
-def select_characters(source_rows: IntoFrameT, data_quality: dict[str, Any]) -> IntoFrameT:
+def select_characters(
+    source_rows: IntoFrameT,
+    data_quality: dict[str, Any],
+    options: ProcessingOptions = cleaning.DEFAULTS,
+) -> IntoFrameT:
     """Select the usable rows.
 
     Raises:
         ProjectError: There is none.
     """
     quality.require_usable_rows(data_quality)
-    return cleaning.select_usable(source_rows)
+    return cleaning.select_usable(source_rows, options)
 
 
 def split_characters(

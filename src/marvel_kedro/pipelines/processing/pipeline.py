@@ -12,7 +12,12 @@ def create_pipeline() -> Pipeline:
     """Create the pipeline `processing`."""
     return Pipeline(
         [
-            node(read_source, "raw_characters", "source_rows", name="read_source"),
+            node(
+                read_source,
+                ["raw_characters", "params:processing"],
+                "source_rows",
+                name="read_source",
+            ),
             node(
                 nodes.summarise_quality,
                 ["source_rows", "params:processing"],
@@ -21,7 +26,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.select_characters,
-                ["source_rows", "data_quality"],
+                ["source_rows", "data_quality", "params:processing"],
                 "characters",
                 name="select_characters",
             ),

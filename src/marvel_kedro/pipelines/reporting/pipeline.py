@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
+from marvel_kedro.model import card_status
 from marvel_kedro.monitoring.report import page, plots
 from marvel_kedro.pipelines.monitoring import METRICS
 from marvel_kedro.pipelines.reporting import nodes
@@ -31,6 +32,7 @@ def create_pipeline() -> Pipeline:
             node(page.render, "report_facts", "monitoring_report", name="write_report"),
             node(plots.draw_drift, "report_facts", "drift_plot", name="draw_drift"),
             node(plots.draw_performance, "report_facts", "quality_plot", name="draw_performance"),
+            node(card_status.statuses, "versions_of_cards", "model_cards", name="update_cards"),
         ],
         tags="reporting",
     )

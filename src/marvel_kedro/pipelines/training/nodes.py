@@ -68,16 +68,17 @@ def fit_model(
     return model, model
 
 
-def score_test_set(
+def score_test_set(  # noqa: PLR0913, PLR0917 - every model that is measured
     train_set: IntoFrame,
     gate_set: IntoFrame,
     candidate: CharacterModel,
+    logged_candidate: LoggedModel,
     reigning_champion: RegisteredModel | None,
     options: TrainingOptions,
 ) -> pd.DataFrame:
     """Score the test rows with the candidate, the baselines and, if there is one, the champion."""
     train, test = (to_pandas(table, options.max_rows) for table in (train_set, gate_set))
-    return evaluation_rows.score(train, test, candidate, reigning_champion)
+    return evaluation_rows.score(train, test, candidate, logged_candidate, reigning_champion)
 
 
 def evaluate_models(

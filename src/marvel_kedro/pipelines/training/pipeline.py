@@ -37,7 +37,10 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.score_test_set,
-                ["train_set", "gate_set", "candidate", "reigning_champion", "params:training"],
+                [
+                    *("train_set", "gate_set", "candidate", "logged_candidate"),
+                    *("reigning_champion", "params:training"),
+                ],
                 "test_scores",
                 name="score_test_set",
             ),

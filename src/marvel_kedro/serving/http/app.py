@@ -1,13 +1,10 @@
 """The endpoint as an ASGI application: `_invoke` is the hot path, `pages` has everything else."""
 
 import asyncio
-import logging
 import multiprocessing
 import os
-import signal
 import time
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,22 +12,26 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from marvel_kedro.serving.configuration import ServingConfiguration
-from marvel_kedro.serving.http import limits, protocol
+from marvel_kedro.serving.http import content, limits, protocol
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.errors import (
+    RequestError,
+    deadline_exceeded,
+    internal_error,
+    server_stops,
+)
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import ClientDisconnectedError, WorkerLimits
+from marvel_kedro.serving.http.other_bodies import OtherBodies
 from marvel_kedro.serving.http.pages import Pages
+from marvel_kedro.serving.http.periodic import repeat, stop_orphan
 from marvel_kedro.serving.inference_table.redaction import REDACTED
 from marvel_kedro.serving.inference_table.spool import Entry, Spool
 from marvel_kedro.serving.lookup import Lookup
-from marvel_kedro.serving.models.foreign_model import JSON
 from marvel_kedro.serving.models.served_entities import Entities, Served
-from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.telemetry import log_streams, metrics
 from marvel_kedro.serving.telemetry.opentelemetry import AnsweredRequest, Telemetry
-
-logger = logging.getLogger(__name__)
 
 INLINE_BYTES = limits.SMALL_BODY_BYTES
 INLINE_RECORDS = 32
@@ -42,6 +43,7 @@ deadlines of other requests.
 
 _TICK_SECONDS = 0.2
 _PARENT_SECONDS = 1.0
+_REFUSAL_SECONDS = 1.0
 
 _JSON = (b"content-type", b"application/json")
 _SIMULATED_TIME = b"x-simulated-time"
@@ -67,9 +69,13 @@ class Endpoint:
         self._telemetry = Telemetry.from_environment(name)
         self._worker_limits = WorkerLimits(self._limits, self._server.threads)
         self._tally = metrics.Tally()
+        self._other_bodies = OtherBodies(
+            self._limits, self._worker_limits, self._entities, self._tally
+        )
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
-        self._paths = {"/invocations", f"/serving-endpoints/{name}/invocations"}
+        paths = ("/invocations", f"/serving-endpoints/{name}/invocations")
+        self._paths = {*paths, *(f"{path}/" for path in paths)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI scope."""
@@ -85,21 +91,24 @@ class Endpoint:
         # Before startup is complete: a worker that replaces another one rejects no request.
         await self._entities.look()
         parent = multiprocessing.parent_process()  # os.getppid() may have changed by now
-        loops = [self._entities.follow(), _repeat(_TICK_SECONDS, self._tick)]
+        loops = [self._entities.follow(), repeat(_TICK_SECONDS, self._tick)]
         if parent and parent.pid:
-            loops.append(_repeat(_PARENT_SECONDS, _stop_orphan, parent.pid))
+            loops.append(repeat(_PARENT_SECONDS, stop_orphan, parent.pid))
         if self._spool:
-            loops.append(_repeat(self._server.flush_seconds, self._spool.rotate))
+            loops.append(repeat(self._server.flush_seconds, self._spool.rotate))
         tasks = [asyncio.create_task(loop) for loop in loops]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
             task.cancel()
+        if self._deadlines:  # refused with the last ones, see `_respond`
+            await asyncio.wait(self._deadlines, timeout=_REFUSAL_SECONDS)
         if self._spool:
             self._spool.rotate()
         self._tick()
-        self._log.flush()
         self._telemetry.close()
+        self._log.flush()
+        log_streams.drain()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _tick(self) -> None:
@@ -110,6 +119,7 @@ class Endpoint:
                 self._overdue.add(task)
                 task.cancel()
         metrics.IN_PROGRESS.set(len(self._deadlines) + self._worker_limits.abandoned)
+        metrics.LOG_LINES_DROPPED.inc(log_streams.take_dropped())
         self._tally.publish()
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,11 +138,13 @@ class Endpoint:
         finally:
             del self._deadlines[task]
             self._overdue.discard(task)
-            call.body = b""  # the client may read its answer slowly
+            call.body, call.table = b"", None  # the client may read its answer slowly
             if call.reserved_bytes:
                 self._worker_limits.release(call)
-        await self._send(call, send)
-        self._report(call, scope["path"], seconds)
+        try:
+            await self._send(call, send)
+        finally:  # also if the server stops before the client has read all
+            self._report(call, scope["path"], seconds)
 
     async def _respond(
         self, call: Invocation, method: str, receive: Receive, task: asyncio.Task[Any]
@@ -144,16 +156,12 @@ class Endpoint:
         except RequestError as error:
             self._reject(call, error)
         except asyncio.CancelledError:
-            if task not in self._overdue:
-                raise
             task.uncancel()
-            took = f"The request took longer than {self._limits.seconds:g} seconds."
-            message = f"{took} Send fewer records at once."
-            late = RequestError(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", message)
-            self._reject(call, late)
+            late = task in self._overdue  # else uvicorn ends what still runs after the grace period
+            self._reject(call, deadline_exceeded(self._limits.seconds) if late else server_stops())
         except ClientDisconnectedError:
             raise
-        except Exception as error:  # noqa: BLE001 - the client always gets an answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the client always gets an answer
             self._log_fault(call, error)
             self._reject(call, internal_error(call.id))
 
@@ -188,22 +196,28 @@ class Endpoint:
         self._worker_limits.check(len(self._deadlines))
         if self._server.accept_simulated_time and _SIMULATED_TIME in call.headers:
             call.simulated_time = protocol.simulated_time(call.headers[_SIMULATED_TIME])
-        limits.check_content_type(call.headers.get(b"content-type"))
+        call.content = content.parse_headers(
+            call.headers.get(b"content-type"), call.headers.get(b"content-encoding")
+        )
 
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
         call.body = await self._worker_limits.read_body(call, receive, length)
-        served = None
-        if self._entities.has_foreign and (served := await self._answer_foreign(call)) is None:
+        records = None
+        if call.content is not content.PLAIN_JSON:
+            records = await self._other_bodies.read(call)
+        if call.body[:1] != b"{" or call.body[1:2] == b"\0":
+            call.body = protocol.as_utf8(call.body)
+        if self._entities.has_foreign and await self._other_bodies.answer_foreign(call, records):
             return
-        if len(call.body) <= INLINE_BYTES:
+        if records is None and len(call.body) <= INLINE_BYTES:
             records, call.client_request_id = protocol.read(call.body)
-        else:
+        elif records is None:
             parsed = await self._worker_limits.in_thread(call, protocol.read, call.body)
             records, call.client_request_id = parsed
         call.records = len(records)
         self._worker_limits.check_records(call.records)
-        served = call.served = served or self._entities.choose(call.client_request_id)
+        served = call.served = call.served or self._entities.choose(call.client_request_id)
         if call.records <= INLINE_RECORDS:
             scored = self._complete_and_score(served, records)
         else:
@@ -212,24 +226,6 @@ class Endpoint:
             )
         call.response = protocol.answer(scored)
         self._tally.records(served.name, served.version, scored)
-
-    async def _answer_foreign(self, call: Invocation) -> Served | None:
-        """Answer by a model that this project has not made, whose records may be of any form.
-
-        Returns:
-            The chosen entity if it is none of these.
-        """
-        outlined = await self._worker_limits.in_thread(call, protocol.outline, call.body)
-        call.records, call.client_request_id = outlined
-        self._worker_limits.check_records(call.records)
-        served = self._entities.choose(call.client_request_id)
-        if served.loaded.invoke is None:
-            return served
-        call.served = served
-        answered = await self._worker_limits.in_thread(call, served.loaded.invoke, call.body, JSON)
-        call.response, scored = answered
-        self._tally.records(served.name, served.version, scored)
-        return None
 
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]
@@ -296,19 +292,3 @@ class Endpoint:
 
 def _count_dropped(reason: str, requests: int) -> None:
     metrics.DROPPED.labels(reason).inc(requests)
-
-
-async def _repeat(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
-    """Call a function every so often until the task is cancelled."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            function(*arguments)
-        except Exception:  # a full disk must not stop counting and rotating
-            logger.exception("A periodic task of the worker failed; it is repeated.")
-
-
-def _stop_orphan(parent: int) -> None:
-    """Stop this worker if its parent has died: it would keep the address occupied."""
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)

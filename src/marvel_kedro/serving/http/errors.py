@@ -59,10 +59,39 @@ def invalid_value(message: str, redacted: tuple[str, str] | None = None) -> Requ
     return RequestError(HTTPStatus.BAD_REQUEST, code, message, redacted=redacted)
 
 
+def too_large(limit: int, state: str = "") -> RequestError:
+    """Build the 413 for a body of more bytes than `limit`, as it came or in a state."""
+    return RequestError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "MAX_REQUEST_SIZE_EXCEEDED",
+        f"The body has more than {limit:,} bytes{state and f' {state}'}. "
+        "Send fewer records at once.",
+    )
+
+
 def internal_error(request_id: str) -> RequestError:
     """Build the 500 for an error of the server; its message refers to the log."""
     return RequestError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "INTERNAL_ERROR",
         f"Internal server error. The server's log has the cause under request_id {request_id}.",
+    )
+
+
+def deadline_exceeded(seconds: float) -> RequestError:
+    """Build the 504 for a request that takes longer than its limit."""
+    return RequestError(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "DEADLINE_EXCEEDED",
+        f"The request took longer than {seconds:g} seconds. Send fewer records at once.",
+    )
+
+
+def server_stops() -> RequestError:
+    """Build the 503 for a request that still runs when the server has to end."""
+    return RequestError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "TEMPORARILY_UNAVAILABLE",
+        "The server stops, and the request did not end in time. Send it again.",
+        ((b"retry-after", b"1"),),
     )

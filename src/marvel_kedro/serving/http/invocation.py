@@ -1,7 +1,8 @@
-"""The state of one request to the endpoint."""
+"""One request, from its arrival to its entry in the inference table."""
 
 from dataclasses import dataclass
 
+from marvel_kedro.serving.http.content import PLAIN_JSON, Content
 from marvel_kedro.serving.models.served_entities import Served
 
 
@@ -12,6 +13,7 @@ class Invocation:
     Attributes:
         redacted_response: The response for the inference table if it differs from `response`.
         reserved_bytes: See `WorkerLimits`.
+        table: CSV or Parquet with its media type, if MLflow's own code reads it.
     """
 
     id: str
@@ -28,3 +30,5 @@ class Invocation:
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     simulated_time: int | None = None
     reserved_bytes: int = 0
+    content: Content = PLAIN_JSON
+    table: tuple[bytes, str] | None = None

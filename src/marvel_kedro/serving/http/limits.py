@@ -1,4 +1,4 @@
-"""Limits of one worker: content type and size of a body, concurrent requests, bytes, threads."""
+"""Limits of one worker: size of a body, concurrent requests, bytes, threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from starlette.types import Receive
 
 from marvel_kedro.serving.configuration import Limits
-from marvel_kedro.serving.http.errors import RequestError, invalid_value
+from marvel_kedro.serving.http.errors import RequestError, invalid_value, too_large
 
 SMALL_BODY_BYTES = 64 * 1024
 """Bodies up to this size are not reserved: as many as the request limit admits fit into memory."""
@@ -17,25 +17,6 @@ SMALL_BODY_BYTES = 64 * 1024
 
 class ClientDisconnectedError(Exception):
     """The client disconnected before the end of its request."""
-
-
-def check_content_type(value: bytes | None) -> None:
-    """Accept JSON in UTF-8 only.
-
-    Raises:
-        RequestError: 415.
-    """
-    if value == b"application/json":  # nearly always
-        return
-    media_type, *rest = (value or b"").decode("latin-1").lower().split(";")
-    parameters = dict(parameter.strip().partition("=")[::2] for parameter in rest)
-    charset = parameters.pop("charset", "utf-8").strip("\"'")
-    if media_type.strip() != "application/json" or charset not in ("utf-8", "utf8") or parameters:
-        raise RequestError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
-            "Send JSON in UTF-8, with the header Content-Type: application/json.",
-        )
 
 
 class BodyHolder(Protocol):
@@ -92,28 +73,27 @@ class WorkerLimits:
         """
         length = int(content_length[:20]) if content_length and content_length.isdigit() else 0
         if length > self._unreserved_bytes:
-            self._reserve(holder, length)
+            self.reserve(holder, length)
         parts: list[bytes] = []
         length = 0
         while (message := await receive())["type"] != "http.disconnect":
             part: bytes = message.get("body", b"")
             length += len(part)
             if length > self._unreserved_bytes:
-                self._reserve(holder, length)
+                self.reserve(holder, length)
             if not message.get("more_body"):
                 return b"".join([*parts, part]) if parts else part
             parts.append(part)
         raise ClientDisconnectedError
 
-    def _reserve(self, holder: BodyHolder, length: int) -> None:
-        """Reserve the bytes of a body, of one in chunks those so far; after a 429 no more."""
+    def reserve(self, holder: BodyHolder, length: int) -> None:
+        """Reserve the bytes of a large body, those so far if more may follow.
+
+        Raises:
+            RequestError: 413 or 429; then no more are reserved.
+        """
         if length > self._limits.body_bytes:
-            raise RequestError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "MAX_REQUEST_SIZE_EXCEEDED",
-                f"The body has more than {self._limits.body_bytes:,} bytes. "
-                "Send fewer records at once.",
-            )
+            raise too_large(self._limits.body_bytes)
         more = max(0, length - holder.reserved_bytes)
         if self._reserved + more > self._limits.held_bytes:
             raise self._too_many(

@@ -1,13 +1,16 @@
 """Description of the API in OpenAPI 3.0, with examples that work unchanged."""
 
+import csv
 from functools import lru_cache
 from importlib.metadata import version
+from io import StringIO
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from marvel_kedro.serving.http.content import CSV, JSON, PARQUET
 from marvel_kedro.serving.http.protocol import FORMS, MAX_ID_CHARACTERS, Kind
 
 EXAMPLE: dict[str, Any] = {
@@ -24,7 +27,7 @@ EXAMPLE: dict[str, Any] = {
 _ERRORS = {
     "400": "The body or a value in it is invalid",
     "413": "The body is too long",
-    "415": "The body is not JSON",
+    "415": "The body is not JSON, CSV or Parquet in UTF-8, or compressed in another way",
     "429": "Too many concurrent requests; the header Retry-After has the seconds to wait",
     "500": "Internal server error; the server's log has the cause under the id of the request",
     "503": "No model is loaded yet",
@@ -115,7 +118,10 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
         An OpenAPI document.
     """
     values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
-    example = {name: EXAMPLE.get(name, value) for name, value in values.items()} or EXAMPLE
+    example = {
+        name: found if type(found := EXAMPLE.get(name)) is type(value) else value
+        for name, value in values.items()
+    } or EXAMPLE
     security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     invocation = _invocation(example, with_tokens=with_tokens) | security
@@ -163,7 +169,7 @@ def _page(
 def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]:
     def content(model: type[Schema], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-        return {"content": {"application/json": {"schema": schema, **more}}}
+        return {"content": {JSON: {"schema": schema, **more}}}
 
     errors = _ERRORS | ({"401": "The token is missing or wrong"} if with_tokens else {})
     split = {"columns": list(example), "data": [list(example.values())]}
@@ -174,19 +180,31 @@ def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]
         "columns": {"inputs": {name: [value] for name, value in example.items()}},
     }
     named = {name: {"value": value} for name, value in examples.items()}
+    sent = content(Invocation, examples=named)["content"] | {
+        CSV: {"schema": {"type": "string"}, "example": _csv(example)},
+        PARQUET: {"schema": {"type": "string", "format": "binary"}},
+    }
     return {
         "summary": "Score records",
         "tags": ["Invocations"],
         "description": (
             "Send exactly one of `dataframe_records`, `dataframe_split`, `instances` and `inputs`. "
-            "Every field of a record may be null or left out, but not all fields of all records."
+            "Every field of a record may be null or left out, but not all fields of all records. "
+            "A table may be CSV or Parquet instead; an empty cell and `NA` are null. "
+            "With the header Content-Encoding the body may be compressed by gzip or deflate."
         ),
-        "requestBody": {"required": True, **content(Invocation, examples=named)},
+        "requestBody": {"required": True, "content": sent},
         "responses": {
             "200": {"description": Predictions.__doc__, **content(Predictions)},
             **{code: {"description": text, **content(Error)} for code, text in errors.items()},
         },
     }
+
+
+def _csv(example: dict[str, Any]) -> str:
+    file = StringIO()
+    csv.writer(file, lineterminator="\n").writerows([example.keys(), example.values()])
+    return file.getvalue()
 
 
 @lru_cache(maxsize=1)  # requests for the description do not delay others

@@ -1,5 +1,6 @@
 """Pages for people and probes: health, version, metrics and the description of the API."""
 
+import asyncio
 import html
 import os
 import time
@@ -22,11 +23,11 @@ from swagger_ui_bundle import swagger_ui_path
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.http.access_log import AccessLog
 from marvel_kedro.serving.http.auth import Tokens
-from marvel_kedro.serving.http.errors import RequestError, internal_error
+from marvel_kedro.serving.http.errors import RequestError, internal_error, server_stops
 from marvel_kedro.serving.http.openapi import describe
 from marvel_kedro.serving.inference_table.spool import lag_seconds
 from marvel_kedro.serving.models.served_entities import Entities
-from marvel_kedro.serving.telemetry import metrics
+from marvel_kedro.serving.telemetry import metric_files, metrics
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 from marvel_kedro.serving.telemetry.opentelemetry import trace_id
 
@@ -37,6 +38,9 @@ OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
 # all other lines.
 _PROBED_PATHS = ("/ping", "/health", "/metrics")
 _EXPECTED = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+
+# Not /docs/, whose links are relative.
+_WITH_SLASH = {f"{path}/": path for path in ("/ping", "/health", "/version", "/metrics")}
 
 _MAX_PATH_CHARACTERS = 200  # of a path in messages and log lines
 
@@ -78,7 +82,8 @@ class Pages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, count and log one request."""
         received, started, request_id = time.time(), time.perf_counter(), os.urandom(16).hex()
-        path, method, headers = scope["path"], scope["method"], dict(scope["headers"])
+        method, headers = scope["method"], dict(scope["headers"])
+        path: str = _WITH_SLASH.get(scope["path"]) or scope["path"]
         label = path if path in self._paths else "other"  # clients choose paths: no label for each
         status = 0
 
@@ -93,14 +98,11 @@ class Pages:
             await send(message)
 
         try:
-            await self._route(scope, receive, send_page)
-        except Exception as raised:  # noqa: BLE001 - the client always gets an answer
-            error = _as_request_error(raised, path, request_id)
-            if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
-                self._log.line(time=datetime.fromtimestamp(received, UTC), level="error", **fault)
-            response = Response(error.body, error.status, media_type="application/json")
-            response.raw_headers += error.headers
+            await self._route({**scope, "path": path}, receive, send_page)
+        except (Exception, asyncio.CancelledError) as raised:
+            if status:
+                raise
+            response = self._reject(raised, path, request_id, received)
             await response(scope, receive, send_page)
         if path in _PROBED_PATHS and status in _EXPECTED:
             return
@@ -114,6 +116,18 @@ class Pages:
             status=status,
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
         )
+
+    def _reject(
+        self, raised: BaseException, path: str, request_id: str, received: float
+    ) -> Response:
+        """Build the answer; a caller that kept the error would be kept by its traceback."""
+        error = _as_request_error(raised, path, request_id)
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            fault = {"request_id": request_id, "fault": repr(raised)[:1000]}
+            self._log.line(time=datetime.fromtimestamp(received, UTC), level="error", **fault)
+        response = Response(error.body, error.status, media_type="application/json")
+        response.raw_headers += error.headers
+        return response
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -144,7 +158,8 @@ class Pages:
         if ready and not self._were_all_ready:
             number = int(metrics.ready_workers())
             # A worker that replaces another one loads its model before it accepts requests.
-            ready = self._were_all_ready = number >= self._workers
+            ready = metric_files.were_all_ready(now=number >= self._workers)
+            self._were_all_ready = ready
             if not ready:
                 faults = f"{number} of {self._workers} workers have a model. {faults}".strip()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -162,6 +177,7 @@ class Pages:
             for served in self._entities.served
         ]
         content: dict[str, Any] = {
+            "mlflow": version("mlflow"),  # all that MLflow's own server answers here
             "marvel_kedro": version("marvel_kedro"),
             "endpoint": self._name,
             "served_entities": served_entities,
@@ -178,9 +194,11 @@ class Pages:
         return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
-def _as_request_error(raised: Exception, path: str, request_id: str) -> RequestError:
+def _as_request_error(raised: BaseException, path: str, request_id: str) -> RequestError:
     if isinstance(raised, RequestError):
         return raised
+    if isinstance(raised, asyncio.CancelledError):
+        return server_stops()
     if isinstance(raised, HTTPException):
         allow = ((b"allow", b"GET, HEAD"),)
         return RequestError(raised.status_code, "BAD_REQUEST", f"{path} answers GET.", allow)

@@ -2,19 +2,8 @@
 
 Source: MLflow's scoring server and Databricks' "Query serving endpoints for custom models".
 
-Bodies that both accept are scored the same. MLflow's scoring server differs in these points:
-
-- Numbers, Booleans, lists and objects in a text field, and Booleans in a number field: MLflow
-  scores them, mostly as missing; here they are rejected, and the message names record and field.
-- Rows of `data` that are shorter than others or no lists, and column names that are not text:
-  MLflow pads them; here they are rejected. `index` numbers the rows in MLflow, which rejects a
-  wrong one or adds rows; here it is ignored.
-- Records of `instances` with different fields: MLflow moves values into other records.
-- No records: MLflow rejects them unless they have columns; here the answer has no predictions.
-- `client_request_id` beside `instances` and `inputs` is accepted, as on Databricks. It must be text
-  and `params` an object; MLflow does not check either.
-- A whole number of more than 300 digits: MLflow rejects it; here it is missing, like 1e400.
-- CSV and Parquet: 415 here.
+docs/serving.md lists the differences from MLflow's scoring server; a test compares the list with
+what both servers answer.
 """
 
 import json
@@ -100,6 +89,17 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     return fields
 
 
+def as_utf8(body: bytes) -> bytes:
+    """Return JSON without a byte-order mark, for readers of logs; `read` accepts UTF-16 as well."""
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
+    try:
+        return body.decode(encoding, "surrogatepass").encode(errors="replace")
+    except UnicodeDecodeError:  # then it is no JSON either
+        return body
+
+
 def _whole_number(digits: str) -> float:
     """Convert digits; a number beyond a float's range is infinite, as arithmetic needs floats."""
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
@@ -129,6 +129,11 @@ def _split(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
         raise bad_request(f"{form}: columns holds a name twice.")
     if not isinstance(data, list):
         raise bad_request(f"{form}: data must be a list of rows; got {_type_name(data)}.")
+    index = value.get("index")
+    if index is not None and (not isinstance(index, list) or len(index) != len(data)):
+        raise bad_request(
+            f"{form}: index must be a list of {len(data)} values, one for each row of data."
+        )
     for row, values in enumerate(data):
         if type(values) is not list or len(values) != len(columns):
             raise bad_request(
@@ -142,18 +147,17 @@ def _tensors(form: str, value: Any) -> list[Record]:  # noqa: ANN401 - any JSON
     """Read one of TensorFlow's forms: a list of records, or an object of columns."""
     if not isinstance(value, dict):
         return _records(form, value)
-    columns = {
-        name: values if isinstance(values, list) else [values] for name, values in value.items()
-    }
-    lengths = {name: len(values) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in value.items() if isinstance(values, list)}
     if len(set(lengths.values())) > 1:
         few, many = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
         raise bad_request(
             f"{form}: all columns need the same number of values; {few} has {lengths[few]}, "
             f"{many} has {lengths[many]}."
         )
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, values, strict=True)) for values in rows]
+    # A value that is no list is that of all records.
+    number = next(iter(lengths.values()), 1)
+    columns = [values if name in lengths else [values] * number for name, values in value.items()]
+    return [dict(zip(value, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 _READERS: dict[str, Callable[[str, Any], list[Record]]] = {

@@ -6,6 +6,7 @@ import resource
 import socket
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 from threading import Event, Thread
 
 from uvicorn import Config
@@ -15,9 +16,13 @@ from marvel_kedro.serving.configuration import ServerOptions, ServingConfigurati
 from marvel_kedro.serving.inference_table.delta_writer import TableWriter
 from marvel_kedro.serving.models import registry_watch
 from marvel_kedro.serving.models.deployment import Deployment
-from marvel_kedro.serving.processes.uvicorn_internals import HttpProtocol, WorkerSupervisor
+from marvel_kedro.serving.processes.uvicorn_internals import (
+    HttpProtocol,
+    WorkerSupervisor,
+    warn_of_unverified_versions,
+)
 from marvel_kedro.serving.processes.worker import create_app
-from marvel_kedro.serving.telemetry import metric_files, metrics
+from marvel_kedro.serving.telemetry import log_streams, metric_files, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ class _Supervisor(WorkerSupervisor):
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
         metrics.WORKERS.set(len(self.processes))
+        metrics.LOG_LINES_DROPPED.inc(log_streams.take_dropped())
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,6 +65,7 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
 
     At the end, requests in progress are finished and the inference table is filled.
     """
+    warn_of_unverified_versions()
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))  # one for each connection
     server = configuration.server
@@ -75,7 +82,7 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
         server_header=False,
         backlog=4096,
         timeout_keep_alive=75,  # seconds
-        timeout_graceful_shutdown=max(1, round(server.grace_seconds)),
+        timeout_graceful_shutdown=ceil(server.grace_seconds),
     )
     stop = Event()
     supervisor = _Supervisor(config, [sock], server.grace_seconds)
@@ -99,7 +106,7 @@ def serve(configuration: ServingConfiguration, sock: socket.socket) -> None:
     if any(thread.is_alive() for thread in threads):
         # A registry or disk that does not respond; Python would wait for MLflow's threads.
         logger.warning("The server stops without waiting for its threads; no data is lost.")
-        logging.shutdown()
+        log_streams.drain()
         os._exit(0)
 
 

@@ -9,8 +9,10 @@ import socket
 import time
 from asyncio import BaseTransport, TimerHandle, Transport
 from collections import deque
+from importlib.metadata import version
 from typing import Any, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -27,9 +29,17 @@ HEADER_BYTES = 64 * 1024  # limit of the headers, and of bytes that are neither 
 PIECE_BYTES = 4 * 1024  # parsed at a time: bounds the requests that wait behind the present one
 _LINGER_SECONDS = 0.5  # for a request that its client sent before it could know of the stop
 _HEALTHCHECK_SECONDS = 30  # a busy worker is not dead
-_LEEWAY_SECONDS = 2.0  # for the work of a worker after its last answer
+_LEEWAY_SECONDS = 8.0  # for the work of a worker after its last answer: traces, logs
 
+_INVALID = "Invalid HTTP request received."
 _DISCARDED: Any = deque(maxlen=0)  # takes the place of headers for trailers, which are ignored
+
+
+def warn_of_unverified_versions() -> None:
+    """Log a warning for each package that has another version than the verified one."""
+    for package, verified in VERIFIED_VERSIONS.items():
+        if (installed := version(package)) != verified:
+            logger.warning("%s %s is not the verified version %s.", package, installed, verified)
 
 
 class _OnePacket:
@@ -64,19 +74,24 @@ class _Flow(FlowControl):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with limits on slow and greedy clients.
+    """uvicorn's HTTP protocol with limits on slow and greedy clients, and without upgrades.
 
     - uvicorn waits without limit for the headers of a request, and for a client that does not read
       its answers. Here both have a deadline.
     - uvicorn parses every pipelined request, even if the client never reads an answer, until memory
       is full. Here reading stops while a request waits for its turn, and bytes that have been read
       stay unparsed.
+    - uvicorn takes a request that offers an upgrade for one without a body, and the body for
+      another request. Here the offer is ignored, as RFC 9110, 7.8, permits.
+    - uvicorn answers invalid bytes behind a request before that request. Here they close the
+      connection after its answer.
     """
 
     flow: _Flow
     _deadline: TimerHandle | None = None
     _unread: TimerHandle | None = None
     _stopping = False
+    _discards = False  # bytes behind the last request
     _bare_bytes = 0  # since the last body, or the begin or end of a request
     _unparsed = b""
 
@@ -90,28 +105,59 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse a piece at a time."""
         if len(data) <= PIECE_BYTES and not self.flow.held:  # nearly always
             self._bare_bytes += len(data)
-            super().data_received(data)
+            self._feed(data)
             if self.pipeline or self._bare_bytes > HEADER_BYTES:
                 self._parse()
-        else:
+        elif not self._discards:
             self._unparsed += data
             self._parse()
 
     def _parse(self) -> None:
         """Parse buffered bytes until a request has to wait for its turn."""
         buffered, begin = self._unparsed, 0
-        while begin < len(buffered) and not self.pipeline and not self.transport.is_closing():
+        while begin < len(buffered) and not self._stops_parsing():
             piece = buffered[begin : begin + PIECE_BYTES]
             self._bare_bytes += len(piece)
-            super().data_received(piece)
+            self._feed(piece)
             begin += PIECE_BYTES
         if self._bare_bytes > HEADER_BYTES:
             self.transport.abort()
         self._unparsed = b"" if self.transport.is_closing() else buffered[begin:]
-        if self.pipeline or self._unparsed:
+        if self.pipeline or (self._unparsed and not self._discards):
             self.flow.held = True
             self.flow.pause_reading()
             self._stop_deadline()  # the client may have sent the rest of its request
+
+    def _stops_parsing(self) -> bool:
+        return bool(self.pipeline) or self._discards or self.transport.is_closing()
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as offer:
+            if self.parser.get_method() == b"CONNECT":
+                self.send_400_response(_INVALID)
+            else:
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)  # this one discards all after a "close"
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self._feed(data)
+        except HttpParserError:
+            self.logger.warning(_INVALID)
+            if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+                self.send_400_response(_INVALID)
+            else:
+                self.cycle.keep_alive = False
+                # Read on: closing a connection with unread bytes may discard the answer.
+                self._discards = self.flow.held = True
+                self._stop_deadline()
+
+    def _head_without_offer(self) -> bytes:
+        http = self.parser.get_http_version().encode()
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, http)
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join([line, *headers, b"\r\n"])
 
     def on_message_begin(self) -> None:
         """Start the deadline of the headers."""
@@ -122,8 +168,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stop the deadline; the application has its own for the rest."""
+        if self.parser.should_upgrade():  # `_feed` parses the head again, without the offer
+            return
         self._stop_deadline()
         super().on_headers_complete()
+        if self.expect_100_continue and self.scope["http_version"] == "1.0":
+            self.cycle.waiting_for_100_continue = False
         self.headers = _DISCARDED
         if self._stopping:
             self.cycle.keep_alive = False  # which the answer announces
@@ -137,6 +187,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop the deadline of a request that was answered before its end."""
+        if self.headers is not _DISCARDED:  # an offer of an upgrade, see above
+            return
         self._bare_bytes = 0
         self._stop_deadline()
         super().on_message_complete()

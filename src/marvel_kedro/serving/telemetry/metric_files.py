@@ -16,6 +16,7 @@ _LIVE = ("gauge_livesum", "gauge_livemax")  # valid only while their process liv
 _KINDS = ("counter", "histogram", "gauge_mostrecent", *_LIVE)
 _BYTES = 256 * 1024  # some seventy versions of a model
 _SPARE = "spare"
+_ALL_READY = "all-ready"  # a file that exists once all workers have had a model
 
 
 def prepare(folder: Path, spares: int) -> None:
@@ -27,6 +28,7 @@ def prepare(folder: Path, spares: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
+    (folder / _ALL_READY).unlink(missing_ok=True)
     for owner in (str(os.getpid()), *(f"{_SPARE}{number}" for number in range(spares))):
         _create(folder, owner)
     os.environ[FOLDER] = str(folder)
@@ -56,6 +58,18 @@ def release(pid: int) -> None:
                 stream.write(bytes(_BYTES))
         for kind in (*others, first):  # the first kind shows that the set is complete
             _file(folder, kind, str(pid)).rename(_file(folder, kind, f"{_SPARE}{pid}"))
+
+
+def were_all_ready(*, now: bool) -> bool:
+    """Return whether all workers have had a model since the start; `now` says that they have one.
+
+    Workers that replace others would not know.
+    """
+    note = Path(os.environ[FOLDER], _ALL_READY)
+    with suppress(OSError):  # a full disk
+        if now:
+            note.touch()
+    return now or note.exists()
 
 
 def _create(folder: Path, owner: str) -> None:

@@ -49,6 +49,9 @@ DROPPED = Counter(
 )
 for _reason in ("disk_full", "spool_full", "segment_lost", "io"):
     DROPPED.labels(_reason)  # starts at 0: alerts on an increase would miss the first loss
+LOG_LINES_DROPPED = Counter(
+    "marvel_log_lines_dropped", "Lines of the logs that were not read in time"
+)
 LOGGED = Counter("marvel_inference_log_rows", "Requests in the inference table")
 LAG = Gauge(
     "marvel_inference_log_lag_seconds",

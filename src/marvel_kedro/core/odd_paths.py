@@ -1,0 +1,38 @@
+"""Refuse folders whose names the libraries read as other folders, where they would write."""
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from marvel_kedro.core.errors import ProjectError
+
+_ESCAPE = re.compile("%[0-9a-fA-F]{2}")  # decoded by SQLAlchemy 2.1, MLflow and deltalake 1.6
+_MISREAD = re.compile(rf"{_ESCAPE.pattern}|\[.*\]|[{{}}?]")  # patterns of Kedro, options of SQLite
+_SAIL_KEEPS = "/;'+@=,:&()$!~^|"
+
+
+def check_project(folder: Path) -> None:
+    """Raise a `ProjectError` for a project's folder that Kedro or MLflow would misread."""
+    _refuse(_MISREAD.search(str(folder)), folder)
+
+
+def check_delta(folder: Path) -> None:
+    """Raise a `ProjectError` for a folder of a Delta table that `deltalake` would misread."""
+    _refuse(_ESCAPE.search(str(folder)), folder)
+
+
+def check_sail(folder: Path) -> None:
+    """Raise a `ProjectError` for a folder beside which Sail 0.7 would make another one."""
+    if quote(str(folder), safe=_SAIL_KEEPS) != str(folder):
+        raise ProjectError(
+            f"Sail cannot have tables in {folder}: it would write to {quote(str(folder))}. Set "
+            "MARVEL_WAREHOUSE to a folder whose path is ASCII without spaces, such as /tmp/tables."
+        )
+
+
+def _refuse(found: re.Match[str] | None, folder: Path) -> None:
+    if found:
+        raise ProjectError(
+            f"The folder {folder} has '{found[0]}' in its path, which Kedro, MLflow and Delta Lake "
+            "take for something else, so that files would be made in other folders. Rename it."
+        )

@@ -1,0 +1,66 @@
+"""A table of monitoring as a folder: replaced in part, while others write."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from kedro.io import DatasetError
+
+from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
+from marvel_kedro.monitoring.tables import MONITORING_BASELINE
+from marvel_kedro.table.replacement import Replacement
+
+
+def baseline(version: str, *pages: str) -> pa.Table:
+    rows = [{"model_version": version, "page_id": page, "probability": 0.5} for page in pages]
+    return pa.Table.from_pylist(rows, MONITORING_BASELINE)
+
+
+def pages(folder: Path) -> list[str]:
+    found: list[str] = DeltaTable(folder).to_pyarrow_table()["page_id"].to_pylist()
+    return sorted(found)
+
+
+@pytest.mark.parametrize("rows", [baseline("1", "new"), baseline("1")], ids=["replace", "delete"])
+def test_rows_that_another_writer_appends_meanwhile_are_neither_kept_beside_nor_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: pa.Table
+) -> None:
+    """In deltalake 1.6.6 an overwrite without a predicate would keep them beside its own rows."""
+    table = DeltaFolderDataset(str(tmp_path / "t"), "MONITORING_BASELINE")
+    table.save(Replacement("model_version", ["1"], baseline("1", "old")))
+    opened: Any = table._table
+
+    def append_after_opening() -> DeltaTable:
+        found: DeltaTable = opened()
+        write_deltalake(tmp_path / "t", baseline("1", "other"), mode="append")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "_table", append_after_opening)
+        with pytest.raises(DatasetError, match="concurrent transaction"):
+            table.save(Replacement("model_version", ["1"], rows))
+    assert pages(tmp_path / "t") == ["old", "other"]
+    table.save(Replacement("model_version", ["1"], rows))
+    assert pages(tmp_path / "t") == rows["page_id"].to_pylist()
+
+
+READ_AND_END = """
+import sys
+from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
+relation = DeltaFolderDataset(sys.argv[1], "MONITORING_BASELINE").load()
+assert len(relation.limit(1).fetchall()) == 1
+"""
+
+
+@pytest.mark.slow
+def test_process_that_ends_while_files_are_read_ends_well(tmp_path: Path) -> None:
+    """With deltalake's own access to files, 2 of 60 such processes crashed and others hung."""
+    rows = pa.concat_tables([baseline(str(number), "page") for number in range(60)])
+    write_deltalake(tmp_path / "t", rows, partition_by=["model_version"])
+    words = [sys.executable, "-c", READ_AND_END, str(tmp_path / "t")]
+    for _ in range(20):
+        assert subprocess.run(words, check=False, timeout=60).returncode == 0
