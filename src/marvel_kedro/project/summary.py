@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def show(
         grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
             grid.add_row("", _SYNTHETIC)
+    if "health_metrics" in made:
+        monitoring = catalog.load("params:monitoring")
+        grid.add_row("Monitoring", _monitored(catalog.load("health_metrics"), monitoring.now))
     for name, (title, text) in _TEXTS.items():
         if name in made:
             grid.add_row(title, text(catalog.load(name)))
@@ -115,16 +119,17 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
-def _monitored(health: pa.Table) -> str:
-    """Describe the newest window, of any length."""
+def _monitored(health: pa.Table, now: datetime) -> str:
+    """Describe the newest window, of any length; it may still be running."""
     if not health.num_rows:
         return "no request has been measured yet"
     newest = max(health["window"].to_pylist(), key=itemgetter("start", "end"))
     rows = [row for row in health.to_pylist() if row["window"] == newest]
     requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    so_far = " so far" if newest["end"] > now else ""
     return (
-        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
-        f"window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
+        f"{requests:,} requests{so_far}, {failed / requests if requests else 0:.1%} failed, in the "
+        f"newest window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
     )
 
 
@@ -146,7 +151,6 @@ def _retrain(decision: dict[str, Any]) -> str:
 _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "predictions": ("Predictions", _predictions),
     "ab_report": ("A/B test", lambda report: report["verdict"]),
-    "health_metrics": ("Monitoring", _monitored),
     "alerts": ("Alerts", _alerts),
     "retrain": ("Retrain", _retrain),
 }

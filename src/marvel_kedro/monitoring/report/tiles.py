@@ -114,9 +114,9 @@ def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool
     values = [one.realised if realised else one.estimate for one in found]
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
-        reason = "labels of one class" if version.one_class_labels else "not known"
-        if realised and not any(one.labelled for one in found):
-            reason = "no label yet"
+        reason = "not known"
+        if realised and found[-1].labelled is not None:
+            reason = "labels of one class" if any(one.labelled for one in found) else "no label yet"
         return Tile(title, fmt.UNKNOWN, f"{reason}; version {version.name}", None)
     place, value = known[-1]
     last, notes = found[place], []
