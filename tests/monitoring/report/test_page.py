@@ -165,6 +165,7 @@ def test_running_window_is_marked_and_no_tile_is_about_it(tables: MonitoringTabl
     assert [row[0] for row in shown["Requests"][-2:]] == ["2026-01-07", "2026-01-08 (so far)"]
     assert page.all("div", class_="map")[0].all("table")[0].rows()[0][-2] == "8 Jan (so far)"
     assert "Window 2026-01-07 compared with the baseline" in page.text
+    assert " until 2026" not in " ".join(one.text for one in page.all("h3"))
     figures = page.all("rect", class_="running")
     assert len(figures) == 3 * len(found.versions) + 3
     complete = report_data(tables, options(now=START + 3 * DAY), max_windows=3)

@@ -58,7 +58,7 @@ def draw_performance(data: ReportData) -> Figure:
     rows = len(data.versions)
     figure = Figure(figsize=(10.8, 0.6 + 2.5 * rows), layout="constrained")
     starts = np.array([window.start for window in data.windows], dtype=object)
-    baseline_marker = "" if starts[1:].size else "_"  # a line needs two points
+    single = len(starts) == 1  # a line or an area needs two points
     half = (data.windows[-1].end - data.windows[-1].start) / 2
     grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
     for row, version in zip(grid, data.versions, strict=True):
@@ -68,13 +68,19 @@ def draw_performance(data: ReportData) -> Figure:
                 for name in ("estimate", "low", "high", "realised", "baseline")
             )
             axes.fill_between(starts, low, high, color=_ESTIMATED, alpha=0.2, lw=0)
-            axes.vlines(starts, low, high, color=_ESTIMATED, alpha=0.3, lw=2)
+            axes.vlines(starts, low, high, color=_ESTIMATED, alpha=0.3, lw=2 * single)
             axes.plot(starts, estimate, color=_ESTIMATED, marker="o", ms=3, label="estimated")
             axes.plot(
                 starts, realised, color=_REALISED, marker="D", ms=3, ls="--", label="from labels"
             )
             axes.plot(
-                starts, baseline, color=INK, ls=":", marker=baseline_marker, ms=24, label="baseline"
+                starts,
+                baseline,
+                color=INK,
+                ls=":",
+                marker="_" if single else "",
+                ms=24,
+                label="baseline",
             )
             date_axis(axes, 5)
             axes.set_xlim(starts[0] - half, starts[-1] + half)
