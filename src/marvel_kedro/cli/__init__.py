@@ -29,7 +29,8 @@ class LazyCommand(click.Command):
 
 _COMMANDS = {
     "alerts": "List the alerts of monitoring; acknowledge or silence one.",
-    "demo": "Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and recovery.",
+    "demo": "Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and "
+    "recovery.",
     "deploy": "Serve what the parameter section `endpoint` describes.",
     "endpoint": "Show what is served, and move traffic without a restart.",
     "run": "Run the pipeline.",
