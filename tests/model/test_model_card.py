@@ -15,7 +15,7 @@ from support.project import Project
 
 from marvel_kedro.core import page
 from marvel_kedro.datasets.mlflow import RegisteredModelDataset
-from marvel_kedro.model import model_card
+from marvel_kedro.model import evaluation, model_card, plots
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.card_status import CARDS
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions
@@ -61,6 +61,7 @@ def card(measured: pd.DataFrame, **promotion: Any) -> str:
 
 def test_card_states_metrics_checks_and_provenance(measured: pd.DataFrame) -> None:
     text = card(measured)
+    assert "for every test row" not in text
     overall = measured[measured["slice_key"].isna() & (measured["model"] == "candidate")]
     for value in overall["value"]:
         assert f"{value:.3f}" in text
@@ -77,6 +78,33 @@ def test_card_states_metrics_checks_and_provenance(measured: pd.DataFrame) -> No
         "not from a git checkout",
     ):
         assert part.lower() in text.lower(), part
+
+
+@pytest.mark.parametrize("answer", ["Alive", "Dead"])
+@pytest.mark.parametrize("labels", ["one class", "two classes"])
+def test_one_class_is_said_and_void_measures_are_hidden(
+    scores: pd.DataFrame, answer: str, labels: str
+) -> None:
+    one = labels == "one class"
+    rows = scores[scores["alive"]] if one else scores
+    rows = rows.assign(candidate=(0.6 if answer == "Alive" else 0.1) + rows["candidate"] / 4)
+    found = evaluation.evaluate(
+        rows["alive"].to_numpy(),
+        {name: rows[name].to_numpy() for name in ("candidate", "always_alive")},
+        rows[list(evaluation.SLICES)],
+        EvaluationOptions(resamples=20),
+        0.5,
+    )
+    text = card(found)
+    assert text.count(f"The candidate predicts {answer} for every test row") == 1
+    assert f"its accuracy, {(rows['alive'] == (answer == 'Alive')).mean():.1%}" in text
+    assert "| F1 |" not in text
+    assert "confusion.png" not in text
+    assert ("All test labels are Alive: there is no ROC AUC." in text) == one
+    assert ("| ROC AUC |" in text.split("## Slices")[0]) != one
+    assert ("roc.png" in text) != one
+    title = plots.draw_roc(rows, found).axes[0].get_title("left")
+    assert title.startswith("No ROC curve") == one
 
 
 def test_parameter_with_pipe_is_escaped(

@@ -141,6 +141,31 @@ def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[
     return figure + low, figure + high
 
 
+def one_class(evaluation: pd.DataFrame) -> dict[str, str]:
+    """Return a sentence each for `labels` and `predictions` of the candidate that have one class.
+
+    The average precision of a constant is the share of Alive. With accuracy and F1 it shows whether
+    both classes are predicted.
+    """
+    overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])["value"]
+    names = [("always_alive", "pr_auc"), ("candidate", "accuracy"), ("candidate", "f1")]
+    if not set(names) <= {*overall.index}:
+        return {}
+    alive, accuracy, f1 = np.nan_to_num(overall.reindex(names).to_numpy(dtype=np.float64))
+    sentences = {}
+    if alive in {0, 1}:
+        label = "Alive" if alive else "Dead"
+        sentences["labels"] = f"All test labels are {label}: there is no ROC AUC."
+    answers = {"Alive": (alive, 2 * alive / (1 + alive)), "Dead": (1 - alive, 0.0)}
+    for answer, figures in answers.items():
+        if np.allclose((accuracy, f1), figures, rtol=0, atol=1e-9):
+            sentences["predictions"] = (
+                f"The candidate predicts {answer} for every test row: "
+                f"its accuracy, {accuracy:.1%}, is the share of {answer}."
+            )
+    return sentences
+
+
 def candidate_metrics(evaluation: pd.DataFrame) -> dict[str, float]:
     """Return the candidate's metrics on all rows: `metric`, `metric_low` and `metric_high`."""
     overall = evaluation.query("model == 'candidate' and slice_key.isna()")

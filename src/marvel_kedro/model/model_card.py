@@ -7,7 +7,7 @@ import pandas as pd
 
 from marvel_kedro import __version__
 from marvel_kedro.core.page import cell, templates
-from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.model.options import TrainingOptions
 
 METRICS = {
@@ -41,6 +41,14 @@ def render_markdown(
     """
     overall = evaluation[evaluation["slice_key"].isna()]
     models = [name for name in MODELS if name in set(overall["model"])]
+    known = set(overall.loc[overall["value"].notna(), "metric"])
+    sentences = one_class(evaluation)
+    plots = dict(PLOTS)
+    if "predictions" in sentences:
+        known -= {"f1"}
+        del plots["confusion"]
+    if "labels" in sentences:
+        del plots["roc"]
     template = templates("marvel_kedro.model", autoescape=False).get_template("model_card.md.j2")
     return template.render(
         **promotion | {"checks": [_check(check) for check in promotion["checks"]]},
@@ -58,10 +66,12 @@ def render_markdown(
         metrics={
             title: [_figure(overall, model, metric) for model in models]
             for metric, title in METRICS.items()
+            if metric in known
         },
+        one_class=" ".join(sentences.values()),
         slice_metrics=[METRICS[metric] for metric in SLICE_METRICS],
         slices=_slices(evaluation),
-        plots=PLOTS,
+        plots=plots,
         threshold=options.fit.threshold,
         parameters={name: cell(value) for name, value in options.fit.model_dump().items()},
     )

@@ -42,6 +42,10 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> "Figure":
     figure = _figure(6.0, 5.6)
     axes = figure.subplots()
     areas = _overall(evaluation, "roc_auc")
+    if np.isnan(areas["candidate"]):
+        axes.axis("off")
+        title(axes, "No ROC curve: all labels are of one class")
+        return figure
     for name, area in areas.items():
         rows = test_scores.dropna(subset=[name])  # without those a champion was trained on
         false, true, _ = roc_curve(rows["alive"], rows[name])

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.table.frames import lazily
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
@@ -34,10 +35,16 @@ def show(
         grid.add_row("Data", _data(catalog.load("data_quality")))
     if {"evaluation", "promotion"} <= made:
         promotion = catalog.load("promotion")
-        grid.add_row("Model", _models(catalog.load("evaluation")))
+        evaluation = catalog.load("evaluation")
+        grid.add_row("Model", _models(evaluation))
+        if sentences := one_class(evaluation):
+            grid.add_row("", f"[yellow]{' '.join(sentences.values())}[/yellow]")
         grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
             grid.add_row("", _SYNTHETIC)
+    if "health_metrics" in made:
+        monitoring = catalog.load("params:monitoring")
+        grid.add_row("Monitoring", _monitored(catalog.load("health_metrics"), monitoring.now))
     for name, (title, text) in _TEXTS.items():
         if name in made:
             grid.add_row(title, text(catalog.load(name)))
@@ -76,12 +83,14 @@ def _data(quality: dict[str, Any]) -> str:
 def _models(evaluation: pd.DataFrame) -> Table:
     overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])
     title = f"on {overall['rows'].max():,} test rows, with intervals"
-    figures = (Column(heading, justify="right", no_wrap=True) for heading in METRICS.values())
+    known = overall["value"].groupby("metric").count()
+    metrics = [name for name in METRICS if known.get(name)]
+    figures = (Column(METRICS[name], justify="right", no_wrap=True) for name in metrics)
     table = Table(Column(no_wrap=True), *figures, title=title, box=SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
     table.title_style = ""
     for model in (name for name in MODELS if (name, "ece") in overall.index):
-        values = overall.loc[model].loc[list(METRICS), ["value", "low", "high"]]
+        values = overall.loc[model].loc[metrics, ["value", "low", "high"]]
         rows = values.itertuples(index=False)
         cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
         table.add_row(MODELS[model], *cells)
@@ -110,16 +119,17 @@ def _predictions(predictions: IntoFrame) -> str:
     return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
 
 
-def _monitored(health: pa.Table) -> str:
-    """Describe the newest window, of any length."""
+def _monitored(health: pa.Table, now: datetime) -> str:
+    """Describe the newest window, of any length; it may still be running."""
     if not health.num_rows:
         return "no request has been measured yet"
     newest = max(health["window"].to_pylist(), key=itemgetter("start", "end"))
     rows = [row for row in health.to_pylist() if row["window"] == newest]
     requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
+    so_far = " so far" if newest["end"] > now else ""
     return (
-        f"{requests:,} requests, {failed / requests if requests else 0:.1%} failed, in the newest "
-        f"window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
+        f"{requests:,} requests{so_far}, {failed / requests if requests else 0:.1%} failed, in the "
+        f"newest window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
     )
 
 
@@ -141,7 +151,6 @@ def _retrain(decision: dict[str, Any]) -> str:
 _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "predictions": ("Predictions", _predictions),
     "ab_report": ("A/B test", lambda report: report["verdict"]),
-    "health_metrics": ("Monitoring", _monitored),
     "alerts": ("Alerts", _alerts),
     "retrain": ("Retrain", _retrain),
 }

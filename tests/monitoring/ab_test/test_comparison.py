@@ -11,6 +11,7 @@ from support.inference_traffic import Traffic, make_traffic
 
 from marvel_kedro.monitoring.ab_test import comparison, entities
 from marvel_kedro.monitoring.ab_test.comparison import ABTestResult
+from marvel_kedro.monitoring.ab_test.report import render_markdown
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.options import ABTestOptions
 
@@ -210,6 +211,29 @@ def test_empty_inference_table_gives_an_empty_report(traffic: Traffic) -> None:
     assert result.report["requests"] == 0
     assert result.report["verdict"].startswith("The champion has no requests")
     json.dumps(result.report, allow_nan=False)
+    page = render_markdown(result, FEW, set())
+    assert "| Requests | 0 |" in page
+    assert "There are no requests of a served entity." in page
+    assert "| records |" not in page
+
+
+@pytest.mark.parametrize("days", [1, 10])
+def test_one_class_is_said_and_has_no_roc_auc(traffic: Traffic, days: int) -> None:
+    """Of one entity, whose predictions and labels are all Alive, on one day or on several."""
+    payload, labels = traffic.payload.to_pandas(), traffic.labels.to_pandas()
+    first = payload["request_time"] < payload["request_time"].min() + pd.Timedelta(days, "D")
+    payload = payload[(payload["served_entity_id"] == "a") & first]
+    answers = payload["response"].str.replace('"Dead"', '"Alive"')
+    given = payload.assign(response=answers)
+    result = compare(traffic, payload=given, labels=labels.assign(alive="Alive"))
+    page = render_markdown(result, FEW, set())
+    assert page.count("champion (version 1) predicts Alive for all ") == 1
+    assert page.count(" labels are Alive: there is no ROC AUC.") == 1
+    assert "log loss |" in page
+    assert "| ROC AUC |" not in page
+    both = compare(traffic)
+    assert both.report["one_class"] == []
+    assert "| ROC AUC |" in render_markdown(both, FEW, set())
 
 
 @pytest.mark.parametrize(("share", "fits"), [(30, True), (50, False)])

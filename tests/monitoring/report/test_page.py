@@ -4,6 +4,7 @@ import itertools
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.report_tables import (
     DAY,
@@ -20,9 +21,10 @@ from support.report_tables import (
     report_data,
     report_tables,
     tables_by_caption,
+    tiles_by_name,
     variables,
 )
-from support.samples import ALL, START
+from support.samples import ALL, START, distribution, group, scored
 
 from marvel_kedro.monitoring.aggregation.value_counts import Segment
 from marvel_kedro.monitoring.alerting.acknowledgement import terminal_table
@@ -138,7 +140,7 @@ def test_nulls_and_rejected_requests_match_the_tables(
 
 def test_empty_tables_give_a_page_that_names_what_is_missing() -> None:
     page = read(report.render(report_data(empty())))
-    assert "There are no metrics yet: no window is complete." in page.text
+    assert "There are no metrics yet: no request in a window of 1 day." in page.text
     for expected in (
         "kedro run --pipelines monitoring",
         "There is no decision on retraining yet.",
@@ -153,17 +155,67 @@ def test_empty_tables_give_a_page_that_names_what_is_missing() -> None:
         assert "No model version" in draw(report_data(empty())).axes[0].texts[0].get_text()
 
 
-def test_incomplete_window_is_not_shown(tables: MonitoringTables) -> None:
+def test_running_window_is_marked_and_no_tile_is_about_it(tables: MonitoringTables) -> None:
     early = options(now=START + 3 * DAY + DAY / 2)
-    page = read(report.render(report_data(tables, early)))
-    assert "Newest complete window: 2026-01-07" in page.text
-    assert "The window 2026-01-08 is incomplete and not shown" in page.text
-    assert "8 Jan" not in page.text
+    found = report_data(tables, early)
+    page = read(report.render(found))
+    assert "Newest complete window: 2026-01-07. 3 windows of 1 day since 2026-01-05." in page.text
+    assert "Still running: the window 2026-01-08 (so far), 400 requests." in page.text
+    shown = tables_by_caption(page)
+    assert [row[0] for row in shown["Requests"][-2:]] == ["2026-01-07", "2026-01-08 (so far)"]
+    assert page.all("div", class_="map")[0].all("table")[0].rows()[0][-2] == "8 Jan (so far)"
+    assert "Window 2026-01-07 compared with the baseline" in page.text
+    assert " until 2026" not in " ".join(one.text for one in page.all("h3"))
+    figures = page.all("rect", class_="running")
+    assert len(figures) == 3 * len(found.versions) + 3
+    complete = report_data(tables, options(now=START + 3 * DAY), max_windows=3)
+    assert tiles_by_name(page) == tiles_by_name(read(report.render(complete)))
+
+
+def test_first_running_window_has_figures(tables: MonitoringTables) -> None:
+    """The first report of one's own, on the day of the first requests."""
+    first = report_tables({(0, ALL): records(1, 34)}, {ALL: records(99, 500)})
+    found = report_data(first, options(now=START + DAY / 2))
+    page = read(report.render(found))
+    assert "Still running: the window of 1 day, 2026-01-05 (so far), 200 requests." in page.text
+    assert "No alert is open. The first window is still running; alerts wait for" in page.text
+    tiles = tiles_by_name(page)
+    assert tiles["Requests"] == ["200", "so far; first window"]
+    assert all(note.startswith("so far; ") for _, note, *_ in [*tiles.values()][:-1])
+    assert "Window 2026-01-05 (so far) compared with the baseline" in page.text
+    assert "no window is complete" not in page.text
+    (shown,) = plots.draw_drift(found).axes[0].get_xticklabels()
+    assert shown.get_text() == "5 Jan (so far)"
+    drawn = plots.draw_performance(found)
+    assert "still running" in drawn.get_suptitle()
+    for axes in drawn.axes:
+        left, right = axes.get_xlim()
+        assert right - left == pytest.approx(1)
+        assert [one.get_text() for one in axes.get_xticklabels()] == ["5 Jan (so far)"]
+
+
+def test_one_class_is_said_once_and_its_void_measures_are_hidden() -> None:
+    part = [Segment("3", "universe = 'x'", value) for value in ("true", "false")]
+    whole = records(1)
+    alive = np.full(200, 0.8)
+    one = group(
+        {**whole.columns, "prediction": distribution(["Alive"] * 200, "category")},
+        scored(alive, alive=[True] * 50 + [None] * 150),
+    )
+    given = dict.fromkeys([ALL, *part], one)
+    found = report_tables({(0, key): one for key in given}, dict.fromkeys(given, whole))
+    page = read(report.render(report_data(found)))
+    assert page.text.count("200 records in window 2026-01-05: Alive is predicted for all.") == 1
+    assert page.text.count("labels of window 2026-01-05 are of one class") == 1
+    assert tiles_by_name(page)["ROC AUC, from labels"][1].startswith("labels of one class")
+    shown = tables_by_caption(page)
+    fairness = shown.get("Fairness of version 3, window 2026-01-05", [["Predictive parity"]])
+    assert fairness[0][-1] == "Predictive parity"
 
 
 def test_granularity_without_windows_shows_no_metrics(tables: MonitoringTables) -> None:
     page = read(report.render(report_data(tables, granularity="1 week")))
-    assert "There is no complete window of 1 week yet" in page.text
+    assert "There is no window of 1 week with requests yet" in page.text
 
 
 def test_page_is_bounded_and_counts_what_it_omits() -> None:

@@ -55,7 +55,10 @@ def test_without_labels_the_report_has_no_performance(project: Project, traffic:
     assert report["entities"][0]["latency_p95_ms"] > 0
     assert report["entities"][0]["roc_auc"] is None
     json.dumps(report, allow_nan=False)
-    assert "No labels yet" in (project.path / "data/08_reporting/ab_page.html").read_text()
+    page = (project.path / "data/08_reporting/ab_page.html").read_text()
+    assert "No labels yet" in page
+    assert page.count("There are no labels yet.") == 2
+    assert "log loss</th>" not in page
 
 
 @pytest.mark.parametrize("missing", ["inference_payload", "served_entities", "labels"])

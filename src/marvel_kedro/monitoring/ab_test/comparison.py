@@ -104,6 +104,7 @@ def compare(
         "verdict": _verdict(comparisons, champion, len(labelled), check) + ended,
         "comparisons": comparisons,
         "traffic_check": check,
+        "one_class": data.one_class(records),
         "entities": [
             {str(name): _finite(value) for name, value in row.items()}
             for row in measured.to_dict(orient="records")

@@ -91,6 +91,19 @@ def add_labels(records: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def one_class(records: pd.DataFrame) -> list[str]:
+    """Return a sentence for each entity with predictions of one class, and if all labels are."""
+    sentences = [
+        f"{entity} predicts {rows['prediction'].iloc[0]} for all {len(rows):,} records."
+        for entity, rows in records.groupby("entity", sort=False)
+        if len(rows) > 1 and len({*rows["prediction"]}) == 1
+    ]
+    labels = records["alive"].dropna()
+    if len(labels) > 1 and len({*labels}) == 1:
+        sentences.append(f"All {len(labels):,} labels are {labels.iloc[0]}: there is no ROC AUC.")
+    return sentences
+
+
 def client(rows: pd.DataFrame) -> "pd.Series[str]":
     """Return the client of each row; a request without one counts as a client of its own."""
     return rows["client_request_id"].fillna(rows["databricks_request_id"])

@@ -11,8 +11,10 @@ from marvel_kedro.monitoring.report.formatting import UNKNOWN, interval, number
 
 def render_markdown(result: ABTestResult, options: ABTestOptions, plots: set[str]) -> str:
     """Render the result with those plots of `traffic` and `gain` that exist as files beside it."""
+    entities = result.report["entities"]
+    known = [name for name in METRICS if any(row[name] is not None for row in entities)]
     return _templates.get_template("ab_page.md.j2").render(
-        report=result.report, options=options, plots=plots, gains=GAINS, metrics=METRICS
+        report=result.report, options=options, plots=plots, gains=GAINS, metrics=known
     )
 
 

@@ -97,6 +97,13 @@ def horizontal(y: float, kind: str) -> Markup:
     return svg.element("line", class_=kind, x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y)
 
 
+def running(x: Sequence[float]) -> Markup:
+    """Shade the ground of the last time, which is at the last of `x`."""
+    left, right = sum(x[-2:]) / 2 if len(x) > 1 else LEFT, WIDTH - RIGHT
+    high = HEIGHT - BOTTOM - TOP
+    return svg.element("rect", class_="running", x=left, y=TOP, width=right - left, height=high)
+
+
 def time_labels(moments: Sequence[datetime], x: Sequence[float], form: FormatTime) -> Markup:
     """Label the last time, and evenly spaced ones before it as room permits."""
     if not moments:

@@ -39,7 +39,6 @@ def build(
         granularity=rows.selected.granularity,
         windows=rows.windows,
         windows_omitted=rows.selected.omitted,
-        incomplete=rows.selected.incomplete,
         health=rows.health,
         versions=[rows.version(name) for name in versions[: options.max_versions]],
         versions_omitted=max(0, len(versions) - options.max_versions),
@@ -95,10 +94,10 @@ class _Rows:
 
     def version_names(self) -> list[str]:
         """Order versions by their newest window, then by its records, highest first."""
-        newest: dict[str, tuple[Window, int]] = {}
+        newest: dict[str, tuple[bool, Window, int]] = {}
         for row in self.profile:
             if row["column_name"] == TABLE and row["slice_key"] is None and row["count"]:
-                found = (row["window"], row["count"])
+                found = _settled(row)
                 newest[row["model_version"]] = max(newest.get(row["model_version"], found), found)
         return sorted(newest, key=lambda name: (newest[name], name), reverse=True)
 
@@ -108,8 +107,8 @@ class _Rows:
             for rows in (self.profile, self.baseline, self.drift, self.estimates)
         )
         whole = _where(profile, column_name=TABLE)
-        newest, records = max(
-            (row["window"], row["count"]) for row in _where(whole, slice_key=None) if row["count"]
+        _, newest, records = max(
+            _settled(row) for row in _where(whole, slice_key=None) if row["count"]
         )
         columns = self._columns(
             newest, *(_where(rows, slice_key=None) for rows in (profile, baseline, drift))
@@ -125,6 +124,8 @@ class _Rows:
             entities=sorted(map(shown, entities - {None})),
             newest=newest,
             records=records,
+            only_prediction=_only_prediction(_where(profile, slice_key=None, window=newest)),
+            one_class_labels=_one_class_labels(performances[newest, None, None, "roc_auc"]),
             columns=columns[: self.options.max_columns],
             columns_omitted=max(0, len(columns) - self.options.max_columns),
             performance={
@@ -197,6 +198,23 @@ class _Rows:
             fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
             found.append(data.Slice(*key, row["count"], performance, drifted, fairness))
         return sorted(found, key=lambda one: (-one.records, one.key, one.value))
+
+
+def _only_prediction(profile: Sequence[Row]) -> str | None:
+    """Return the class that was predicted for all of several records."""
+    for row in _where(profile, column_name="prediction", distinct_count=1):
+        if row["count"] > 1 and not row["percent_null"] and row["frequent_items"]:
+            return shown(row["frequent_items"][0]["item"])
+    return None
+
+
+def _one_class_labels(area: data.Performance) -> bool:
+    return (area.labelled or 0) > 1 and area.estimate is not None and area.realised is None
+
+
+def _settled(row: Row) -> tuple[bool, Window, int]:
+    """Order rows by window, then by records; the running window counts if there is no other."""
+    return (not row["window"].running, row["window"], row["count"])
 
 
 def _where(rows: Sequence[Row], **values: Any) -> list[Row]:  # noqa: ANN401 - of any column

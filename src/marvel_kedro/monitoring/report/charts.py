@@ -90,13 +90,18 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     bands: Sequence[Band] = (),
     level: Value = None,
     from_zero: bool = False,
+    running: bool = False,
 ) -> Markup:
-    """Draw lines over ascending times, above bands and a dashed horizontal line at `level`."""
+    """Draw lines over ascending times, above bands and a dashed horizontal line at `level`.
+
+    The last time is on a shaded ground if its window is still `running`.
+    """
     curves = [line.values for line in lines]
     curves += [edge for band in bands for edge in (band.low, band.high)]
     y = Axis.vertical(chain([level], *curves), from_zero=from_zero)
     x = axes.time_axis(moments)
     parts = [axes.grid(y, form), axes.time_labels(moments, x, form_time)]
+    parts += [axes.running(x)] if running else []
     parts += [_band(band, x, y) for band in bands]
     if level is not None:
         parts.append(axes.horizontal(y.at(level), "level"))
@@ -104,21 +109,26 @@ def over_time(  # noqa: PLR0913 - the parts of one chart
     return svg.chart(parts, axes.HEIGHT, label)
 
 
-def stacked(
+def stacked(  # noqa: PLR0913 - the parts of one chart
     moments: Sequence[datetime],
     heights: Sequence[Sequence[float]],
     *,
     label: str,
     form_time: FormatTime,
     form: Format,
+    running: bool = False,
 ) -> Markup:
-    """Draw stacked bars over time: by series (bottom first, colours from `c1`), by time."""
+    """Draw stacked bars over time: by series (bottom first, colours from `c1`), by time.
+
+    The last bar is on a shaded ground if its window is still `running`.
+    """
     tops = np.cumsum(np.asarray(heights, np.float64).reshape(len(heights), len(moments)), axis=0)
     y = Axis.vertical(tops[-1].tolist(), from_zero=True)
     x = axes.time_axis(moments)
     closest = min((b - a for a, b in pairwise(x)), default=WIDTH - axes.LEFT - axes.RIGHT)
     wide = max(1.0, min(28.0, 0.7 * closest))
     parts = [axes.grid(y, form), axes.time_labels(moments, x, form_time)]
+    parts += [axes.running(x)] if running else []
     for place, middle in enumerate(x):
         edges = [y.at(value) for value in (0.0, *tops[:, place])]
         for number, (bottom, top) in enumerate(pairwise(edges), 1):

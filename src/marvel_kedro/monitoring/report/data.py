@@ -137,6 +137,8 @@ class ModelVersion:
         entities: The served entities with this version in its newest window.
         newest: The newest window in which it scored a record.
         records: Number of records in that window.
+        only_prediction: The class that was predicted for all of several records there, if any.
+        one_class_labels: The labels of several records there are of one class.
         columns: Columns with the most drift first, without those omitted.
         performance: By metric, by window shown.
         slices: Slices with the most records first, without those omitted.
@@ -147,6 +149,8 @@ class ModelVersion:
     entities: Sequence[str]
     newest: Window
     records: int
+    only_prediction: str | None
+    one_class_labels: bool
     columns: Sequence[Column]
     columns_omitted: int
     performance: Mapping[str, Sequence[Performance]]
@@ -189,9 +193,8 @@ class ReportData:
     """All data of the report; `retrain`, `rejected` and `ab_report` are as in `MonitoringTables`.
 
     Attributes:
-        windows: The windows shown, oldest first.
+        windows: The windows shown, oldest first; the last one may be running.
         windows_omitted: Number of older windows.
-        incomplete: The newest window if it is incomplete.
         health: Rows of `health_metrics` by window shown.
         versions: Versions with the most records first, without those omitted.
     """
@@ -199,7 +202,6 @@ class ReportData:
     granularity: str
     windows: Sequence[Window]
     windows_omitted: int
-    incomplete: Window | None
     health: Mapping[Window, Sequence[Row]]
     versions: Sequence[ModelVersion]
     versions_omitted: int
@@ -210,6 +212,16 @@ class ReportData:
     monitoring: MonitoringOptions
     alerting: AlertingOptions
     options: ReportingOptions
+
+    @property
+    def settled(self) -> Sequence[Window]:
+        """Return the complete windows shown, or the running one if there is no other."""
+        return [window for window in self.windows if not window.running] or self.windows
+
+    @property
+    def running(self) -> Window | None:
+        """Return the window that has not ended, if it is shown."""
+        return next((window for window in self.windows if window.running), None)
 
 
 def worst(severities: Iterable[str]) -> str | None:

@@ -12,10 +12,13 @@ from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report.windows import Row, Window
 
 UNKNOWN = "\N{EN DASH}"
+SO_FAR = " (so far)"
+"""The mark of a window that has not ended."""
 NAMES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "log_loss": "Log loss"}
 _SMALLEST_P = 0.001
 _SMALL = 0.01
 _THOUSAND = 1000
+_FINE = 9.5  # milliseconds below which fractions are shown
 _EXPONENTIAL = 1e15
 
 Form = Callable[[float | None], str]
@@ -83,7 +86,9 @@ def millis(value: float | None) -> str:
     """Format a duration in milliseconds."""
     if value is None:
         return UNKNOWN
-    return f"{value / _THOUSAND:,.1f} s" if value >= _THOUSAND else f"{value:.0f} ms"
+    if value >= _THOUSAND:
+        return f"{value / _THOUSAND:,.1f} s"
+    return f"{value:.2g} ms" if value < _FINE else f"{value:.0f} ms"
 
 
 def p_value(value: float | None) -> str:
@@ -100,10 +105,11 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{decimal(value)} ({decimal(low)}{UNKNOWN}{decimal(high)})"
 
 
-def day(moment: datetime) -> str:
-    """Format a day, with the time unless it is midnight."""
+def day(moment: datetime, running: Window | None = None) -> str:
+    """Format a day, with the time unless it is midnight; mark the start of the running window."""
     text = f"{moment.day} {moment:%b}"
-    return text if moment.time() == datetime.min.time() else f"{text} {moment:%H:%M}"
+    text = text if moment.time() == datetime.min.time() else f"{text} {moment:%H:%M}"
+    return text + SO_FAR if running and moment == running.start else text
 
 
 def timestamp(time: datetime | str) -> str:
@@ -114,12 +120,13 @@ def timestamp(time: datetime | str) -> str:
 
 
 def window(span: Window) -> str:
-    """Format a window in full, or its day if it is one day."""
+    """Format a window in full, or its day if it is one day; mark a running one."""
+    mark = SO_FAR if span.running else ""
     whole_days = all(edge.time() == datetime.min.time() for edge in span)
     if whole_days and span.end - span.start == timedelta(days=1):
-        return f"{span.start:%Y-%m-%d}"
+        return f"{span.start:%Y-%m-%d}{mark}"
     form = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M"
-    return f"{span.start:{form}} to {span.end:{form}}"
+    return f"{span.start:{form}} to {span.end:{form}}{mark}"
 
 
 def entity(row: Row) -> str:

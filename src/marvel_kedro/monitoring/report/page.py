@@ -58,7 +58,7 @@ def render(data: ReportData) -> str:
 def _verdict(data: ReportData) -> str:
     """Summarize the report in one or two sentences."""
     if not data.windows:
-        return "There are no metrics yet: no window is complete."
+        return f"There are no metrics yet: no request in a window of {data.granularity}."
     counts = Counter(row["severity"] for row in data.alerts.firing)
     texts = [
         f"{counts[name]:,} {name if name in SEVERITIES else f'of unknown severity ({shown(name)})'}"
@@ -66,6 +66,8 @@ def _verdict(data: ReportData) -> str:
     ]
     verb = "alert is" if counts.total() == 1 else "alerts are"
     alerts = f"{fmt.listed(texts)} {verb} open." if texts else "No alert is open."
+    if data.settled[-1].running:
+        alerts += " The first window is still running; alerts wait for its end."
     if data.retrain is None:
         return alerts
     return f"{alerts} Retraining is {'due' if data.retrain['retrain'] else 'not due'}."

@@ -1,5 +1,7 @@
 """Model performance over time and by slice, and fairness."""
 
+from functools import partial
+
 from markupsafe import Markup
 
 from marvel_kedro.monitoring.report import charts
@@ -17,6 +19,20 @@ def performance(version: ModelVersion, data: ReportData) -> list[fmt.Figure]:
     """Draw each metric over time: estimate, value from labels, and baseline."""
     known = (metric for metric, found in version.performance.items() if {*found} != {Performance()})
     return [_over_time(metric, version, data) for metric in known]
+
+
+def one_class(version: ModelVersion) -> str:
+    """Say whether the newest window has predictions or labels of one class only; else empty."""
+    newest = fmt.window(version.newest)
+    texts = []
+    if version.only_prediction:
+        records = fmt.number_of(version.records, "record")
+        texts.append(
+            f"{records} in window {newest}: {version.only_prediction} is predicted for all."
+        )
+    if version.one_class_labels:
+        texts.append(f"The labels of window {newest} are of one class, which has no ROC AUC.")
+    return " ".join(texts)
 
 
 def slices(version: ModelVersion) -> fmt.Figure:
@@ -48,15 +64,20 @@ def slices(version: ModelVersion) -> fmt.Figure:
 
 def fairness(version: ModelVersion) -> fmt.HtmlTable | None:
     """Tabulate the fairness measures of Boolean slices; None if none is known."""
+    # Predictions of one class give every slice the same rates.
+    telling = FAIRNESS[:1] if version.only_prediction else FAIRNESS
+    names = [
+        name for name in telling if any(one.fairness[name] is not None for one in version.slices)
+    ]
     rows = [
-        [one.name, fmt.whole(one.records), *(fmt.decimal(one.fairness[name]) for name in FAIRNESS)]
+        [one.name, fmt.whole(one.records), *(fmt.decimal(one.fairness[name]) for name in names)]
         for one in version.slices
-        if set(one.fairness.values()) != {None}
+        if any(one.fairness[name] is not None for name in names)
     ]
     if not rows:
         return None
     caption = f"Fairness of version {version.name}, window {fmt.window(version.newest)}"
-    head = ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in FAIRNESS)]
+    head = ["Slice", "Records", *(name.replace("_", " ").capitalize() for name in names)]
     return fmt.HtmlTable(caption, head, rows)
 
 
@@ -71,7 +92,8 @@ def _over_time(metric: str, version: ModelVersion, data: ReportData) -> fmt.Figu
         bands=[Band([one.low for one in found], [one.high for one in found], "c1")],
         level=next((one.baseline for one in reversed(found) if one.baseline is not None), None),
         label=_LABEL.format(f"{name} of version {version.name} over time", "the baseline"),
-        form_time=fmt.day,
+        form_time=partial(fmt.day, running=data.running),
+        running=data.running is not None,
         form="{:g}".format,
     )
     rows = [

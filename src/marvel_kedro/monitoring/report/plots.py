@@ -13,7 +13,8 @@ _ESTIMATED, _REALISED = "#0072B2", "#D55E00"  # Okabe and Ito's, as in the other
 _HALF = 0.5
 _FADED = 0.15  # opacity of a cell that may be due to chance
 _MAX_NUMBERED = 16  # with more windows, numbers in the cells would touch
-_NO_VERSION = "No model version has scored a record in a complete window"
+_MAX_LABELLED = 3  # windows whose names fit below a plot
+_NO_VERSION = "No model version has scored a record yet"
 
 
 def draw_drift(data: ReportData) -> Figure:
@@ -39,7 +40,7 @@ def draw_drift(data: ReportData) -> Figure:
         text = axes.text(column, row, f"{value:.2f}".removeprefix("0"), ha="center", va="center")
         text.set(fontsize=8, color=colour, fontweight=weight)
     places = range(0, len(data.windows), max(1, len(data.windows) // 8))
-    axes.set_xticks(places, [fmt.day(data.windows[place].start) for place in places])
+    axes.set_xticks(places, [fmt.day(data.windows[place].start, data.running) for place in places])
     axes.set_yticks(range(len(version.columns)), [column.name for column in version.columns])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -57,6 +58,8 @@ def draw_performance(data: ReportData) -> Figure:
     rows = len(data.versions)
     figure = Figure(figsize=(10.8, 0.6 + 2.5 * rows), layout="constrained")
     starts = np.array([window.start for window in data.windows], dtype=object)
+    single = len(starts) == 1  # a line or an area needs two points
+    half = (data.windows[-1].end - data.windows[-1].start) / 2
     grid = figure.subplots(rows, len(METRICS), squeeze=False, sharex=True)
     for row, version in zip(grid, data.versions, strict=True):
         for axes, metric in zip(row, METRICS, strict=True):
@@ -65,14 +68,31 @@ def draw_performance(data: ReportData) -> Figure:
                 for name in ("estimate", "low", "high", "realised", "baseline")
             )
             axes.fill_between(starts, low, high, color=_ESTIMATED, alpha=0.2, lw=0)
+            axes.vlines(starts, low, high, color=_ESTIMATED, alpha=0.3, lw=2 * single)
             axes.plot(starts, estimate, color=_ESTIMATED, marker="o", ms=3, label="estimated")
             axes.plot(
                 starts, realised, color=_REALISED, marker="D", ms=3, ls="--", label="from labels"
             )
-            axes.plot(starts, baseline, color=INK, ls=":", label="baseline")
+            axes.plot(
+                starts,
+                baseline,
+                color=INK,
+                ls=":",
+                marker="_" if single else "",
+                ms=24,
+                label="baseline",
+            )
             date_axis(axes, 5)
+            axes.set_xlim(starts[0] - half, starts[-1] + half)
+            if len(starts) <= _MAX_LABELLED:  # else matplotlib would label hours
+                axes.set_xticks(starts, [fmt.day(start, data.running) for start in starts])
+            if data.running:
+                axes.axvspan(starts[-1] - half, starts[-1] + half, color="#eeeeee", lw=0, zorder=0)
             plain(axes)
             title(axes, f"{fmt.NAMES[metric]}, version {version.name}")
+    if data.running:
+        note = f"{fmt.window(data.running)}: the window is still running"
+        figure.suptitle(note, x=0.01, ha="left", color=INK, fontsize=9)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     return figure

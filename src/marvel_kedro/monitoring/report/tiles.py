@@ -1,7 +1,10 @@
-"""The overview of the report: one tile a key figure of the newest complete window."""
+"""The overview of the report: one tile a key figure of the newest complete window.
+
+While the first window is running, the tiles show its figures so far.
+"""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -32,11 +35,14 @@ def tiles(data: ReportData) -> list[Tile]:
     """Make the tiles of the overview."""
     if not data.windows:
         return []
-    found = _operational_tiles(data) if data.health[data.windows[-1]] else []
+    newest = data.settled[-1]
+    found = _operational_tiles(data) if data.health[newest] else []
     if data.versions:
         version = data.versions[0]
         found += [_performance_tile(data, version, realised=realised) for realised in (False, True)]
         found.append(_drift_tile(data, version))
+    if newest.running:
+        found = [replace(tile, note=f"so far; {tile.note}") for tile in found]
     return [*found, _alerts_tile(data)]
 
 
@@ -53,7 +59,7 @@ def _alerts_tile(data: ReportData) -> Tile:
 
 def _operational_tiles(data: ReportData) -> list[Tile]:
     def totals(name: str) -> list[int]:
-        return [sum(row[name] for row in data.health[span]) for span in data.windows]
+        return [sum(row[name] for row in data.health[span]) for span in data.settled]
 
     def ratios(name: str, of: str) -> list[float | None]:
         return [fmt.ratio(*pair) for pair in zip(totals(name), totals(of), strict=True)]
@@ -62,7 +68,7 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
         latencies = ((row["latency_p95_ms"], fmt.entity(row)) for row in data.health[span])
         return max((one for one in latencies if one[0] is not None), default=(None, ""))
 
-    latency, name = slowest(data.windows[-1])
+    latency, name = slowest(data.settled[-1])
     requests, records, labelled = totals("requests"), totals("records"), totals("labelled")
     before = fmt.whole(requests[-2]) if requests[:-1] else None
     failed, labelled_share = ratios("failed", "requests"), ratios("labelled", "records")
@@ -88,7 +94,7 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
             fmt.millis(latency),
             f"of the slowest: {name}" if name else "no answered request",
             alerts.severity(["latency_p50_ms", "latency_p95_ms", "latency_p99_ms"]),
-            sparkline([slowest(span)[0] for span in data.windows]),
+            sparkline([slowest(span)[0] for span in data.settled]),
         ),
         Tile(
             "Labelled records",
@@ -104,11 +110,14 @@ def _operational_tiles(data: ReportData) -> list[Tile]:
 def _performance_tile(data: ReportData, version: ModelVersion, *, realised: bool) -> Tile:
     """Show the ROC AUC of the newest window that has it."""
     title = f"ROC AUC, {'from labels' if realised else 'estimated'}"
-    found = version.performance["roc_auc"]
+    found = version.performance["roc_auc"][: len(data.settled)]
     values = [one.realised if realised else one.estimate for one in found]
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
-        return Tile(title, fmt.UNKNOWN, f"not known for version {version.name}", None)
+        reason = "not known"
+        if realised and found[-1].labelled is not None:
+            reason = "labels of one class" if any(one.labelled for one in found) else "no label yet"
+        return Tile(title, fmt.UNKNOWN, f"{reason}; version {version.name}", None)
     place, value = known[-1]
     last, notes = found[place], []
     if last.baseline is not None:
@@ -130,7 +139,7 @@ def _drift_tile(data: ReportData, version: ModelVersion) -> Tile:
         for column in version.columns
         if column.newest and column.newest.significant and column.newest.excess
     }
-    columns, windows = version.columns, range(len(data.windows))
+    columns, windows = version.columns, range(len(data.settled))
     counts = [sum(level(column.drifts[place]) > 0 for column in columns) for place in windows]
     strongest = max(distances, key=lambda name: distances[name], default=None)
     note = "none more than chance explains" if strongest is None else f"most: {strongest}"

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from markupsafe import Markup
 
@@ -57,7 +58,12 @@ def traffic(data: ReportData) -> list[fmt.Figure]:
         requests[_OTHERS] = rest
     starts = [span.start for span in data.windows]
     chart = charts.stacked(
-        starts, [*requests.values()], label=_label("Requests", data), form_time=fmt.day, form=_count
+        starts,
+        [*requests.values()],
+        label=_label("Requests", data),
+        form_time=partial(fmt.day, running=data.running),
+        form=_count,
+        running=data.running is not None,
     )
     errors = {name: failed(name) for name in shown}
     latency = {name: series(name, "latency_p95_ms") for name in shown}
@@ -100,8 +106,9 @@ def _lines(data: ReportData, caption: str, values: Series, form: Format) -> Mark
         [span.start for span in data.windows],
         [Line(line, colour, mark, dashed=mark == "diamond") for line, (colour, mark) in styles],
         label=_label(caption, data),
-        form_time=fmt.day,
+        form_time=partial(fmt.day, running=data.running),
         form=form,
+        running=data.running is not None,
         from_zero=True,
     )
 

@@ -18,14 +18,29 @@ class Window(NamedTuple):
     start: datetime
     end: datetime
 
+    @property
+    def running(self) -> bool:
+        """Return true if the window has not ended: its figures are those so far."""
+        return False
+
+
+class RunningWindow(Window):
+    """A window that has not ended; it equals the `Window` of the same edges."""
+
+    __slots__ = ()
+
+    @property
+    def running(self) -> bool:
+        """Return true."""
+        return True
+
 
 class ShownWindows(NamedTuple):
-    """Length and list of the windows, oldest first, the number omitted, the incomplete one."""
+    """Length and list of the windows, oldest first, the running one last; the number omitted."""
 
     granularity: str
     shown: Sequence[Window]
     omitted: int
-    incomplete: Window | None
 
 
 def windows_of(
@@ -38,11 +53,10 @@ def windows_of(
         windows = table.filter(pc.field("granularity") == granularity).select(["window"]).flatten()
         edges = windows.group_by(windows.column_names).aggregate([])
         found |= {Window(row["window.start"], row["window.end"]) for row in edges.to_pylist()}
-    ordered = sorted(found)
-    complete = [window for window in ordered if window.end <= monitoring.now]
+    complete = sorted(window for window in found if window.end <= monitoring.now)
+    running = [RunningWindow(*one) for one in found if one.start <= monitoring.now < one.end]
     shown = complete[-options.max_windows :]
-    incomplete = ordered[-1] if len(ordered) > len(complete) else None
-    return ShownWindows(granularity, shown, len(complete) - len(shown), incomplete)
+    return ShownWindows(granularity, [*shown, *running], len(complete) - len(shown))
 
 
 def rows_in(table: pa.Table, windows: Sequence[Window]) -> list[Row]:
@@ -51,6 +65,6 @@ def rows_in(table: pa.Table, windows: Sequence[Window]) -> list[Row]:
         return []
     start = pc.struct_field(table["window"], "start")
     recent = table.filter(pc.greater_equal(start, pa.scalar(windows[0].start, start.type)))
-    shown = set(windows)
-    rows = (row | {"window": Window(**row["window"])} for row in recent.to_pylist())
-    return [row for row in rows if row["window"] in shown]
+    shown = {window: window for window in windows}  # which knows whether it is running
+    rows = ((row, shown.get(Window(**row["window"]))) for row in recent.to_pylist())
+    return [row | {"window": window} for row, window in rows if window is not None]
