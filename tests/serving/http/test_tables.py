@@ -50,6 +50,29 @@ def parquet(frame: pd.DataFrame | pa.Table, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def plainly(frame: pd.DataFrame | pa.Table, encoding: str = "PLAIN") -> bytes:
+    """Write pages without dictionaries."""
+    return parquet(
+        frame, use_dictionary=False, column_encoding={"name": encoding}, compression="zstd"
+    )
+
+
+def forged(file: bytes) -> bytes:
+    """State in the footer of a file of one column that it holds next to nothing."""
+    column = pq.ParquetFile(io.BytesIO(file)).metadata.row_group(0).column(0)
+    rest, written = column.total_uncompressed_size << 1, b""
+    while rest:
+        written += bytes([rest & 127 | 128])
+        rest >>= 7
+    start = len(file) - 8 - int.from_bytes(file[-8:-4], "little")
+    small = bytes([130, *[128] * (len(written) - 2), 0])
+    footer = file[start:].replace(written[:-1] + bytes([written[-1] & 127]), small)
+    changed = file[:start] + footer
+    column = pq.ParquetFile(io.BytesIO(changed)).metadata.row_group(0).column(0)
+    assert column.total_uncompressed_size == 1
+    return changed
+
+
 def scored(endpoint: InProcess, records: list[dict[str, Any]]) -> Any:
     answer = endpoint.post({"dataframe_records": records})
     assert answer.status == 200, answer.body
@@ -118,6 +141,13 @@ def test_parquet_is_scored_and_logged_as_json(
     request = json.loads(endpoint.rows()[-1]["request"])
     for record, found in zip(RECORDS, measured(endpoint, request), strict=True):
         assert {column: found[column] for column in record} == record
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_parquet_without_dictionaries_is_scored(endpoint: InProcess, encoding: str) -> None:
+    """DuckDB, arrow-rs and version 2 of parquet-mr write these."""
+    answer = send(endpoint, PARQUET, plainly(FRAME, encoding))
+    assert (answer.status, answer.json["predictions"]) == (200, scored(endpoint, RECORDS))
 
 
 def test_records_of_a_table_are_completed_and_missing_ones_scored(endpoint: InProcess) -> None:
@@ -213,6 +243,12 @@ BOMBS: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
         parquet(pd.DataFrame({"name": ["x" * 30_000]}), compression="zstd"),
         {},
     ),
+    "common beginnings in Parquet": (
+        413,
+        PARQUET,
+        plainly(pd.DataFrame({"name": [LONG] * 100}), "DELTA_BYTE_ARRAY"),
+        {},
+    ),
     "repeated text in Parquet": (413, PARQUET, parquet(pd.DataFrame({"name": [LONG] * 21})), {}),
     "rows of Parquet": (400, PARQUET, parquet(pd.DataFrame({"name": ["A"] * 101})), {}),
     "rows of CSV": (400, CSV, b"name\n" + b"A\n" * 101, {}),
@@ -228,6 +264,13 @@ def test_limits_hold_for_what_a_body_becomes(limited: InProcess, name: str) -> N
     assert answer.error[:2] == (status, code)
     assert ("20,000 bytes decompressed" if status == 413 else "100 records") in answer.error[2]
     assert limited.app._worker_limits._reserved == 0
+
+
+def test_footer_that_understates_is_refused_before_its_pages_are_read(endpoint: InProcess) -> None:
+    body = forged(plainly(pd.DataFrame({"name": ["x" * 100_000_000]})))
+    before = pa.default_memory_pool().max_memory()
+    assert send(endpoint, PARQUET, body).status == 413
+    assert pa.default_memory_pool().max_memory() == before
 
 
 def test_bodies_within_the_limits_are_answered(limited: InProcess) -> None:
@@ -257,6 +300,18 @@ def test_compressed_body_is_scored_and_logged_as_sent(
     answer = send(endpoint, "application/json", body, content_encoding=coding)
     assert (answer.status, answer.json["predictions"]) == (200, scored(endpoint, [{"name": "A"}]))
     assert endpoint.rows()[-2]["request"] == JSON_BODY.decode()
+
+
+@pytest.mark.parametrize("media_type", ["application/json", CSV])
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_gzip_that_no_header_states_gets_400_that_names_the_header(
+    endpoint: InProcess, media_type: str, coding: str
+) -> None:
+    body = gzip.compress(JSON_BODY)
+    sent = gzip.compress(body) if coding else body
+    status, _, text = send(endpoint, media_type, sent, content_encoding=coding).error
+    assert (status, "Content-Encoding: gzip" in text) == (400, True)
+    assert endpoint.rows()[-1]["request"] is None
 
 
 def test_compressed_table_is_scored(endpoint: InProcess) -> None:

@@ -207,7 +207,8 @@ class Endpoint:
         if call.content is not content.PLAIN_JSON:
             records = await self._other_bodies.read(call)
         if call.body[:1] != b"{" or call.body[1:2] == b"\0":
-            call.body = protocol.as_utf8(call.body)
+            sent, call.body = call.body, b""
+            call.body = protocol.as_utf8(content.as_sent(sent))
         if self._entities.has_foreign and await self._other_bodies.answer_foreign(call, records):
             return
         if records is None and len(call.body) <= INLINE_BYTES:

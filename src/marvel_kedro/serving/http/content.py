@@ -90,6 +90,13 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
     return found
 
 
+def as_sent(body: bytes) -> bytes:
+    """Return text; raise a RequestError if it is compressed and the headers do not say so."""
+    if body.startswith(b"\x1f\x8b"):
+        raise bad_request("The body is compressed: send the header Content-Encoding: gzip.")
+    return body
+
+
 def _gunzip(body: bytes, size: int) -> bytes:
     if not body:
         raise EOFError("it is empty")

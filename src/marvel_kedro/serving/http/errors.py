@@ -48,9 +48,9 @@ def _body(code: str, message: str) -> bytes:
     return orjson.dumps({"error_code": code, "message": encodable})
 
 
-def bad_request(message: str) -> RequestError:
+def bad_request(message: str, redacted: tuple[str | None, str] | None = None) -> RequestError:
     """Build the 400 for a body that violates the contract."""
-    return RequestError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", message)
+    return RequestError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", message, redacted=redacted)
 
 
 def invalid_value(message: str, redacted: tuple[str, str] | None = None) -> RequestError:

@@ -37,7 +37,7 @@ class OtherBodies:
             body = await in_thread(call, content.decompress, body, coding, limit)
             self._worker_limits.reserve(call, len(body))
         if media_type != content.PARQUET:
-            call.body = body
+            call.body = content.as_sent(body)
         if media_type == content.JSON:
             return None
         call.served = self._entities.choose(None)  # a table has no client_request_id

@@ -45,7 +45,9 @@ def load(folder: Path, example: str | None) -> Invoke:
             rejected, cause = _rejected(error)
             raise rejected from cause
         except ValueError as error:  # a whole number that Python does not read
-            raise bad_request(f"The body cannot be read: {error}") from None
+            message = f"The body cannot be read: {error}"
+            rejected = bad_request(message, redacted=(None, _REDACTED))
+            raise rejected from None
         # JSON has neither NaN nor infinity, which MLflow writes.
         content = json.loads(answered.response, parse_constant=lambda _: None)
         return json.dumps(content).encode(), _pairs(content)

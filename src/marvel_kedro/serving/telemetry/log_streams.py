@@ -28,6 +28,7 @@ class LogStream(io.RawIOBase):
         self._waiting: list[bytes] = []
         self._size = 0  # with the bytes that the thread has taken
         self._changed = Condition()
+        self._is_read = True
         Thread(target=self._write_waiting, name=f"log-{descriptor}", daemon=True).start()
 
     def writable(self) -> bool:
@@ -53,9 +54,10 @@ class LogStream(io.RawIOBase):
         return taken
 
     def drain(self, seconds: float) -> None:
-        """Wait until all is written, but not longer."""
+        """Wait until all is written, but not longer, and not again if nobody reads."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._size, seconds)
+            if self._is_read:
+                self._is_read = self._changed.wait_for(lambda: not self._size, seconds)
 
     def _write_waiting(self) -> None:
         while True:
