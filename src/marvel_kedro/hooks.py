@@ -80,6 +80,12 @@ class ProjectHooks:
         tracking.check_reachable(uri)
         tracking.make_store(uri)
 
+    @hook_impl
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        """Refuse paths that Kedro misreads."""
+        for name, entry in conf_catalog.items():
+            odd_paths.check_entry(name, entry)
+
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def check_inputs(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]

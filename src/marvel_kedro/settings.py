@@ -4,6 +4,7 @@ import json
 import os
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -53,6 +54,13 @@ def _entry(template: str, **values: str) -> dict[str, Any]:
     return json.loads(text)["entry"]
 
 
+def _environment(name: str, *default: Any) -> Any:  # noqa: ANN401 - defaults of any type
+    """Return a variable for `oc.env`, with `~` as the home folder as where a shell expands it."""
+    value = oc.env(name, *default)
+    is_home = isinstance(value, str) and value.startswith("~")
+    return str(Path(value).expanduser()) if is_home else value
+
+
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())
 
@@ -73,7 +81,7 @@ CONFIG_LOADER_ARGS = {
     # kedro-mlflow's patterns, which it adds only after our hook has read the address.
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     "custom_resolvers": {
-        "oc.env": oc.env,
+        "oc.env": _environment,
         "table": _table,
         "log_table": partial(_schema_table, "log_table"),
         "metrics_table": partial(_schema_table, "metrics_table"),

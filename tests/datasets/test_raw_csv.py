@@ -147,3 +147,11 @@ def test_cells_of_several_lines_are_read(tmp_path: Path, content: bytes) -> None
         len(load(tmp_path / "r.csv", content))
         == len(list(csv.reader(content.decode().splitlines(keepends=True)))) - 1
     )
+
+
+@pytest.mark.parametrize("name", ["r.csv.gz", "r.csv.zip", "r.csv.xz", "r.csv.bz2"])
+def test_file_is_compressed_by_its_name_as_it_is_read(name: str, tmp_path: Path) -> None:
+    dataset = RawCSVDataset(filepath=str(tmp_path / name))
+    dataset.save([pd.DataFrame({"PageID": ["1", "2"]}), pd.DataFrame({"PageID": ["é"]})])
+    assert dataset.load()["PageID"].tolist() == ["1", "2", "é"]
+    assert not (tmp_path / name).read_bytes().startswith(b"PageID")

@@ -106,3 +106,20 @@ def test_warehouse_that_sail_misreads_is_refused(template: Path, tmp_path: Path)
     assert outcome.status == 1
     assert "MARVEL_WAREHOUSE" in outcome.output
     assert [path.name for path in tmp_path.iterdir()] == ["a b"]
+
+
+def test_tilde_is_the_home_folder_or_refused(project: Project, tmp_path: Path) -> None:
+    """Kedro takes `~` in the catalog for a folder of that name in the project."""
+    home = tmp_path / "home"
+    words, files = ("--pipelines", "processing"), {"HOME": str(home), "MARVEL_FILES": "~/files"}
+    outcome = project.cli(*words, environment=files)
+    assert f"There is no raw file at {home}/files/01_raw/" in outcome.output.replace("\n", "")
+    local = project.path / "conf" / "local" / "processing"
+    local.mkdir(parents=True)
+    entry = "{type: marvel_kedro.datasets.raw_csv.RawCSVDataset, filepath: ~/d/my.csv}"
+    (local / "catalog.yml").write_text(f"raw_characters: {entry}\n")
+    outcome = project.cli()
+    assert outcome.status == 1
+    assert "The catalog entry raw_characters has" in outcome.output
+    assert not (project.path / "~").exists()
+    assert not home.exists()

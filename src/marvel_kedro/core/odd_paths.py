@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from marvel_kedro.core.errors import ProjectError
@@ -28,6 +29,17 @@ def check_sail(folder: Path) -> None:
             f"Sail cannot have tables in {folder}: it would write to {quote(str(folder))}. Set "
             "MARVEL_WAREHOUSE to a folder whose path is ASCII without spaces, such as /tmp/tables."
         )
+
+
+def check_entry(name: str, entry: Any) -> None:  # noqa: ANN401 - a part of a catalog entry
+    """Raise a `ProjectError` for a path from `~`, which Kedro takes for a folder of that name."""
+    for key, value in entry.items() if isinstance(entry, dict) else ():
+        check_entry(name, value)
+        if key in ("filepath", "path") and "~" in Path(str(value)).parts:
+            raise ProjectError(
+                f"The catalog entry {name} has {value}: Kedro takes ~ for a folder of that name in "
+                "the project. Write the whole path."
+            )
 
 
 def _refuse(found: re.Match[str] | None, folder: Path) -> None:

@@ -61,7 +61,9 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears after the last one."""
-        with self._fs.open(str(self._filepath), mode="w", encoding="utf-8", newline="") as file:
+        text = {"encoding": "utf-8", "newline": ""}
+        packed = self._load_args.get("compression", "infer")  # by the name of the file, as pandas
+        with self._fs.open(str(self._filepath), mode="w", compression=packed, **text) as file:
             for number, frame in enumerate(data):
                 frame.to_csv(file, header=number == 0, **self._save_args)
         self._invalidate_cache()

@@ -187,6 +187,8 @@ REJECTED_REQUESTS = _schema(f"""
     client_request_id string, status_code long, execution_duration_ms long, reason string
 """)
 """One row per request without a readable record."""
+NO_RECORDS = "it has no records"
+"""Reason of a request that could be read, and was empty."""
 
 MONITORING_BASELINE = _schema(f"""
     model_version string, page_id string, {_FEATURES},

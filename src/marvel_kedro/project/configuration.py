@@ -45,6 +45,7 @@ class Configuration:
         if name not in entries:
             raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Restore the entry.")
         entry = dict(entries[name])
+        odd_paths.check_entry(name, entry)
         if "filepath" in entry and "://" not in entry["filepath"]:
             entry["filepath"] = str(project_path() / entry["filepath"])
         return AbstractDataset.from_config(name, entry)

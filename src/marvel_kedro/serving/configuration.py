@@ -189,7 +189,7 @@ class ServingConfiguration(Options):
     def below(self, project: Path) -> Self:
         """Return the configuration with relative paths below the folder `project`."""
         paths = {name: path for name, path in self.server if isinstance(path, Path)}
-        absolute = {name: (project / path).resolve() for name, path in paths.items()}
+        absolute = {name: (project / path.expanduser()).resolve() for name, path in paths.items()}
         return self.model_copy(update={"server": self.server.model_copy(update=absolute)})
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
-from marvel_kedro.monitoring.tables import INFERENCE_LOG
+from marvel_kedro.monitoring.tables import INFERENCE_LOG, NO_RECORDS
 
 REQUEST_COLUMNS = (
     *("databricks_request_id", "client_request_id", "request_date", "request_time"),
@@ -134,7 +134,7 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
     if len(records) != len(predictions):
         raise _RejectedError(f"{len(records)} records and {len(predictions)} predictions")
     if not records:
-        raise _RejectedError("it has no records")
+        raise _RejectedError(NO_RECORDS)
     if not all(map(_is_prediction, predictions)):
         raise _RejectedError("a prediction is not Alive or Dead with a probability from 0 to 1")
     return zip(records, predictions, strict=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from marvel_kedro.monitoring.aggregation.value_counts import Window
 from marvel_kedro.monitoring.aggregation.windows import Granularity, days_of, unit_of, window_at
 from marvel_kedro.monitoring.inference_log.parsing import ANSWERED
-from marvel_kedro.monitoring.tables import HEALTH_METRICS, TIME
+from marvel_kedro.monitoring.tables import HEALTH_METRICS, NO_RECORDS, TIME
 from marvel_kedro.table.frames import AnyFrame, lazily
 
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
@@ -88,7 +88,9 @@ def _count(
     answered = log.filter(nw.col("record_number") == 0).select(
         *columns, status_code=nw.lit(ANSWERED, dtype=nw.Int64), unread=nw.lit(False)
     )
-    unread = nw.coalesce(nw.col("status_code") == ANSWERED, nw.lit(False))
+    unread = nw.coalesce(
+        (nw.col("status_code") == ANSWERED) & (nw.col("reason") != NO_RECORDS), nw.lit(False)
+    )
     others = rejected.select(*columns, "status_code", unread=unread)
     unit, misdated = time.dt.truncate(length), time.is_null() | (time.dt.date() != date)
     # Concatenated here: Sail cannot combine non-nullable with nullable columns.
