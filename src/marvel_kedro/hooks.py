@@ -103,11 +103,10 @@ class ProjectHooks:
         from marvel_kedro.project import raw_file  # noqa: PLC0415 - slow
 
         raw_file.keep_real_file(pipeline, catalog)
-        raw_file.keep_real_tables(pipeline, catalog)
+        raw_file.keep_real_tables(pipeline, catalog, self._model_name)
         is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}
         if is_main_job and self._synthetic.stand_in and raw_file.RAW in pipeline.inputs():
-            rows = self._synthetic.rows
-            raw_file.make_missing(catalog, pipelines["synthetic"], rows, self._model_name)
+            raw_file.make_missing(catalog, pipelines["synthetic"], self._synthetic.rows)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
     def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

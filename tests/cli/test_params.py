@@ -21,6 +21,8 @@ from marvel_kedro.cli.options import parse_params
         ("a=http://x:80/p?q=1,2,b=@daily", {"a": "http://x:80/p?q=1,2", "b": "@daily"}),
         ("a=Error: status: 5,b=k=v", {"a": "Error: status: 5", "b": "k=v"}),
         ("a=null,b=true,c=1e3", {"a": None, "b": True, "c": 1000.0}),
+        ("a=12:30,b=-1:20:30,c=[12]", {"a": "12:30", "b": "-1:20:30", "c": [12]}),
+        ("a=x # y,b=#5", {"a": "x # y", "b": "#5"}),
         ("", {}),
     ],
 )

@@ -85,7 +85,9 @@ def test_location_that_the_user_chose_stays(trained: Path, tmp_path: Path) -> No
     assert found.artifact_location == shared.as_uri()
 
 
-@pytest.mark.parametrize("name", ["My%20Project", "a[b]", "a{b}", "a?b"])
+@pytest.mark.parametrize(
+    "name", ["My%20Project", "a[b]", "a{b}", "a?b", "a\\b", "a^b", "a|b", "a\tb"]
+)
 def test_folder_that_libraries_misread_is_refused(
     name: str, template: Path, tmp_path: Path
 ) -> None:
@@ -95,7 +97,7 @@ def test_folder_that_libraries_misread_is_refused(
         outcome = project.cli(*words, command=command)
         assert outcome.status == 1
         assert outcome.output.count("Error:") == 1
-        assert f"The folder {project.path}" in outcome.output
+        assert f"The folder {str(project.path)!r}"[:-1] in outcome.output
     assert contents(tmp_path) == before
     assert [path.name for path in project.path.parent.iterdir()] == [name]
 

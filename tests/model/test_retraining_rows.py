@@ -53,7 +53,7 @@ def newest(
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
 ) -> pd.DataFrame:
-    found = select_newest(engine(records), engine(known), options, NOW, 10_000)
+    found = select_newest(engine(records), engine(known), options, ProcessingOptions(), NOW, 10_000)
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
     assert list(rows.columns) == list(COLUMNS)
     return rows.sort_values("page_id").set_index("page_id")
@@ -64,6 +64,7 @@ def test_newest_label_wins_and_missing_fields_come_from_known_page(engine: Any) 
     known = pages_of(
         {"page_id": "a", "name": "A", "url": "u", "height": 1.5, "gender": "Male", "alive": "Dead"},
         {"page_id": "z", "name": "Z", "alive": "Dead"},
+        {"page_id": "m", "gender": "Female", "origin": "Human", "teams": "T", "alive": "Dead"},
     )
     records = log(
         {"page_id": "a", "alive": "Dead", "labelled_at": DAY, "universe": "late", "weight": 9},
@@ -71,9 +72,13 @@ def test_newest_label_wins_and_missing_fields_come_from_known_page(engine: Any) 
         {"page_id": "b", "name": "B", "height": -1.0, "weight": np.inf},
         {"page_id": "c", "alive": None},
         {"page_id": None},
+        {"page_id": "m", "name": "NA", "gender": "NA", "origin": "NULL", "teams": "NA;X;\\N"},
+        {"page_id": "NA", "name": "N"},
     )
     rows = newest(records, known, engine=engine)
-    assert list(rows.index) == ["a", "b"]
+    assert list(rows.index) == ["a", "b", "m"]
+    markers = ["name", "gender", "origin", "teams"]
+    assert list(rows.loc["m", markers]) == ["NA", "Female", "Human", "X"]
     assert list(rows.loc["a", ["name", "url", "gender", "alive", "height"]]) == [
         "A",
         "u",

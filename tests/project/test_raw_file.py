@@ -40,18 +40,23 @@ def test_run_without_the_raw_file_keeps_real_tables(env: str, real: Project) -> 
     assert real.cli("--env", env, "--pipelines", "processing").status == 0
 
 
-def test_run_without_the_raw_file_joins_no_real_champion(watched: Project) -> None:
+def test_synthetic_rows_join_no_real_champion(watched: Project) -> None:
     champion = watched.champion()
     client = watched.client()
     client.set_model_version_tag(champion.name, champion.version, "data_source", "file")
-    for path in (watched.raw, *watched.path.glob("data/0[35]*/*.parquet")):
+    for path in watched.path.glob("data/0[35]*/*.parquet"):
         path.unlink()
+    words = "champion, version 1 of the model 'marvel_characters', was trained on a real one"
+    for pipelines in ("processing", "__default__"):
+        outcome = watched.cli("--pipelines", pipelines)
+        assert outcome.status == 1
+        assert f"The raw file is synthetic, and the {words}" in outcome.output
+    watched.raw.unlink()
     outcome = watched.cli()
     assert outcome.status == 1
-    assert "champion, version 1 of the model 'marvel_characters', was trained on a real one" in (
-        outcome.output
-    )
+    assert f"The raw file is missing, and the {words}" in outcome.output
     assert not watched.raw.exists()
+    assert not list(watched.path.glob("data/03*/*.parquet"))
     assert len(client.search_model_versions()) == 1
 
 

@@ -7,6 +7,7 @@ from support.project import ROOT
 from support.raw_rows import ROW, raw_rows, usable
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.model.portable import features
 from marvel_kedro.table import cleaning
 from marvel_kedro.table.options import MISSING_MARKERS, ProcessingOptions
 
@@ -73,6 +74,7 @@ def test_default_markers_are_those_of_the_configuration() -> None:
     text = (ROOT / "conf" / "base" / "processing" / "parameters.yml").read_text("utf-8")
     configured: Any = OmegaConf.to_container(OmegaConf.create(text))
     assert configured["processing"]["missing_markers"] == list(MISSING_MARKERS)
+    assert {marker.lower() for marker in MISSING_MARKERS} <= features.MISSING_TEXTS
 
 
 def test_header_line_with_byte_order_mark_is_rejected() -> None:

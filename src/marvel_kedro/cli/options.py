@@ -15,6 +15,10 @@ conf_source = click.option("--conf-source", help="Folder or archive of the confi
 
 _NEXT_KEY = re.compile(r",(?=\s*\w[^\s,='\"{}]*\s*=)")
 _OPENS = re.compile(r"\s*[\[{'\"]")
+# YAML would drop a comment, and read 12:30 as 750.
+_PLAIN_TEXT = re.compile(
+    r"\s*[^\s\[{'\"].*\s#.*|\s*#.*|\s*[-+]?\d+(:[0-5]?\d)+(\.\d*)?\s*", re.DOTALL
+)
 
 
 def parse_params(given: Iterable[str]) -> dict[str, Any]:
@@ -22,7 +26,7 @@ def parse_params(given: Iterable[str]) -> dict[str, Any]:
 
     Values are YAML as in Kedro's `--params`, which splits at every comma. Here a comma ends a value
     only where a key and `=` follow, outside of brackets and quotes. A value that is no YAML, such
-    as `@daily`, is text.
+    as `@daily`, is text, and so are `12:30` and what has a `#`.
 
     Raises:
         click.BadParameter: A pair has no key or no `=`, or a bracket or quote is not closed.
@@ -62,11 +66,11 @@ def _checked(pair: str) -> str:
     key, equals, value = pair.partition("=")
     if not equals or not key.strip():
         raise click.BadParameter(f"`{pair}` must be a key and a value, separated by `=`.")
-    if _is_yaml(pair):
+    if _is_yaml(pair) and not _PLAIN_TEXT.fullmatch(value):
         return f"{key.strip()}={value}"
     if _OPENS.match(value):
         raise click.BadParameter(f"`{pair}`: a bracket or a quote is not closed, or not in place.")
-    return f"{key.strip()}={json.dumps(value)}"
+    return f"{key.strip()}={json.dumps(value.strip())}"
 
 
 def _is_yaml(pair: str) -> bool:

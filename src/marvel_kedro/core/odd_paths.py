@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from marvel_kedro.core.errors import ProjectError
 
-_ESCAPE = re.compile("%[0-9a-fA-F]{2}")  # decoded by SQLAlchemy 2.1, MLflow and deltalake 1.6
-_MISREAD = re.compile(rf"{_ESCAPE.pattern}|\[.*\]|[{{}}?]")  # patterns of Kedro, options of SQLite
+# Escapes are decoded by SQLAlchemy 2.1, MLflow and deltalake 1.6, which fails at the others.
+_DELTA = re.compile(r"%[0-9a-fA-F]{2}|[\\^|\[\]\x00-\x1f\x7f]")
+_MISREAD = re.compile(rf"{_DELTA.pattern}|[{{}}?]")  # patterns of Kedro, options of SQLite
 _SAIL_KEEPS = "/;'+@=,:&()$!~^|"
 
 
@@ -19,7 +20,7 @@ def check_project(folder: Path) -> None:
 
 def check_delta(folder: Path) -> None:
     """Raise a `ProjectError` for a folder of a Delta table that `deltalake` would misread."""
-    _refuse(_ESCAPE.search(str(folder)), folder)
+    _refuse(_DELTA.search(str(folder)), folder)
 
 
 def check_sail(folder: Path) -> None:
@@ -45,6 +46,6 @@ def check_entry(name: str, entry: Any) -> None:  # noqa: ANN401 - a part of a ca
 def _refuse(found: re.Match[str] | None, folder: Path) -> None:
     if found:
         raise ProjectError(
-            f"The folder {folder} has '{found[0]}' in its path, which Kedro, MLflow and Delta Lake "
-            "take for something else, so that files would be made in other folders. Rename it."
+            f"The folder {str(folder)!r} has {found[0]!r} in its path, which Kedro, MLflow and "
+            "Delta Lake take for something else or refuse. Rename it."
         )

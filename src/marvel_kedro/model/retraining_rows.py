@@ -15,6 +15,7 @@ from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.table import missing_markers
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
@@ -26,19 +27,20 @@ _AGE_ORDER = ("labelled_at", "request_time", "databricks_request_id", "record_nu
 """The order of labelled records from old to new; the last two break ties on every engine."""
 
 
-def select_newest(
+def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     inference_log: AnyFrame,
     characters: IntoFrameT,
     options: RetrainingOptions,
+    processing: ProcessingOptions,
     now: datetime,
     max_rows: int,
 ) -> IntoFrameT:
     """Turn labelled records into characters: for each page the record with the newest label.
 
-    A field that the request did not contain has the value of the page in `characters`, as when the
-    endpoint completed the record. Records later than `now` are excluded: a wrong clock would make
-    them the newest ones, and leave no others within `options.days`. If `characters`, the known
-    pages, are a table in memory, there may be `max_rows` labelled pages.
+    A field that the request did not contain, or as a missing marker, has the value of the page in
+    `characters`, as when the endpoint completed the record. Records later than `now` are excluded:
+    a wrong clock would make them the newest ones, and leave no others within `options.days`. If
+    `characters`, the known pages, are a table in memory, there may be `max_rows` labelled pages.
 
     Returns:
         One row per labelled page, with the columns of `characters`.
@@ -46,7 +48,11 @@ def select_newest(
     Raises:
         ProjectError: No record has a label.
     """
-    rows = lazily(on_engine(inference_log)).filter(
+    markers = processing.missing_markers
+    rows = lazily(on_engine(inference_log)).with_columns(
+        missing_markers.replace(name, markers) for name in ("page_id", *TEXT_COLUMNS)
+    )
+    rows = rows.filter(
         ~nw.col("page_id").is_null(),
         nw.col("alive").is_in(["Alive", "Dead"]),
         nw.col("request_time") <= now,

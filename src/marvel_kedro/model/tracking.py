@@ -45,9 +45,8 @@ def find_store(project_path: Path) -> Store:
 
 def exists(uri: str) -> bool:
     """Tell whether an SQLite store has been created; a server's is taken to be there."""
-    from sqlalchemy import make_url  # noqa: PLC0415 - slow to import
-
-    return not uri.startswith("sqlite:///") or Path(make_url(uri).database or "").exists()
+    database = store_location.database_path(uri)
+    return database is None or database.exists()
 
 
 def make_store(uri: str) -> None:

@@ -37,8 +37,12 @@ def keep_real_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> No
             raise ProjectError(_WOULD_OVERWRITE.format("is not synthetic"))
 
 
-def keep_real_tables(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-    """Raise a `ProjectError` if a run would replace tables of a real file by synthetic rows.
+def keep_real_tables(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], model_name: str
+) -> None:
+    """Raise a `ProjectError` if synthetic rows would replace tables of a real file.
+
+    They, or those made from them, are there if a table has real rows, or the champion learnt some.
 
     A file that cannot be read has its own message later.
     """
@@ -50,34 +54,28 @@ def keep_real_tables(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> 
             return
     except (DatasetError, ProjectError):
         return
+    what = "is synthetic" if catalog.exists(RAW) else "is missing"
     if real := [name for name in made if catalog.exists(name) and _is_real(catalog, name)]:
-        what = "is synthetic" if catalog.exists(RAW) else "is missing"
         raise ProjectError(
             f"The raw file {what}, and {', '.join(real)} come from a real one: synthetic rows "
             "would replace them and what was made from them, such as predictions. "
             f"{_remedy(catalog)}"
         )
-
-
-def make_missing(
-    catalog: CatalogProtocol[Any, Any], synthetic: Pipeline, rows: int, model_name: str
-) -> None:
-    """Generate a synthetic raw file if there is none.
-
-    Raises:
-        ProjectError: The champion was trained on a real file.
-    """
-    if catalog.exists(RAW):
-        return
     from marvel_kedro.model.aliases import find_version  # noqa: PLC0415 - slow
 
     champion = find_version(model_name, alias="champion")
     if champion and champion.tags.get("data_source") != "synthetic":
         raise ProjectError(
-            f"The raw file is missing, and the champion, version {champion.version} of the model "
-            f"'{model_name}', was trained on a real one: a model of synthetic rows does not belong "
-            f"beside it. {_remedy(catalog)}"
+            f"The raw file {what}, and the champion, version {champion.version} of the model "
+            f"'{model_name}', was trained on a real one: synthetic rows would replace its "
+            f"predictions. {_remedy(catalog)}"
         )
+
+
+def make_missing(catalog: CatalogProtocol[Any, Any], synthetic: Pipeline, rows: int) -> None:
+    """Generate a synthetic raw file if there is none."""
+    if catalog.exists(RAW):
+        return
     logger.warning(
         "There is no raw file: generating a synthetic one of %s rows. "
         "docs/pipelines.md says where to get the real one.",

@@ -44,12 +44,14 @@ ABOVE, BELOW = 0.0, 1_000_000.0
 PLAIN_NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?"
 """A number as text; a float cannot distinguish more digits."""
 
-MISSING_TEXTS = frozenset({"", "<na>", "none", "nan", "nat", "null", "na", "n/a", "\\n"})
+MISSING_TEXTS = frozenset(
+    {"", "<na>", "none", "nan", "nat", "null", "(null)", "na", "n/a", "#n/a", "\\n", "-", "--"}
+)
 """Texts that stand for a missing value, in lower case.
 
 MLflow's server and MLServer pass on nulls as the texts `None`, `nan`, `NaT` and `<NA>`, depending
-on the form of the request. The others are common in files: a record that is read from one as text
-must score as the same record from a reader that knows them.
+on the form of the request. The others are the default of `processing.missing_markers`: a record of
+a file must score as the same record that a client sends.
 """
 
 UNIVERSE_RATE = "universe_alive_rate"

@@ -14,6 +14,7 @@ from marvel_kedro.monitoring.alerting.retraining_log import Outcome
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.table.frames import AnyFrame
+from marvel_kedro.table.options import ProcessingOptions
 
 
 def begin_retraining(
@@ -30,15 +31,18 @@ def begin_retraining(
     return retraining_log.begin(known_retraining_log, decision, labels_since, options.now)
 
 
-def select_newest(
+def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     inference_log: AnyFrame,
     characters: AnyFrame,
     options: RetrainingOptions,
+    processing: ProcessingOptions,
     alerting: AlertingOptions,
     max_rows: int,
 ) -> AnyFrame:
     """Turn labelled records into characters: for each page the record with the newest label."""
-    return retraining_rows.select_newest(inference_log, characters, options, alerting.now, max_rows)
+    return retraining_rows.select_newest(
+        inference_log, characters, options, processing, alerting.now, max_rows
+    )
 
 
 def release(

@@ -28,7 +28,14 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.select_newest,
-                ["inference_log", "characters", _OPTIONS, _ALERTING, "params:training.max_rows"],
+                [
+                    "inference_log",
+                    "characters",
+                    _OPTIONS,
+                    _PROCESSING,
+                    _ALERTING,
+                    "params:training.max_rows",
+                ],
                 "newest_characters",
                 name="select_newest",
             ),
