@@ -13,7 +13,7 @@ SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
 SCHEMAS = {"sail": "select-1", "spark": "marvel_characters"}  # Spark's own catalog has no hyphens
 MONITOR = (
     *("--pipelines", "monitoring", "--params"),
-    "monitoring.now=2026-01-20T00:00:00+00:00",
+    "monitoring.now=2026-01-20T00:00:00+00:00,monitoring.max_slice_values=1",
 )
 
 
