@@ -72,7 +72,8 @@ def _period(options: MonitoringOptions) -> tuple[str, nw.Expr]:
     if "month" in longest:
         return "month", time.year() * 100 + time.month()
     day = time.year() * 1000 + time.ordinal_day()
-    return ("week", day - time.weekday()) if "week" in longest else ("day", day)
+    since_monday = (time.weekday() + 6) % 7  # narwhals has Sunday as 7 on DuckDB, as 0 on Spark
+    return ("week", day - since_monday) if "week" in longest else ("day", day)
 
 
 def collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
