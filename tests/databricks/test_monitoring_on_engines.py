@@ -1,19 +1,28 @@
 """The tables of monitoring are the same on every engine."""
 
+import pickle
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pysail.spark import SparkConnectServer
+from pyspark.sql import SparkSession
 from support.inference_traffic import Traffic, make_traffic
 from support.monitoring_state import lakehouse_state, state
 from support.project import Project
+from support.random_log import OPTIONS, make_log
+
+from marvel_kedro.monitoring.aggregation.grouping import aggregate
+from marvel_kedro.table.local_engine import relation
 
 SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
 SCHEMAS = {"sail": "select-1", "spark": "marvel_characters"}  # Spark's own catalog has no hyphens
 MONITOR = (
     *("--pipelines", "monitoring", "--params"),
-    "monitoring.now=2026-01-20T00:00:00+00:00",
+    "monitoring.now=2026-01-20T00:00:00+00:00,monitoring.max_slice_values=1",
 )
 
 
@@ -60,3 +69,29 @@ def test_monitoring_tables_are_the_same_on_every_engine(
     traffic.write_tables(schema)  # late requests and late labels
     ran(project, *MONITOR, *sail, engine=engine)
     assert lakehouse_state(schema) == on_files
+
+
+@pytest.mark.parametrize("longest", ["1 day", "1 week", "1 month", "1 year"])
+def test_frequent_values_of_a_slice_are_the_same_on_every_engine(
+    longest: str, sail_session: Any
+) -> None:
+    log = make_log(600)
+    genders = pa.array([f"g{n * n % 17}" if n % 5 else None for n in range(600)])
+    log = log.set_column(log.column_names.index("gender"), "gender", genders)
+    options = OPTIONS.model_copy(update={"max_slice_values": 3, "granularities": (longest,)})
+    expected = aggregate(relation(log), options)
+    found = aggregate(sail_session.createDataFrame(log), options)
+    assert found.keys() == expected.keys()
+    assert all(pickle.dumps(found[key]) == pickle.dumps(expected[key]) for key in found)
+
+
+@pytest.fixture(scope="module")
+def sail_session() -> Iterator[Any]:
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    _, port = server.listening_address
+    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    yield session
+    session.stop()
+    server.stop()

@@ -1,13 +1,19 @@
 """Counts by window and segment on DuckDB, compared with pandas."""
 
+import pickle
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from support.random_log import OPTIONS, START, make_log
 
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
+from marvel_kedro.monitoring.aggregation.limits import OTHERS
 from marvel_kedro.monitoring.aggregation.value_counts import Segment
+from marvel_kedro.monitoring.aggregation.windows import Granularity
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.table.local_engine import relation
 
@@ -116,3 +122,29 @@ def test_versions_and_slices_are_separate_segments() -> None:
     assert Segment("1") in segments
     assert Segment("2", "gender", "Male") in segments
     assert Segment("2", "universe = 'Earth-616'", "false") in segments
+
+
+@pytest.mark.parametrize("longest", ["1 hour", "1 week", "1 month", "1 year"])
+def test_frequent_values_of_a_slice_do_not_depend_on_the_days_that_a_run_counts(
+    longest: Granularity,
+) -> None:
+    """Each period has its own, so runs day by day measure the same as one run over all."""
+    days, rows = 70, 2100
+    generator = np.random.default_rng(0)
+    day = np.arange(rows) % days
+    log = make_log(rows).to_pydict() | {
+        "request_time": [START - timedelta(days=90) + timedelta(days=int(one)) for one in day],
+        "gender": [
+            f"{one // 9}-{n}" for one, n in zip(day, generator.integers(0, 9, rows), strict=True)
+        ],
+    }
+    table = pa.table(log, make_log(1).schema)
+    changes = {"granularities": (longest,), "max_slice_values": 4}
+    options = OPTIONS.model_copy(update=changes)
+    at_once = aggregate(relation(table), options)
+    assert {group.records for (_, one), group in at_once.items() if one.slice_value == OTHERS}
+    for window in sorted({one for one, _ in at_once if one.granularity == longest})[1::30]:
+        time = pc.field("request_time")
+        some = table.filter((time >= window.start) & (time < window.end))
+        for key, group in aggregate(relation(some), options).items():
+            assert pickle.dumps(group) == pickle.dumps(at_once[key])

@@ -34,28 +34,46 @@ def bound_slices(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> nw.Laz
     distinct = frame.select(nw.col(*names).n_unique()).collect("pyarrow").to_native()
     for name, key in names.items():
         if (distinct[name][0].as_py() or 0) > options.max_slice_values:
-            frame = _join_rare_values(frame, name, key, options.max_slice_values)
+            frame = _join_rare_values(frame, name, key, options)
     return frame
 
 
 def _join_rare_values(
-    frame: nw.LazyFrame[Any], name: str, key: str, most: int
+    frame: nw.LazyFrame[Any], name: str, key: str, options: MonitoringOptions
 ) -> nw.LazyFrame[Any]:
-    value = nw.col(name)
-    counted = frame.filter(~value.is_null()).group_by(name).agg(rows=nw.len())
-    frequent = counted.sort("rows", name, descending=[True, False]).head(most)
-    kept = frequent.collect("pyarrow").to_native()[name].to_pylist()
-    is_kept = value.is_null() | value.is_in(kept)
-    rest = counted.filter(~value.is_in(kept)).select(nw.len(), nw.col("rows").sum())
-    values, rows = (column[0].as_py() for column in rest.collect("pyarrow").to_native().columns)
-    if not values:  # null was counted as a value
-        return frame
-    logger.warning(
-        "          monitoring.slices: %s has %s values; the %s most frequent are measured "
-        "(monitoring.max_slice_values), and the other %s, with %s records, as one slice, %s",
-        *(key, f"{len(kept) + values:,}", f"{most:,}", f"{values:,}", f"{rows:,}", OTHERS),
-    )
-    return frame.with_columns(nw.when(is_kept).then(value).otherwise(nw.lit(OTHERS)).alias(name))
+    length, period = _period(options)
+    most, group = options.max_slice_values, ["period", name]
+    frame = frame.with_columns(period=period)
+    counted = frame.filter(~nw.col(name).is_null()).group_by(*group).agg(rows=nw.len())
+    ordered = counted.with_columns(one=nw.lit(1), fewer=-nw.col("rows").cast(nw.Int64))
+    place = nw.col("one").cum_sum().over("period", order_by=["fewer", name])
+    rare = ordered.with_columns(place=place).filter(nw.col("place") > most)
+    lost = rare.select(nw.col("rows").sum()).collect("pyarrow").to_native()[0][0].as_py()
+    if lost:
+        logger.warning(
+            "          monitoring.slices: %s has more than %s values; the most frequent of each "
+            "%s are measured (monitoring.max_slice_values), and the %s records of the others as "
+            "one slice, %s",
+            *(key, f"{most:,}", length, f"{lost:,}", OTHERS),
+        )
+        frame = frame.join(rare.select(*group, rare=nw.lit(OTHERS)), on=group, how="left")
+        frame = frame.with_columns(nw.coalesce("rare", name).alias(name)).drop("rare")
+    return frame.drop("period")
+
+
+def _period(options: MonitoringOptions) -> tuple[str, nw.Expr]:
+    """Return the period whose most frequent values are measured, and its key.
+
+    A run counts whole periods, whichever days have changed: all runs choose the same values.
+    """
+    time, longest = nw.col("request_time").dt, " ".join(options.granularities)
+    if "year" in longest:
+        return "year", time.year()
+    if "month" in longest:
+        return "month", time.year() * 100 + time.month()
+    day = time.year() * 1000 + time.ordinal_day()
+    since_monday = (time.weekday() + 6) % 7  # narwhals has Sunday as 7 on DuckDB, as 0 on Spark
+    return ("week", day - since_monday) if "week" in longest else ("day", day)
 
 
 def collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:

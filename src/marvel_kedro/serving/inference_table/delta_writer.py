@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from pyarrow import fs
 
 from marvel_kedro.core import file_lock
 from marvel_kedro.serving.inference_table.schema import SCHEMA, SERVED_SCHEMA
@@ -156,7 +157,10 @@ class TableWriter:
             if not is_locked:
                 raise TimeoutError(f"another process holds {path}")
             table.update_incremental()
-            known = set(table.to_pyarrow_table(columns=["served_entity_id"])[0].to_pylist())
+            # Through deltalake's own access to files, a process that ends soon after aborts.
+            files = fs.SubTreeFileSystem(str(path), fs.LocalFileSystem())
+            found = table.to_pyarrow_table(columns=["served_entity_id"], filesystem=files)
+            known = set(found[0].to_pylist())
             rows = [row for name, row in served.items() if name not in known]
             if rows:
                 _append(table, pa.concat_tables(rows))
