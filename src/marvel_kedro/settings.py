@@ -13,6 +13,7 @@ from omegaconf.resolvers import oc
 from marvel_kedro.core.atomic_files import write_files_atomically
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
+from marvel_kedro.project.config_loader import ConfigLoader
 
 
 def _table(
@@ -57,8 +58,9 @@ def _entry(template: str, **values: str) -> dict[str, Any]:
 def _environment(name: str, *default: Any) -> Any:  # noqa: ANN401 - defaults of any type
     """Return a variable for `oc.env`, with `~` as the home folder as where a shell expands it."""
     value = oc.env(name, *default)
-    is_home = isinstance(value, str) and value.startswith("~")
-    return str(Path(value).expanduser()) if is_home else value
+    if isinstance(value, str) and value.startswith("~"):
+        return str(Path(value).expanduser())
+    return value
 
 
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
@@ -73,6 +75,7 @@ os.environ.setdefault("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "60")
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
