@@ -144,7 +144,7 @@ class ProjectHooks:
         is_async: bool,
     ) -> Generator[None, Any, Any]:
         """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value."""
-        run_checks.check_async(is_async=is_async)  # no hook is told before
+        run_checks.check_async(is_async=is_async)  # earlier hooks do not get it
         typed = dict(inputs)
         inputs.update({name: tracking.plain(value) for name, value in typed.items()})
         try:

@@ -27,7 +27,7 @@ _OF_VERSION = r"^\| Version \| {} \|$"
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """What the registry knows about a version."""
+    """Facts of the registry about a version."""
 
     number: str
     aliases: frozenset[str]

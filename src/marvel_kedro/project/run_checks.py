@@ -61,7 +61,7 @@ class OneRun:
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Refuse an option of `kedro run` that only nodes would be told of, before anything runs."""
+    """Refuse an option of `kedro run` that only nodes receive, before anything runs."""
     runner = options.get("runner_params") or {}
     check_async(is_async=bool(options.get("is_async") or runner.get("is_async")))
 

@@ -1,6 +1,7 @@
 """Counts by window and segment on DuckDB, compared with pandas."""
 
 import pickle
+from collections import Counter
 from datetime import timedelta
 
 import numpy as np
@@ -122,6 +123,19 @@ def test_versions_and_slices_are_separate_segments() -> None:
     assert Segment("1") in segments
     assert Segment("2", "gender", "Male") in segments
     assert Segment("2", "universe = 'Earth-616'", "false") in segments
+
+
+def test_value_that_reads_like_the_joined_ones_stays_apart() -> None:
+    log = make_log(300).to_pydict()
+    log["gender"] = [OTHERS if row % 2 else f"rare {row}" for row in range(300)]
+    changes = {"granularities": ("1 day",), "max_slice_values": 2}
+    options = OPTIONS.model_copy(update=changes)
+    found = aggregate(relation(pa.table(log, make_log(1).schema)), options)
+    sizes: Counter[str | None] = Counter()
+    for (_, one), group in found.items():
+        sizes[one.slice_value] += group.records
+    assert sizes[f"'{OTHERS}'"] == 150
+    assert 0 < sizes[OTHERS] < 150
 
 
 @pytest.mark.parametrize("longest", ["1 hour", "1 week", "1 month", "1 year"])

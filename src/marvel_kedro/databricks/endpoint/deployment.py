@@ -124,7 +124,7 @@ def _grant(
 
 @dataclass(frozen=True)
 class _Difference:
-    """What of an existing endpoint differs from its specification."""
+    """Differences of an existing endpoint from its specification."""
 
     config: list[str]  # served entities and traffic, a line per difference
     gateway: list[str]  # inference table and rate limits, a line per difference

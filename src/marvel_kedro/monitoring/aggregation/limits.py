@@ -25,12 +25,17 @@ def cut(text: nw.Expr) -> nw.Expr:
     return nw.when(text.str.len_chars() > MAX_LETTERS).then(start).otherwise(text)
 
 
+def _sent(value: nw.Expr) -> nw.Expr:
+    """Quote a value that a client has sent and that would be taken for `OTHERS`."""
+    return nw.when(value == OTHERS).then(nw.lit(f"'{OTHERS}'")).otherwise(value)
+
+
 def bound_slices(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> nw.LazyFrame[Any]:
     """Cut the values of slices, and join all but the most frequent ones of a slice into one."""
     names = {f"slice_{number}": key for number, key in enumerate(options.slices)}
     if not names:
         return frame
-    frame = frame.with_columns(cut(nw.col(name)).alias(name) for name in names)
+    frame = frame.with_columns(_sent(cut(nw.col(name))).alias(name) for name in names)
     distinct = frame.select(nw.col(*names).n_unique()).collect("pyarrow").to_native()
     for name, key in names.items():
         if (distinct[name][0].as_py() or 0) > options.max_slice_values:

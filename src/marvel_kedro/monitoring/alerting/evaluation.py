@@ -104,8 +104,8 @@ def _message(rule: Rule, subject: Subject, windows: Sequence[Observation]) -> st
     sentence = rule.meaning or f"{rule.metric} is {{value}}"
     if subject.column_name != tables.TABLE and "{column}" not in sentence:
         sentence = f"{{column}}: {sentence}"
-    said = sentence.format(value=f"{last.value:.4g}", column=subject.column_name)
-    parts = [said, f"{_ALARM[rule.comparison]} {rule.threshold:g}"]
+    text = sentence.format(value=f"{last.value:.4g}", column=subject.column_name)
+    parts = [text, f"{_ALARM[rule.comparison]} {rule.threshold:g}"]
     if last.adjusted_pvalue is not None:
         parts.append(f"p {last.adjusted_pvalue:.2g} adjusted over {last.tests} columns")
     if subject.slice_key is not None:

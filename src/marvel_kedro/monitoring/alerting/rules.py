@@ -109,12 +109,12 @@ class Rule(Options):
     @classmethod
     def _is_sentence(cls, meaning: str | None) -> str | None:
         try:
-            said = (meaning or "{value}").format(value="<value>", column="")
+            text = (meaning or "{value}").format(value="<value>", column="")
         except (AttributeError, IndexError, KeyError, ValueError) as error:
             raise ValueError(
                 f"write a sentence with {{value}}, perhaps {{column}}: {error!r}"
             ) from None
-        if "<value>" not in said:
+        if "<value>" not in text:
             raise ValueError("the sentence lacks {value}")
         return meaning
 

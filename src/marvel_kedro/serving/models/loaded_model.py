@@ -38,7 +38,7 @@ class ServedModel:
 
     @property
     def is_own(self) -> bool:
-        """Whether this project's `predictor.py` scores; the duration of others is unknown."""
+        """Tell whether this project's `predictor.py` scores; the duration of others is unknown."""
         return self.invoke is None
 
 

@@ -54,7 +54,7 @@ class LogStream(io.RawIOBase):
         return taken
 
     def drain(self, seconds: float) -> None:
-        """Wait until all is written, but not longer, and not again if nobody reads."""
+        """Wait until all is written, but not longer, and not again without a reader."""
         with self._changed:
             if self._is_read:
                 self._is_read = self._changed.wait_for(lambda: not self._size, seconds)
