@@ -186,10 +186,8 @@ def test_model_of_synthetic_data_never_replaces_champion_of_real_data(
     shutil.copy(real_sample_path, project.raw)
     project.run()
     shutil.copy(synthetic_path, project.raw)
-    project.run()
-    promotion = project.report("promotion")
-    assert promotion["promoted"] is False
-    assert "never replaces one of a real file" in promotion["reason"]
+    with pytest.raises(ProjectError, match="synthetic rows would replace them"):
+        project.run()
     model = project.client().get_registered_model("marvel_characters")
     assert {alias: str(v) for alias, v in model.aliases.items()} == {"champion": "1"}
 

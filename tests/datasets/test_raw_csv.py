@@ -94,13 +94,14 @@ def test_frames_are_streamed_into_one_file(tmp_path: Path) -> None:
     assert (tmp_path / "r.csv").read_text() == ',Name\n0,"x ""y"""\n1,"x ""y"""\n2,"x ""y"""\n'
 
 
-def test_failed_stream_leaves_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["r.csv", "r.csv.gz", "r.csv.zip"])
+def test_failed_stream_leaves_no_file(name: str, tmp_path: Path) -> None:
     def frames() -> Iterator[pd.DataFrame]:
         yield pd.DataFrame({"a": ["1"]})
         raise RuntimeError("broken")
 
     with pytest.raises(DatasetError, match="broken"):
-        RawCSVDataset(filepath=str(tmp_path / "r.csv")).save(frames())
+        RawCSVDataset(filepath=str(tmp_path / name)).save(frames())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -386,8 +386,7 @@ def test_no_value_of_a_client_stops_monitoring(watched: Project) -> None:
     outcome = watched.cli("--pipelines", "monitoring")
     assert outcome.status == 0, outcome.output[-3000:]
     output = " ".join(outcome.output.split())
-    assert "gender has 16" in output
-    assert "the 100 most frequent are measured" in output
+    assert "gender has more than 100 values" in output
     assert "2 labels are neither Alive nor Dead" in output
     assert len(output) < 20_000
     assert "\x1b[2J" not in output
@@ -402,7 +401,7 @@ def test_no_value_of_a_client_stops_monitoring(watched: Project) -> None:
         if (row["slice_key"], row["column_name"], row["log_type"]) == ("gender", ":table", "INPUT")
         and row["model_version"] == "1"
     }
-    assert len(of_gender) == 100  # of the 100 most frequent ones, one is "(other values)"
+    assert len(of_gender) == 101  # the 100 most frequent ones, and the others as one
     assert max(map(len, of_gender)) <= 200
     page = next(iter((watched.path / "data").rglob("monitoring_report.html"))).read_text()
     assert "more values than the 100 most frequent ones" in page

@@ -1,10 +1,14 @@
 """The raw CSV file, read as text and written as a stream."""
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import pandas as pd
+from fsspec.compression import compr
+from fsspec.utils import infer_compression
 from kedro_datasets.pandas import CSVDataset
 
 from marvel_kedro.core.errors import ProjectError
@@ -61,12 +65,26 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write frames one after the other; the file appears after the last one."""
-        text = {"encoding": "utf-8", "newline": ""}
-        packed = self._load_args.get("compression", "infer")  # by the name of the file, as pandas
-        with self._fs.open(str(self._filepath), mode="w", compression=packed, **text) as file:
+        with self._open_to_write() as file:
             for number, frame in enumerate(data):
                 frame.to_csv(file, header=number == 0, **self._save_args)
         self._invalidate_cache()
+
+    @contextmanager
+    def _open_to_write(self) -> Iterator[IO[str]]:
+        """Open the file for text, compressed as pandas reads it: by its name, or as configured."""
+        path, packed = str(self._filepath), self._load_args.get("compression", "infer")
+        packed = infer_compression(path) if packed == "infer" else packed
+        if packed is None:
+            with self._fs.open(path, mode="w", encoding="utf-8", newline="") as file:
+                yield file
+            return
+        with (
+            self._fs.open(path, mode="wb") as whole,
+            compr[packed](whole, mode="wb") as file,
+            io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+        ):
+            yield text
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
