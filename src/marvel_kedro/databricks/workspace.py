@@ -8,13 +8,12 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 
-from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
+from marvel_kedro.core.errors import ProjectError, remote_failure, shortened, without_password
 from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 
 SDK_ERRORS = (DatabricksError, TimeoutError, requests.RequestException)
 """The errors of databricks-sdk: a rejected request, or no connection."""
 
-MAX_ANSWER = 300
 """Length of an answer that a message quotes."""
 
 
@@ -64,4 +63,4 @@ def errors_explained(
 def excerpt(text: object) -> str:
     """Return an error or another answer in one line, shortened and without secrets."""
     answer = without_password(str(text)).partition(" Config: host=")[0]
-    return " ".join(answer.split())[:MAX_ANSWER]
+    return shortened(answer)

@@ -72,8 +72,11 @@ def main(description: Path, *, fetch: bool) -> None:
     check_access(server, address, tokens)
     server.address_file.write_text(server.url_of(port), "utf-8")  # for `kedro endpoint show`
     _announce(configuration, port, has_tokens=bool(tokens.digests))
-    supervisor.serve(configuration, sock)
-    os.close(lock)
+    try:
+        supervisor.serve(configuration, sock)
+    finally:
+        server.address_file.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def _read_configuration(path: Path) -> ServingConfiguration:

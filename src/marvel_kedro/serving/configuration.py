@@ -164,12 +164,12 @@ class ServerOptions(Options):
 
     @property
     def address_file(self) -> Path:
-        """File with the address on this machine of the server that runs, or ran last."""
+        """File with the address on this machine of the server that runs."""
         return self.folder / "address"
 
     @property
     def url(self) -> str:
-        """The server's address on this machine; until one has run, that of the parameters."""
+        """The server's address on this machine; while none runs, that of the parameters."""
         with suppress(OSError):
             return self.address_file.read_text("utf-8")
         return self.url_of(self.port)

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError, shortened
 from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import EXAMPLE
 from marvel_kedro.serving import traffic_shift
@@ -16,7 +16,6 @@ from marvel_kedro.serving.traffic_split import redistribute
 
 _STATUS_SECONDS = 5.0
 _SMOKE_SECONDS = 60.0
-_QUOTED_CHARACTERS = 300
 
 
 def served_lines(endpoint: EndpointOptions) -> list[str]:
@@ -84,7 +83,7 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
             f"The server at {server.url} requires a token. Set MARVEL_TOKENS or MARVEL_TOKENS_FILE "
             "as it is set for the server."
         )
-    text = " ".join(answer.text.split())[:_QUOTED_CHARACTERS]
+    text = shortened(answer.text)
     if not answer.ok:
         raise ProjectError(
             f"The server at {server.url} answers the smoke request to '{endpoint.name}' with "

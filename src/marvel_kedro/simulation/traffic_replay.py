@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import numpy as np
 
-from marvel_kedro.core.errors import ProjectError, without_password
+from marvel_kedro.core.errors import ProjectError, shortened, without_password
 from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.simulation.traffic_plan import Day, Request
 
@@ -101,7 +101,7 @@ class Sender:
             tally.entities[entity] += 1
         if response.status != 200 and status not in tally.errors:  # noqa: PLR2004 - of HTTP
             text = without_password(content.decode(errors="replace"))
-            tally.errors[status] = " ".join(text.split())[:_MAX_ERROR_CHARACTERS]
+            tally.errors[status] = shortened(text, _MAX_ERROR_CHARACTERS)
 
     def _check_silence(self, error: Exception) -> None:
         url = without_password(self._url)

@@ -19,7 +19,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 from mlflow.utils.proto_json_utils import dump_input_data
 from support.in_process import InProcess
-from support.project import ROOT, clean_environment
+from support.project import ROOT, clean_environment, missing
 from support.running_server import Server
 
 from marvel_kedro.serving.http.openapi import EXAMPLE
@@ -178,10 +178,11 @@ class Client {  // which offers HTTP/2 with each request by default
 """
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
 def test_java_client_that_offers_http_2_gets_predictions(
     served: Server, token: str, expected: Any, tmp_path: Path
 ) -> None:
+    if shutil.which("javac") is None:
+        missing("no JDK found: apt-get install openjdk-17-jdk-headless")
     (tmp_path / "Client.java").write_text(JAVA, "utf-8")
     sizes = (1, 5000)  # in one packet, and in many
     for size in sizes:

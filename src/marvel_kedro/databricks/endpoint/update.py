@@ -12,8 +12,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, OperationFailed
 from databricks.sdk.service import serving as sdk
 
-from marvel_kedro.core.errors import ProjectError, without_password
-from marvel_kedro.databricks import workspace
+from marvel_kedro.core.errors import ProjectError, shortened, without_password
 from marvel_kedro.databricks.endpoint.errors import (
     AGAIN,
     UnhealthyError,
@@ -213,4 +212,4 @@ def _deployment_messages(found: sdk.ServingEndpointDetailed) -> str:
         for entity in entities
         if entity.state and entity.state.deployment_state_message
     ]
-    return without_password("; ".join(messages))[: workspace.MAX_ANSWER]
+    return shortened(without_password("; ".join(messages)))

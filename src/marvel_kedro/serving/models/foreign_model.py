@@ -9,11 +9,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from marvel_kedro.serving.http.content import JSON
 from marvel_kedro.serving.http.errors import RequestError, bad_request
 
 _REDACTED = "MLflow or the model rejected the request."
-
-JSON = "application/json"
 
 Invoke = Callable[[bytes, str], tuple[bytes, list[tuple[Any, Any]]]]
 """A function from a body and its media type to the answer: its body, and pairs by record."""
