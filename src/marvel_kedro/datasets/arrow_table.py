@@ -11,7 +11,7 @@ from kedro_datasets._typing import TablePreview
 
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import Metadata, ProjectDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset, table_preview
 from marvel_kedro.monitoring import tables
 
 _MAX_CELL_LENGTH = 200  # characters of a cell in a preview
@@ -59,8 +59,7 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
         """Return the first rows for kedro-viz, with nested values as JSON."""
         rows = self.load().slice(0, nrows)
         data = [[_cell(value) for value in row.values()] for row in rows.to_pylist()]
-        index = list(range(len(data)))
-        return TablePreview({"index": index, "columns": rows.column_names, "data": data})
+        return table_preview(rows.column_names, data)
 
     def _exists(self) -> bool:
         return self._filepath.exists()

@@ -3,10 +3,16 @@
 from typing import Any, ClassVar, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
 Metadata = dict[str, Any] | None  # of a catalog entry, for Kedro's plugins
+
+
+def table_preview(columns: list[str], rows: list[list[Any]]) -> TablePreview:
+    """Return rows in the form of kedro-viz's previews of tables."""
+    return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})
 
 
 class ProjectDataset(AbstractDataset[Saved, Loaded]):

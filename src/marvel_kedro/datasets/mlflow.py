@@ -12,7 +12,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset
+from marvel_kedro.datasets.base import Metadata, ProjectDataset, ReadOnlyDataset, table_preview
 from marvel_kedro.model import card_status, registry, tracking
 from marvel_kedro.model.aliases import aliases_by_version, find_version, move_alias
 from marvel_kedro.model.card_status import RegisteredVersion
@@ -73,7 +73,7 @@ class RunMetricsDataset(ProjectDataset[dict[str, float], dict[str, float]]):
             if rows := [
                 [k, metrics[k]] for k in sorted(metrics) if k.startswith(f"{self._prefix}.")
             ]:
-                return _table(["metric", run.info.run_name], rows)
+                return table_preview(["metric", run.info.run_name], rows)
         raise DatasetError(f"No run has metrics '{self._prefix}' yet: kedro run.")
 
 
@@ -185,7 +185,7 @@ class RegisteredModelDataset(ProjectDataset[dict[str, str], RegisteredModel | No
         facts = {"version": version.version, "run": version.run_id} | dict(
             sorted(version.tags.items())
         )
-        return _table([self._model_name, self._alias], list(map(list, facts.items())))
+        return table_preview([self._model_name, self._alias], list(map(list, facts.items())))
 
     def _exists(self) -> bool:
         return find_version(self._model_name, alias=self._alias) is not None
@@ -254,7 +254,3 @@ def _client() -> MlflowClient:
     if not tracking.exists(store.uri):
         raise DatasetError("There are no runs yet: kedro run.")
     return MlflowClient(store.uri, store.registry)
-
-
-def _table(columns: list[str], rows: list[list[Any]]) -> TablePreview:
-    return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})

@@ -3,6 +3,8 @@
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.text import TextDataset
 
+from marvel_kedro.datasets.base import table_preview
+
 
 class PreviewedTextDataset(TextDataset):  # type: ignore[misc] # kedro-datasets loads it lazily
     """A text file; kedro-datasets' own type has no preview."""
@@ -10,5 +12,4 @@ class PreviewedTextDataset(TextDataset):  # type: ignore[misc] # kedro-datasets 
     def preview(self, nrows: int = 60) -> TablePreview:
         """Return the first lines that are not empty, for kedro-viz."""
         lines = [[line] for line in self.load().splitlines() if line.strip()][:nrows]
-        index = list(range(len(lines)))
-        return TablePreview({"index": index, "columns": ["text"], "data": lines})
+        return table_preview(["text"], lines)
