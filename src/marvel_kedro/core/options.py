@@ -34,4 +34,6 @@ def _describe(fault: ErrorDetails) -> str:
     # Not a whole section, whose message names its keys.
     got = "" if isinstance(value, (dict, BaseModel)) else f", got {shortened(repr(value), 200)}"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "timezone_aware":
+        message += ", such as 2026-01-31T18:00:00+00:00"
     return f"{key}: {message}{got}" if key else f"{message}{got}"

@@ -46,7 +46,8 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
             return tables.conform(table, self._schema)
         except pa.ArrowException as error:
             raise ProjectError(
-                f"{self._filepath} has a column of the wrong type: {error}. It needs these "
+                f"{self._filepath} has a column of the wrong type: "
+                f"{str(error).partition('. ')[0]}. It needs these "
                 f"columns:\n{self._schema.to_string()}"
             ) from error
 

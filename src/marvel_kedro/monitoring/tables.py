@@ -7,6 +7,7 @@ tables are specific to this project.
 """
 
 import re
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -220,13 +221,30 @@ def sort_rows(table: pa.Table) -> pa.Table:
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Convert a table with other, fewer or similarly typed columns, such as a managed monitor's.
 
+    Times without an offset are UTC; digits below a microsecond are cut.
+
     Returns:
         The schema's columns in its order; a column that the table lacks is null.
+
+    Raises:
+        ArrowInvalid: A column has values of another type; it names the column.
     """
     columns = [
-        table[field.name].cast(field.type)
+        _cast(table[field.name], field)
         if field.name in table.column_names
         else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    is_time = pa.types.is_timestamp(field.type)
+    try:
+        # Unsafe: a cast of times may lose nanoseconds.
+        return column.cast(field.type, safe=not (is_time and pa.types.is_timestamp(column.type)))
+    except pa.ArrowException as error:
+        if is_time and "zone offset" in str(error):
+            with suppress(pa.ArrowException):
+                return column.cast(pa.timestamp(field.type.unit)).cast(field.type)
+        raise pa.ArrowInvalid(f"{field.name}: {error}") from error

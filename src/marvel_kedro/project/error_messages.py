@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
 
+from kedro.framework.project import pipelines
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import DataValidationError
 from omegaconf import OmegaConf
@@ -144,8 +145,32 @@ def _from_libraries(error: BaseException) -> str | None:
         return f"The package {error.name} is needed for this and not installed: pip install it."
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if frames and str(frames[-1].f_globals.get("__name__")).partition(".")[0] == "kedro":
-        return f"{without_password(str(error))}\nkedro run --verbose shows where."
+        text = without_password(str(error))
+        return f"{text}\n{_remedy_for_names(text) or 'kedro run --verbose shows where.'}"
     return None
+
+
+def _remedy_for_names(text: str) -> str:
+    """Return where the nodes or datasets are that a pipeline lacks, as Kedro says in `text`."""
+    if "Failed to find the pipeline" in text:
+        return f"There are: {', '.join(sorted(pipelines))}."
+    if "no nodes after applying" in text:
+        return "No node fits all of the options: kedro registry describe PIPELINE lists the nodes."
+    found = re.search(r"does not contain (?:nodes|datasets) named \[(.*)\]", text)
+    names = re.findall(r"'([^']+)'", found[1]) if found else []
+    return "\n".join(f"{name} is in {_pipelines_with(name)}" for name in names)
+
+
+def _pipelines_with(name: str) -> str:
+    """Name the pipelines that make a dataset or have a node, else those that read the dataset."""
+    having = [
+        (name not in pipeline.all_outputs() | {node.name for node in pipeline.nodes}, key)
+        for key, pipeline in pipelines.items()
+        if name in pipeline.datasets() or any(node.name == name for node in pipeline.nodes)
+    ]
+    if not having:
+        return "no pipeline: kedro registry describe PIPELINE lists the nodes."
+    return f"{', '.join(sorted(key for _, key in having))}: add --pipelines {min(having)[1]}."
 
 
 def _in_file(error: Exception) -> str:
