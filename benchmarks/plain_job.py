@@ -57,16 +57,16 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rows = cleaning.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
     characters: pd.DataFrame = cleaning.select_usable(rows)
     rejected: pd.DataFrame = rejected_rows.select_rejected(rows)
-    train, test, _ = processing.split_characters(characters, OPTIONS)
-    for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
+    train, test, _ = processing.split_records(characters, OPTIONS)
+    for name, table in (("records", characters), ("train_set", train), ("test_set", test)):
         Characters.validate(table).to_parquet(folder / f"{name}.parquet")
-    rejected.to_parquet(folder / "rejected_characters.parquet")
+    rejected.to_parquet(folder / "rejected_records.parquet")
     quality = processing.summarise_quality(rows, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
     # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
         pd.read_parquet(folder / f"{name}.parquet")
-        for name in ("characters", "train_set", "test_set")
+        for name in ("records", "train_set", "test_set")
     )
 
 

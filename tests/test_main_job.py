@@ -23,7 +23,7 @@ from marvel_kedro.table.cleaning import COLUMNS
 from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}
-TABLES = ("characters", "rejected_characters", "train_set", "test_set", "predictions")
+TABLES = ("records", "rejected_records", "train_set", "test_set", "predictions")
 
 
 def booster(project: Project) -> bytes:
@@ -47,9 +47,9 @@ def done(template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPath
 
 def test_tables_add_up(done: Project) -> None:
     rows = {name: len(done.table(name)) for name in TABLES}
-    assert rows["characters"] + rows["rejected_characters"] == 3000
-    assert rows["train_set"] + rows["test_set"] == rows["characters"] == rows["predictions"]
-    assert list(done.table("characters").columns) == list(COLUMNS)
+    assert rows["records"] + rows["rejected_records"] == 3000
+    assert rows["train_set"] + rows["test_set"] == rows["records"] == rows["predictions"]
+    assert list(done.table("records").columns) == list(COLUMNS)
     assert done.report("data_quality")["rows_in"] == 3000
     assert list(done.path.parent.iterdir()) == [done.path]
 
@@ -116,7 +116,7 @@ def test_gate_checks_are_a_table(done: Project) -> None:
 def test_predictions_are_those_of_the_champion(done: Project) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
-    characters = done.table("characters")
+    characters = done.table("records")
     predictions = done.table("predictions")
     assert predictions["page_id"].to_list() == sorted(characters["page_id"])
     scored = model.predict(characters).assign(page_id=characters["page_id"])
@@ -126,8 +126,8 @@ def test_predictions_are_those_of_the_champion(done: Project) -> None:
 
 
 def test_online_records_give_the_predictions_of_the_batch(done: Project) -> None:
-    characters = done.table("characters")
-    lookup = Lookup(done.path / "data" / "07_model_output" / "online_characters.db")
+    characters = done.table("records")
+    lookup = Lookup(done.path / "data" / "07_model_output" / "online_records.db")
     records = lookup.complete([{"page_id": page} for page in characters["page_id"]])
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
@@ -336,7 +336,7 @@ def test_kedro_viz_shows_pipelines_layers_tables_and_plots(done: Project) -> Non
     }
     shown_there = {name for name, preview in previews.items() if preview}
     assert shown_there >= {
-        *("raw_characters", *TABLES, "test_scores"),
+        *("raw_table", *TABLES, "test_scores"),
         *("evaluation", "gate_checks", "promotion", "data_quality", "test_metrics"),
         *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
         *("champion", "model_card_markdown"),

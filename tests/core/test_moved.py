@@ -88,15 +88,15 @@ def test_old_contract_is_the_new_class() -> None:
 def test_old_validator_refuses_a_table_that_breaks_its_contract(tmp_path: Path) -> None:
     entry = {
         "type": "pandas.ParquetDataset",
-        "filepath": str(tmp_path / "characters.parquet"),
+        "filepath": str(tmp_path / "records.parquet"),
         "validator": {"class": "marvel_kedro.schemas.Characters", "on": ["load", "save"]},
     }
-    catalog = DataCatalog.from_config({"characters": entry})
+    catalog = DataCatalog.from_config({"records": entry})
     with (
         pytest.warns(FutureWarning, match="write marvel_kedro.table.contracts"),
         pytest.raises(DataValidationError, match="column_in_dataframe"),
     ):
-        catalog.save("characters", pd.DataFrame({"name": ["x"]}))
+        catalog.save("records", pd.DataFrame({"name": ["x"]}))
 
 
 @pytest.mark.filterwarnings("ignore:.*has moved:FutureWarning")

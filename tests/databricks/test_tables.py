@@ -17,17 +17,17 @@ from marvel_kedro.pipeline_registry import register_pipelines
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
 from marvel_kedro.table import contracts
 
-CHARACTERS = Contract("marvel_kedro.table.contracts.Characters", contracts.Characters)
+CHARACTERS = Contract("marvel_kedro.table.contracts.Records", contracts.Records)
 TABLES = {
-    "characters",
-    "rejected_characters",
+    "records",
+    "rejected_records",
     "source_rows",
     "train_set",
     "test_set",
     "test_scores",
     "predictions",
     "labels",
-    "newest_characters",
+    "newest_records",
     "retraining_train_set",
     "retraining_test_set",
 }
@@ -84,7 +84,7 @@ from kedro.framework.startup import bootstrap_project
 bootstrap_project(".")
 with KedroSession.create(".") as session:
     catalog = session.load_context().catalog
-    print(*(type(catalog.get(name)).__name__ for name in ("raw_characters", "characters")))
+    print(*(type(catalog.get(name)).__name__ for name in ("raw_table", "records")))
 print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.")])
 """
     done = subprocess.run(

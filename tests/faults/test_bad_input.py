@@ -78,11 +78,11 @@ def test_one_class_registers_no_model(filled: Project) -> None:
 
 def test_file_without_usable_rows_leaves_tables_unchanged(filled: Project) -> None:
     filled.run("processing")
-    before = filled.table("characters")
+    before = filled.table("records")
     raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="alive")
     raw.to_csv(filled.raw, index=False)
     says(filled.cli(), "no row that can be used", "'unknown alive': 3000")
-    assert_frame_equal(filled.table("characters"), before)
+    assert_frame_equal(filled.table("records"), before)
 
 
 def test_comma_at_the_end_of_every_row_shifts_no_column(filled: Project) -> None:
@@ -209,9 +209,9 @@ def test_unreadable_configuration_names_its_file(
 
 
 def test_unknown_dataset_type_is_named(filled: Project) -> None:
-    entry = "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"
+    entry = "raw_table: {type: pandas.NoSuchDataset, filepath: x}"
     (filled.path / "conf/local/catalog.yml").write_text(entry)
-    says(filled.cli(), "'raw_characters'", "'NoSuchDataset'")
+    says(filled.cli(), "'raw_table'", "'NoSuchDataset'")
     assert untouched(filled)
 
 
@@ -245,8 +245,8 @@ def test_damaged_table_is_named_and_made_again(filled: Project) -> None:
 
 def test_table_without_a_column_breaks_its_contract(filled: Project) -> None:
     filled.run()
-    filled.table("characters").drop(columns="origin").to_parquet(
-        filled.path / "data/03_primary/characters.parquet"
+    filled.table("records").drop(columns="origin").to_parquet(
+        filled.path / "data/03_primary/records.parquet"
     )
     says(filled.cli("--pipelines", "serving"), "breaks its contract", "origin")
 

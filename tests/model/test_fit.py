@@ -40,7 +40,7 @@ def test_texts_for_a_missing_value_have_no_effect_on_model(
 def test_number_of_threads_has_no_effect_on_model(
     model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
 ) -> None:
-    path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
+    path = os.path.join(tmp_path, "records.parquet")  # noqa: PTH118
     characters.to_parquet(path)
     code = (
         "import sys, pandas as pd; from marvel_kedro.model.fit import fit; "

@@ -19,7 +19,7 @@ from marvel_kedro.model.options import (
 )
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
-from marvel_kedro.pipelines.processing.nodes import split_characters
+from marvel_kedro.pipelines.processing.nodes import split_records
 from marvel_kedro.table.cleaning import COLUMNS, select_usable
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
@@ -177,7 +177,7 @@ def test_split_keeps_sides_apart_and_new_labels_replace_old_ones(
     engine: Any, test_on: str, share: float
 ) -> None:
     train, test = split(share, test_on, engine)
-    past_train, past_test, _ = split_characters(pages("p", 9000, "Dead"), ProcessingOptions())
+    past_train, past_test, _ = split_records(pages("p", 9000, "Dead"), ProcessingOptions())
     assert set(train["page_id"]) <= set(past_train["page_id"])
     assert set(test["page_id"]) <= set(past_test["page_id"])
     both = pd.concat([train, test])
@@ -236,7 +236,7 @@ def test_chosen_share_is_high_only_if_old_labels_contradict_new_ones(
     assert chosen(now, before) == 0.9
     assert chosen(now, relabelled(past)) < 0.9
     # Labels of the test side have no influence.
-    test = split_characters(now, ProcessingOptions())[1]["page_id"]
+    test = split_records(now, ProcessingOptions())[1]["page_id"]
     other = now.assign(alive=now["alive"].where(~now["page_id"].isin(test), "Dead"))
     assert chosen(other, before) == 0.9
 

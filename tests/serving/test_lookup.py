@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving import lookup
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.lookup import INPUTS, Lookup
@@ -26,7 +26,7 @@ def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def publish(path: Path, characters: pd.DataFrame) -> None:
-    OnlineTableDataset(str(path)).save(publish_characters(characters))
+    OnlineTableDataset(str(path)).save(publish_records(characters))
 
 
 def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:

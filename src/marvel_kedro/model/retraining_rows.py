@@ -38,12 +38,12 @@ def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     """Turn labelled records into characters: for each page the record with the newest label.
 
     A field that the request did not contain, or as a missing marker, has the value of the page in
-    `characters`, as when the endpoint completed the record. Records later than `now` are excluded:
+    `records`, as when the endpoint completed the record. Records later than `now` are excluded:
     a wrong clock would make them the newest ones, and leave no others within `options.days`. If
-    `characters`, the known pages, are a table in memory, there may be `max_rows` labelled pages.
+    `records`, the known pages, are a table in memory, there may be `max_rows` labelled pages.
 
     Returns:
-        One row per labelled page, with the columns of `characters`.
+        One row per labelled page, with the columns of `records`.
 
     Raises:
         ProjectError: No record has a label.
@@ -90,7 +90,7 @@ def _complete(sent: nw.LazyFrame[Any], known: nw.LazyFrame[Any]) -> nw.LazyFrame
 
 
 def choose_share(
-    newest_characters: IntoFrameT,
+    newest_records: IntoFrameT,
     characters: IntoFrameT,
     options: RetrainingOptions,
     processing: ProcessingOptions,
@@ -106,10 +106,10 @@ def choose_share(
     if len(options.newest_shares) == 1:
         return options.newest_shares[0]
     losses: dict[float, float] = {}
-    new_train, _ = split_table(newest_characters, processing.split)
+    new_train, _ = split_table(newest_records, processing.split)
     held_out = to_pandas(_sample(lazily(new_train), 0.25, " aside").to_native(), training.max_rows)
     for share in options.newest_shares:
-        rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
+        rows, _, _ = split_rows(newest_records, characters, share, options, processing)
         collected = to_pandas(rows, training.max_rows)
         collected = collected[~collected["page_id"].isin(held_out["page_id"])]
         losses[share] = _loss(collected, held_out, training)
@@ -120,7 +120,7 @@ def choose_share(
 
 
 def split_rows(
-    newest_characters: IntoFrameT,
+    newest_records: IntoFrameT,
     characters: IntoFrameT,
     newest_share: float,
     options: RetrainingOptions,
@@ -134,12 +134,12 @@ def split_rows(
     Returns:
         Train set, test set and the split, as `processing` makes them.
     """
-    newest, past = lazily(newest_characters), lazily(characters)
+    newest, past = lazily(newest_records), lazily(characters)
     past = past.join(newest.select("page_id"), on="page_id", how="anti")
     past = _thin(past, _rows(newest), newest_share)
     train, test = split_table(nw.concat([newest, past]).to_native(), processing.split)
     if options.test_on == "newest":
-        _, test = split_table(newest_characters, processing.split)
+        _, test = split_table(newest_records, processing.split)
     return train, test, processing.split.model_dump()
 
 

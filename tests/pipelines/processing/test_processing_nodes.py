@@ -20,7 +20,7 @@ OPTIONS = ProcessingOptions(
 def test_split_node_returns_record_of_split() -> None:
     options = ProcessingOptions(split=SplitOptions(by="name", test_share=0.3))
     characters = select_usable(read_source(many_raw_rows(50)))
-    _, _, split = nodes.split_characters(characters, options)
+    _, _, split = nodes.split_records(characters, options)
     assert SplitOptions(**split) == options.split
 
 
@@ -28,7 +28,7 @@ def test_file_without_usable_row_makes_no_table() -> None:
     rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}))
     quality = nodes.summarise_quality(rows, OPTIONS)
     with pytest.raises(ProjectError, match="'no page_id': 1, 'unknown alive': 1"):
-        nodes.select_characters(rows, quality)
+        nodes.select_records(rows, quality)
 
 
 def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
@@ -44,7 +44,7 @@ def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
         return (
             characters,
             select_rejected(rows),
-            *nodes.split_characters(characters, OPTIONS)[:2],
+            *nodes.split_records(characters, OPTIONS)[:2],
         )
 
     lazy = pl.from_pandas(raw).lazy()
@@ -69,9 +69,9 @@ def test_nodes_collect_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(pl.LazyFrame, "collect", refuse)
         rows = read_source(lazy)
-        characters = nodes.select_characters(rows, {"rows_kept": 50})
+        characters = nodes.select_records(rows, {"rows_kept": 50})
         rejected = select_rejected(rows)
-        train, test, _ = nodes.split_characters(characters, OPTIONS)
+        train, test, _ = nodes.split_records(characters, OPTIONS)
     assert len(rejected.collect()) == 0
     assert len(train.collect()) + len(test.collect()) == len(characters.collect()) == 50
 
@@ -81,6 +81,6 @@ def test_nodes_leave_their_inputs_unchanged() -> None:
     before = raw.copy()
     rows = read_source(raw)
     rows_before = rows.copy()
-    nodes.split_characters(select_usable(rows), OPTIONS)
+    nodes.split_records(select_usable(rows), OPTIONS)
     assert_frame_equal(raw, before)
     assert_frame_equal(rows, rows_before)

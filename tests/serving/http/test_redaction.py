@@ -13,7 +13,7 @@ from support.in_process import BODY, InProcess, deploy, started
 from support.running_server import Store, describe
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving.http.protocol import FORMS
 
 SECRET = "of-a-secret-earth"
@@ -26,7 +26,7 @@ def redacting(
 ) -> Iterator[InProcess]:
     table = {"redact": list(REDACTED)}
     configuration = describe(tmp_path_factory.mktemp("redacting"), inference_table=table)
-    OnlineTableDataset(str(configuration.server.characters)).save(publish_characters(characters))
+    OnlineTableDataset(str(configuration.server.online_records)).save(publish_records(characters))
     with started(deploy(configuration, registered)) as found:
         yield found
 

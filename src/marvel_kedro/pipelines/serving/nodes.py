@@ -9,13 +9,13 @@ from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.frames import AnyFrame, lazily
 
 
-def score_characters(
+def score_records(
     characters: IntoFrame, champion: RegisteredModel, options: ServingOptions
 ) -> AnyFrame:
     """Score every character with the champion; return the rows of `batch.COLUMNS`."""
     return batch.score(characters, champion, options.scored_at)
 
 
-def publish_characters(characters: IntoFrame) -> AnyFrame:
+def publish_records(characters: IntoFrame) -> AnyFrame:
     """Select `page_id` and the model's input, which an endpoint looks up by a `page_id` alone."""
     return lazily(characters).select("page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()
