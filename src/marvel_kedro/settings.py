@@ -33,7 +33,9 @@ def _table(
         layer: The layer in kedro-viz; by default the name of the folder without its number.
     """
     layer = layer or folder.partition("_")[2]
-    return _entry("record_table", name=name, folder=folder, layer=layer, contract=contract, frame=frame)
+    return _entry(
+        "record_table", name=name, folder=folder, layer=layer, contract=contract, frame=frame
+    )
 
 
 def _schema_table(

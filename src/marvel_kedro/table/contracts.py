@@ -98,7 +98,7 @@ _CONTRACTS: dict[str, Callable[[TableSpec], tuple[str, Columns]]] = {
 }
 
 
-def _column(kind: Any, meaning: str, *checks: pa.Check, **rules: bool) -> pa.Column:  # noqa: ANN401 - any type
+def _column(kind: Any, meaning: str, *checks: pa.Check, **rules: Any) -> pa.Column:  # noqa: ANN401 - any type
     return pa.Column(kind, list(checks), description=meaning, **rules)
 
 

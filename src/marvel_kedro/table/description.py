@@ -169,8 +169,7 @@ class TableSpec(Options):
         return {
             name: column
             for name, column in self.columns.items()
-            if name not in {self.key, self.target.column}
-            and (column.feature or name == self.group)
+            if name not in {self.key, self.target.column} and (column.feature or name == self.group)
         }
 
     @property

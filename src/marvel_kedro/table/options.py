@@ -6,6 +6,7 @@ from pydantic import Field
 
 from marvel_kedro.core.options import Options
 
+
 class SplitOptions(Options):
     """Parameters of the split into `train_set` and `test_set`."""
 

@@ -75,5 +75,5 @@ def traffic(  # noqa: PLR0913 - one an option
             drift={"scenario": scenario, "magnitude": magnitude},
             world_seed=read.parameters.synthetic.seed,
         ),
-        world=CharacterWorld(),
+        world=CharacterWorld(read.parameters.table),
     )

@@ -8,6 +8,7 @@ from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.training import pipeline as training
 
 _ALERTING, _OPTIONS, _PROCESSING = "params:alerting", "params:retraining", "params:processing"
+_TABLE = "params:table"
 
 
 def create_pipeline() -> Pipeline:
@@ -31,6 +32,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "inference_log",
                     "records",
+                    _TABLE,
                     _OPTIONS,
                     _PROCESSING,
                     _ALERTING,
@@ -41,13 +43,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 retraining_rows.choose_share,
-                ["newest_records", "records", _OPTIONS, _PROCESSING, "params:training"],
+                ["newest_records", "records", _TABLE, _OPTIONS, _PROCESSING, "params:training"],
                 "newest_share",
                 name="choose_share",
             ),
             node(
                 retraining_rows.split_rows,
-                ["newest_records", "records", "newest_share", _OPTIONS, _PROCESSING],
+                ["newest_records", "records", _TABLE, "newest_share", _OPTIONS, _PROCESSING],
                 ["retraining_train_set", "retraining_test_set", "retraining_split"],
                 name="split_rows",
             ),

@@ -11,11 +11,16 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 score_records,
-                ["records", "champion", "params:serving"],
+                ["records", "champion", "params:table", "params:serving"],
                 "predictions",
                 name="score_records",
             ),
-            node(publish_records, "records", "online_records", name="publish_records"),
+            node(
+                publish_records,
+                ["records", "params:table"],
+                "online_records",
+                name="publish_records",
+            ),
         ],
         tags="serving",
     )
