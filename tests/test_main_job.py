@@ -9,17 +9,17 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from kedro.config import OmegaConfigLoader
 from pandas.testing import assert_frame_equal
 from support.project import Project
+from support.table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions
 from marvel_kedro.project import parameters
+from marvel_kedro.project.config_loader import ConfigLoader
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table.cleaning import COLUMNS
 from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}
@@ -49,7 +49,7 @@ def test_tables_add_up(done: Project) -> None:
     rows = {name: len(done.table(name)) for name in TABLES}
     assert rows["records"] + rows["rejected_records"] == 3000
     assert rows["train_set"] + rows["test_set"] == rows["records"] == rows["predictions"]
-    assert list(done.table("records").columns) == list(COLUMNS)
+    assert list(done.table("records").columns) == list(TABLE.columns)
     assert done.report("data_quality")["rows_in"] == 3000
     assert list(done.path.parent.iterdir()) == [done.path]
 
@@ -272,7 +272,7 @@ def test_several_commands_share_one_mlflow_run(done: Project, project: Project) 
 def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
     """Benchmarks use the defaults of the code."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
+    configured = ConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     options = parameters.check(configured)
     assert options.training.fit == FitOptions()
     assert options.training.gate == GateOptions()
@@ -284,7 +284,7 @@ def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
 def test_alert_rule_on_a_column_without_metrics_is_rejected(project: Project) -> None:
     """The rule would never fire: it names a column of another table, or a mistyped one."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
+    configured = ConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     columns = configured["monitoring"]["columns"]
     columns["tariff"] = columns.pop("universe")
     with pytest.raises(ProjectError, match=r"input_drift.columns names universe, which"):

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from kedro.config import OmegaConfigLoader
 from support.project import ROOT, Project, clean_environment
+from support.table import TABLE
 
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Feature, create_statement
 from marvel_kedro.pipeline_registry import register_pipelines
+from marvel_kedro.project.config_loader import ConfigLoader
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table import contracts
 
-CHARACTERS = Contract("marvel_kedro.table.contracts.Records", contracts.Records)
+RECORDS = Contract.named("Records", TABLE)
 TABLES = {
     "records",
     "rejected_records",
@@ -36,7 +36,7 @@ BY_THE_ENDPOINT = {"inference_payload", "served_entities"}
 
 def catalog(env: str) -> dict[str, Any]:
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    found: dict[str, Any] = OmegaConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
+    found: dict[str, Any] = ConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
     return found
 
 
@@ -56,7 +56,7 @@ def test_lakehouse_tables_have_three_level_names_and_are_overwritten(
             assert "write_mode" not in entry, "these are read only"
             continue
         assert entry["write_mode"] == "overwrite", "an upsert may fall back to append"
-        Contract.named(entry["metadata"]["contract"])
+        Contract.named(entry["metadata"]["contract"], TABLE)
     assert entries["champion"]["model_name"] == "mlops_dev.mine.marvel_characters"
     # What is left to files is small, or belongs to the run.
     others = {str(entry["type"]) for name, entry in entries.items() if name not in TABLES}
@@ -103,16 +103,16 @@ print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.
 
 def test_create_statement_uses_the_features_of_the_catalog() -> None:
     columns = [("page_id", "string"), ("height", "double")]
-    plain = create_statement("`c`.`s`.`t`", columns, CHARACTERS, [])
+    plain = create_statement("`c`.`s`.`t`", columns, RECORDS, [])
     made = "CREATE TABLE IF NOT EXISTS `c`.`s`.`t`"
     assert plain == f"{made} (`page_id` string, `height` double) USING delta"
     every: list[Feature] = ["comments", "primary_key", "clustering", "change_data_feed", "tags"]
-    whole = create_statement("`c`.`s`.`t`", columns, CHARACTERS, every)
+    whole = create_statement("`c`.`s`.`t`", columns, RECORDS, every)
     for part in (
         "`page_id` string NOT NULL COMMENT 'Title of the wiki page; the key'",
         "PRIMARY KEY (`page_id`)",
         "CLUSTER BY (`page_id`)",
-        "COMMENT 'One row per page of the wiki; text is null where the source is empty.'",
+        "COMMENT 'One row per character; text is null where the source is empty.'",
         "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
     ):
         assert part in whole
@@ -125,10 +125,11 @@ from pyspark.sql import SparkSession
 from marvel_kedro.databricks import session, tables
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Place
+from support.table import TABLE
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
-contract = Contract.named("marvel_kedro.table.contracts.Predictions")
+contract = Contract.named("Predictions", TABLE)
 session.start("spark", place.warehouse)
 spark = SparkSession.builder.getOrCreate()
 tables.attach(spark, place)

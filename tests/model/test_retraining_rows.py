@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from support.labelled_log import typed
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.options import (
@@ -20,7 +21,7 @@ from marvel_kedro.model.options import (
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
 from marvel_kedro.pipelines.processing.nodes import split_records
-from marvel_kedro.table.cleaning import COLUMNS, select_usable
+from marvel_kedro.table.cleaning import select_usable
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
@@ -31,7 +32,7 @@ ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_panda
 
 
 def pages_of(*rows: dict[str, Any]) -> pd.DataFrame:
-    columns = list(COLUMNS)
+    columns = list(TABLE.columns)
     numbers = ("height", "weight")
     return pd.DataFrame(list(rows), columns=columns).astype(
         {name: "float64" if name in numbers else "str" for name in columns}
@@ -53,9 +54,11 @@ def newest(
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
 ) -> pd.DataFrame:
-    found = select_newest(engine(records), engine(known), options, ProcessingOptions(), NOW, 10_000)
+    found = select_newest(
+        engine(records), engine(known), TABLE, options, ProcessingOptions(), NOW, 10_000
+    )
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
-    assert list(rows.columns) == list(COLUMNS)
+    assert list(rows.columns) == list(TABLE.columns)
     return rows.sort_values("page_id").set_index("page_id")
 
 
@@ -102,7 +105,7 @@ def test_bounds_of_features_apply_to_processing_and_retraining(
     assert features.number("2500000") == features.number(2_500_000) == 2_500_000
     rows = pages_of({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
-    read = to_pandas(select_usable(engine(source.astype("str"))), 10)
+    read = to_pandas(select_usable(engine(source.astype("str")), TABLE), "page_id", 10)
     assert list(read["height"]) == [-60.14, 2_500_000.0]
     assert read["weight"].isna().all()
     sent = log({"page_id": "a", "height": -5.0}, {"page_id": "b", "height": 0.0})
@@ -161,7 +164,12 @@ def split(share: float, test_on: Any = "newest", engine: Any = ENGINES[0]) -> An
         pages("p", 9000, "Dead"),
     )  # 1,000 pages are in both
     train, test, recorded = split_rows(
-        engine(new), engine(past), share, RetrainingOptions(test_on=test_on), ProcessingOptions()
+        engine(new),
+        engine(past),
+        TABLE,
+        share,
+        RetrainingOptions(test_on=test_on),
+        ProcessingOptions(),
     )
     frames = [
         each if isinstance(each, pd.DataFrame) else each.to_pandas() for each in (train, test)
@@ -177,7 +185,7 @@ def test_split_keeps_sides_apart_and_new_labels_replace_old_ones(
     engine: Any, test_on: str, share: float
 ) -> None:
     train, test = split(share, test_on, engine)
-    past_train, past_test, _ = split_records(pages("p", 9000, "Dead"), ProcessingOptions())
+    past_train, past_test, _ = split_records(pages("p", 9000, "Dead"), TABLE, ProcessingOptions())
     assert set(train["page_id"]) <= set(past_train["page_id"])
     assert set(test["page_id"]) <= set(past_test["page_id"])
     both = pd.concat([train, test])
@@ -201,7 +209,12 @@ def test_thinning_keeps_test_share_of_the_past() -> None:
 def test_short_past_is_kept_whole() -> None:
     new, past = pages("n", 100, "Alive"), pages("p", 50, "Dead")
     train, test, _ = split_rows(
-        new, past, 0.5, RetrainingOptions(test_on="all"), ProcessingOptions(split=SplitOptions())
+        new,
+        past,
+        TABLE,
+        0.5,
+        RetrainingOptions(test_on="all"),
+        ProcessingOptions(split=SplitOptions()),
     )
     assert len(train) + len(test) == 150
 
@@ -215,7 +228,7 @@ def chosen(newest: pd.DataFrame, past: pd.DataFrame, *shares: float, min_rows: i
         gate=GateOptions(),
     )
     options = RetrainingOptions(newest_shares=shares or (0.0, 0.5, 0.9))
-    return choose_share(newest, past, options, ProcessingOptions(), train)
+    return choose_share(newest, past, TABLE, options, ProcessingOptions(), train)
 
 
 def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +249,7 @@ def test_chosen_share_is_high_only_if_old_labels_contradict_new_ones(
     assert chosen(now, before) == 0.9
     assert chosen(now, relabelled(past)) < 0.9
     # Labels of the test side have no influence.
-    test = split_records(now, ProcessingOptions())[1]["page_id"]
+    test = split_records(now, TABLE, ProcessingOptions())[1]["page_id"]
     other = now.assign(alive=now["alive"].where(~now["page_id"].isin(test), "Dead"))
     assert chosen(other, before) == 0.9
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_records
@@ -26,7 +27,7 @@ def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def publish(path: Path, characters: pd.DataFrame) -> None:
-    OnlineTableDataset(str(path)).save(publish_records(characters))
+    OnlineTableDataset(str(path)).save(publish_records(characters, TABLE))
 
 
 def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support.table import TABLE
+
 from marvel_kedro.databricks import session, tables
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.project.error_messages import explain
-from marvel_kedro.table.contracts import TestScores
 
-CONTRACT = Contract("TestScores", TestScores)
+CONTRACT = Contract.named("TestScores", TABLE)
 
 
 def main() -> None:  # noqa: C901, PLR0915 - a list of faults

@@ -75,7 +75,8 @@ def _write(path: Path, data: IntoFrame) -> None:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE online_records (page_id TEXT PRIMARY KEY, fields TEXT NOT NULL) WITHOUT ROWID"
+            "CREATE TABLE online_records (page_id TEXT PRIMARY KEY, fields TEXT NOT NULL) "
+            "WITHOUT ROWID"
         )
         with connection:
             connection.executemany("INSERT INTO online_records VALUES (?, ?)", _entries(data))

@@ -30,8 +30,8 @@ def score(table: IntoFrame, key: str, model: RegisteredModel, scored_at: datetim
     Other columns are ignored.
 
     Returns:
-        The key and `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
-        frame for any other.
+        The key and `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a
+        pandas frame for any other.
     """
     if lazily(table).implementation.is_spark_like():
         return _on_workers(table, key, model, scored_at)

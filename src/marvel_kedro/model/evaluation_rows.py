@@ -27,7 +27,7 @@ def source_of(table: IntoFrame, synthetic_url: str) -> Source:
     return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
 
 
-def rows_of_retraining(
+def rows_of_retraining(  # noqa: PLR0913, PLR0917 - inputs of a node
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     champion: RegisteredModel,
@@ -76,7 +76,7 @@ def rows_of_retraining(
     return chosen, "retraining_test_set"
 
 
-def score(
+def score(  # noqa: PLR0913, PLR0917 - inputs of a node
     train: pd.DataFrame,
     test: pd.DataFrame,
     candidate: CharacterModel,
@@ -90,8 +90,9 @@ def score(
 
     Returns:
         One row per test row: the key, the target (true for the positive class), the columns of
-        `evaluation.slices`, and the probability of the positive class by `candidate`, `logistic_regression`, `always_alive` and `champion`
-        (NaN without one, and for rows that it was trained on by another split).
+        `evaluation.slices`, and the probability of the positive class by `candidate`,
+        `logistic_regression`, `always_alive` and `champion` (NaN without one, and for rows that it
+        was trained on by another split).
 
     Raises:
         ProjectError: There are no test rows, or the candidate came back from the store as another

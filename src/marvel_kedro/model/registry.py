@@ -16,8 +16,8 @@ from mlflow.tracking._model_registry.fluent import _register_model
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.packaging import conform
-from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.description import TableSpec
+from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
 from marvel_kedro.table.split import with_side
 

@@ -95,7 +95,7 @@ def _complete(
     )
 
 
-def choose_share(
+def choose_share(  # noqa: PLR0913, PLR0917 - inputs of a node
     newest_records: IntoFrameT,
     records: IntoFrameT,
     table: TableSpec,
@@ -127,7 +127,7 @@ def choose_share(
     return min(losses, key=lambda share: losses[share])
 
 
-def split_rows(
+def split_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     newest_records: IntoFrameT,
     records: IntoFrameT,
     table: TableSpec,

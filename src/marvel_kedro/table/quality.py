@@ -26,8 +26,9 @@ def summarise(
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
         - `missing_markers`: of all rows, the cells with such a marker by column, if there are any;
         - of the usable rows, by column: `nulls`; `unusable` (numbers that are given but are not
-          plain decimals within their bounds); `new_categories` (rows by unexpected value, most frequent
-          first, at most `options.examples`); `new_category_rows` (rows with any such value).
+          plain decimals within their bounds); `new_categories` (rows by unexpected value, most
+          frequent first, at most `options.examples`); `new_category_rows` (rows with any such
+          value).
     """
     rows = lazily(source_rows)
     reasons = _counts_by_reason(rows, table, markers)

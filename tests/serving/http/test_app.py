@@ -16,6 +16,7 @@ from support.examples import at_most
 from support.in_process import BODY, InProcess, deploy, started
 from support.running_server import RECORD, Store, describe
 from support.spooled import ANY_TEXT
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_records
@@ -235,7 +236,9 @@ def test_records_are_completed_by_page_id(
     registered: Store, tmp_path: Path, characters: pd.DataFrame
 ) -> None:
     configuration = deploy(describe(tmp_path), registered)
-    OnlineTableDataset(str(configuration.server.online_records)).save(publish_records(characters))
+    OnlineTableDataset(str(configuration.server.online_records)).save(
+        publish_records(characters, TABLE)
+    )
     fields = list(EXAMPLE)
     first, second = (
         {str(k): None if pd.isna(v) else v for k, v in characters.iloc[row][fields].items()}

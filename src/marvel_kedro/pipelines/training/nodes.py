@@ -24,7 +24,7 @@ from marvel_kedro.table.frames import digest, to_pandas
 from marvel_kedro.table.options import SplitOptions
 
 
-def choose_test_rows(
+def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     retraining_log: pa.Table | None,
