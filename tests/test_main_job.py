@@ -197,7 +197,7 @@ def test_champion_is_compared_on_rows_that_it_was_not_trained_on(
 ) -> None:
     """With another split, most of the new test rows are the champion's training rows."""
     shutil.copytree(done.path, project.path, dirs_exist_ok=True)
-    project.run(processing={"split": {"by": "name", "test_share": 0.4}})
+    project.run(processing={"split": {"by": "group", "test_share": 0.4}})
     scores = project.table("test_scores")
     before = set(done.table("test_set")["page_id"])
     fair = scores["page_id"].isin(before)

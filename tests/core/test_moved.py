@@ -34,10 +34,6 @@ OLD_TYPES = [
     "marvel_kedro.datasets.run_inputs.RunInputsDataset",
     "marvel_kedro.datasets.run_metrics.RunMetricsDataset",
     "marvel_kedro.datasets.webhook.WebhookDataset",
-    "marvel_kedro.schemas.Labels",
-    "marvel_kedro.schemas.Predictions",
-    "marvel_kedro.schemas.SourceRows",
-    "marvel_kedro.schemas.TestScores",
 ]
 
 

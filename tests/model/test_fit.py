@@ -46,10 +46,12 @@ def test_number_of_threads_has_no_effect_on_model(
     code = (
         "import sys, pandas as pd; from marvel_kedro.model.fit import fit; "
         "from marvel_kedro.model.options import FitOptions; "
-        "print(fit(pd.read_parquet(sys.argv[1]), FitOptions()).digest)"
+        "from marvel_kedro.table.description import TableSpec; "
+        "table = TableSpec.model_validate_json(sys.argv[2]); "
+        "print(fit(pd.read_parquet(sys.argv[1]), table, FitOptions()).digest)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, path],
+        [sys.executable, "-c", code, path, TABLE.model_dump_json()],
         env=os.environ | {"OMP_NUM_THREADS": threads},
         capture_output=True,
         text=True,

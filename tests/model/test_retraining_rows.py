@@ -22,6 +22,7 @@ from marvel_kedro.model.portable import features
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
 from marvel_kedro.pipelines.processing.nodes import split_records
 from marvel_kedro.table.cleaning import select_usable
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
@@ -53,9 +54,10 @@ def newest(
     known: pd.DataFrame,
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
+    table: TableSpec = TABLE,
 ) -> pd.DataFrame:
     found = select_newest(
-        engine(records), engine(known), TABLE, options, ProcessingOptions(), NOW, 10_000
+        engine(records), engine(known), table, options, ProcessingOptions(), NOW, 10_000
     )
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
     assert list(rows.columns) == list(TABLE.columns)
@@ -101,15 +103,18 @@ def test_bounds_of_features_apply_to_processing_and_retraining(
     """Negative and large numbers are valid where another table sets other bounds."""
     monkeypatch.setattr(features, "ABOVE", -1000.0)
     monkeypatch.setattr(features, "BELOW", 10_000_000.0)
+    bounds = {"above": -1000.0, "below": 10_000_000.0}
+    measures = {name: TABLE.columns[name].model_copy(update=bounds) for name in TABLE.numbers}
+    table = TABLE.model_copy(update={"columns": TABLE.columns | measures})
     assert features.number("-60.14") == features.number(-60.14) == -60.14
     assert features.number("2500000") == features.number(2_500_000) == 2_500_000
     rows = pages_of({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
-    read = to_pandas(select_usable(engine(source.astype("str")), TABLE), "page_id", 10)
+    read = to_pandas(select_usable(engine(source.astype("str")), table), "page_id", 10)
     assert list(read["height"]) == [-60.14, 2_500_000.0]
     assert read["weight"].isna().all()
     sent = log({"page_id": "a", "height": -5.0}, {"page_id": "b", "height": 0.0})
-    found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine)
+    found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine, table=table)
     assert list(found["height"]) == [-5.0, 0.0]
 
 
@@ -174,7 +179,7 @@ def split(share: float, test_on: Any = "newest", engine: Any = ENGINES[0]) -> An
     frames = [
         each if isinstance(each, pd.DataFrame) else each.to_pandas() for each in (train, test)
     ]
-    assert recorded == {"by": "page_id", "test_share": 0.2}
+    assert recorded == {"by": "key", "test_share": 0.2}
     return frames
 
 

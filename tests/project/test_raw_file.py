@@ -31,7 +31,7 @@ def test_run_without_the_raw_file_keeps_real_tables(env: str, real: Project) -> 
         assert outcome.status == 1
         assert outcome.output.count("Error:") == 1
         assert words in outcome.output
-        assert "characters, train_set, test_set come from a real one" in outcome.output
+        assert "records, train_set, test_set come from a real one" in outcome.output
         assert str(real.raw) in outcome.output.replace("\n", "")
         assert real.raw.exists() == made
         pd.testing.assert_frame_equal(table("records"), before)

@@ -17,7 +17,7 @@ def test_split_depends_only_on_crc32_of_page_id() -> None:
 
 
 def test_split_by_name_keeps_variants_on_one_side() -> None:
-    options = SplitOptions(by="name", test_share=0.3)
+    options = SplitOptions(by="group", test_share=0.3)
     train, test = split_table(usable(many_raw_rows(500)), TABLE, options)
     assert set(train["name"]).isdisjoint(test["name"])
     assert len(test)
@@ -25,5 +25,5 @@ def test_split_by_name_keeps_variants_on_one_side() -> None:
 
 def test_split_by_name_uses_page_id_of_rows_without_name() -> None:
     raw = many_raw_rows(500).assign(Name="")
-    train, test = split_table(usable(raw), TABLE, SplitOptions(by="name"))
+    train, test = split_table(usable(raw), TABLE, SplitOptions(by="group"))
     assert 0.1 < len(test) / (len(train) + len(test)) < 0.3

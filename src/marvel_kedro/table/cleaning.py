@@ -8,6 +8,7 @@ from narwhals.typing import IntoFrameT
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable.features import PLAIN_NUMBER
 from marvel_kedro.table import missing_markers
+from marvel_kedro.table.classes import to_class
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.missing_markers import WHITESPACE
@@ -86,7 +87,10 @@ def select_usable(
         .with_columns(
             missing_markers.replace(name, column, markers) for name, column in table.columns.items()
         )
-        .with_columns(plain_number(name, table.columns[name]) for name in table.numbers)
+        .with_columns(
+            to_class(table.target),
+            *(plain_number(name, table.columns[name]) for name in table.numbers),
+        )
         .to_native()
     )
 

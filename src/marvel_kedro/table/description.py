@@ -123,7 +123,7 @@ class Column(Options):
             ("below", "number"),
             ("separator", "set"),
         ):
-            if key in self.model_fields_set and self.kind != kind:
+            if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:
                 raise ValueError(f"{key} is for the kind {kind}, not for {self.kind}")
         if self.above is not None and self.below is not None and self.above >= self.below:
             raise ValueError("above must be less than below")

@@ -7,6 +7,7 @@ import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.table import missing_markers
+from marvel_kedro.table.classes import to_class
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 
@@ -31,8 +32,7 @@ def with_reason(
     )
     is_header = nw.all_horizontal(*names, ignore_nulls=True)
     key = missing_markers.replace(table.key, table.columns[table.key], markers)
-    is_class = nw.col(table.target.column).is_in([*table.target.classes])
-    usable = ~is_header & ~key.is_null() & is_class
+    usable = ~is_header & ~key.is_null() & ~to_class(table.target).is_null()
     filled = (nw.col(name).fill_null("") for name in table.columns)
     contents = nw.concat_str(*filled, separator="\x1f")
     # Not `cum_count`: on pandas narwhals 2.29 counts a partitioning or ordering column wrongly.

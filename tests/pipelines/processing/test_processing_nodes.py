@@ -19,7 +19,7 @@ OPTIONS = ProcessingOptions(
 
 
 def test_split_node_returns_record_of_split() -> None:
-    options = ProcessingOptions(split=SplitOptions(by="name", test_share=0.3))
+    options = ProcessingOptions(split=SplitOptions(by="group", test_share=0.3))
     characters = select_usable(read_source(many_raw_rows(50), TABLE), TABLE)
     _, _, split = nodes.split_records(characters, TABLE, options)
     assert SplitOptions(**split) == options.split
