@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 from pandas.testing import assert_frame_equal
 from support.project import Project
 from support.table import TABLE
@@ -240,7 +241,18 @@ def test_params_set_rows_seed_and_drift_of_the_synthetic_file(project: Project) 
     assert len({first, seeded, drifted}) == 3
 
 
-def test_environment_overrides_single_keys(done: Project, project: Project) -> None:
+def test_environment_overrides_single_keys_and_each_is_logged_once(
+    done: Project, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kedro-mlflow alone would log a section again for every node that has it."""
+    logged: list[str] = []
+
+    def log(client: MlflowClient, run_id: str, key: str, *value: Any, **others: Any) -> Any:
+        logged.append(key)
+        return log_param(client, run_id, key, *value, **others)
+
+    log_param = MlflowClient.log_param
+    monkeypatch.setattr(MlflowClient, "log_param", log)
     shutil.copy(done.raw, project.raw)
     local = project.path / "conf" / "local" / "training"
     local.mkdir(parents=True)
@@ -249,6 +261,7 @@ def test_environment_overrides_single_keys(done: Project, project: Project) -> N
     run: Any = project.client().get_run(project.champion().run_id)
     assert run.data.params["training.fit.max_trees"] == "30"
     assert run.data.params["training.fit.seed"] == "42"
+    assert sorted(logged) == sorted(run.data.params)
 
 
 def test_several_commands_share_one_mlflow_run(done: Project, project: Project) -> None:

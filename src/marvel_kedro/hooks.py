@@ -128,8 +128,9 @@ class ProjectHooks:
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def count_nodes(self, pipeline: Pipeline) -> None:
-        """Count the nodes of the run."""
+        """Count the nodes of the run, and forget the parameters that an earlier one has logged."""
         self._total, self._started = len(pipeline.nodes), 0
+        self._logged: set[str] = set()
 
     @hook_impl(specname="before_node_run")
     def log_node(self, node: Node) -> None:
@@ -143,10 +144,18 @@ class ProjectHooks:
         inputs: dict[str, Any],
         is_async: bool,
     ) -> Generator[None, Any, Any]:
-        """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value."""
+        """Pass typed parameters to kedro-mlflow as dictionaries, so that it logs each value.
+
+        It would log a section again, value by value, for every node that has it: 1,130 requests to
+        the store in a run of `monitoring` in place of 230.
+        """
         run_checks.check_async(is_async=is_async)  # earlier hooks do not get it
         typed = dict(inputs)
-        inputs.update({name: tracking.plain(value) for name, value in typed.items()})
+        for name, value in typed.items():
+            inputs[name] = tracking.plain(value)
+            if name in self._logged:
+                del inputs[name]
+        self._logged |= {name for name in typed if name.startswith("params:")}
         try:
             return (yield)
         finally:

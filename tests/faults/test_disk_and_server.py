@@ -62,7 +62,7 @@ def test_full_disk_is_one_message_and_files_are_whole(
     for table in small_disk.path.glob("data/*/*.parquet"):
         small_disk.table(table.stem)  # whole, or not there
     assert mount("-o", "remount,size=1g", str(disk))
-    assert small_disk.kedro("run").status == 0
+    small_disk.run()
     champion = small_disk.client().get_model_version_by_alias("marvel_characters", "champion")
     assert set(small_disk.table("predictions")["model_version"]) == {str(champion.version)}
 

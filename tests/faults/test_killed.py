@@ -141,7 +141,7 @@ def test_kill_while_the_store_is_made_leaves_no_half_made_store(
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
     assert list(project.path.glob(".mlflow.db.*.partial"))
     assert not (project.path / "mlflow.db").exists()
-    outcome = project.kedro("run", "--to-nodes", "read_source")
+    outcome = project.cli("--to-nodes", "read_source")
     assert outcome.status == 0, outcome.output
     assert not list(project.path.glob(".mlflow.db.*"))
 

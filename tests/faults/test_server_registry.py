@@ -184,7 +184,7 @@ def test_broken_version_leaves_the_previous_one_in_service(tmp_path: Path, store
 
 
 @pytest.mark.parametrize(("change", "why"), [
-    (cut("booster.txt"), "not those that were registered"),
+    pytest.param(cut("booster.txt"), "not those that were registered", marks=pytest.mark.slow),
     (raising, "broken on purpose"),
 ])  # fmt: skip
 def test_broken_version_at_the_first_start_is_reported_until_it_is_replaced(

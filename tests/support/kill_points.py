@@ -4,9 +4,10 @@ Usage: python kill_points.py PROJECT SHARD SHARDS [ENVIRONMENT PIPELINE]. Runs o
 once more after the test has brought new input; the second run is undone. A point is left out if
 nothing on the disk has changed since the one before in both runs: a kill there would be the same
 kill. Prints a line for each point: its name and whether the kill happened there. Forks, since
-imports take longer than runs.
+imports take longer than runs; what the first run has imported, this process imports for the others.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +104,24 @@ def in_fork(project: Path, reached: Any) -> int:
 def undisturbed(project: Path) -> list[tuple[str, bool]]:
     """Run to the end; return for each point whether the disk has changed since the one before."""
     last: Files = {}
+    known = set(sys.modules)
 
     def note(point: str) -> None:
         nonlocal last
-        now = files(project)
+        now, new = files(project), sys.modules.keys() - known
+        known.update(new)
         with (project / POINTS).open("a") as file:
-            file.write(json.dumps((point, now != last)) + "\n")
+            file.write(json.dumps((point, now != last, sorted(new))) + "\n")
         last = now
 
     if in_fork(project, note) != 0:
         sys.exit("the undisturbed run failed")
-    lines = (project / POINTS).read_text().splitlines()
+    lines = [json.loads(line) for line in (project / POINTS).read_text().splitlines()]
     (project / POINTS).unlink()
-    return [(point, changed) for point, changed in map(json.loads, lines)]
+    for name in (name for _, _, new in lines for name in new):
+        with suppress(ImportError):  # of names that no file has
+            importlib.import_module(name)
+    return [(point, changed) for point, changed, _ in lines]
 
 
 def restore(before: Path, project: Path) -> None:
@@ -134,15 +141,6 @@ def send(**message: Any) -> None:
 def main() -> None:
     project = Path(sys.argv[1])
     bootstrap_project(project)
-    import lightgbm  # noqa: F401 - imported once, before the forks
-
-    if sys.argv[4:] and sys.argv[4] == "lakehouse":
-        import deltalake  # noqa: F401
-        import kedro_datasets.databricks  # noqa: F401
-        import pysail.spark  # noqa: F401
-        import pyspark.sql.connect.functions
-        import pyspark.sql.connect.session  # noqa: F401
-
     first = undisturbed(project)
     send(undisturbed=True)  # the test brings new input
     with tempfile.TemporaryDirectory() as folder:

@@ -351,7 +351,7 @@ class Answer:
 
 
 class Load:
-    """Clients that send requests without a pause until the block ends, each over its connection.
+    """Clients that send requests until the block ends, each over its connection.
 
     Attributes:
         answers: The answers.
@@ -359,7 +359,7 @@ class Load:
         broken: Number of errors on a connection that had been answered before.
     """
 
-    def __init__(self, server: Server, clients: int = 4, pause: float = 0.002) -> None:
+    def __init__(self, server: Server, clients: int = 4, pause: float = 0.01) -> None:
         self.answers: list[Answer] = []
         self.failures: list[tuple[float, BaseException]] = []
         self.broken = 0

@@ -22,6 +22,7 @@ from support.inference_traffic import (
 from support.metrics_contract import CONTRACT, columns
 from support.monitoring_state import LOGS, METRICS, metrics, monitor, state
 from support.project import Project
+from support.shared import make_once
 
 from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
 from marvel_kedro.monitoring import tables
@@ -45,16 +46,29 @@ def label(project: Project, labels: pa.Table) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_run(
-    trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("one_run") / "project"
-    shutil.copytree(trained, folder)
-    project = Project(folder)
-    append(project, traffic.payload, traffic.served)
-    label(project, traffic.labels)
-    monitor(project)
-    return state(project)
+def monitored(trained: Path, traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after one run over all requests and labels, to read."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(trained, folder)
+        project = Project(folder)
+        append(project, traffic.payload, traffic.served)
+        label(project, traffic.labels)
+        monitor(project)
+
+    return Project(make_once(tmp_path_factory, "monitored", make))
+
+
+@pytest.fixture(scope="module")
+def one_run(monitored: Project) -> dict[str, Any]:
+    return state(monitored)
+
+
+@pytest.fixture
+def copied(monitored: Project, tmp_path: Path) -> Project:
+    """A copy of it, to change."""
+    shutil.copytree(monitored.path, tmp_path / "project")
+    return Project(tmp_path / "project")
 
 
 def days_of(payload: pa.Table) -> list[pa.Table]:
@@ -62,17 +76,14 @@ def days_of(payload: pa.Table) -> list[pa.Table]:
             for day in sorted(set(payload["request_date"].to_pylist()))]  # fmt: skip
 
 
-def test_tables_have_the_exact_schemas(watched: Project, traffic: Traffic) -> None:
-    append(watched, traffic.payload, traffic.served)
-    label(watched, traffic.labels)
-    monitor(watched)
+def test_tables_have_the_exact_schemas(monitored: Project) -> None:
     for name in METRICS:
-        table = metrics(watched, name)
+        table = metrics(monitored, name)
         assert table.schema.remove_metadata() == getattr(tables, name.upper()), name
         assert len(table), name
         assert columns(table.schema) == CONTRACT.get(name, columns(table.schema))
     for name in LOGS:
-        found = DeltaTable(watched.path / "data/07_model_output" / name).to_pyarrow_table()
+        found = DeltaTable(monitored.path / "data/07_model_output" / name).to_pyarrow_table()
         assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
 
 
@@ -112,49 +123,38 @@ def test_late_requests_and_late_or_corrected_labels_equal_one_run(
 
 
 def test_repeated_run_and_repeated_requests_change_nothing(
-    watched: Project, traffic: Traffic, one_run: dict[str, Any]
+    copied: Project, traffic: Traffic, one_run: dict[str, Any]
 ) -> None:
-    label(watched, traffic.labels)
-    append(watched, traffic.payload, traffic.served)
-    monitor(watched)
-    monitor(watched)
-    assert state(watched) == one_run
-    append(watched, traffic.payload.slice(30, 90), traffic.served)
-    monitor(watched)
-    assert state(watched) == one_run
+    monitor(copied)
+    assert state(copied) == one_run
+    append(copied, traffic.payload.slice(30, 90), traffic.served)
+    monitor(copied)
+    assert state(copied) == one_run
 
 
-def test_changed_settings_recompute_all_windows(
-    watched: Project, traffic: Traffic, one_run: dict[str, Any]
-) -> None:
-    label(watched, traffic.labels)
-    append(watched, traffic.payload, traffic.served)
-    monitor(watched, granularities=["1 hour", "1 week"], slices=[])
-    hourly = metrics(watched, "health_metrics")
+def test_changed_settings_recompute_all_windows(copied: Project, one_run: dict[str, Any]) -> None:
+    monitor(copied, granularities=["1 hour", "1 week"], slices=[])
+    hourly = metrics(copied, "health_metrics")
     assert set(hourly["granularity"].to_pylist()) == {"1 hour", "1 week"}
     by_length = hourly.group_by("granularity").aggregate([("requests", "sum")]).to_pydict()
     assert by_length["requests_sum"] == [240, 240]
-    monitor(watched)
-    assert state(watched) == one_run
+    monitor(copied)
+    assert state(copied) == one_run
 
 
 def test_settings_reverted_after_a_kill_leave_no_metrics_of_the_other_settings(
-    watched: Project, traffic: Traffic, one_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    copied: Project, one_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    label(watched, traffic.labels)
-    append(watched, traffic.payload, traffic.served)
-    monitor(watched)
-
     def fail(*_: Any) -> None:
         raise RuntimeError("interrupted")
 
     with monkeypatch.context() as patched:
         patched.setattr("marvel_kedro.monitoring.aggregation.watermarks.complete", fail)
         with pytest.raises(RuntimeError, match="interrupted"):
-            monitor(watched, granularities=["1 hour"])
-    assert "1 hour" in metrics(watched, "profile_metrics")["granularity"].to_pylist()
-    monitor(watched)
-    assert state(watched) == one_run
+            monitor(copied, granularities=["1 hour"])
+    assert "1 hour" in metrics(copied, "profile_metrics")["granularity"].to_pylist()
+    monitor(copied)
+    assert state(copied) == one_run
 
 
 def test_every_request_and_record_is_counted_once(
