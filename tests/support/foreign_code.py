@@ -2,8 +2,8 @@
 
     python foreign_code.py FOLDER
 
-saves two versions of every form to `FOLDER/<form>/<version>/model`, and prints their predictions. It
-imports nothing of the project, and each version is saved, and loaded, in another process.
+saves two versions of every form to `FOLDER/<form>/<version>/model`, and prints their predictions.
+It imports nothing of the project.
 """
 
 import importlib

@@ -124,7 +124,7 @@ class _Modules:
         added = {Path(path).absolute() for path in sys.path if path not in self._shared_path}
         now = list(sys.modules.items())  # other threads import meanwhile
         new = {name: module for name, module in now if self._shared.get(name) is not module}
-        self._own = {}
+        before, self._own = self._own, {}
         for name, module in sorted(new.items()):  # packages before their parts
             if name.rpartition(".")[0] in self._own or _is_from(module, self._folder, added):
                 self._own[name] = module
@@ -135,10 +135,12 @@ class _Modules:
             if name in self._shared:
                 sys.modules[name] = self._shared[name]
         sys.modules.update(self._hidden)
+        self._shared, self._hidden = {}, {}
         self._path, sys.path = sys.path, self._shared_path
-        for path in list(sys.path_importer_cache):
-            if self._folder in Path(path).parents or Path(path) in added:
-                sys.path_importer_cache.pop(path, None)
+        if self._own.keys() != before.keys():
+            for path in list(sys.path_importer_cache):
+                if self._folder in Path(path).parents or Path(path) in added:
+                    sys.path_importer_cache.pop(path, None)
 
     def _in_shared_packages(self) -> Iterator[tuple[ModuleType, str, ModuleType]]:
         """Find modules that are an attribute of a namespace package with installed parts."""

@@ -1,6 +1,7 @@
 """Each version of a model that this project has not made is served with its own code."""
 
 import asyncio
+import importlib
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from support import foreign_code
 from support.in_process import JSON, Answer, InProcess, started
@@ -99,10 +101,10 @@ def test_two_versions_answer_as_in_processes_of_their_own(
 
 
 def test_two_champions_predict_as_in_processes_of_their_own(
-    saved: tuple[Path, dict[str, Any]], store: Store, monkeypatch: pytest.MonkeyPatch
+    saved: tuple[Path, dict[str, Any]], store: Store
 ) -> None:
     """In this project's pipelines, and on the workers of an engine, which have only the files."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    mlflow.set_tracking_uri(store.uri)
     folder, expected = saved[0] / "import in predict", saved[1]["import in predict"]
     models = {}
     for version, answer in expected.items():
@@ -115,6 +117,18 @@ def test_two_champions_predict_as_in_processes_of_their_own(
         assert model.predict(records).to_dict("records") == answer
         scored = batch.score_records(records, batch.pack(model.folder))
         assert scored.drop(columns="page_id").to_dict("records") == answer
+
+
+def test_installed_module_that_another_model_uses_stays_as_it_is(
+    saved: tuple[Path, dict[str, Any]],
+) -> None:
+    """In a process of its own, the model with a file of this name would use that file."""
+    form = "name of an installed module"
+    isolation.load_isolated(saved[0] / "session" / "1" / "model")
+    installed = importlib.import_module("mailbox")
+    model = isolation.load_isolated(saved[0] / form / "1" / "model")
+    assert model.predict(foreign_code.RECORDS).to_dict("records") == saved[1][form]["1"]
+    assert sys.modules["mailbox"] is installed
 
 
 def test_model_that_cannot_be_loaded_leaves_nothing(
