@@ -7,13 +7,14 @@ two versions with a `helper.py` each, both would use the first one's.
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
 from importlib.machinery import all_suffixes
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+_LOADING = threading.Lock()
 _PATIENCE = 60.0  # seconds for another model's call: it may hang
 
 
@@ -30,17 +31,18 @@ def load_isolated(folder: Path) -> Any:  # noqa: ANN401 - a model of MLflow
     from mlflow.models import model as scripts  # noqa: PLC0415
 
     _first_modules()
-    # cloudpickle gives a class of a pickle to all pickles of one session, and the newest one its
-    # methods; MLflow gives a script without `set_model` the model of the script before.
-    cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()  # noqa: SLF001 - no public way
-    scripts.__mlflow_model__ = None
     folder = folder.resolve()  # MLflow refuses a path through a symbolic link
     # A script directly in the folder has a unique name.
-    if not any(path.name.endswith(tuple(all_suffixes())) for path in folder.glob("*/**/*")):
-        return mlflow.pyfunc.load_model(str(folder))
+    has_code = any(path.name.endswith(tuple(all_suffixes())) for path in folder.glob("*/**/*"))
     modules = _Modules(folder)
-    with modules.in_use():
+    with _LOADING, modules.in_use() if has_code else nullcontext():
+        # cloudpickle gives a class of a pickle to all pickles of one session, and the newest one
+        # its methods; MLflow gives a script without `set_model` the model of the script before.
+        cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()  # noqa: SLF001 - no public way
+        scripts.__mlflow_model__ = None
         model: Any = mlflow.pyfunc.load_model(str(folder))
+    if not has_code:
+        return model
     predict = model.predict
 
     @wraps(predict)
@@ -67,7 +69,7 @@ class _Modules:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = list(sys.path)
+        self._path: list[str] = []  # none before its first use: another model's may be in place
         self._own: dict[str, ModuleType] = {}
         self._shared: dict[str, ModuleType] = {}  # of all others, while this model is in use
         self._hidden: dict[str, ModuleType] = {}
@@ -108,7 +110,7 @@ class _Modules:
         return self._waiting[0] is turn and (not self._users or self._users[0] is self)
 
     def _put_in_place(self) -> None:
-        self._shared_path, sys.path = sys.path, self._path
+        self._shared_path, sys.path = sys.path, self._path or list(sys.path)
         self._shared = dict(sys.modules)
         self._hidden = {}
         if self._names & self._shared.keys():  # another model has imported an installed package
@@ -152,6 +154,9 @@ class _Modules:
 
 def _is_from(module: ModuleType, folder: Path, added: set[Path]) -> bool:
     """Tell whether a module lies below a folder, or was found in one that was added to the path."""
-    known = getattr(module, "__dict__", {})  # any other attribute of a lazy module would import it
-    places = [Path(place) for place in (known.get("__file__"), *known.get("__path__", ())) if place]
-    return any(folder in place.parents or place.parent in added for place in places)
+    if not isinstance(module, ModuleType):
+        return False
+    known = object.__getattribute__(module, "__dict__")  # else a lazy module would be imported
+    places = [known.get("__file__"), *(known.get("__path__") or ())]
+    files = [Path(place) for place in places if place]
+    return any(folder in file.parents or file.parent in added for file in files)
