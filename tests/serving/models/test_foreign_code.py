@@ -180,3 +180,17 @@ def test_calls_of_one_model_run_at_once_and_one_that_hangs_does_not_stop_the_oth
         for call in calls:
             assert call.result().to_dict("records") == expected["1"]
     assert other.predict(foreign_code.RECORDS).to_dict("records") == expected["2"]
+
+
+@pytest.mark.parametrize("form", ["path", "session"])
+def test_versions_that_are_loaded_while_others_predict_stay_apart(
+    saved: tuple[Path, dict[str, Any]], form: str
+) -> None:
+    def load_and_predict(number: int) -> bool:
+        version = str(number % 2 + 1)
+        model = isolation.load_isolated(saved[0] / form / version / "model")
+        answers = [model.predict(foreign_code.RECORDS).to_dict("records") for _ in range(4)]
+        return answers == [saved[1][form][version]] * 4
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(load_and_predict, range(24)))
