@@ -163,7 +163,7 @@ def peers(folder: Path, model: Path, mlserver: Path | None) -> list[Server]:
             "folder": str(folder / "server"),
             "models": str(folder / "server" / "models"),
             "inference_table": str(folder / "inference_payload"),
-            "records": str(folder / "online_records.db"),
+            "online_records": str(folder / "online_records.db"),
         },
     }
     (folder / "description.json").write_text(json.dumps(description))

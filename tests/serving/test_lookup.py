@@ -145,7 +145,7 @@ def test_damaged_file_rejects_only_records_that_need_it(
 
 def test_damaged_page_rejects_only_its_own_records(path: Path, characters: pd.DataFrame) -> None:
     with sqlite3.connect(path) as connection:
-        broken = "UPDATE characters SET fields = '{' WHERE page_id = ?"
+        broken = "UPDATE online_records SET fields = '{' WHERE page_id = ?"
         connection.execute(broken, (characters["page_id"][0],))
     connection.close()
     found = Lookup(path)

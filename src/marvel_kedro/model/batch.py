@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow
 import pandas as pd
 from narwhals.typing import IntoFrame
 
+from marvel_kedro.model.isolation import load_isolated
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.frames import AnyFrame, lazily, to_pandas
@@ -100,6 +100,11 @@ def score_records(records: pd.DataFrame, key: str, packed: bytes) -> pd.DataFram
 
 @cache  # a worker loads each model once
 def _load(packed: bytes) -> Any:  # noqa: ANN401 - a model of MLflow
-    with tempfile.TemporaryDirectory() as folder:
-        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-        return mlflow.pyfunc.load_model(folder)
+    files = tempfile.TemporaryDirectory()
+    zipfile.ZipFile(io.BytesIO(packed)).extractall(files.name)
+    model = load_isolated(Path(files.name))
+    if "model_digest" in (model.metadata.metadata or {}):  # this project's is complete in memory
+        files.cleanup()
+    else:
+        model.files = files  # stay with the model
+    return model

@@ -15,6 +15,7 @@ from mlflow.tracking._model_registry.fluent import _register_model
 
 from marvel_kedro.core.errors import ProjectError, remote_failure, without_password
 from marvel_kedro.model.aliases import NO_MODEL, find_version
+from marvel_kedro.model.isolation import load_isolated
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
@@ -119,7 +120,7 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
     """
     try:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
-        return folder, mlflow.pyfunc.load_model(str(folder))
+        return folder, load_isolated(folder)
     except Exception as error:  # the version's own code may raise anything
         if remote_failure(error) or str(error).startswith("API request to"):  # the server's failure
             raise

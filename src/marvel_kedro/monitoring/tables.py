@@ -240,9 +240,9 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     is_time = pa.types.is_timestamp(field.type)
+    has_nanoseconds = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
     try:
-        # Unsafe: a cast of times may lose nanoseconds.
-        return column.cast(field.type, safe=not (is_time and pa.types.is_timestamp(column.type)))
+        return column.cast(field.type, safe=not (is_time and has_nanoseconds))  # which are cut
     except pa.ArrowException as error:
         if is_time and "zone offset" in str(error):
             with suppress(pa.ArrowException):

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from marvel_kedro.model.isolation import load_isolated
 from marvel_kedro.serving.http.content import JSON
 from marvel_kedro.serving.http.errors import RequestError, bad_request
 
@@ -19,7 +20,7 @@ Invoke = Callable[[bytes, str], tuple[bytes, list[tuple[Any, Any]]]]
 
 
 def load(folder: Path, example: str | None) -> Invoke:
-    """Load a model by `mlflow.pyfunc`, and invoke it with its example if it has one.
+    """Load a model with its own code, and invoke it with its example if it has one.
 
     Args:
         folder: The files of the MLflow model.
@@ -32,8 +33,7 @@ def load(folder: Path, example: str | None) -> Invoke:
     import mlflow  # noqa: PLC0415 - only for models of other origin
     from mlflow.pyfunc import scoring_server  # noqa: PLC0415
 
-    # MLflow refuses a path through a symbolic link.
-    model: Any = mlflow.pyfunc.load_model(str(folder.resolve()))
+    model = load_isolated(folder)
     schema = model.metadata.get_input_schema()
     answer: Any = scoring_server.invocations
 
