@@ -69,7 +69,7 @@ def test_base_and_lakehouse_have_the_same_tables() -> None:
     assert register_pipelines()["__default__"].datasets() <= {
         *catalog("lakehouse"),
         *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
-        *("params:processing", "params:training", "params:serving"),
+        *("params:table", "params:processing", "params:training", "params:serving"),
     }
 
 
