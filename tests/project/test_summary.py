@@ -120,9 +120,13 @@ def test_share_reads_as_all_or_none_only_if_it_is(monkeypatch: pytest.MonkeyPatc
     assert "4,009 requests, <0.1% failed" in shown(["health_metrics"], terminal=False)
 
 
-@pytest.mark.parametrize("names", [["model_card"], []])
+@pytest.mark.parametrize("names", [["logged_candidate"], []])
 def test_run_without_results_prints_nothing(names: list[str]) -> None:
     assert shown(names, terminal=False) == ""
+
+
+def test_run_that_makes_only_a_page_says_where_it_is() -> None:
+    assert "data/08_reporting/model_card.html" in shown(["model_card"], terminal=False)
 
 
 def test_partial_run_shows_only_its_results() -> None:

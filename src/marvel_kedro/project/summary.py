@@ -31,7 +31,7 @@ METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 def show(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
 ) -> None:
-    """Print the summary of a run, in colours on a terminal; nothing without such results."""
+    """Print the summary of a run, in colours on a terminal; nothing without results or pages."""
     made = pipeline.all_outputs()
     grid = Table.grid(Column(style="bold", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     if "data_quality" in made:
@@ -51,7 +51,7 @@ def show(
     for name, (title, text) in _TEXTS.items():
         if name in made:
             grid.add_row(title, text(catalog.load(name)))
-    if not grid.rows:
+    if not grid.rows and not made & _PAGES.keys():
         return
     if next_steps := _next(made, catalog):
         grid.add_row("Next", next_steps)
@@ -161,13 +161,17 @@ _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 """Heading and text of a result, by dataset."""
 
 
+_PAGES = {
+    "model_card": "open the model card",
+    "ab_page": "open the A/B reading",
+    "monitoring_report": "open the report",
+}
+"""What to do with a page, by dataset."""
+
+
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
     steps = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-    for name, step in (
-        ("model_card", "open the model card"),
-        ("ab_page", "open the A/B reading"),
-        ("monitoring_report", "open the report"),
-    ):
+    for name, step in _PAGES.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
             path, here = Path(path), Path.cwd()
