@@ -114,7 +114,7 @@ def choose_share(
         collected = collected[~collected["page_id"].isin(held_out["page_id"])]
         losses[share] = _loss(collected, held_out, training)
         logger.info(
-            "          newest rows at least %.0f %%: log loss %.4f", 100 * share, losses[share]
+            "          newest rows at least %g %%: log loss %.4f", 100 * share, losses[share]
         )
     return min(losses, key=lambda share: losses[share])
 

@@ -91,11 +91,3 @@ class Predictions(_Strict):
     model_name: Series[str] = _column("Registered model that scored the row")
     model_version: Series[str] = _column("Version of that model")
     scored_at: _Time = _column("Time at which the row was scored")
-
-
-class Labels(_Strict):
-    """One row per page: the observed target, and the time from which it is known."""
-
-    page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
-    alive: Series[str] = _column("Observed target", isin=["Alive", "Dead"])
-    labelled_at: _Time = _column("Time at which the label became known")
