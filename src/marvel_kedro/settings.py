@@ -7,10 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+from kedro.framework.project import LOGGING
+from kedro.utils import find_config_file
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from marvel_kedro.core.atomic_files import write_files_atomically
+from marvel_kedro.core.packaged import conf_source
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
 from marvel_kedro.project.config_loader import TABLE, ConfigLoader
@@ -64,6 +68,14 @@ def _environment(name: str, *default: Any) -> Any:  # noqa: ANN401 - defaults of
         return str(Path(value).expanduser())
     return value
 
+
+def _log_in_other_folders() -> None:
+    """Log as conf/logging.yml says where Kedro, in a subfolder of the project, does not find it."""
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and find_config_file("conf/logging") is None:
+        LOGGING.configure(yaml.safe_load((conf_source() / "logging.yml").read_text("utf-8")))
+
+
+_log_in_other_folders()
 
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())

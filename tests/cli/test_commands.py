@@ -3,7 +3,9 @@
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 
 from marvel_kedro import cli
@@ -20,6 +22,18 @@ def test_command_and_its_file_have_the_same_name_and_help(name: str) -> None:
     assert command.callback.__module__ == file.__name__
     assert listed.help
     assert " ".join(str(command.help).split()).startswith(listed.help)
+
+
+def test_each_command_with_an_environment_takes_a_configuration_source() -> None:
+    def options(command: click.Command) -> Iterator[set[str]]:
+        yield {str(parameter.name) for parameter in command.params}
+        for nested in getattr(command, "commands", {}).values():
+            yield from options(nested)
+
+    for name in cli.cli.commands:
+        command = getattr(importlib.import_module(f"marvel_kedro.cli.commands.{name}"), name)
+        for found in options(command):
+            assert ("env" in found) == ("conf_source" in found), name
 
 
 def test_importing_the_commands_loads_no_heavy_library() -> None:

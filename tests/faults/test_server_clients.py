@@ -137,6 +137,7 @@ def test_slow_clients_are_disconnected_and_delay_no_others(tmp_path: Path, store
         answer = all_of(by_body)  # to the end of the connection
         assert answer.startswith(b"HTTP/1.1 504")
         assert b"DEADLINE_EXCEEDED" in answer
+        assert b"The body did not arrive in full within 1 seconds" in answer
         assert all_of(by_headers) == b""
         assert all_of(silent) == b""
         assert 9 < time.monotonic() - began < 18

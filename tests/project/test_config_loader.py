@@ -1,9 +1,16 @@
-"""Configuration loaders in several threads."""
+"""Configuration loaders: in several threads, and of folders and archives."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import pytest
+from kedro.framework.session import KedroSession
+from support.project import Project
+
+from marvel_kedro import cli
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
 
@@ -31,3 +38,88 @@ def test_loaders_in_threads_resolve_their_own_values(tmp_path: Path) -> None:
     assert found == [
         (f"globals {number}", f"run {number}", f"table {number}") for number in range(4)
     ]
+
+
+ENDINGS = {
+    ".tar": "tar",
+    ".tar.gz": "gztar",
+    ".tgz": "gztar",
+    ".tar.bz2": "bztar",
+    ".tbz2": "bztar",
+    ".tar.xz": "xztar",
+    ".txz": "xztar",
+    ".zip": "zip",
+}
+
+
+def archive(project: Project, name: str, kind: str, top: str = "conf") -> Path:
+    """Archive `conf` of a project with the folder `conf` at its top, or without one."""
+    root = project.path if top == "conf" else project.path / "conf"
+    made = shutil.make_archive(str(project.path / "made"), kind, root, top)
+    return Path(made).rename(project.path / name)
+
+
+def test_archive_of_the_configuration_may_have_each_usual_ending(project: Project) -> None:
+    for ending, kind in ENDINGS.items():
+        source = str(archive(project, f"conf{ending}", kind))
+        loader = CONFIG_LOADER_CLASS(source, env="local", **CONFIG_LOADER_ARGS)
+        assert "processing" in loader["parameters"], ending
+    outcome = project.cli("--conf-source", "conf.tgz", command=cli.alerts)
+    assert outcome.status == 0, outcome.output
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        pytest.param("flat.tar.gz", "has no folder 'base' below the folder at its top", id="flat"),
+        pytest.param("flat.zip", "has no folder 'base' below the folder at its top", id="flat zip"),
+        pytest.param("text.zip", "cannot be read: File is not a zip file", id="no zip"),
+        pytest.param("text.tar", "cannot be read: truncated header", id="no tar"),
+        pytest.param("zipped.tgz", "cannot be read: Not a gzipped file", id="another kind"),
+        pytest.param("cut.tar.xz", "cannot be read: Compressed file ended", id="cut"),
+        pytest.param(
+            "text.yml",
+            "cannot be read: it is no folder, and its ending is not that of an archive",
+            id="no archive",
+        ),
+        pytest.param("data", "has no folder 'base'", id="another folder"),
+    ],
+)
+def test_source_without_a_configuration_is_refused_with_what_works(
+    name: str, cause: str, project: Project
+) -> None:
+    source = project.path / name
+    if source.stem.startswith("flat"):
+        archive(project, name, ENDINGS["".join(source.suffixes)], ".")
+    elif name == "zipped.tgz":
+        archive(project, name, "zip")
+    elif name == "cut.tar.xz":
+        source.write_bytes(archive(project, name, "xztar").read_bytes()[:1000])
+    elif name != "data":
+        source.write_text("no archive\n")
+    for command, words in ((cli.run, ()), (cli.serve, ("--fetch",)), (cli.alerts, ())):
+        outcome = project.cli(*words, "--conf-source", str(source), command=command)
+        text = " ".join(outcome.output.split())
+        assert outcome.status == 1
+        assert text.startswith(f"Error: The configuration source {source} {cause}"), text
+        assert text.count("Error:") == 1
+        assert text.endswith("has that folder at its top: tar -czf conf.tar.gz conf")
+    with (
+        project.here(),
+        KedroSession.create(project.path, conf_source=str(source)) as session,
+        pytest.raises(ProjectError, match="The configuration source"),
+    ):
+        session.run()
+
+
+def test_archive_without_the_default_environment_says_how_to_go_without_it(
+    project: Project,
+) -> None:
+    """Such is what `kedro package` makes."""
+    shutil.rmtree(project.path / "conf" / "local")
+    archive(project, "conf.tgz", "gztar")
+    outcome = project.cli("--conf-source", "conf.tgz", command=cli.alerts)
+    assert outcome.status == 1
+    assert "has no folder 'local' below" in outcome.output
+    outcome = project.cli("--conf-source", "conf.tgz", "--env", "base", command=cli.alerts)
+    assert outcome.status == 0, outcome.output

@@ -2,7 +2,9 @@
 
 import io
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -57,7 +59,7 @@ def shown(names: list[str], *, terminal: bool, width: int = 80) -> str:
 
     pipeline = Pipeline([node(nothing, None, name, name=name) for name in names])
     catalog = DataCatalog(
-        {name: MemoryDataset(MADE[name]) for name in names}
+        {name: MemoryDataset(value) for name, value in MADE.items()}
         | {"model_card": TextDataset(filepath=str(CARD))}
     )
     stream = io.StringIO()
@@ -87,9 +89,44 @@ def test_colours_are_used_only_in_a_terminal() -> None:
     assert re.search(r"\x1b\[", shown(list(MADE), terminal=True))
 
 
-@pytest.mark.parametrize("names", [["model_card"], []])
+@pytest.mark.parametrize("width", [40, 60, 80, 84, 200])
+def test_paths_fold_in_narrow_terminals_and_nothing_is_cut(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Path("/srv/a folder with a long name/of-someone/data/08_reporting/model_card.html")
+    monkeypatch.setitem(globals(), "CARD", card)
+    rule = "a_rule_with_a_name_of_more_than_seventy_characters_" + "x" * 30
+    alert = {"state": "open", "severity": "warning", "rule": rule, "message": "it fires"}
+    monkeypatch.setitem(MADE, "alerts", pa.Table.from_pylist([alert], tables.ALERTS))
+    text = shown(list(MADE), terminal=False, width=width)
+    assert "…" not in text
+    joined = re.sub(r"[│\s]", "", text)
+    assert str(card).replace(" ", "") in joined
+    assert rule in joined
+    assert "0.689-0.736" in text
+
+
+def test_share_reads_as_all_or_none_only_if_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = pd.DataFrame(
+        {"prediction": ["Alive"] * 5982 + ["Dead"] * 18, "model_version": "1"}
+    )
+    monkeypatch.setitem(MADE, "predictions", predictions)
+    assert "version 1, >99% Alive" in shown(["predictions"], terminal=False)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    window = {"start": start, "end": start + timedelta(days=1)}
+    row = {"window": window, "granularity": "1 day", "requests": 4009, "failed": 1}
+    monkeypatch.setitem(MADE, "health_metrics", pa.Table.from_pylist([row], tables.HEALTH_METRICS))
+    monkeypatch.setitem(MADE, "params:monitoring", SimpleNamespace(now=window["end"]))
+    assert "4,009 requests, <0.1% failed" in shown(["health_metrics"], terminal=False)
+
+
+@pytest.mark.parametrize("names", [["logged_candidate"], []])
 def test_run_without_results_prints_nothing(names: list[str]) -> None:
     assert shown(names, terminal=False) == ""
+
+
+def test_run_that_makes_only_a_page_says_where_it_is() -> None:
+    assert "data/08_reporting/model_card.html" in shown(["model_card"], terminal=False)
 
 
 def test_partial_run_shows_only_its_results() -> None:

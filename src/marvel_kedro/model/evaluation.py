@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Flags, Floats, Integers, ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
@@ -161,7 +162,7 @@ def one_class(evaluation: pd.DataFrame) -> dict[str, str]:
         if np.allclose((accuracy, f1), figures, rtol=0, atol=1e-9):
             sentences["predictions"] = (
                 f"The candidate predicts {answer} for every test row: "
-                f"its accuracy, {accuracy:.1%}, is the share of {answer}."
+                f"its accuracy, {rounded(accuracy, '.1%')}, is the share of {answer}."
             )
     return sentences
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from marvel_kedro import __version__
 from marvel_kedro.core.page import cell, templates
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.model.options import TrainingOptions
 
@@ -61,7 +62,7 @@ def render_markdown(
         ),
         tables=tables,
         test_rows=int(overall["rows"].max()),
-        confidence=f"{options.evaluation.confidence:.0%}",
+        confidence=f"{100 * options.evaluation.confidence:g}%",
         models=[MODELS[name] for name in models],
         metrics={
             title: [_figure(overall, model, metric) for model in models]
@@ -94,7 +95,8 @@ def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:
     if pd.isna(value):
         return "–"  # noqa: RUF001
     # One row, or one score for all rows, has no spread.
-    return f"{value:.3f}" if low == high else f"{value:.3f} ({low:.3f}–{high:.3f})"  # noqa: RUF001
+    text, low_text, high_text = (rounded(one, ".3f") for one in (value, low, high))
+    return text if low == high else f"{text} ({low_text}–{high_text})"  # noqa: RUF001
 
 
 def _slices(evaluation: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model.evaluation import MODELS
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.predictor import CharacterModel
@@ -54,7 +55,7 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> "Figure":
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     plain(axes)
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
-    title(axes, f"Ranks Alive above Dead in {areas['candidate']:.0%} of pairs")
+    title(axes, f"Ranks Alive above Dead in {rounded(areas['candidate'], '.0%')} of pairs")
     return figure
 
 
@@ -82,7 +83,7 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
     for axes in (above, below):
         plain(axes)
     gap = _overall(evaluation, "ece")["candidate"]
-    title(above, f"Probabilities are off by {100 * gap:.1f} points on average")
+    title(above, f"Probabilities are off by {rounded(gap, '.1%').rstrip('%')} points on average")
     return figure
 
 
@@ -99,14 +100,15 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> "Figure":
     for (row, column), rows in np.ndenumerate(counts):
         share = shares[row, column]
         colour = "white" if share > 0.5 else INK  # noqa: PLR2004 - half of the colour scale
-        text = f"{rows:,}\n{share:.0%}"
+        text = f"{rows:,}\n{rounded(share, '.0%')}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
     axes.set(xticks=[0, 1], xticklabels=labels, yticks=[0, 1], yticklabels=labels)
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    correct, base = np.array([np.trace(counts), counts[0].sum()]) / max(counts.sum(), 1)
-    title(axes, f"{correct:.1%} are right; of “all Alive”, {base:.1%} would be")
+    hits, alive = np.trace(counts), counts[0].sum()
+    right, base = (rounded(part / max(counts.sum(), 1), ".1%") for part in (hits, alive))
+    title(axes, f"{right} are right; of “all Alive”, {base} would be")
     return figure
 
 

@@ -128,7 +128,7 @@ def _gain(alive: Flags, both: Floats, options: GateOptions) -> _Check:
         return _Check(name, 0.0, np.nan, passed=False, detail=tie)
     # A resample of few rows may have only one class, where ROC AUC is undefined.
     bound = float(np.nanquantile(gains, 1 - options.gain_confidence))
-    detail = f"lower bound, {options.gain_confidence:.0%} one-sided; more than"
+    detail = f"lower bound, {100 * options.gain_confidence:g}% one-sided; more than"
     return _Check(name, bound, options.min_gain, bound > options.min_gain, detail)
 
 

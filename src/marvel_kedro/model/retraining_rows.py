@@ -122,7 +122,7 @@ def choose_share(  # noqa: PLR0913, PLR0917 - inputs of a node
         collected = collected[~collected[table.key].isin(held_out[table.key])]
         losses[share] = _loss(collected, held_out, table, training)
         logger.info(
-            "          newest rows at least %.0f %%: log loss %.4f", 100 * share, losses[share]
+            "          newest rows at least %g %%: log loss %.4f", 100 * share, losses[share]
         )
     return min(losses, key=lambda share: losses[share])
 

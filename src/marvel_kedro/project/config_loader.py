@@ -1,8 +1,15 @@
-"""Kedro's configuration loader, usable in several threads of a process."""
+"""Kedro's configuration loader, usable in several threads, with clear errors about its source."""
 
+import lzma
+import tarfile
 import threading
+import zipfile
+import zlib
+from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
+from fsspec.utils import compressions
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
@@ -11,6 +18,22 @@ from marvel_kedro.table.description import REMEDY
 
 TABLE = "table"
 """The kind of configuration, and the section, that describes the table."""
+
+# Kedro takes these endings for tar archives, and fsspec does not decompress them.
+compressions.update({"tgz": "gzip", "tbz2": "bz2", "txz": "xz"})
+_SOURCE_REMEDY = (
+    "Give a folder such as conf, or an archive of one, which ends in .zip, .tar, .tar.gz, .tgz, "
+    ".tar.bz2, .tbz2, .tar.xz or .txz and has that folder at its top: tar -czf conf.tar.gz conf"
+)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+_ON_DISK = ("file", "tar", "zip")
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -21,6 +44,9 @@ class ConfigLoader(OmegaConfigLoader):
 
     OmegaConf's resolvers belong to the process: those of the newest loader would serve every other
     one, also before it has read its globals. `kedro server start` makes a loader a request.
+
+    Raises:
+        ProjectError: The source is neither a folder nor an archive with the environments.
     """
 
     _resolving: ClassVar[Any] = threading.RLock()
@@ -28,6 +54,8 @@ class ConfigLoader(OmegaConfigLoader):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Kedro's
         with self._resolving:
             super().__init__(*arguments, **options)
+        if self._protocol in _ON_DISK:
+            self._check_environments()
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Load the configuration of a kind, such as `catalog`.
@@ -55,3 +83,35 @@ class ConfigLoader(OmegaConfigLoader):
                 "that the project works on (docs/own-data.md)."
             ) from error
         return OmegaConf.select(OmegaConf.create(table), key) if key else table
+
+    @staticmethod  # as Kedro's, which is the one door to every source
+    def _initialise_filesystem_and_protocol(
+        conf_source: str,
+    ) -> tuple[fsspec.AbstractFileSystem, str]:
+        source = str(conf_source)
+        try:
+            if "://" not in source and not Path(source).exists():
+                raise FileNotFoundError("it does not exist")
+            files, protocol = OmegaConfigLoader._initialise_filesystem_and_protocol(source)  # noqa: SLF001
+            if protocol == "file" and not Path(source).is_dir():
+                raise OSError("it is no folder, and its ending is not that of an archive")
+            if protocol in ("tar", "zip") and not files.ls("", detail=False):
+                raise OSError("it is an archive without files")
+        except _UNREADABLE as error:
+            raise ProjectError(
+                f"The configuration source {source} cannot be read: {error}. {_SOURCE_REMEDY}"
+            ) from error
+        return files, protocol
+
+    def _check_environments(self) -> None:
+        """Refuse a source that has another layout, or not the environment of the run."""
+        for name in (self.base_env, self.env or self.default_run_env):
+            if not self._fs.isdir(Path(self._get_conf_env_path(name)).as_posix()):
+                top = "" if self._protocol == "file" else " below the folder at its top"
+                remedy = _SOURCE_REMEDY
+                if name != self.base_env:
+                    remedy = f"Correct the environment, or choose another: --env {self.base_env}."
+                raise ProjectError(
+                    f"The configuration source {self.conf_source} has no folder "
+                    f"'{name}'{top}. {remedy}"
+                )

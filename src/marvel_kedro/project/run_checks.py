@@ -16,7 +16,7 @@ _SOURCES = {
     "served_entities": _FROM_ENDPOINT,
     "inference_log": "Monitoring makes it from what the endpoint writes: "
     "kedro run --pipelines monitoring.",
-    "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at, one row a page; "
+    "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at; "
     "without rows the entities are compared by traffic, errors and latency. See docs/ab-test.md.",
     "retrain": "The pipeline monitoring decides: kedro run --pipelines monitoring.",
 }

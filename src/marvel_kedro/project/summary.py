@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Column, Table
 
+from marvel_kedro.core.rounding import rounded
+from marvel_kedro.core.terminal import wide_enough
 from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.table.frames import lazily
 
@@ -28,9 +31,9 @@ METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 def show(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], console: Console | None = None
 ) -> None:
-    """Print the summary of a run, in colours on a terminal; nothing without such results."""
+    """Print the summary of a run, in colours on a terminal; nothing without results or pages."""
     made = pipeline.all_outputs()
-    grid = Table.grid(Column(style="bold", no_wrap=True), Column(), padding=(0, 2))
+    grid = Table.grid(Column(style="bold", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     if "data_quality" in made:
         grid.add_row("Data", _data(catalog.load("data_quality")))
     if {"evaluation", "promotion"} <= made:
@@ -48,11 +51,11 @@ def show(
     for name, (title, text) in _TEXTS.items():
         if name in made:
             grid.add_row(title, text(catalog.load(name)))
-    if not grid.rows:
+    if not grid.rows and not made & _PAGES.keys():
         return
     if next_steps := _next(made, catalog):
         grid.add_row("Next", next_steps)
-    (console or Console()).print(Panel(grid, title="marvel_kedro", expand=False))
+    wide_enough(console).print(Panel(grid, title="marvel_kedro", expand=False))
 
 
 _SYNTHETIC = (
@@ -91,8 +94,8 @@ def _models(evaluation: pd.DataFrame) -> Table:
     table.title_style = ""
     for model in (name for name in MODELS if (name, "ece") in overall.index):
         values = overall.loc[model].loc[metrics, ["value", "low", "high"]]
-        rows = values.itertuples(index=False)
-        cells = (f"{value:.3f}\n[dim]{low:.3f}-{high:.3f}[/dim]" for value, low, high in rows)
+        texts = (map(partial(rounded, form=".3f"), row) for row in values.itertuples(index=False))
+        cells = (f"{value}\n[dim]{low}-{high}[/dim]" for value, low, high in texts)
         table.add_row(MODELS[model], *cells)
     return table
 
@@ -116,7 +119,7 @@ def _predictions(predictions: IntoFrame) -> str:
         nw.len().alias("rows"), alive.mean().alias("alive"), nw.col("model_version").max()
     )
     ((rows, share, version),) = counts.lazy().collect().iter_rows()
-    return f"{rows:,} characters scored by version {version}, {share:.0%} Alive"
+    return f"{rows:,} characters scored by version {version}, {rounded(share or 0.0, '.0%')} Alive"
 
 
 def _monitored(health: pa.Table, now: datetime) -> str:
@@ -127,8 +130,9 @@ def _monitored(health: pa.Table, now: datetime) -> str:
     rows = [row for row in health.to_pylist() if row["window"] == newest]
     requests, failed = (sum(row[name] for row in rows) for name in ("requests", "failed"))
     so_far = " so far" if newest["end"] > now else ""
+    share = rounded(failed / max(requests, 1), ".1%")
     return (
-        f"{requests:,} requests{so_far}, {failed / requests if requests else 0:.1%} failed, in the "
+        f"{requests:,} requests{so_far}, {share} failed, in the "
         f"newest window, of {rows[0]['granularity']} from {newest['start']:%Y-%m-%d %H:%M} UTC"
     )
 
@@ -150,24 +154,29 @@ def _retrain(decision: dict[str, Any]) -> str:
 
 _TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "predictions": ("Predictions", _predictions),
-    "ab_report": ("A/B test", lambda report: report["verdict"]),
+    "ab_report": ("A/B test", lambda report: escape(report["verdict"])),
     "alerts": ("Alerts", _alerts),
     "retrain": ("Retrain", _retrain),
 }
 """Heading and text of a result, by dataset."""
 
 
+_PAGES = {
+    "model_card": "open the model card",
+    "ab_page": "open the A/B reading",
+    "monitoring_report": "open the report",
+}
+"""What to do with a page, by dataset."""
+
+
 def _next(made: set[str], catalog: CatalogProtocol[Any, Any]) -> Table | None:
-    steps = Table.grid(padding=(0, 2))
-    for name, step in (
-        ("model_card", "open the model card"),
-        ("ab_page", "open the A/B reading"),
-        ("monitoring_report", "open the report"),
-    ):
+    steps = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
+    for name, step in _PAGES.items():
         path = getattr(catalog.get(name), "_filepath", None) if name in made else None
         if path:
             path, here = Path(path), Path.cwd()
-            steps.add_row(step, str(path.relative_to(here) if path.is_relative_to(here) else path))
+            path = path.relative_to(here) if path.is_relative_to(here) else path
+            steps.add_row(step, escape(str(path)))
     if Path("Makefile").exists():  # not in a job that runs from the wheel
         if "model_card" in made:
             steps.add_row("see runs and models", "make ui")

@@ -21,6 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring.ab_test.comparison import CHALLENGER, describe, newest_comparison
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.demo_project import DemoProject, Settings, create_project
@@ -98,7 +99,7 @@ class _Timeline:
         """Format all days, with the results of `DemoProject.performance_by_day`."""
         table = Table(title="Ten days", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for name in ("day", "traffic", "ROC AUC", "estimated", "events"):
-            table.add_column(name, no_wrap=name != "events")
+            table.add_column(name, no_wrap=name not in ("traffic", "events"), overflow="fold")
         for day in self.requests:
             rows = performance[performance["date"] == _date(day)]
             figures = (_figures(rows, column) for column in ("realised", "estimate"))
@@ -111,7 +112,8 @@ class _Timeline:
     def _traffic(self, day: int) -> str:
         requests = self.requests[day]
         total = requests.total() or 1
-        return ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in sorted(requests.items()))
+        shares = ((name, rounded(n / total, ".0%")) for name, n in sorted(requests.items()))
+        return ", ".join(f"{name} {share}" for name, share in shares)
 
 
 def _figures(rows: pd.DataFrame, column: str) -> str:

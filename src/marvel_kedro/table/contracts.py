@@ -14,7 +14,7 @@ from marvel_kedro.core.options import validate
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
 
 Columns = dict[str, pa.Column]
-ContractName = Literal["SourceRows", "Records", "TestScores", "Predictions", "Labels"]
+ContractName = Literal["SourceRows", "Records", "TestScores", "Predictions"]
 
 _TIME = "datetime64[us, UTC]"
 
@@ -80,21 +80,11 @@ def _predictions(table: TableSpec) -> tuple[str, Columns]:
     return f"One row per scored {table.row.one}.", columns
 
 
-def _labels(table: TableSpec) -> tuple[str, Columns]:
-    columns = {
-        table.key: _key(table),
-        table.target.column: _classes(table, "Observed target"),
-        "labelled_at": _column(_TIME, "Time at which the label became known"),
-    }
-    return "One row per key: the observed target, and the time from which it is known.", columns
-
-
 _CONTRACTS: dict[str, Callable[[TableSpec], tuple[str, Columns]]] = {
     "SourceRows": _source_rows,
     "Records": _records,
     "TestScores": _test_scores,
     "Predictions": _predictions,
-    "Labels": _labels,
 }
 
 

@@ -66,6 +66,26 @@ def test_list_shows_highest_severity_first_and_resolved_alerts_with_all(alerted:
     assert shown.endswith("3 alerts ")
 
 
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 200])
+def test_list_cuts_no_id_state_or_date_in_a_narrow_terminal(
+    width: int, alerted: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    alerts(alerted, "ack", "aaa", "--by", "an.engineer.with.a.long.name@example.com")
+    text = alerts(alerted, "--all").output
+    assert "…" not in text
+    for part in ("aaa111", "aab222", "ccc333", "critical", f"{NOW - 3 * DAY:%Y-%m-%d}"):
+        assert part in text, part
+
+
+def test_list_in_a_subfolder_shows_no_warnings_of_libraries(alerted: Project) -> None:
+    """Kedro looks for conf/logging.yml in the current folder alone."""
+    outcome = Project(alerted.path / "data").kedro("alerts")
+    assert outcome.status == 0
+    assert "2 alerts; --all shows 1 resolved" in outcome.output
+    assert "WARNING" not in outcome.output
+
+
 def test_list_is_empty_without_a_table(project: Project) -> None:
     assert alerts(project).output == "0 alerts "
 

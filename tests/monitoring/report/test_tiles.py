@@ -15,6 +15,7 @@ from support.report_tables import (
 )
 from support.samples import START
 
+from marvel_kedro.monitoring.report import formatting
 from marvel_kedro.monitoring.report import page as report
 from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.tables import TABLE
@@ -72,3 +73,12 @@ def test_cool_down_is_shown_until_it_is_over(tables: MonitoringTables) -> None:
         decision = DECISION | {"cooldown_until": until}
         page = report.render(report_data(replace(tables, retrain=decision)))
         assert ("Cool-down until" in page) is shown
+
+
+def test_shares_metrics_and_latencies_read_as_none_or_all_only_if_they_are() -> None:
+    assert formatting.share(1 / 4009) == "<0.1%"
+    assert formatting.percent(99.99) == ">99.9%"
+    assert formatting.percent(100.0) == "100.0%"
+    assert formatting.decimal(0.99996) == ">0.999"
+    assert formatting.measure(0.99996) == ">0.9999"
+    assert formatting.millis(0.0) == "<1 ms"  # the inference table has whole milliseconds

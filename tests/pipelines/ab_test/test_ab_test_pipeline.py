@@ -61,6 +61,28 @@ def test_without_labels_the_report_has_no_performance(project: Project, traffic:
     assert "log loss</th>" not in page
 
 
+def test_labels_are_read_as_monitoring_reads_them(project: Project, traffic: Traffic) -> None:
+    """Times of nanoseconds, a page labelled twice, one of an unknown time, one of neither class."""
+    traffic.write(project.path / "data")
+    project.run("ab_test")
+    labels = traffic.labels.to_pandas()
+    expected = project.report("ab_report")
+    earlier = labels.head(5).assign(
+        alive=labels["alive"].map({"Alive": "Dead", "Dead": "Alive"}),
+        labelled_at=labels["labelled_at"] - pd.Timedelta(days=1),
+    )
+    odd = labels.head(1).assign(page_id="no such page", alive="perhaps")
+    unknown = pd.Series([pd.NaT], odd.index, labels["labelled_at"].dtype)
+    timeless = odd.assign(page_id="another", alive="Alive", labelled_at=unknown)
+    given = pd.concat([labels, earlier, odd, timeless])
+    given["labelled_at"] = given["labelled_at"].astype("datetime64[ns, UTC]")
+    given.to_parquet(project.path / "data/03_primary/labels.parquet", index=False)
+    outcome = project.cli("--pipelines", "ab_test")
+    assert outcome.status == 0, outcome.output
+    assert "1 labels are neither Alive nor Dead" in " ".join(outcome.output.split())
+    assert project.report("ab_report") == expected
+
+
 @pytest.mark.parametrize("missing", ["inference_payload", "served_entities", "labels"])
 def test_missing_table_is_named_with_its_source(
     project: Project, traffic: Traffic, missing: str

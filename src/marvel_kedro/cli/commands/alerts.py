@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.terminal import wide_enough
 from marvel_kedro.databricks import tables
 from marvel_kedro.monitoring.alerting import acknowledgement
 from marvel_kedro.project import configuration
@@ -35,7 +35,7 @@ def alerts(
         rows = alert_tables.current(datetime.now(UTC))
     chosen = [row for row in rows if everything or row["state"] != "resolved"]
     if chosen:
-        Console().print(acknowledgement.terminal_table(chosen))
+        wide_enough().print(acknowledgement.terminal_table(chosen))
     resolved = len(rows) - len(chosen)
     number = f"{len(chosen)} alert" + "s" * (len(chosen) != 1)
     click.echo(number + (f"; --all shows {resolved} resolved" if resolved else ""))

@@ -1,14 +1,13 @@
 """`kedro demo`: ten days in the life of a model."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.cli.error_handling import errors_as_messages
+from marvel_kedro.core.terminal import wide_enough
 from marvel_kedro.project import configuration
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def demo(folder: Path, *, show: bool) -> None:
     """Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and recovery."""
     from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - the extra `server`
 
-    path, console = configuration.project_path(), Console(file=sys.stdout)
+    path, console = configuration.project_path(), wide_enough()
     world = CharacterWorld(configuration.load().parameters.table)
     report = days.run(path, folder, console, _settings, world)
     if show:

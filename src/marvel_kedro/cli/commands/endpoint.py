@@ -30,9 +30,9 @@ _target = click.option(
 class _Traffic:
     """The traffic of the endpoint, on local servers or on Databricks."""
 
-    def __init__(self, env: str | None, target: str) -> None:
+    def __init__(self, env: str | None, conf_source: str | None, target: str) -> None:
         default = "lakehouse" if target == "databricks" else None
-        self._endpoint = configuration.load(env or default).description.endpoint
+        self._endpoint = configuration.load(env or default, conf_source).description.endpoint
         if target == "databricks":
             from marvel_kedro.databricks import workspace  # noqa: PLC0415 - the extra of that name
             from marvel_kedro.databricks.endpoint import traffic_shift as managed  # noqa: PLC0415
@@ -59,15 +59,16 @@ class _Traffic:
 
 @endpoint.command()
 @options.env
+@options.conf_source
 @errors_as_messages()
-def show(env: str | None) -> None:
+def show(env: str | None, conf_source: str | None) -> None:
     """Show the served versions and their traffic, configured here and on a running server."""
     from marvel_kedro.serving import status  # noqa: PLC0415 - the extra `server`
 
-    described, token = configuration.load(env).description, os.environ.get("MARVEL_TOKEN")
+    described = configuration.load(env, conf_source).description
     configuration.use_store()
     served = status.served_lines(described.endpoint)
-    for line in [*served, *status.server_lines(described.server, token)]:
+    for line in [*served, *status.server_lines(described.server, os.environ.get("MARVEL_TOKEN"))]:
         click.echo(line)
 
 
@@ -75,11 +76,12 @@ def show(env: str | None) -> None:
 @click.argument("entity")
 @click.argument("percent", type=click.IntRange(0, 100))
 @options.env
+@options.conf_source
 @_target
 @errors_as_messages()
-def shift(entity: str, percent: int, env: str | None, target: str) -> None:
+def shift(entity: str, percent: int, env: str | None, conf_source: str | None, target: str) -> None:
     """Give ENTITY PERCENT of the traffic; the others keep their proportions."""
-    _Traffic(env, target).shift(entity, percent)
+    _Traffic(env, conf_source, target).shift(entity, percent)
 
 
 @endpoint.command()
@@ -87,9 +89,12 @@ def shift(entity: str, percent: int, env: str | None, target: str) -> None:
 @click.option("--steps", default="5,25,50,100", show_default=True, help="Percentages, by commas.")
 @click.option("--minutes", default=10.0, show_default=True, help="Time between two steps.")
 @options.env
+@options.conf_source
 @_target
 @errors_as_messages("Stopped at the current step; kedro endpoint reset goes back.")
-def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) -> None:
+def ramp(  # noqa: PLR0913, PLR0917 - one an option
+    entity: str, steps: str, minutes: float, env: str | None, conf_source: str | None, target: str
+) -> None:
     """Move traffic to ENTITY in steps.
 
     Ctrl-C stops at the current step; `kedro endpoint reset` restores the configured traffic.
@@ -100,7 +105,7 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
         raise ProjectError(f"--steps {steps}: write percentages with commas.") from None
     if not all(0 <= share <= 100 for share in shares):  # noqa: PLR2004 - per cent
         raise ProjectError(f"--steps {steps}: percentages are from 0 to 100.")
-    traffic = _Traffic(env, target)
+    traffic = _Traffic(env, conf_source, target)
     for number, share in enumerate(shares):
         if number:
             time.sleep(minutes * 60)
@@ -109,8 +114,9 @@ def ramp(entity: str, steps: str, minutes: float, env: str | None, target: str) 
 
 @endpoint.command()
 @options.env
+@options.conf_source
 @_target
 @errors_as_messages()
-def reset(env: str | None, target: str) -> None:
+def reset(env: str | None, conf_source: str | None, target: str) -> None:
     """Restore the traffic of the parameters at once."""
-    _Traffic(env, target).reset()
+    _Traffic(env, conf_source, target).reset()

@@ -16,6 +16,7 @@ from marvel_kedro.simulation import traffic as simulation
 
 @click.command()
 @options.env
+@options.conf_source
 @click.option("--url", help="Address of the endpoint; by default that of `kedro serve`.")
 @click.option(
     "--rate", default=100.0, type=click.FloatRange(0, min_open=True), help="Requests a second."
@@ -49,6 +50,7 @@ from marvel_kedro.simulation import traffic as simulation
 def traffic(  # noqa: PLR0913 - one an option
     *,
     env: str | None,
+    conf_source: str | None,
     url: str | None,
     rate: float,
     start: datetime | None,
@@ -62,7 +64,7 @@ def traffic(  # noqa: PLR0913 - one an option
 
     MARVEL_TOKEN is the bearer token, if the server requires one.
     """
-    read = configuration.load(env)
+    read = configuration.load(env, conf_source)
     simulation.run(
         url=url or simulation.local_url(read.parameters.server, read.parameters.endpoint),
         token=os.environ.get("MARVEL_TOKEN"),

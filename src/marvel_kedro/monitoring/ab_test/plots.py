@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model.plots import INK, plain, title
 from marvel_kedro.monitoring.ab_test.comparison import GAINS
 
@@ -30,7 +31,7 @@ def draw_traffic(traffic: pd.DataFrame) -> Figure:
     _day_axis(axes, pd.to_datetime(traffic.index))
     plain(axes)
     share = traffic.iloc[:, 0].sum() / max(below.sum(), 1)
-    title(axes, f"{share:.0%} of the requests went to {traffic.columns[0]}")
+    title(axes, f"{rounded(share, '.0%')} of the requests went to {traffic.columns[0]}")
     return figure
 
 

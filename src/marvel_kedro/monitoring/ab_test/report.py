@@ -6,7 +6,7 @@ from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test.comparison import GAINS, ABTestResult, p_value
 from marvel_kedro.monitoring.ab_test.entities import METRICS
 from marvel_kedro.monitoring.options import ABTestOptions
-from marvel_kedro.monitoring.report.formatting import UNKNOWN, interval, number
+from marvel_kedro.monitoring.report.formatting import UNKNOWN, interval, millis, number
 
 
 def render_markdown(result: ABTestResult, options: ABTestOptions, plots: set[str]) -> str:
@@ -29,6 +29,7 @@ _templates.filters |= {
     "number": number,
     "bounds": _bounds,
     "interval": interval,
+    "millis": millis,
     "p_value": lambda value: UNKNOWN if value is None else p_value(value),
     "day": lambda time: time[:10] if time else UNKNOWN,
 }

@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.aggregation.arrays import encode, sorted_keys
 from marvel_kedro.monitoring.aggregation.counted_numbers import CountedNumbers
@@ -86,10 +87,10 @@ def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None =
     for name, share in blurred.items():
         if share > BLURRED:
             logger.warning(
-                "          %s: up to %.0f %% of the numbers of a window differ and are counted as "
+                "          %s: up to %s of the numbers of a window differ and are counted as "
                 "one: set more decimals (monitoring.decimals)",
                 name,
-                100 * share,
+                rounded(share, ".0%"),
             )
     return {key: groups[key] for key in sorted_keys(groups)}
 

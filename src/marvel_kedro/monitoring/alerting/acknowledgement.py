@@ -108,9 +108,8 @@ class AlertTables:
 def terminal_table(rows: Sequence[Row]) -> Table:
     """Render alerts as a table for the terminal."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "severity", "state", "since"):
-        table.add_column(heading, no_wrap=heading in ("id", "severity"))
-    table.add_column("what", overflow="fold")
+    for heading in ("id", "severity", "state", "since", "what"):
+        table.add_column(heading, no_wrap=heading in ("id", "severity"), overflow="fold")
     for row in rows:
         style = _STYLES.get(row["severity"], "red") if row["state"] == lifecycle.OPEN else "dim"
         since = f"{row['since']:%Y-%m-%d %H:%M}"

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 import pyarrow as pa
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import observations
 from marvel_kedro.monitoring.alerting.lifecycle import Row, continue_alerts
@@ -104,7 +105,7 @@ def _message(rule: Rule, subject: Subject, windows: Sequence[Observation]) -> st
     sentence = rule.meaning or f"{rule.metric} is {{value}}"
     if subject.column_name != tables.TABLE and "{column}" not in sentence:
         sentence = f"{{column}}: {sentence}"
-    text = sentence.format(value=f"{last.value:.4g}", column=subject.column_name)
+    text = sentence.format(value=rounded(last.value, ".4g"), column=subject.column_name)
     parts = [text, f"{_ALARM[rule.comparison]} {rule.threshold:g}"]
     if last.adjusted_pvalue is not None:
         parts.append(f"p {last.adjusted_pvalue:.2g} adjusted over {last.tests} columns")

@@ -44,10 +44,7 @@ def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     if not records.versions(log):  # the log is new or was removed
         known = known.slice(0, 0)
     requests = _requests_by_day(payload)
-    unknown, values = records.unknown_labels(labels)
-    if unknown:
-        text = "          %s labels are neither Alive nor Dead and are ignored, such as %s"
-        logger.warning(text, f"{unknown:,}", ", ".join(values))
+    records.warn_of_unknown_labels(labels)
     served = records.read_served_entities(served_entities)
     has_rejected = lazily(on_engine(rejected)).select("reason").head(1).collect("pyarrow")
     # Days whose rejected requests are lost (health counted some), or whose entities have new names.

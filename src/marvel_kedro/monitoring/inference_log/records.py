@@ -3,6 +3,7 @@
 DuckDB reads the table day by day in this process; Spark parses it on its workers.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
@@ -22,6 +23,8 @@ from marvel_kedro.monitoring.names import shown
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
+
+logger = logging.getLogger(__name__)
 
 PARSED = pa.unify_schemas(
     [
@@ -96,7 +99,7 @@ def _replacements(
     if days.relabel:
         known = lazily(on_engine(log)).filter(nw.col("request_date").is_in(days.relabel))
         records = nw.concat([records, known.select(*UNLABELLED_COLUMNS)], how="vertical")
-    labelled = records.join(_newest_labels(labels), on="page_id", how="left")
+    labelled = records.join(newest_labels(labels), on="page_id", how="left")
     labelled = labelled.select(*tables.INFERENCE_LOG.names)
     return (
         Replacement("request_date", days.changed, labelled.to_native()),
@@ -226,7 +229,7 @@ def days_with_new_names(log: AnyFrame, served: ServedEntities) -> set[date]:
 
 def relabelled_days(log: AnyFrame, labels: AnyFrame) -> set[date]:
     """Return the days with records whose label differs from the newest one."""
-    newest = _newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
+    newest = newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
     joined = lazily(on_engine(log)).join(newest, on="page_id", how="left")
     changed = joined.filter(_differs("alive") | _differs("labelled_at"))
     return {day for (day,) in _distinct(changed.to_native(), ["request_date"])}
@@ -240,15 +243,18 @@ def _differs(name: str) -> nw.Expr:
 _IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
 
 
-def unknown_labels(labels: AnyFrame) -> tuple[int, list[str]]:
-    """Count the labels that are neither Alive nor Dead, and return some of their values."""
+def warn_of_unknown_labels(labels: AnyFrame) -> None:
+    """Log the number of labels that are neither Alive nor Dead, with some of their values."""
     odd = lazily(on_engine(labels)).filter(~nw.coalesce(_IS_LABEL, nw.lit(False)))
-    counted = odd.select(nw.len()).collect("pyarrow").to_native()
-    values = odd.select("alive").unique().head(_MAX_UNKNOWN_LABELS).collect("pyarrow").to_native()
-    return counted[0][0].as_py(), sorted({shown(value) for value in values["alive"].to_pylist()})
+    (unknown,) = odd.select(nw.len()).collect("pyarrow").to_native()[0].to_pylist()
+    if unknown:
+        found = odd.select("alive").unique().head(_MAX_UNKNOWN_LABELS).collect("pyarrow")
+        values = sorted({shown(value) for value in found.to_native()["alive"].to_pylist()})
+        text = "          %s labels are neither Alive nor Dead and are ignored, such as %s"
+        logger.warning(text, f"{unknown:,}", ", ".join(values))
 
 
-def _newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
+def newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
     """Select the newest label of each page."""
     known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
     known = known.filter(~nw.col("page_id").is_null() & _IS_LABEL)

@@ -8,6 +8,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.report.windows import Row, Window
 
@@ -49,7 +50,7 @@ class Figure:
 
 def number(value: float | None, form: str) -> str:
     """Format a number by a format specification; None and NaN are a dash."""
-    return UNKNOWN if value is None or not math.isfinite(value) else format(value, form)
+    return UNKNOWN if value is None or not math.isfinite(value) else rounded(value, form)
 
 
 whole = partial(number, form=",.0f")
@@ -63,7 +64,7 @@ def decimal(value: float | None) -> str:
 
 def percent(value: float | None) -> str:
     """Format a value that is already in percent."""
-    return UNKNOWN if value is None else f"{value:.1f}%"
+    return UNKNOWN if value is None else share(value / 100)
 
 
 def signed(value: float | None, form: str = ".3f") -> str:
@@ -79,13 +80,15 @@ def measure(value: float | None) -> str:
     """Format a value of a column: four digits, and all digits before the point."""
     if value is None:
         return UNKNOWN
-    return f"{value:,.0f}" if _THOUSAND <= abs(value) < _EXPONENTIAL else f"{value:.4g}"
+    return f"{value:,.0f}" if _THOUSAND <= abs(value) < _EXPONENTIAL else rounded(value, ".4g")
 
 
 def millis(value: float | None) -> str:
-    """Format a duration in milliseconds."""
+    """Format a duration in milliseconds; 0 is one of less, since tables have whole ones."""
     if value is None:
         return UNKNOWN
+    if value == 0:
+        return "<1 ms"
     if value >= _THOUSAND:
         return f"{value / _THOUSAND:,.1f} s"
     return f"{value:.2g} ms" if value < _FINE else f"{value:.0f} ms"

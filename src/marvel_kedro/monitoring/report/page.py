@@ -37,7 +37,7 @@ def render(data: ReportData) -> str:
         verdict=_verdict(data),
         cools_down=_cools_down(data.retrain),
         worst=data.alerts.severity(),
-        confidence=f"{data.monitoring.confidence:.0%}",
+        confidence=f"{100 * data.monitoring.confidence:g}%",
         tiles=tiles(data),
         subject=_subject,
         handling=_handling,

@@ -78,7 +78,7 @@ def traffic(data: ReportData) -> list[fmt.Figure]:
         fmt.Figure(
             "Latency, 95th percentile",
             "of answered requests",
-            _lines(data, "95th percentile of the latency", latency, fmt.millis),
+            _lines(data, "95th percentile of the latency", latency, _milliseconds),
             _by_window(data, "95th percentile of the latency", latency, fmt.millis),
         ),
     ]
@@ -117,6 +117,10 @@ def _by_window(data: ReportData, caption: str, values: Series, form: fmt.Form) -
     windows = zip(data.windows, *values.values(), strict=True)
     rows = [[fmt.window(span), *map(form, row)] for span, *row in windows]
     return fmt.HtmlTable(caption, ["Window", *values], rows)
+
+
+def _milliseconds(value: float) -> str:
+    return fmt.millis(value) if value else "0 ms"  # a tick of the axis, not a duration
 
 
 def _count(value: float) -> str:

@@ -9,11 +9,13 @@ from marvel_kedro.core import page
 from marvel_kedro.monitoring.ab_test import comparison, data, plots, report
 from marvel_kedro.monitoring.ab_test.comparison import ABTestResult
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
+from marvel_kedro.monitoring.inference_log.records import newest_labels, warn_of_unknown_labels
 from marvel_kedro.monitoring.options import ABTestOptions
+from marvel_kedro.table.frames import AnyFrame
 
 
 def compare_entities(
-    ab_log: InferenceLog, served_entities: IntoFrame, labels: IntoFrame, options: ABTestOptions
+    ab_log: InferenceLog, served_entities: IntoFrame, labels: AnyFrame, options: ABTestOptions
 ) -> tuple[ABTestResult, dict[str, Any], pd.DataFrame]:
     """Compare the served entities with the champion.
 
@@ -21,7 +23,9 @@ def compare_entities(
         The result, its report, and one row a served entity.
     """
     served = data.collect_columns(served_entities, data.SERVED_COLUMNS, options)
-    known = data.collect_columns(labels, data.LABEL_COLUMNS, options)
+    warn_of_unknown_labels(labels)
+    newest = newest_labels(labels).to_native()
+    known = data.collect_columns(newest, data.LABEL_COLUMNS, options)
     result = comparison.compare(ab_log, served, known, options)
     return result, result.report, result.entities
 

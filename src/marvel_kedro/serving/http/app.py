@@ -158,7 +158,8 @@ class Endpoint:
         except asyncio.CancelledError:
             task.uncancel()
             late = task in self._overdue  # else uvicorn ends what still runs after the grace period
-            self._reject(call, deadline_exceeded(self._limits.seconds) if late else server_stops())
+            overdue = deadline_exceeded(self._limits.seconds, arrived=call.arrived)
+            self._reject(call, overdue if late else server_stops())
         except ClientDisconnectedError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the client always gets an answer
@@ -203,6 +204,7 @@ class Endpoint:
     async def _score(self, call: Invocation, receive: Receive) -> None:
         length = call.headers.get(b"content-length")
         call.body = await self._worker_limits.read_body(call, receive, length)
+        call.arrived = True
         records = None
         if call.content is not content.PLAIN_JSON:
             records = await self._other_bodies.read(call)

@@ -78,12 +78,15 @@ def internal_error(request_id: str) -> RequestError:
     )
 
 
-def deadline_exceeded(seconds: float) -> RequestError:
-    """Build the 504 for a request that takes longer than its limit."""
+def deadline_exceeded(seconds: float, *, arrived: bool) -> RequestError:
+    """Build the 504 for a request, `arrived` or not yet, that takes longer than its limit."""
+    cause = "The request took longer than {} seconds. Send fewer records at once."
+    if not arrived:
+        cause = "The body did not arrive in full within {} seconds. Send all of its bytes sooner."
     return RequestError(
         HTTPStatus.GATEWAY_TIMEOUT,
         "DEADLINE_EXCEEDED",
-        f"The request took longer than {seconds:g} seconds. Send fewer records at once.",
+        cause.format(f"{seconds:g}"),
     )
 
 

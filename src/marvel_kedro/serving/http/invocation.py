@@ -20,6 +20,7 @@ class Invocation:
     time: float
     headers: dict[bytes, bytes]
     body: bytes = b""
+    arrived: bool = False  # the whole body
     response: bytes = b""
     redacted_response: bytes | None = None
     status: int = 200
