@@ -12,48 +12,46 @@ from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Ints
 from marvel_kedro.monitoring.metrics.statistical_tests import chi_squared_pvalue
 
+Counted = tuple[Ints, ...]
+"""Pair, rows in `current` and rows in `reference` of each category or cell."""
 _LEAST_EXPECTED = 5  # rows of a cell in the smaller sample
 
 
-def either_pvalue(
-    plain: Floats, number: Ints, categories: Distributions, current: Ints, reference: Ints
-) -> Floats:
-    """Combine the p-values of all categories and of pooled ones: twice the smaller (Bonferroni).
-
-    Pooling detects shares that move between frequent and rare categories, `plain` those that move
-    among the rare ones. Without a category to pool, or with one cell only, it is `plain`.
+def pooled_pvalue(
+    categories: Distributions, current: Ints, reference: Ints, counted: Counted
+) -> tuple[Floats, Ints]:
+    """Compute the p-value after pooling and the number of cells, each by pair.
 
     Args:
-        plain: P-values by pair, of all categories.
-        number: Categories by pair.
         categories: The distributions.
         current: Distribution of one side by pair.
         reference: Distribution of the other side by pair.
+        counted: The categories of `current`.
     """
-    pair, rows, others = _pooled(categories, current, reference)
     n_rows, n_others = categories.totals[current], categories.totals[reference]
+    pair, rows, others = _pooled(categories, current, reference, counted)
     gaps = (rows * n_others[pair] - others * n_rows[pair]).astype(np.float64)
 
     def sums(values: Floats) -> Floats:
-        return np.bincount(pair, values, len(current))
+        return np.bincount(pair, values, len(current)).astype(np.float64)
 
     cells = np.bincount(pair, minlength=len(current))
     statistic = sums(gaps**2 / (rows + others)) / (n_rows * n_others)
-    pooled = chi_squared_pvalue(statistic, n_rows, n_others, cells, sums(1 / (rows + others)))
-    twice = np.minimum(2 * np.minimum(plain, pooled), 1.0)
-    return np.where((cells > 1) & (cells < number), twice, plain)
+    reciprocals = sums(1 / (rows + others))
+    return chi_squared_pvalue(statistic, n_rows, n_others, cells, reciprocals), cells
 
 
-def _pooled(categories: Distributions, current: Ints, reference: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the cells of the pooled test: pair, rows of `current` and of `reference`.
+def _pooled(categories: Distributions, current: Ints, reference: Ints, counted: Counted) -> Counted:
+    """Return the cells of the pooled test.
 
     A category with five rows or more to expect in the smaller sample is a cell of its own (Cochran,
     1954, "Some methods for strengthening the common chi-squared tests", Biometrics 10). The others
-    are pooled by the binary order of magnitude of their rows in both samples, ascending, until a
-    cell has five rows to expect: values seen once, or new, are not pooled with those seen often.
-    Rows of both samples together decide, so that the moments over permutations hold.
+    are pooled by the binary order of magnitude of their rows in both samples: values seen once, or
+    new, are not pooled with those seen often. Ascending orders share a cell if they begin in the
+    same five rows to expect. Rows of both samples together decide, so that the moments over
+    permutations hold.
     """
-    pair, rows, others = _elements(categories, current, reference)
+    pair, rows, others = _with_missed(categories, current, reference, counted)
     n_rows, n_others = categories.totals[current], categories.totals[reference]
     smaller, least = np.minimum(n_rows, n_others), _LEAST_EXPECTED * (n_rows + n_others)
     rare = (rows + others) * smaller[pair] < least[pair]
@@ -77,7 +75,7 @@ def _pooled(categories: Distributions, current: Ints, reference: Ints) -> tuple[
 
     before = np.cumsum(mine + theirs, axis=1) - mine - theirs
     fives = before * smaller[:, None] // least[:, None]
-    cell = np.cumsum(np.diff(fives, axis=1, prepend=0) > 0, axis=1).ravel()
+    cell = np.cumsum(np.diff(fives, axis=1, prepend=0) > 0, axis=1, dtype=np.int64).ravel()
     parent = np.repeat(np.arange(len(current)), width)
     pooled = [by_cell(side.ravel(), cell, parent, len(current)).ravel() for side in (mine, theirs)]
     filled = pooled[0] + pooled[1] > 0
@@ -88,22 +86,18 @@ def _pooled(categories: Distributions, current: Ints, reference: Ints) -> tuple[
     )
 
 
-def _elements(categories: Distributions, current: Ints, reference: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the categories of `current`, then frequent ones that only `reference` has.
+def _with_missed(
+    categories: Distributions, current: Ints, reference: Ints, counted: Counted
+) -> Counted:
+    """Append the frequent categories that only `reference` has.
 
-    Of each: pair, rows of `current` and of `reference`. Each of n / 5 or fewer is frequent, where n
-    is the size of `current`.
+    A frequent one is among the n / 5 most frequent ones, where n is the size of `current`.
     """
-    index, element = categories.elements_of(current)
-    _, others = categories.find(reference[index.parent], categories.code[element])
     most = categories.totals[current] // _LEAST_EXPECTED
     top = RaggedIndex(np.minimum(categories.index.lengths[reference], most))
     start = categories.index.starts[reference][top.parent]
-    frequent = categories.by_frequency[start + top.position]
-    _, shared = categories.find(current[top.parent], categories.code[frequent])
-    pair, missed = top.parent[shared == 0], categories.rows[frequent[shared == 0]]
-    return (
-        np.concatenate([index.parent, pair]),
-        np.concatenate([categories.rows[element], np.zeros_like(missed)]),
-        np.concatenate([others, missed]),
-    )
+    element = categories.by_frequency[start + top.position]
+    _, shared = categories.find(current[top.parent], categories.code[element])
+    pair, missed = top.parent[shared == 0], categories.rows[element[shared == 0]]
+    found = (pair, np.zeros_like(missed), missed)
+    return tuple(np.concatenate(each) for each in zip(counted, found, strict=True))
