@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DECIMALS = 3
 MOST_DECIMALS = 30
-COUNTING = "2"
-"""Method of counting: another one makes metrics that cannot be compared with earlier ones."""
+COUNTING = "3"
+"""Method of counting and testing: metrics of another one cannot be compared with these."""
 
 
 class ManagedMonitorOptions(Options):

@@ -14,6 +14,7 @@ from marvel_kedro.monitoring.aggregation.distributions import Distributions
 from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Ints
 from marvel_kedro.monitoring.metrics.psi import population_stability_index
+from marvel_kedro.monitoring.metrics.rare_categories import pooled_pvalue
 from marvel_kedro.monitoring.metrics.statistical_tests import chi_squared_pvalue, ks_pvalue
 
 Figures = dict[str, Floats]
@@ -98,15 +99,18 @@ def compare_categories(categories: Distributions, current: Ints, reference: Ints
     reciprocals = categories.index.sums(1 / categories.rows)[reference]
     reciprocals = reciprocals + index.sums(1 / (rows + others) - counted_twice)
 
+    pvalue = chi_squared_pvalue(statistic, n_current, n_reference, number, reciprocals)
+    counted = (index.parent, rows, others)
+    pooled, cells = pooled_pvalue(categories, current, reference, counted)
+    twice = np.minimum(2 * np.minimum(pvalue, pooled), 1)  # Bonferroni: two tests
+
     middle = (p + q) / 2
     divergence = index.sums(special.xlogy(p, p / middle) + special.xlogy(q, q / middle))
     difference = np.abs(p - q)
     most_missed = _most_frequent_missed(categories, reference, index, np.where(shared, at, MISSING))
     return {
         "chi_squared_test.statistic": statistic,
-        "chi_squared_test.pvalue": chi_squared_pvalue(
-            statistic, n_current, n_reference, number, reciprocals
-        ),
+        "chi_squared_test.pvalue": np.where((cells > 1) & (cells < number), twice, pvalue),
         "tv_distance": (index.sums(difference) + missed) / 2,
         "l_infinity_distance": np.maximum(
             index.reduce(np.maximum, difference), most_missed / n_reference

@@ -12,8 +12,9 @@ Numbers, and free text by its length in characters:
 
 Categories:
 
-- `chi_squared_test`: test of homogeneity without continuity correction, with a p-value that is
-  valid for rare categories, see `statistical_tests.chi_squared_pvalue`.
+- `chi_squared_test`: Pearson's statistic of homogeneity without continuity correction. The p-value
+  is valid for rare categories, see `statistical_tests.chi_squared_pvalue`. If any can be pooled it
+  is twice the smaller of two, of all categories and of pooled ones, see `rare_categories`.
 - `tv_distance`: half of the sum of the differences of shares. `l_infinity_distance`: the largest.
 - `js_distance`: Jensen-Shannon distance with base 2, the square root of the divergence: 0 to 1.
 """

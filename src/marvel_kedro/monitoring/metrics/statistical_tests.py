@@ -14,6 +14,9 @@ _SMALLEST_PVALUE = 1e-300
 def ks_pvalue(statistic: Floats, first: Numbers, second: Numbers) -> Floats:
     """Compute the p-value of the two-sided two-sample Kolmogorov-Smirnov test.
 
+    With many equal values it is too large, as in SciPy: it finds a third of the rows moved to
+    another value in 100 records, but not a tenth that leaves a constant.
+
     The limiting distribution (Kolmogorov, 1933) of sqrt(n) D with n = first * second /
     (first + second), rounded, after the correction for finite n of Vrbik (2018, "Small-sample
     corrections to Kolmogorov-Smirnov test statistic"). `scipy.stats.ks_2samp(method="asymp")` uses
@@ -90,7 +93,8 @@ def js_by_chance(
     """Return the Jensen-Shannon distance to expect by chance, of samples of this size.
 
     Its square grows as the chi-squared statistic, whose mean by chance is the degrees of freedom
-    that give the p-value. With hundreds of rare categories these are nearly the whole statistic.
+    that give the p-value. With hundreds of rare categories these are nearly the whole statistic. A
+    p-value of pooled categories gives fewer: such a window has itself less noise from rare ones.
 
     Args:
         distance: The Jensen-Shannon distance.
