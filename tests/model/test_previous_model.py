@@ -24,7 +24,7 @@ from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.serving.models import loaded_model
 from marvel_kedro.table.options import SplitOptions
 
-NAME = "records"
+NAME = "characters"
 
 
 @pytest.fixture(scope="module")

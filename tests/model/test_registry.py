@@ -17,7 +17,7 @@ from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.table.options import SplitOptions
 
-NAME = "records"
+NAME = "characters"
 
 
 @pytest.fixture

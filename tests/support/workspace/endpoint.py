@@ -13,7 +13,7 @@ from marvel_kedro.databricks.endpoint.spec import EndpointSpec
 from marvel_kedro.serving.configuration import EndpointOptions
 from marvel_kedro.serving.models.served_versions import served_versions
 
-NAME, MODEL = "records", f"{SCHEMA}.marvel_characters"
+NAME, MODEL = "characters", f"{SCHEMA}.marvel_characters"
 CATALOG, _, SCHEMA_NAME = SCHEMA.partition(".")
 ONE = f"/api/2.0/serving-endpoints/{NAME}"
 
