@@ -26,7 +26,6 @@ TABLES = {
     "test_set",
     "test_scores",
     "predictions",
-    "labels",
     "newest_characters",
     "retraining_train_set",
     "retraining_test_set",
