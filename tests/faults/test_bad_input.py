@@ -160,6 +160,7 @@ def test_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
         (["--params", "processing.quality.expected.foo=[a]"], "processing.quality.expected.foo"),
         (["--params", "training.fit.leaves=1000000"], "training.fit.leaves"),
         (["--params", "training.model_name=mine"], "training.model_name"),
+        (["--params", "table.key=name"], "--params cannot change the table"),
         (["--params", "mlflow_run_id=abc"], "abc"),
         (["--params", "monitoring.now=2026-01-31"], "such as 2026-01-31T18:00:00+00:00"),
     ],
@@ -194,7 +195,8 @@ def test_wrong_section_is_not_quoted_as_a_whole(filled: Project) -> None:
         ("local/parameters.yml", "training: *nothing", "undefined alias"),
         ("base/processing/parameters.yml", "processing: ${globals:nothing}", "key 'nothing'"),
         ("local/parameters.yml", "serving:\n  scored_at: [1, '${nothing}']", "key 'nothing'"),
-        ("local/catalog.yml", "characters: {filepath: '${nothing}'}", "key 'nothing'"),
+        ("local/catalog.yml", "records: {filepath: '${nothing}'}", "key 'nothing'"),
+        ("local/table.yml", "table: [", "Invalid YAML"),
     ],
 )
 def test_unreadable_configuration_names_its_file(

@@ -65,6 +65,7 @@ class ConfigLoader(OmegaConfigLoader):
         """
         with self._resolving:
             if key != TABLE:
+                self._described()  # an error within a resolver would name the file that uses it
                 OmegaConf.register_new_resolver("spec", self._described, replace=True)
             self._register_globals_resolver()  # Kedro's own registers runtime_params again
             found: dict[str, Any] = super().__getitem__(key)

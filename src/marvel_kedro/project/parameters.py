@@ -46,8 +46,8 @@ def check(parameters: dict[str, Any]) -> Parameters:
     found = validate(Parameters, parameters, REMEDY)
     if unknown := sorted(found.processing.quality.expected.keys() - found.table.columns.keys()):
         raise ProjectError(
-            f"processing.quality.expected names {', '.join(unknown)}, which the table "
-            f"{found.table.name} lacks; it has {', '.join(found.table.columns)}. {REMEDY}"
+            f"processing.quality.expected.{unknown[0]}: the table {found.table.name} has no such "
+            f"column; it has {', '.join(found.table.columns)}. {REMEDY}"
         )
     monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
