@@ -59,7 +59,7 @@ def test_file_that_is_no_csv_table_is_one_message(
 
 def test_file_with_other_columns_is_one_message(project: Project, other_schema_path: Path) -> None:
     shutil.copy(other_schema_path, project.raw)
-    says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "mohitbansal31s")
+    says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "conf/base/table.yml")
     assert untouched(project)
 
 
