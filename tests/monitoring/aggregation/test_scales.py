@@ -151,7 +151,7 @@ def test_warning_names_the_column_that_no_scale_fits(caplog: pytest.LogCaptureFi
     numbers = 5.0 + 1e-9 * np.random.default_rng(0).normal(size=500)
     with caplog.at_level(logging.WARNING):
         measured(log_of(numbers, np.full(500, 0.5)), None)
-        assert "height: up to 100 % of the numbers of a window differ" in caplog.text
+        assert "height: up to 100% of the numbers of a window differ" in caplog.text
         caplog.clear()
         fine = OPTIONS.model_copy(update={"decimals": {"height": 13}})
         measured(log_of(numbers, np.full(500, 0.5)), None, fine)
