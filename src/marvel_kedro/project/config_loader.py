@@ -54,8 +54,7 @@ class ConfigLoader(OmegaConfigLoader):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Kedro's
         with self._resolving:
             super().__init__(*arguments, **options)
-        if self._protocol in _ON_DISK:
-            self._check_environments()
+        self._check_environments()
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Load the configuration of a kind, such as `catalog`.
@@ -79,6 +78,7 @@ class ConfigLoader(OmegaConfigLoader):
         try:
             table = super().__getitem__(TABLE)[TABLE]
         except (MissingConfigException, KeyError) as error:
+            self._check_environments()  # the first thing that is read
             raise ProjectError(
                 "conf/base/table.yml is missing or has no section `table`: it describes the table "
                 "that the project works on (docs/own-data.md)."
@@ -106,6 +106,8 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _check_environments(self) -> None:
         """Refuse a source that has another layout, or not the environment of the run."""
+        if self._protocol not in _ON_DISK:
+            return
         for name in (self.base_env, self.env or self.default_run_env):
             if not self._fs.isdir(Path(self._get_conf_env_path(name)).as_posix()):
                 top = "" if self._protocol == "file" else " below the folder at its top"
