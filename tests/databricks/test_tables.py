@@ -124,11 +124,11 @@ from pyspark.sql import SparkSession
 from marvel_kedro.databricks import session, tables
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Place
-from support.table import TABLE
+from marvel_kedro.table.description import TableSpec
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
-contract = Contract.named("Predictions", TABLE)
+contract = Contract.named("Predictions", TableSpec.model_validate_json(sys.argv[2]))
 session.start("spark", place.warehouse)
 spark = SparkSession.builder.getOrCreate()
 tables.attach(spark, place)
@@ -157,7 +157,7 @@ print(json.dumps(found))
 @pytest.mark.parametrize("remote", ["", "local[2]"], ids=["classic", "connect"])
 def test_spark_tables_keep_comments_clustering_and_change_feed(tmp_path: Path, remote: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ON_SPARK, str(tmp_path)],
+        [sys.executable, "-c", ON_SPARK, str(tmp_path), TABLE.model_dump_json()],
         env=clean_environment() | ({"SPARK_REMOTE": remote} if remote else {}),
         capture_output=True,
         text=True,

@@ -131,7 +131,6 @@ def test_table_of_an_environment_replaces_that_of_base(project: Project) -> None
     described = {
         "name": "churn",
         "file": "churn.csv",
-        "question": "?",
         "key": "id",
         "target": {"column": "left", "positive": "yes"},
         "columns": columns,

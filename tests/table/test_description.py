@@ -23,7 +23,6 @@ CHURN: dict[str, Any] = {
     "name": "churn",
     "file": "customers.csv",
     "row": {"one": "customer", "many": "customers"},
-    "question": "Does the customer leave?",
     "key": "customer",
     "target": {"column": "left", "positive": "Yes", "negative": "No", "words": {"1": "Yes"}},
     "group": "household",

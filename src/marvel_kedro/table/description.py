@@ -131,13 +131,12 @@ class Column(Options):
 
 
 class TableSpec(Options):
-    """The section `table`: a table that people bring, and the question that it answers.
+    """The section `table`: a table that people bring, and what is to be predicted.
 
     Attributes:
         name: The name of model, experiment, endpoint and schema.
         file: The raw file, below `data/01_raw`.
         row: What a row is.
-        question: The question whose answer is the positive class.
         key: The unique column; text.
         target: The column to predict.
         group: Rows that share its value stay on one side of a split or fold; by default the key.
@@ -147,7 +146,6 @@ class TableSpec(Options):
     name: Name
     file: str = Field(min_length=1)
     row: RowWords = RowWords()
-    question: str
     key: Name
     target: Target
     group: Name | None = None
