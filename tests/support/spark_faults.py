@@ -1,6 +1,7 @@
 """Break tables of Apache Spark, and print the message for each as JSON: `NAME: message or null`.
 
-Usage: python spark_faults.py FOLDER TABLE, the description as JSON. One Java for all of them, which takes half a minute to start.
+Usage: python spark_faults.py FOLDER TABLE, the description as JSON. One Java for all of them, which
+takes half a minute to start.
 """
 
 import json
