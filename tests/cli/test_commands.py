@@ -40,7 +40,7 @@ def test_each_command_takes_a_configuration_source_and_finite_numbers(name: str)
         for option, kind in found.items():
             if isinstance(kind, (click.types.FloatParamType, click.FloatRange)):
                 with pytest.raises(click.BadParameter, match="nan is not a finite number"):
-                    kind.convert("nan", None, None)
+                    kind("nan")
                 assert isinstance(kind, options.Number), option
 
 

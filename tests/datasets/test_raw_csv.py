@@ -151,7 +151,7 @@ UNCLOSED = HEADER.decode() + '1,"x,y,z\n2,x,y,z\n3,"x",y,z\n4,x,y,z\n5,x,y,z\n'
         ("", "utf-8", "\n", {"names": list("pqrs")}, 2),
     ],
 )
-def test_rows_in_a_cell_are_found_however_the_file_is_read(
+def test_rows_in_a_cell_are_found_however_the_file_is_read(  # noqa: PLR0913, PLR0917 - of one file
     tmp_path: Path, above: str, encoding: str, end: str, arguments: dict[str, Any], line: int
 ) -> None:
     path = tmp_path / "r.csv"
