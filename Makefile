@@ -29,10 +29,10 @@ wheel: $(VENV)/.base ## Build the wheel for jobs, with its configuration, in dis
 # One thread per worker: LightGBM's threads would compete for the cores.
 test test-all: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.dev ## Run the tests except the slow ones (ARGS="-k name")
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.dev ## Run every test, with all Hypothesis examples, as CI does
-	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=full $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile=full $(ARGS)
 
 lint: $(VENV)/.dev ## Run ruff, mypy and the import rules
 	$(BIN)/ruff check .

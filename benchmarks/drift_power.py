@@ -33,6 +33,7 @@ from arguments import parse
 from main_job import HERE
 from monitoring import evidently_python
 from scipy import stats
+from table import TABLE
 
 from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
@@ -102,9 +103,9 @@ class Monitor:
 
     def __init__(self, rows: int) -> None:
         raw = pd.concat(chunks(SyntheticOptions(rows=rows, seed=WORLD)), ignore_index=True)
-        characters = select_usable(read_source(raw)).reset_index(drop=True)
-        train, test = split_table(characters, SplitOptions())
-        self.model = fit(train, FitOptions())
+        characters = select_usable(read_source(raw, TABLE), TABLE).reset_index(drop=True)
+        train, test = split_table(characters, TABLE, SplitOptions())
+        self.model = fit(train, TABLE, FitOptions())
         self.options = _monitoring()
         self.rules = _alerting()
         self.reference = score(self.model, test)
@@ -298,7 +299,7 @@ def other_rows(drift: DriftOptions, number: int, pool: int) -> pd.DataFrame:
     # Windows from a small pool would have more variants of each name than the baseline.
     rows = max(number, pool)
     world = SyntheticOptions(rows=rows, seed=WORLD, row_seed=OTHER_ROWS, drift=drift)
-    parts = [select_usable(read_source(raw)) for raw in chunks(world)]
+    parts = [select_usable(read_source(raw, TABLE), TABLE) for raw in chunks(world)]
     return pd.concat(parts).sample(number, random_state=np.random.default_rng(OTHER_ROWS))
 
 

@@ -19,7 +19,7 @@ from kedro.framework.hooks import hook_impl  # noqa: E402
 from kedro.framework.session import KedroSession  # noqa: E402
 from kedro.framework.startup import bootstrap_project  # noqa: E402
 
-STAGES = {"fit_model": "fit_model", "score_characters": "serving"}
+STAGES = {"fit_model": "fit_model", "score_records": "serving"}
 
 
 class Stopwatch:

@@ -19,6 +19,7 @@ from arguments import parse
 from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
+from table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import is_synthetic, make_characters
@@ -48,12 +49,16 @@ def main() -> None:
     if path is None and not options.small:
         sys.exit("No real raw file: name one with --data (docs/pipelines.md says where to get it).")
     raw = read_raw(path, options.rows)
-    characters = select_usable(read_source(raw)).reset_index(drop=True)
+    characters = select_usable(read_source(raw, TABLE), TABLE).reset_index(drop=True)
     models: dict[str, Model] = {
         "recipe": lambda train, test: recipe.fit_and_score(train, test, characters),
-        "marvel_kedro": lambda train, test: fit(train, FitOptions()).probabilities(test),
-        "logistic regression": baselines.logistic_regression,
-        "share of Alive": lambda train, test: np.full(len(test), baselines.always_alive(train)),
+        "marvel_kedro": lambda train, test: fit(train, TABLE, FitOptions()).probabilities(test),
+        "logistic regression": lambda train, test: baselines.logistic_regression(
+            train, test, TABLE.target
+        ),
+        "share of Alive": lambda train, test: np.full(
+            len(test), baselines.always_alive(train, TABLE.target)
+        ),
     }
     print(machine.describe())
     print(

@@ -29,6 +29,7 @@ from arguments import parse
 from deltalake import write_deltalake
 from main_job import HERE, make_project, make_raw
 from scale import watch
+from table import TABLE
 
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
@@ -57,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         raw = pd.read_csv(make_raw(folder, options.rows), dtype="str", keep_default_na=False)
-        characters = select_usable(read_source(raw)).reset_index(drop=True)
+        characters = select_usable(read_source(raw, TABLE), TABLE).reset_index(drop=True)
         if options.rounds:
             compare_with_evidently(folder, characters, options)
         if options.records:

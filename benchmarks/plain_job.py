@@ -14,6 +14,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pandas as pd  # noqa: E402
+from table import TABLE  # noqa: E402
 
 from marvel_kedro.core import page  # noqa: E402
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
@@ -21,8 +22,7 @@ from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOption
 from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
 from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
 from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
-from marvel_kedro.table import cleaning, rejected_rows  # noqa: E402
-from marvel_kedro.table.contracts import Characters, Predictions  # noqa: E402
+from marvel_kedro.table import cleaning, contracts, rejected_rows  # noqa: E402
 from marvel_kedro.table.frames import digest  # noqa: E402
 from marvel_kedro.table.options import ProcessingOptions  # noqa: E402
 
@@ -34,7 +34,7 @@ def main(raw: Path, folder: Path) -> None:
     watch.lap("imports")
     characters, train, test = process(raw, folder)
     watch.lap("processing")
-    model = fit.fit(train, FitOptions())
+    model = fit.fit(train, TABLE, FitOptions())
     watch.lap("fit_model")
     evaluate(folder, model, train, test)
     model.save(folder / "model")
@@ -46,27 +46,27 @@ def main(raw: Path, folder: Path) -> None:
         model_version="1",
         scored_at=pd.Timestamp(datetime.now(UTC)).as_unit("us"),
     )
-    columns = list(Predictions.to_schema().columns)
-    Predictions.validate(predictions[columns]).to_parquet(folder / "predictions.parquet")
+    contract = contracts.schema("Predictions", TABLE)
+    written = contract.validate(predictions[list(contract.columns)])
+    written.to_parquet(folder / "predictions.parquet")
     watch.lap("serving")
     watch.print()
 
 
 def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read, clean, check, split, save."""
-    rows = cleaning.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False))
-    characters: pd.DataFrame = cleaning.select_usable(rows)
+    rows = cleaning.read_source(pd.read_csv(raw, dtype="str", keep_default_na=False), TABLE)
+    characters: pd.DataFrame = cleaning.select_usable(rows, TABLE)
     rejected: pd.DataFrame = rejected_rows.select_rejected(rows)
-    train, test, _ = processing.split_characters(characters, OPTIONS)
-    for name, table in (("characters", characters), ("train_set", train), ("test_set", test)):
-        Characters.validate(table).to_parquet(folder / f"{name}.parquet")
-    rejected.to_parquet(folder / "rejected_characters.parquet")
-    quality = processing.summarise_quality(rows, OPTIONS)
+    train, test, _ = processing.split_records(characters, TABLE, OPTIONS)
+    for name, table in (("records", characters), ("train_set", train), ("test_set", test)):
+        contracts.schema("Records", TABLE).validate(table).to_parquet(folder / f"{name}.parquet")
+    rejected.to_parquet(folder / "rejected_records.parquet")
+    quality = processing.summarise_quality(rows, TABLE, OPTIONS)
     (folder / "data_quality.json").write_text(json.dumps(quality))
     # The next step reads the files, as it does in Kedro and in a script of several steps.
     return tuple(  # type: ignore[return-value]
-        pd.read_parquet(folder / f"{name}.parquet")
-        for name in ("characters", "train_set", "test_set")
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("records", "train_set", "test_set")
     )
 
 
@@ -76,8 +76,8 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     slices = evaluation.slices(test)
     scores: dict[str, Any] = {
         "candidate": model.probabilities(test),
-        "logistic_regression": baselines.logistic_regression(train, test),
-        "always_alive": baselines.always_alive(train),
+        "logistic_regression": baselines.logistic_regression(train, test, TABLE.target),
+        "always_alive": baselines.always_alive(train, TABLE.target),
     }
     if (folder / "model").exists():
         scores["champion"] = CharacterModel.load(folder / "model").probabilities(test)

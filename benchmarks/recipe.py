@@ -31,8 +31,8 @@ def fit_and_score(
     """Fit the recipe and score the test rows.
 
     Args:
-        train: Rows of `characters`; those that the recipe drops are dropped.
-        test: Rows of `characters`; every one is scored.
+        train: Rows of `records`; those that the recipe drops are dropped.
+        test: Rows of `records`; every one is scored.
         whole: Rows in which universes are counted: the whole file, as in the recipe.
 
     Returns:

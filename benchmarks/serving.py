@@ -33,6 +33,7 @@ import psutil
 import requests
 from arguments import parse
 from mlflow import MlflowClient
+from table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
@@ -134,11 +135,11 @@ def make_model(folder: Path, rows: int) -> tuple[Path, list[dict[str, Any]]]:
     raw_file = folder / "raw.csv"
     RawCSVDataset(filepath=str(raw_file)).save(make_characters(SyntheticOptions(rows=rows)))
     raw = pd.read_csv(raw_file, dtype="str", keep_default_na=False)
-    characters = select_usable(read_source(raw)).reset_index(drop=True)
+    characters = select_usable(read_source(raw, TABLE), TABLE).reset_index(drop=True)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     experiment = MlflowClient().create_experiment("serving", (folder / "artifacts").as_uri())
     with mlflow.start_run(experiment_id=experiment):
-        uri = log_candidate(fit(characters, FitOptions()), MODEL).model_uri
+        uri = log_candidate(fit(characters, TABLE, FitOptions()), MODEL).model_uri
     number = mlflow.register_model(uri, MODEL).version
     MlflowClient().set_registered_model_alias(MODEL, "champion", number)
     files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "model")))
@@ -162,7 +163,7 @@ def peers(folder: Path, model: Path, mlserver: Path | None) -> list[Server]:
             "folder": str(folder / "server"),
             "models": str(folder / "server" / "models"),
             "inference_table": str(folder / "inference_payload"),
-            "characters": str(folder / "online_characters.db"),
+            "online_records": str(folder / "online_records.db"),
         },
     }
     (folder / "description.json").write_text(json.dumps(description))

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from support.project import ROOT, Project, reset_store
 from support.running_server import Store, make_store
 from support.shared import make_once
+from support.table import TABLE
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
 from marvel_kedro.characters.options import SyntheticOptions
@@ -136,7 +137,7 @@ def synthetic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def characters(synthetic_path: Path) -> pd.DataFrame:
     """The table made from the 3,000 rows."""
     raw = pd.read_csv(synthetic_path, dtype="str", keep_default_na=False)
-    return select_usable(read_source(raw)).reset_index(drop=True)
+    return select_usable(read_source(raw, TABLE), TABLE).reset_index(drop=True)
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +145,7 @@ def model(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) ->
     """A model fitted on all of them."""
 
     def make(folder: Path) -> None:
-        fit(characters, FitOptions()).save(folder)
+        fit(characters, TABLE, FitOptions()).save(folder)
 
     return CharacterModel.load(make_once(tmp_path_factory, "model", make))
 
@@ -160,7 +161,7 @@ def registered(
         options = [FitOptions(max_trees=20, folds=2, learning_rate=rate) for rate in (0.05, 0.2)]
         folder.mkdir()
         shutil.copy(empty_store, folder)
-        make_store(folder, [fit(few, each) for each in options])
+        make_store(folder, [fit(few, TABLE, each) for each in options])
 
     folder = make_once(tmp_path_factory, "registered", make)
     return Store(folder, folder / "fetched")

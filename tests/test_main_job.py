@@ -9,22 +9,22 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from kedro.config import OmegaConfigLoader
 from mlflow import MlflowClient
 from pandas.testing import assert_frame_equal
 from support.project import Project
+from support.table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions
 from marvel_kedro.project import parameters
+from marvel_kedro.project.config_loader import ConfigLoader
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table.cleaning import COLUMNS
 from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}
-TABLES = ("characters", "rejected_characters", "train_set", "test_set", "predictions")
+TABLES = ("records", "rejected_records", "train_set", "test_set", "predictions")
 
 
 def booster(project: Project) -> bytes:
@@ -48,9 +48,9 @@ def done(template: Path, synthetic_path: Path, tmp_path_factory: pytest.TempPath
 
 def test_tables_add_up(done: Project) -> None:
     rows = {name: len(done.table(name)) for name in TABLES}
-    assert rows["characters"] + rows["rejected_characters"] == 3000
-    assert rows["train_set"] + rows["test_set"] == rows["characters"] == rows["predictions"]
-    assert list(done.table("characters").columns) == list(COLUMNS)
+    assert rows["records"] + rows["rejected_records"] == 3000
+    assert rows["train_set"] + rows["test_set"] == rows["records"] == rows["predictions"]
+    assert list(done.table("records").columns) == list(TABLE.columns)
     assert done.report("data_quality")["rows_in"] == 3000
     assert list(done.path.parent.iterdir()) == [done.path]
 
@@ -117,7 +117,7 @@ def test_gate_checks_are_a_table(done: Project) -> None:
 def test_predictions_are_those_of_the_champion(done: Project) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
-    characters = done.table("characters")
+    characters = done.table("records")
     predictions = done.table("predictions")
     assert predictions["page_id"].to_list() == sorted(characters["page_id"])
     scored = model.predict(characters).assign(page_id=characters["page_id"])
@@ -127,8 +127,8 @@ def test_predictions_are_those_of_the_champion(done: Project) -> None:
 
 
 def test_online_records_give_the_predictions_of_the_batch(done: Project) -> None:
-    characters = done.table("characters")
-    lookup = Lookup(done.path / "data" / "07_model_output" / "online_characters.db")
+    characters = done.table("records")
+    lookup = Lookup(done.path / "data" / "07_model_output" / "online_records.db")
     records = lookup.complete([{"page_id": page} for page in characters["page_id"]])
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
@@ -198,7 +198,7 @@ def test_champion_is_compared_on_rows_that_it_was_not_trained_on(
 ) -> None:
     """With another split, most of the new test rows are the champion's training rows."""
     shutil.copytree(done.path, project.path, dirs_exist_ok=True)
-    project.run(processing={"split": {"by": "name", "test_share": 0.4}})
+    project.run(processing={"split": {"by": "group", "test_share": 0.4}})
     scores = project.table("test_scores")
     before = set(done.table("test_set")["page_id"])
     fair = scores["page_id"].isin(before)
@@ -285,7 +285,7 @@ def test_several_commands_share_one_mlflow_run(done: Project, project: Project) 
 def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
     """Benchmarks use the defaults of the code."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
+    configured = ConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     options = parameters.check(configured)
     assert options.training.fit == FitOptions()
     assert options.training.gate == GateOptions()
@@ -297,7 +297,7 @@ def test_conf_and_code_have_the_same_defaults(project: Project) -> None:
 def test_alert_rule_on_a_column_without_metrics_is_rejected(project: Project) -> None:
     """The rule would never fire: it names a column of another table, or a mistyped one."""
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    configured = OmegaConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
+    configured = ConfigLoader(str(project.path / "conf"), **arguments)["parameters"]
     columns = configured["monitoring"]["columns"]
     columns["tariff"] = columns.pop("universe")
     with pytest.raises(ProjectError, match=r"input_drift.columns names universe, which"):
@@ -349,7 +349,7 @@ def test_kedro_viz_shows_pipelines_layers_tables_and_plots(done: Project) -> Non
     }
     shown_there = {name for name, preview in previews.items() if preview}
     assert shown_there >= {
-        *("raw_characters", *TABLES, "test_scores"),
+        *("raw_table", *TABLES, "test_scores"),
         *("evaluation", "gate_checks", "promotion", "data_quality", "test_metrics"),
         *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
         *("champion", "model_card_markdown"),

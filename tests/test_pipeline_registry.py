@@ -33,8 +33,8 @@ def test_starting_a_command_loads_no_heavy_library(code: str) -> None:
 
 def test_main_job_nodes_of_serving_leave_training_unimported() -> None:
     pipelines = register_pipelines()
-    made = run_checks.main_job_nodes({"characters", "champion", "params:serving"}, pipelines)
-    assert made["characters"] == "select_characters"
+    made = run_checks.main_job_nodes({"records", "champion", "params:serving"}, pipelines)
+    assert made["records"] == "select_records"
     assert "_create" in vars(pipelines["training"])
 
 
@@ -48,8 +48,8 @@ def test_main_job_nodes_has_every_output_of_the_main_job() -> None:
 def test_lazy_pipeline_behaves_like_its_pipeline() -> None:
     named = register_pipelines()
     assert {node.name for node in named["serving"].nodes} == {
-        "publish_characters",
-        "score_characters",
+        "publish_records",
+        "score_records",
     }
     assert copy.deepcopy(register_pipelines()["serving"]).inputs() == named["serving"].inputs()
     parts = named["processing"] + named["training"] + named["serving"]

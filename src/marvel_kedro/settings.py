@@ -17,27 +17,29 @@ from marvel_kedro.core.atomic_files import write_files_atomically
 from marvel_kedro.core.packaged import conf_source
 from marvel_kedro.databricks.hooks import LakehouseHooks
 from marvel_kedro.hooks import ProjectHooks
-from marvel_kedro.project.config_loader import ConfigLoader
+from marvel_kedro.project.config_loader import TABLE, ConfigLoader
 
 
 def _table(
     name: str, folder: str, contract: str, frame: str = "spark", layer: str = ""
 ) -> dict[str, Any]:
-    """Fill in the global `table`: the catalog entry of a table.
+    """Fill in the global `record_table`: the catalog entry of a table.
 
-    The entry `characters: ${table:characters, 03_primary, Characters}` of the base environment
+    The entry `characters: ${table:records, 03_primary, Records}` of the base environment
     holds in every other environment.
 
     Args:
         name: The table.
         folder: Its folder below `data`.
-        contract: The class of its contract in `table/contracts.py`.
+        contract: The name of its contract in `table/contracts.py`.
         frame: `spark`, or `pandas` for a small result that nodes exchange as a pandas frame where
             the environment has Spark.
         layer: The layer in kedro-viz; by default the name of the folder without its number.
     """
     layer = layer or folder.partition("_")[2]
-    return _entry("table", name=name, folder=folder, layer=layer, contract=contract, frame=frame)
+    return _entry(
+        "record_table", name=name, folder=folder, layer=layer, contract=contract, frame=frame
+    )
 
 
 def _schema_table(
@@ -94,7 +96,7 @@ CONFIG_LOADER_ARGS = {
     # An environment contains the keys that differ, not whole sections.
     "merge_strategy": {"parameters": "soft"},
     # kedro-mlflow's patterns, which it adds only after our hook has read the address.
-    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"], TABLE: ["table.yml"]},
     "custom_resolvers": {
         "oc.env": _environment,
         "table": _table,

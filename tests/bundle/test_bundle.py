@@ -87,7 +87,7 @@ def test_endpoint_names_are_valid() -> None:
 
 
 def test_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
-    name = yaml.safe_load((ROOT / "conf/base/globals.yml").read_text())["model_name"]
+    name = yaml.safe_load((ROOT / "conf/base/table.yml").read_text())["table"]["name"]
     for target in ("acc", "prd"):
         (model,) = of_target(target)["resources"]["registered_models"].values()
         assert model["name"] == name

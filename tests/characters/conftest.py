@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from support.synthetic_rows import ROWS, generate
+from support.table import TABLE
 
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
@@ -19,4 +20,4 @@ def raw() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def fitted(raw: pd.DataFrame) -> CharacterModel:
     """A model of the world without drift."""
-    return fit(select_usable(read_source(raw)), FitOptions())
+    return fit(select_usable(read_source(raw, TABLE), TABLE), TABLE, FitOptions())

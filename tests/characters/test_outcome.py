@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from support.synthetic_rows import ROWS, generate, share
+from support.table import TABLE
 
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
@@ -16,8 +17,8 @@ from marvel_kedro.table.split import split_table
 
 
 def holdout_auc(raw: pd.DataFrame) -> float:
-    train, test = split_table(select_usable(read_source(raw)), SplitOptions())
-    model = fit(train, FitOptions())
+    train, test = split_table(select_usable(read_source(raw, TABLE), TABLE), TABLE, SplitOptions())
+    model = fit(train, TABLE, FitOptions())
     return float(roc_auc_score(test["alive"] == "Alive", model.probabilities(test)))
 
 
@@ -36,7 +37,7 @@ def test_covariate_drift_keeps_probability_given_inputs(fitted: CharacterModel) 
     drift = DriftOptions(scenario="covariate", magnitude=1)
     # The second half: not trained on, and of the same seed, because another seed is another world.
     drifted = generate(rows=2 * ROWS, drift=drift).iloc[ROWS:]
-    characters = select_usable(read_source(drifted.reset_index(drop=True)))
+    characters = select_usable(read_source(drifted.reset_index(drop=True), TABLE), TABLE)
     probability = fitted.probabilities(characters)
     alive = (characters["alive"] == "Alive").to_numpy()
     fifths = np.array_split(np.argsort(probability), 5)
@@ -54,7 +55,7 @@ def test_prior_drift_moves_only_share_of_alive(raw: pd.DataFrame) -> None:
 def test_concept_drift_reverses_effect_of_inputs(raw: pd.DataFrame, fitted: CharacterModel) -> None:
     drifted = generate(rows=ROWS, drift=DriftOptions(scenario="concept", magnitude=1))
     assert share(drifted, "Alive", "Alive") == pytest.approx(share(raw, "Alive", "Alive"), abs=0.02)
-    characters = select_usable(read_source(drifted))
+    characters = select_usable(read_source(drifted, TABLE), TABLE)
     alive = characters["alive"] == "Alive"
     assert roc_auc_score(alive, fitted.probabilities(characters)) < 0.4
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from support.project import ROOT
 from support.synthetic_rows import ROWS, generate, share
+from support.table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL, make_characters
@@ -121,7 +122,7 @@ def test_other_row_seed_gives_other_rows_of_same_world(
     new = generate(rows=2 * ROWS).iloc[ROWS:].reset_index(drop=True)
     scores = []
     for rows in (new, other):
-        characters = select_usable(read_source(rows))
+        characters = select_usable(read_source(rows, TABLE), TABLE)
         alive = characters["alive"] == "Alive"
         scores.append(roc_auc_score(alive, fitted.probabilities(characters)))
     assert scores[1] == pytest.approx(scores[0], abs=0.015)

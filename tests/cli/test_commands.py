@@ -9,6 +9,7 @@ import click
 import pytest
 
 from marvel_kedro import cli
+from marvel_kedro.cli import options
 
 
 @pytest.mark.parametrize("name", sorted(cli.cli.commands))
@@ -24,16 +25,23 @@ def test_command_and_its_file_have_the_same_name_and_help(name: str) -> None:
     assert " ".join(str(command.help).split()).startswith(listed.help)
 
 
-def test_each_command_with_an_environment_takes_a_configuration_source() -> None:
-    def options(command: click.Command) -> Iterator[set[str]]:
-        yield {str(parameter.name) for parameter in command.params}
-        for nested in getattr(command, "commands", {}).values():
-            yield from options(nested)
+def every_command(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for nested in getattr(command, "commands", {}).values():
+        yield from every_command(nested)
 
-    for name in cli.cli.commands:
-        command = getattr(importlib.import_module(f"marvel_kedro.cli.commands.{name}"), name)
-        for found in options(command):
-            assert ("env" in found) == ("conf_source" in found), name
+
+@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+def test_each_command_takes_a_configuration_source_and_finite_numbers(name: str) -> None:
+    file = importlib.import_module(f"marvel_kedro.cli.commands.{name}")
+    for command in every_command(getattr(file, name)):
+        found = {str(option.name): option.type for option in command.params}
+        assert ("env" in found) == ("conf_source" in found), command.name
+        for option, kind in found.items():
+            if isinstance(kind, (click.types.FloatParamType, click.FloatRange)):
+                with pytest.raises(click.BadParameter, match="nan is not a finite number"):
+                    kind("nan")
+                assert isinstance(kind, options.Number), option
 
 
 def test_importing_the_commands_loads_no_heavy_library() -> None:

@@ -5,19 +5,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import pandas as pd
 import pytest
-from kedro.io import AbstractDataset, DataCatalog
+from kedro.io import AbstractDataset
 from kedro.utils import load_obj
-from kedro.validation.exceptions import DataValidationError
 
 from marvel_kedro.core import moved
-from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.datasets.mlflow import RegisteredModelDataset
 from marvel_kedro.project.error_messages import explain
-from marvel_kedro.table.contracts import Characters
 
 OLD_TYPES = [
     "marvel_kedro.databricks.job.main",
@@ -39,11 +34,6 @@ OLD_TYPES = [
     "marvel_kedro.datasets.run_inputs.RunInputsDataset",
     "marvel_kedro.datasets.run_metrics.RunMetricsDataset",
     "marvel_kedro.datasets.webhook.WebhookDataset",
-    "marvel_kedro.schemas.Characters",
-    "marvel_kedro.schemas.Labels",
-    "marvel_kedro.schemas.Predictions",
-    "marvel_kedro.schemas.SourceRows",
-    "marvel_kedro.schemas.TestScores",
 ]
 
 
@@ -80,25 +70,6 @@ def test_old_catalog_type_loads_with_one_warning_that_names_the_new_module(
     assert [record.message for record in caplog.records if record.name == moved.__name__] == [text]
 
 
-def test_old_contract_is_the_new_class() -> None:
-    with pytest.warns(FutureWarning, match="write marvel_kedro.table.contracts"):
-        assert Contract.named("marvel_kedro.schemas.Characters").model is Characters
-
-
-def test_old_validator_refuses_a_table_that_breaks_its_contract(tmp_path: Path) -> None:
-    entry = {
-        "type": "pandas.ParquetDataset",
-        "filepath": str(tmp_path / "characters.parquet"),
-        "validator": {"class": "marvel_kedro.schemas.Characters", "on": ["load", "save"]},
-    }
-    catalog = DataCatalog.from_config({"characters": entry})
-    with (
-        pytest.warns(FutureWarning, match="write marvel_kedro.table.contracts"),
-        pytest.raises(DataValidationError, match="column_in_dataframe"),
-    ):
-        catalog.save("characters", pd.DataFrame({"name": ["x"]}))
-
-
 @pytest.mark.filterwarnings("ignore:.*has moved:FutureWarning")
 @pytest.mark.parametrize(
     ("wrong", "right"),
@@ -120,15 +91,6 @@ def test_misspelt_class_in_old_module_gives_message_with_new_path(wrong: str, ri
     assert explain(caught.value) == (
         f"There is no {wrong}. The module is now {module}: write {right}."
     )
-
-
-@pytest.mark.filterwarnings("ignore:.*has moved:FutureWarning")
-def test_misspelt_contract_in_old_module_gives_message_with_new_path() -> None:
-    with pytest.raises(
-        Exception, match=r"write marvel_kedro\.table\.contracts\.Characters"
-    ) as caught:
-        Contract.named("marvel_kedro.schemas.Charcters")
-    assert explain(caught.value)
 
 
 def test_server_runs_under_its_old_module_name() -> None:

@@ -110,7 +110,7 @@ def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
     task_values = first["training"].values  # noqa: PD011 - no frame
     assert task_values == {"promoted": "true", "model_version": "1"}
     assert first["promoted"].outcome == "true"
-    assert len(workspace.table("predictions")) == len(workspace.table("characters"))
+    assert len(workspace.table("predictions")) == len(workspace.table("records"))
     # A log for people: times, no colours, nothing of this project's tools that a job has not.
     assert "INFO" in first["training"].output
     assert "\x1b" not in output
@@ -196,7 +196,7 @@ def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
     log = done.stdout.partition("\u256d")[0].splitlines()  # above the summary
     assert any(" INFO " in line for line in log)
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in log), log
-    assert len(DeltaTable(warehouse / "mine" / "characters").to_pandas()) > 2000
+    assert len(DeltaTable(warehouse / "mine" / "records").to_pandas()) > 2000
 
 
 def monitoring_trains_anew(workspace: Workspace) -> None:

@@ -64,5 +64,5 @@ def test_table_version_is_the_latest_of_its_history() -> None:
             return [{"version": 7}]
 
     place = Place("mlops_dev", "marvel", ROOT / "nowhere", frozenset())
-    assert tables.version(Spark(), "characters", place) == 7  # type: ignore[arg-type]
-    assert asked == ["DESCRIBE HISTORY `mlops_dev`.`marvel`.`characters` LIMIT 1"]
+    assert tables.version(Spark(), "records", place) == 7  # type: ignore[arg-type]
+    assert asked == ["DESCRIBE HISTORY `mlops_dev`.`marvel`.`records` LIMIT 1"]

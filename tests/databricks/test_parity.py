@@ -14,8 +14,8 @@ from support.project import Project
 
 NOW = "2026-01-01T00:00:00+00:00"
 TABLES = (
-    "characters",
-    "rejected_characters",
+    "records",
+    "rejected_records",
     "train_set",
     "test_set",
     "test_scores",
@@ -90,7 +90,7 @@ def base(template: Path, raw: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_missing_markers_are_null_and_counted(base: Project) -> None:
-    table: Any = base.table("characters").set_index("page_id")
+    table: Any = base.table("records").set_index("page_id")
     assert table.loc["Null_(Earth-1)", "name"] == "None"
     assert pd.isna(table.loc["Null_(Earth-1)", "gender"])
     teams = {page: table.loc[f"Odd_(Earth-{page})", "teams"] for page in (3, 4, 6)}
@@ -101,7 +101,7 @@ def test_missing_markers_are_null_and_counted(base: Project) -> None:
     assert quality["rejected"]["no page_id"] == 2
     assert quality["rejected"]["header line"] == 1
     assert quality["rows_in"] == quality["rows_kept"] + quality["rows_rejected"]
-    rejected = base.table("rejected_characters").set_index("reason")
+    rejected = base.table("rejected_records").set_index("reason")
     assert rejected.loc["header line", "name"] == "Name"
 
 
@@ -140,7 +140,7 @@ def test_main_job_is_the_same_on_every_engine(
             expected["model_name"] = model
         assert len(expected), name
         assert_frame_equal(found, expected, check_exact=True, obj=name)
-    online = Path("data", "07_model_output", "online_characters.db")
+    online = Path("data", "07_model_output", "online_records.db")
     assert (project.path / online).read_bytes() == (base.path / online).read_bytes()
     assert project.report("data_quality") == base.report("data_quality")
     assert booster(project, model) == booster(base, "marvel_characters")
@@ -158,5 +158,5 @@ def test_main_job_is_the_same_on_every_engine(
     tags = run_of(project, model).data.tags
     for name in (*TABLES, "source_rows"):
         assert tags[f"delta.written.{name}"].isdecimal(), name
-    for name in ("source_rows", "characters", "train_set", "test_set", "test_scores"):
+    for name in ("source_rows", "records", "train_set", "test_set", "test_scores"):
         assert tags[f"delta.read.{name}"] == tags[f"delta.written.{name}"], name

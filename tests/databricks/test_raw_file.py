@@ -3,7 +3,7 @@
 import pytest
 from support.project import Project
 
-ENTRY = "raw_characters:\n  type: marvel_kedro.databricks.spark_raw_csv.SparkRawCSVDataset\n"
+ENTRY = "raw_table:\n  type: marvel_kedro.databricks.spark_raw_csv.SparkRawCSVDataset\n"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from marvel_kedro.monitoring.tables import conform
 SCHEMAS = {"sail": "a-b", "spark": "marvel_characters"}  # Spark's own catalog has no hyphens
 SMALL = "training.evaluation.resamples=20,training.gate.resamples=200"
 NOW = ("--params", f"{SMALL},monitoring.now=2026-02-01T00:00:00+00:00")
-TABLES = ("newest_characters", "retraining_train_set", "retraining_test_set")
+TABLES = ("newest_records", "retraining_train_set", "retraining_test_set")
 
 
 def run(project: Project, *words: str, engine: str = "sail") -> None:
@@ -117,7 +117,7 @@ def on_files(template: Path, tmp_path_factory: pytest.TempPathFactory) -> OnFile
     project = Project(tmp_path_factory.mktemp("files") / "project")
     shutil.copytree(template, project.path)
     made(project)
-    incoming = records(project.table("characters"))
+    incoming = records(project.table("records"))
     write_log(incoming, project.path / "data" / "07_model_output" / "inference_log")
     retrained(project)
     first = step(project, log_of(project))

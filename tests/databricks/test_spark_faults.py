@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.project import clean_environment
+from support.table import TABLE
 
 
 @pytest.mark.fault
@@ -17,6 +18,7 @@ def test_table_faults_on_spark_are_explained_and_the_next_save_heals(tmp_path: P
             sys.executable,
             str(Path(__file__).parents[1] / "support" / "spark_faults.py"),
             str(tmp_path),
+            TABLE.model_dump_json(),
         ],
         capture_output=True,
         text=True,
@@ -31,7 +33,7 @@ def test_table_faults_on_spark_are_explained_and_the_next_save_heals(tmp_path: P
         "no catalog": "no schema marvel_characters in the catalog mlops_dev",
         "no table": "A table is not there",
         "lost file": "A file of a table is gone",
-        "ragged": "The raw file (raw_characters) has rows with",
+        "ragged": "The raw file (raw_table) has rows with",
         "damaged log": "While attaching damaged: The log of a table",
     }
     for name, words in expected.items():

@@ -8,25 +8,25 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from kedro.config import OmegaConfigLoader
 from support.project import ROOT, Project, clean_environment
+from support.table import TABLE
 
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Feature, create_statement
 from marvel_kedro.pipeline_registry import register_pipelines
+from marvel_kedro.project.config_loader import ConfigLoader
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
-from marvel_kedro.table import contracts
 
-CHARACTERS = Contract("marvel_kedro.table.contracts.Characters", contracts.Characters)
+RECORDS = Contract.named("Records", TABLE)
 TABLES = {
-    "characters",
-    "rejected_characters",
+    "records",
+    "rejected_records",
     "source_rows",
     "train_set",
     "test_set",
     "test_scores",
     "predictions",
-    "newest_characters",
+    "newest_records",
     "retraining_train_set",
     "retraining_test_set",
 }
@@ -35,7 +35,7 @@ BY_THE_ENDPOINT = {"inference_payload", "served_entities"}
 
 def catalog(env: str) -> dict[str, Any]:
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    found: dict[str, Any] = OmegaConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
+    found: dict[str, Any] = ConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
     return found
 
 
@@ -55,7 +55,7 @@ def test_lakehouse_tables_have_three_level_names_and_are_overwritten(
             assert "write_mode" not in entry, "these are read only"
             continue
         assert entry["write_mode"] == "overwrite", "an upsert may fall back to append"
-        Contract.named(entry["metadata"]["contract"])
+        Contract.named(entry["metadata"]["contract"], TABLE)
     assert entries["champion"]["model_name"] == "mlops_dev.mine.marvel_characters"
     # What is left to files is small, or belongs to the run.
     others = {str(entry["type"]) for name, entry in entries.items() if name not in TABLES}
@@ -68,7 +68,7 @@ def test_base_and_lakehouse_have_the_same_tables() -> None:
     assert register_pipelines()["__default__"].datasets() <= {
         *catalog("lakehouse"),
         *("roc_plot", "calibration_plot", "confusion_plot", "importance_plot"),
-        *("params:processing", "params:training", "params:serving"),
+        *("params:table", "params:processing", "params:training", "params:serving"),
     }
 
 
@@ -83,7 +83,7 @@ from kedro.framework.startup import bootstrap_project
 bootstrap_project(".")
 with KedroSession.create(".") as session:
     catalog = session.load_context().catalog
-    print(*(type(catalog.get(name)).__name__ for name in ("raw_characters", "characters")))
+    print(*(type(catalog.get(name)).__name__ for name in ("raw_table", "records")))
 print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.")])
 """
     done = subprocess.run(
@@ -102,16 +102,16 @@ print([name for name in sys.modules if name.startswith("marvel_kedro.databricks.
 
 def test_create_statement_uses_the_features_of_the_catalog() -> None:
     columns = [("page_id", "string"), ("height", "double")]
-    plain = create_statement("`c`.`s`.`t`", columns, CHARACTERS, [])
+    plain = create_statement("`c`.`s`.`t`", columns, RECORDS, [])
     made = "CREATE TABLE IF NOT EXISTS `c`.`s`.`t`"
     assert plain == f"{made} (`page_id` string, `height` double) USING delta"
     every: list[Feature] = ["comments", "primary_key", "clustering", "change_data_feed", "tags"]
-    whole = create_statement("`c`.`s`.`t`", columns, CHARACTERS, every)
+    whole = create_statement("`c`.`s`.`t`", columns, RECORDS, every)
     for part in (
         "`page_id` string NOT NULL COMMENT 'Title of the wiki page; the key'",
         "PRIMARY KEY (`page_id`)",
         "CLUSTER BY (`page_id`)",
-        "COMMENT 'One row per page of the wiki; text is null where the source is empty.'",
+        "COMMENT 'One row per character; text is null where the source is empty.'",
         "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
     ):
         assert part in whole
@@ -124,10 +124,11 @@ from pyspark.sql import SparkSession
 from marvel_kedro.databricks import session, tables
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Place
+from marvel_kedro.table.description import TableSpec
 
 features = frozenset({"comments", "clustering", "change_data_feed"})
 place = Place("spark_catalog", "features", Path(sys.argv[1]), features)
-contract = Contract.named("marvel_kedro.table.contracts.Predictions")
+contract = Contract.named("Predictions", TableSpec.model_validate_json(sys.argv[2]))
 session.start("spark", place.warehouse)
 spark = SparkSession.builder.getOrCreate()
 tables.attach(spark, place)
@@ -156,7 +157,7 @@ print(json.dumps(found))
 @pytest.mark.parametrize("remote", ["", "local[2]"], ids=["classic", "connect"])
 def test_spark_tables_keep_comments_clustering_and_change_feed(tmp_path: Path, remote: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ON_SPARK, str(tmp_path)],
+        [sys.executable, "-c", ON_SPARK, str(tmp_path), TABLE.model_dump_json()],
         env=clean_environment() | ({"SPARK_REMOTE": remote} if remote else {}),
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -131,6 +132,32 @@ def test_cell_that_holds_rows_is_refused_with_its_line(
     text = explain(caught.value) or ""
     assert f"begins in line {line} holds {rows} more rows" in text
     assert str(path) in text
+
+
+UNCLOSED = HEADER.decode() + '1,"x,y,z\n2,x,y,z\n3,"x",y,z\n4,x,y,z\n5,x,y,z\n'
+
+
+@pytest.mark.parametrize(
+    ("above", "encoding", "end", "arguments", "line"),
+    [
+        ("", "utf-8-sig", "\n", {"encoding": "utf-8-sig"}, 2),
+        ("", "utf-8-sig", "\n", {}, 2),
+        ("", "utf-16", "\n", {"encoding": "utf-16"}, 2),
+        ("", "utf-8", "\r", {}, 2),
+        ("Export\n", "utf-8", "\n", {"skiprows": 1}, 3),
+        ("Export\n", "utf-8", "\n", {"header": 1}, 3),
+        ("# of today\n", "utf-8", "\n", {"comment": "#"}, 3),
+        ("", "utf-8", "\n", {"delimiter": ","}, 2),
+        ("", "utf-8", "\n", {"names": list("pqrs")}, 2),
+    ],
+)
+def test_rows_in_a_cell_are_found_however_the_file_is_read(  # noqa: PLR0913, PLR0917 - of one file
+    tmp_path: Path, above: str, encoding: str, end: str, arguments: dict[str, Any], line: int
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes((above + UNCLOSED).replace("\n", end).encode(encoding))
+    with pytest.raises(DatasetError, match=f"begins in line {line} holds 2 more rows"):
+        RawCSVDataset(filepath=str(path), load_args=arguments).load()
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_file_that_is_no_csv_table_is_one_message(
 
 def test_file_with_other_columns_is_one_message(project: Project, other_schema_path: Path) -> None:
     shutil.copy(other_schema_path, project.raw)
-    says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "mohitbansal31s")
+    says(project.cli(), "lacks the columns ['PageID', 'Name', 'Universe'", "conf/base/table.yml")
     assert untouched(project)
 
 
@@ -78,11 +78,11 @@ def test_one_class_registers_no_model(filled: Project) -> None:
 
 def test_file_without_usable_rows_leaves_tables_unchanged(filled: Project) -> None:
     filled.run("processing")
-    before = filled.table("characters")
+    before = filled.table("records")
     raw = pd.read_csv(filled.raw, dtype="str").assign(Alive="alive")
     raw.to_csv(filled.raw, index=False)
     says(filled.cli(), "no row that can be used", "'unknown alive': 3000")
-    assert_frame_equal(filled.table("characters"), before)
+    assert_frame_equal(filled.table("records"), before)
 
 
 def test_comma_at_the_end_of_every_row_shifts_no_column(filled: Project) -> None:
@@ -160,6 +160,7 @@ def test_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
         (["--params", "processing.quality.expected.foo=[a]"], "processing.quality.expected.foo"),
         (["--params", "training.fit.leaves=1000000"], "training.fit.leaves"),
         (["--params", "training.model_name=mine"], "training.model_name"),
+        (["--params", "table.key=name"], "--params cannot change the table"),
         (["--params", "mlflow_run_id=abc"], "abc"),
         (["--params", "monitoring.now=2026-01-31"], "such as 2026-01-31T18:00:00+00:00"),
     ],
@@ -194,7 +195,8 @@ def test_wrong_section_is_not_quoted_as_a_whole(filled: Project) -> None:
         ("local/parameters.yml", "training: *nothing", "undefined alias"),
         ("base/processing/parameters.yml", "processing: ${globals:nothing}", "key 'nothing'"),
         ("local/parameters.yml", "serving:\n  scored_at: [1, '${nothing}']", "key 'nothing'"),
-        ("local/catalog.yml", "characters: {filepath: '${nothing}'}", "key 'nothing'"),
+        ("local/catalog.yml", "records: {filepath: '${nothing}'}", "key 'nothing'"),
+        ("local/table.yml", "table: [", "Invalid YAML"),
     ],
 )
 def test_unreadable_configuration_names_its_file(
@@ -209,9 +211,9 @@ def test_unreadable_configuration_names_its_file(
 
 
 def test_unknown_dataset_type_is_named(filled: Project) -> None:
-    entry = "raw_characters: {type: pandas.NoSuchDataset, filepath: x}"
+    entry = "raw_table: {type: pandas.NoSuchDataset, filepath: x}"
     (filled.path / "conf/local/catalog.yml").write_text(entry)
-    says(filled.cli(), "'raw_characters'", "'NoSuchDataset'")
+    says(filled.cli(), "'raw_table'", "'NoSuchDataset'")
     assert untouched(filled)
 
 
@@ -245,8 +247,8 @@ def test_damaged_table_is_named_and_made_again(filled: Project) -> None:
 
 def test_table_without_a_column_breaks_its_contract(filled: Project) -> None:
     filled.run()
-    filled.table("characters").drop(columns="origin").to_parquet(
-        filled.path / "data/03_primary/characters.parquet"
+    filled.table("records").drop(columns="origin").to_parquet(
+        filled.path / "data/03_primary/records.parquet"
     )
     says(filled.cli("--pipelines", "serving"), "breaks its contract", "origin")
 

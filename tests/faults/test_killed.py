@@ -18,7 +18,7 @@ from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.table.frames import digest
 
-TABLES = ("characters", "rejected_characters", "train_set", "test_set")
+TABLES = ("records", "rejected_records", "train_set", "test_set")
 FEW_ROWS = 800
 EVERY = [(shard, 2) for shard in range(2)]  # as many shards as there are workers
 SOME = (7, 14)  # the points 7 and 21
@@ -66,7 +66,7 @@ def check_champion(client: MlflowClient, project: Project) -> str:
     """Check that the champion loads and scores; return its version."""
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     champion = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
-    scored = champion.predict(project.table("characters").head(3))
+    scored = champion.predict(project.table("records").head(3))
     assert scored["probability"].between(0, 1).all()
     model = client.get_registered_model("marvel_characters")
     assert len(client.search_model_versions("name='marvel_characters'")) <= 2

@@ -27,7 +27,7 @@ from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.table.frames import digest
 
 LAKEHOUSE = ("--env", "lakehouse", "--pipelines", "processing")
-TABLES = ("source_rows", "characters", "rejected_characters", "train_set", "test_set")
+TABLES = ("source_rows", "records", "rejected_records", "train_set", "test_set")
 
 
 def says(outcome: Outcome, *words: str) -> None:
@@ -83,27 +83,27 @@ def test_table_with_another_schema_is_not_overwritten(
     lake: Project, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     """Sail 0.7.2 would drop one more column in silence, or fill it with 0 (`mergeSchema`)."""
-    before = rows(lake, "characters")
+    before = rows(lake, "records")
     by_hand = before.assign(**change) if all(change.values()) else before.drop(columns=[*change])
-    write_deltalake(folder(lake, "characters"), by_hand, mode="overwrite", schema_mode="overwrite")
-    says(lake.cli(*LAKEHOUSE), "characters", *change, "MARVEL_EVOLVE=characters")
-    assert version(lake, "characters") == 1
-    assert_frame_equal(rows(lake, "characters"), by_hand)
-    monkeypatch.setenv("MARVEL_EVOLVE", "characters")
+    write_deltalake(folder(lake, "records"), by_hand, mode="overwrite", schema_mode="overwrite")
+    says(lake.cli(*LAKEHOUSE), "records", *change, "MARVEL_EVOLVE=records")
+    assert version(lake, "records") == 1
+    assert_frame_equal(rows(lake, "records"), by_hand)
+    monkeypatch.setenv("MARVEL_EVOLVE", "records")
     assert lake.cli(*LAKEHOUSE).status == 0
-    assert_frame_equal(rows(lake, "characters")[before.columns], before)
+    assert_frame_equal(rows(lake, "records")[before.columns], before)
     monkeypatch.delenv("MARVEL_EVOLVE")
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
 def test_rows_that_break_the_contract_are_rejected_on_load(lake: Project) -> None:
-    broken = rows(lake, "characters")
+    broken = rows(lake, "records")
     broken.loc[[0, 1], "alive"] = "maybe"
     broken["page_id"] = broken["page_id"].where(broken.index != 2, broken["page_id"][3])
-    write_deltalake(folder(lake, "characters"), broken, mode="overwrite")
+    write_deltalake(folder(lake, "records"), broken, mode="overwrite")
     says(
-        lake.cli("--env", "lakehouse", "--from-nodes", "split_characters"),
-        "characters",
+        lake.cli("--env", "lakehouse", "--from-nodes", "split_records"),
+        "records",
         "alive breaks isin",
         "in 2 rows",
         "page_id is repeated in 1 rows",
@@ -111,13 +111,13 @@ def test_rows_that_break_the_contract_are_rejected_on_load(lake: Project) -> Non
     assert lake.cli(*LAKEHOUSE).status == 0
 
 
-@pytest.mark.parametrize("name", ["characters", "train_set"])
+@pytest.mark.parametrize("name", ["records", "train_set"])
 def test_table_that_lost_a_file_is_made_again(lake: Project, name: str) -> None:
     for file in folder(lake, name).glob("*.parquet"):
         file.unlink()
-    if name == "characters":
+    if name == "records":
         says(
-            lake.cli("--env", "lakehouse", "--from-nodes", "split_characters"),
+            lake.cli("--env", "lakehouse", "--from-nodes", "split_records"),
             "A file of a table is gone",
         )
     outcome = lake.cli(*LAKEHOUSE)
@@ -167,7 +167,7 @@ def test_ragged_rows_are_one_message(lake: Project, number: str) -> None:
     header, first, *others = lake.raw.read_text(encoding="utf-8").splitlines()
     ragged = f"{first},x" if number == "more" else "a,b"
     lake.raw.write_text("\n".join([header, *others, ragged]), encoding="utf-8")
-    says(lake.cli(*LAKEHOUSE), "The raw file (raw_characters) has rows with", "in quotes")
+    says(lake.cli(*LAKEHOUSE), "The raw file (raw_table) has rows with", "in quotes")
     assert version(lake, "source_rows") == 0
 
 
@@ -175,7 +175,7 @@ def test_byte_order_mark_is_skipped_and_replacement_character_is_text(lake: Proj
     text = lake.raw.read_text(encoding="utf-8").replace("Earth", "Earth\ufffd")
     lake.raw.write_text(text, encoding="utf-8-sig")
     assert lake.cli(*LAKEHOUSE).status == 0
-    assert rows(lake, "characters")["universe"].str.contains("\ufffd").any()
+    assert rows(lake, "records")["universe"].str.contains("\ufffd").any()
 
 
 def test_file_that_is_not_utf8_is_one_message(lake: Project) -> None:
@@ -186,10 +186,10 @@ def test_file_that_is_not_utf8_is_one_message(lake: Project) -> None:
 
 
 def test_file_without_usable_rows_leaves_tables_unchanged(lake: Project) -> None:
-    before = rows(lake, "characters")
+    before = rows(lake, "records")
     make_raw(lake.raw, Alive="alive")
     says(lake.cli(*LAKEHOUSE), "no row that can be used", "'unknown alive': 300")
-    assert_frame_equal(rows(lake, "characters"), before)
+    assert_frame_equal(rows(lake, "records"), before)
 
 
 def test_one_class_registers_no_model(lake: Project) -> None:
@@ -246,7 +246,7 @@ def test_interrupt_ends_with_130(lake: Project) -> None:
     process = start(lake)
     assert process.stdout
     for line in process.stdout:
-        if "select_characters" in line:
+        if "select_records" in line:
             os.kill(process.pid, signal.SIGINT)
             break
     outcome = ended(process, 60)
@@ -327,7 +327,7 @@ def test_spark_that_cannot_start_is_one_message(lake: Project, tmp_path: Path) -
         "download io.delta:delta-spark",
         "MARVEL_ENGINE",
     )
-    assert version(lake, "characters") == 0
+    assert version(lake, "records") == 0
 
 
 class _Refuses(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -371,7 +371,7 @@ def test_databricks_connect_in_place_of_pyspark_is_one_message(
     path = os.pathsep.join([str(package.parents[1]), os.environ.get("PYTHONPATH", "")])
     outcome = lake.kedro("run", *LAKEHOUSE, PYTHONPATH=path)
     says(outcome, "pip uninstall databricks-connect")
-    assert version(lake, "characters") == 0
+    assert version(lake, "records") == 0
 
 
 @pytest.mark.fault
@@ -392,7 +392,7 @@ def test_kill_at_many_points_leaves_whole_tables(lake: Project, tmp_path: Path) 
                 seen[name].add(digest(rows(lake, name)))
     assert points >= 4
     after = {name: digest(rows(lake, name)) for name in TABLES}
-    assert before["characters"] != after["characters"]
+    assert before["records"] != after["records"]
     for name in TABLES:
         assert seen[name] <= {before[name], after[name]}, name
 
@@ -417,7 +417,7 @@ def test_killed_in_the_middle_of_a_save(lake: Project) -> None:
 def test_full_and_read_only_disk_are_one_message_and_tables_stay(
     small_disk: Path, lake: Project
 ) -> None:
-    before = rows(lake, "characters")
+    before = rows(lake, "records")
     lake.path.joinpath("data/warehouse").rename(lake.path / "whole")
     lake.path.joinpath("data/warehouse").symlink_to(small_disk)
     shutil.copytree(lake.path / "whole", small_disk, dirs_exist_ok=True)
@@ -427,10 +427,10 @@ def test_full_and_read_only_disk_are_one_message_and_tables_stay(
     says(lake.cli(*LAKEHOUSE), "The disk of the tables is full", "run the same command again")
     assert mount("-o", "remount,ro,size=1g", str(small_disk))
     says(lake.cli(*LAKEHOUSE), "The disk of the tables is read-only")
-    assert_frame_equal(rows(lake, "characters"), before)
+    assert_frame_equal(rows(lake, "records"), before)
     assert mount("-o", "remount,rw", str(small_disk))
     assert lake.cli(*LAKEHOUSE).status == 0
-    assert not rows(lake, "characters").equals(before)
+    assert not rows(lake, "records").equals(before)
 
 
 def mount(*words: str) -> bool:

@@ -119,9 +119,9 @@ def test_tilde_is_the_home_folder_or_refused(project: Project, tmp_path: Path) -
     local = project.path / "conf" / "local" / "processing"
     local.mkdir(parents=True)
     entry = "{type: marvel_kedro.datasets.raw_csv.RawCSVDataset, filepath: ~/d/my.csv}"
-    (local / "catalog.yml").write_text(f"raw_characters: {entry}\n")
+    (local / "catalog.yml").write_text(f"raw_table: {entry}\n")
     outcome = project.cli()
     assert outcome.status == 1
-    assert "The catalog entry raw_characters has" in outcome.output
+    assert "The catalog entry raw_table has" in outcome.output
     assert not (project.path / "~").exists()
     assert not home.exists()

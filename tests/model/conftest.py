@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from support.table import TABLE
 
 from marvel_kedro.model import baselines, evaluation
 from marvel_kedro.model.options import EvaluationOptions
@@ -17,8 +18,8 @@ def scores(characters: pd.DataFrame, model: CharacterModel) -> pd.DataFrame:
     return evaluation.slices(test).assign(
         alive=test["alive"] == "Alive",
         candidate=model.probabilities(test),
-        logistic_regression=baselines.logistic_regression(train, test),
-        always_alive=baselines.always_alive(train),
+        logistic_regression=baselines.logistic_regression(train, test, TABLE.target),
+        always_alive=baselines.always_alive(train, TABLE.target),
     )
 
 

@@ -29,6 +29,6 @@ def test_text_of_joined_batches_is_not_chunked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(batch, "conform", lambda records, _: records)
     pieces = [pd.DataFrame({"page_id": pd.Series([name], dtype="str")}) for name in "ab"]
     (records,) = batch.larger(pieces)
-    scored = batch.score_records(records, b"")
+    scored = batch.score_records(records, "page_id", b"")
     assert isinstance(pa.Array.from_pandas(scored["page_id"]), pa.Array)
     assert scored["page_id"].to_list() == ["a", "b"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
@@ -22,7 +23,7 @@ def test_order_of_rows_has_no_effect_on_model(
     model: CharacterModel, characters: pd.DataFrame
 ) -> None:
     shuffled = characters.sample(frac=1, random_state=3)
-    assert fit(shuffled, FitOptions()).digest == model.digest
+    assert fit(shuffled, TABLE, FitOptions()).digest == model.digest
 
 
 @pytest.mark.parametrize("marker", ["None", "NULL", r"\N"])
@@ -33,22 +34,24 @@ def test_texts_for_a_missing_value_have_no_effect_on_model(
     inputs = [name for name in features.TEXT_COLUMNS if name not in features.UNUSED_COLUMNS]
     filled = characters.assign(**{name: characters[name].fillna(marker) for name in inputs})
     assert (filled[inputs] == marker).any().sum() > 3
-    assert fit(filled, options).digest == fit(characters, options).digest
+    assert fit(filled, TABLE, options).digest == fit(characters, TABLE, options).digest
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_number_of_threads_has_no_effect_on_model(
     model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
 ) -> None:
-    path = os.path.join(tmp_path, "characters.parquet")  # noqa: PTH118
+    path = os.path.join(tmp_path, "records.parquet")  # noqa: PTH118
     characters.to_parquet(path)
     code = (
         "import sys, pandas as pd; from marvel_kedro.model.fit import fit; "
         "from marvel_kedro.model.options import FitOptions; "
-        "print(fit(pd.read_parquet(sys.argv[1]), FitOptions()).digest)"
+        "from marvel_kedro.table.description import TableSpec; "
+        "table = TableSpec.model_validate_json(sys.argv[2]); "
+        "print(fit(pd.read_parquet(sys.argv[1]), table, FitOptions()).digest)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, path],
+        [sys.executable, "-c", code, path, TABLE.model_dump_json()],
         env=os.environ | {"OMP_NUM_THREADS": threads},
         capture_output=True,
         text=True,
@@ -58,7 +61,7 @@ def test_number_of_threads_has_no_effect_on_model(
 
 
 def test_other_seed_gives_other_model(model: CharacterModel, characters: pd.DataFrame) -> None:
-    assert fit(characters, FitOptions(seed=1)).digest != model.digest
+    assert fit(characters, TABLE, FitOptions(seed=1)).digest != model.digest
 
 
 def test_text_column_without_feature_is_rejected(
@@ -68,7 +71,7 @@ def test_text_column_without_feature_is_rejected(
     columns = (*features.TEXT_COLUMNS, "eye_colour")
     monkeypatch.setattr(features, "TEXT_COLUMNS", columns)
     with pytest.raises(ProjectError, match=r"take eye_colour and not use it.*text_features"):
-        fit(characters.assign(eye_colour="blue"), FitOptions())
+        fit(characters.assign(eye_colour="blue"), TABLE, FitOptions())
 
 
 def test_smoothed_rates_equal_manual_calculation() -> None:
@@ -85,13 +88,15 @@ def test_rate_of_row_excludes_labels_of_same_name(characters: pd.DataFrame) -> N
     rows = characters.head(400).reset_index(drop=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     options = FitOptions()
-    before = fitting._rates_out_of_fold(rows, alive, options)
+    fold = fitting._bucket(rows["name"]) % options.folds
+    before = fitting._rates_out_of_fold(rows["universe"], alive, fold, options)
     for row in (0, 57, 311):
         namesakes = (rows["name"] == rows["name"][row]).to_numpy()
         flipped = np.where(namesakes, ~alive, alive)
-        after = fitting._rates_out_of_fold(rows, flipped, options)
+        after = fitting._rates_out_of_fold(rows["universe"], flipped, fold, options)
         assert after[row] == before[row]
-    assert (fitting._rates_out_of_fold(rows, ~alive, options) != before).any()
+    turned = fitting._rates_out_of_fold(rows["universe"], ~alive, fold, options)
+    assert (turned != before).any()
 
 
 def test_encoder_has_share_and_universes(model: CharacterModel) -> None:
@@ -102,7 +107,7 @@ def test_encoder_has_share_and_universes(model: CharacterModel) -> None:
 
 def test_too_few_rows_are_rejected(characters: pd.DataFrame) -> None:
     with pytest.raises(ProjectError, match=r"10 rows.*min_rows requires 100"):
-        fit(characters.head(10), FitOptions())
+        fit(characters.head(10), TABLE, FitOptions())
 
 
 def test_progress_counts_trees_of_trial_and_model(characters: pd.DataFrame) -> None:
@@ -112,7 +117,7 @@ def test_progress_counts_trees_of_trial_and_model(characters: pd.DataFrame) -> N
         seen[work] = []
         return lambda done, total: seen[work].append((done, total))
 
-    fit(characters, FitOptions(max_trees=30, patience=5), progress)
+    fit(characters, TABLE, FitOptions(max_trees=30, patience=5), progress)
     trial, model = seen.values()
     for counted in (trial, model):
         assert [done for done, _ in counted] == list(range(1, len(counted) + 1))

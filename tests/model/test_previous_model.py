@@ -57,7 +57,7 @@ def as_champion(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, 
     champion = registry.find(NAME, "champion")
     assert champion
     rows = pd.DataFrame(records)
-    scored = score(rows.assign(page_id="p"), champion, datetime.now(UTC))
+    scored = score(rows.assign(page_id="p"), "page_id", champion, datetime.now(UTC))
     assert pairs(scored) == pairs(champion.predict(rows))
     return pairs(scored)
 

@@ -46,10 +46,10 @@ def test_equal_digest_registers_one_version(logged: LoggedModel) -> None:
 
 
 def test_version_has_split_and_data_source(logged: LoggedModel) -> None:
-    move_alias(NAME, "champion", register(logged, by="name", test_share=0.3))
+    move_alias(NAME, "champion", register(logged, by="group", test_share=0.3))
     champion = registry.find(NAME, "champion")
     assert champion
-    assert champion.split == SplitOptions(by="name", test_share=0.3)
+    assert champion.split == SplitOptions(by="group", test_share=0.3)
     assert champion.data_source == "file"
 
 

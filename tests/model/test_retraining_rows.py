@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from support.labelled_log import typed
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.options import (
@@ -19,8 +20,9 @@ from marvel_kedro.model.options import (
 )
 from marvel_kedro.model.portable import features
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
-from marvel_kedro.pipelines.processing.nodes import split_characters
-from marvel_kedro.table.cleaning import COLUMNS, select_usable
+from marvel_kedro.pipelines.processing.nodes import split_records
+from marvel_kedro.table.cleaning import select_usable
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 
@@ -31,7 +33,7 @@ ENGINES: list[Callable[[pd.DataFrame], Any]] = [lambda rows: rows, pl.from_panda
 
 
 def pages_of(*rows: dict[str, Any]) -> pd.DataFrame:
-    columns = list(COLUMNS)
+    columns = list(TABLE.columns)
     numbers = ("height", "weight")
     return pd.DataFrame(list(rows), columns=columns).astype(
         {name: "float64" if name in numbers else "str" for name in columns}
@@ -52,10 +54,13 @@ def newest(
     known: pd.DataFrame,
     options: RetrainingOptions = OPTIONS,
     engine: Callable[[pd.DataFrame], Any] = ENGINES[0],
+    table: TableSpec = TABLE,
 ) -> pd.DataFrame:
-    found = select_newest(engine(records), engine(known), options, ProcessingOptions(), NOW, 10_000)
+    found = select_newest(
+        engine(records), engine(known), table, options, ProcessingOptions(), NOW, 10_000
+    )
     rows = found if isinstance(found, pd.DataFrame) else found.to_pandas()
-    assert list(rows.columns) == list(COLUMNS)
+    assert list(rows.columns) == list(TABLE.columns)
     return rows.sort_values("page_id").set_index("page_id")
 
 
@@ -98,15 +103,18 @@ def test_bounds_of_features_apply_to_processing_and_retraining(
     """Negative and large numbers are valid where another table sets other bounds."""
     monkeypatch.setattr(features, "ABOVE", -1000.0)
     monkeypatch.setattr(features, "BELOW", 10_000_000.0)
+    bounds = {"above": -1000.0, "below": 10_000_000.0}
+    measures = {name: TABLE.columns[name].model_copy(update=bounds) for name in TABLE.numbers}
+    table = TABLE.model_copy(update={"columns": TABLE.columns | measures})
     assert features.number("-60.14") == features.number(-60.14) == -60.14
     assert features.number("2500000") == features.number(2_500_000) == 2_500_000
     rows = pages_of({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
-    read = to_pandas(select_usable(engine(source.astype("str"))), 10)
+    read = to_pandas(select_usable(engine(source.astype("str")), table), "page_id", 10)
     assert list(read["height"]) == [-60.14, 2_500_000.0]
     assert read["weight"].isna().all()
     sent = log({"page_id": "a", "height": -5.0}, {"page_id": "b", "height": 0.0})
-    found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine)
+    found = newest(sent, rows.assign(height=[5.0, 5.0]), engine=engine, table=table)
     assert list(found["height"]) == [-5.0, 0.0]
 
 
@@ -161,12 +169,17 @@ def split(share: float, test_on: Any = "newest", engine: Any = ENGINES[0]) -> An
         pages("p", 9000, "Dead"),
     )  # 1,000 pages are in both
     train, test, recorded = split_rows(
-        engine(new), engine(past), share, RetrainingOptions(test_on=test_on), ProcessingOptions()
+        engine(new),
+        engine(past),
+        TABLE,
+        share,
+        RetrainingOptions(test_on=test_on),
+        ProcessingOptions(),
     )
     frames = [
         each if isinstance(each, pd.DataFrame) else each.to_pandas() for each in (train, test)
     ]
-    assert recorded == {"by": "page_id", "test_share": 0.2}
+    assert recorded == {"by": "key", "test_share": 0.2}
     return frames
 
 
@@ -177,7 +190,7 @@ def test_split_keeps_sides_apart_and_new_labels_replace_old_ones(
     engine: Any, test_on: str, share: float
 ) -> None:
     train, test = split(share, test_on, engine)
-    past_train, past_test, _ = split_characters(pages("p", 9000, "Dead"), ProcessingOptions())
+    past_train, past_test, _ = split_records(pages("p", 9000, "Dead"), TABLE, ProcessingOptions())
     assert set(train["page_id"]) <= set(past_train["page_id"])
     assert set(test["page_id"]) <= set(past_test["page_id"])
     both = pd.concat([train, test])
@@ -201,7 +214,12 @@ def test_thinning_keeps_test_share_of_the_past() -> None:
 def test_short_past_is_kept_whole() -> None:
     new, past = pages("n", 100, "Alive"), pages("p", 50, "Dead")
     train, test, _ = split_rows(
-        new, past, 0.5, RetrainingOptions(test_on="all"), ProcessingOptions(split=SplitOptions())
+        new,
+        past,
+        TABLE,
+        0.5,
+        RetrainingOptions(test_on="all"),
+        ProcessingOptions(split=SplitOptions()),
     )
     assert len(train) + len(test) == 150
 
@@ -215,7 +233,7 @@ def chosen(newest: pd.DataFrame, past: pd.DataFrame, *shares: float, min_rows: i
         gate=GateOptions(),
     )
     options = RetrainingOptions(newest_shares=shares or (0.0, 0.5, 0.9))
-    return choose_share(newest, past, options, ProcessingOptions(), train)
+    return choose_share(newest, past, TABLE, options, ProcessingOptions(), train)
 
 
 def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +254,7 @@ def test_chosen_share_is_high_only_if_old_labels_contradict_new_ones(
     assert chosen(now, before) == 0.9
     assert chosen(now, relabelled(past)) < 0.9
     # Labels of the test side have no influence.
-    test = split_characters(now, ProcessingOptions())[1]["page_id"]
+    test = split_records(now, TABLE, ProcessingOptions())[1]["page_id"]
     other = now.assign(alive=now["alive"].where(~now["page_id"].isin(test), "Dead"))
     assert chosen(other, before) == 0.9
 

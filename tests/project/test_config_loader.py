@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+import yaml
 from kedro.framework.session import KedroSession
 from support.project import Project
 
@@ -18,22 +19,26 @@ def test_loaders_in_threads_resolve_their_own_values(tmp_path: Path) -> None:
     """`kedro server start` makes a loader a request; resolvers belong to the process."""
     together = Barrier(4)
 
-    def load(number: int) -> tuple[str, str]:
+    def load(number: int) -> tuple[str, ...]:
         base = tmp_path / str(number) / "base"
         base.mkdir(parents=True)
         (tmp_path / str(number) / "local").mkdir()
         (base / "globals.yml").write_text(f"name: globals {number}\n")
-        (base / "parameters.yml").write_text("a: ${globals:name}\nb: ${runtime_params:run}\n")
+        (base / "table.yml").write_text(f"table: {{name: table {number}}}\n")
+        keys = "a: ${globals:name}\nb: ${runtime_params:run}\nc: ${spec:name}\n"
+        (base / "parameters.yml").write_text(keys)
         together.wait()
         given = {"run": f"run {number}"}
         loader = CONFIG_LOADER_CLASS(str(base.parent), runtime_params=given, **CONFIG_LOADER_ARGS)
         together.wait()
         found = loader["parameters"]
-        return found["a"], found["b"]
+        return found["a"], found["b"], found["c"]
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(load, range(4)))
-    assert found == [(f"globals {number}", f"run {number}") for number in range(4)]
+    assert found == [
+        (f"globals {number}", f"run {number}", f"table {number}") for number in range(4)
+    ]
 
 
 ENDINGS = {
@@ -119,3 +124,42 @@ def test_archive_without_the_default_environment_says_how_to_go_without_it(
     assert "has no folder 'local' below" in outcome.output
     outcome = project.cli("--conf-source", "conf.tgz", "--env", "base", command=cli.alerts)
     assert outcome.status == 0, outcome.output
+
+
+def test_table_of_an_environment_replaces_that_of_base(project: Project) -> None:
+    columns = {"id": {"kind": "id"}, "left": {"kind": "category"}}
+    described = {
+        "name": "churn",
+        "file": "churn.csv",
+        "key": "id",
+        "target": {"column": "left", "positive": "yes"},
+        "columns": columns,
+    }
+    (project.path / "conf" / "local" / "table.yml").write_text(yaml.safe_dump({"table": described}))
+    source = str(project.path / "conf")
+    loader = CONFIG_LOADER_CLASS(source, env="local", **CONFIG_LOADER_ARGS)
+    assert loader["parameters"]["table"] == described
+    assert loader["globals"]["model_name"] == loader["globals"]["experiment"] == "churn"
+    assert loader["catalog"]["raw_table"]["filepath"].endswith("01_raw/churn.csv")
+    assert loader["catalog"]["records"]["validator"]["options"]["table"] == described
+    base = CONFIG_LOADER_CLASS(source, env="base", **CONFIG_LOADER_ARGS)
+    assert base["globals"]["model_name"] == "marvel_characters"
+
+
+@pytest.mark.parametrize("text", [None, "tabel: {}"])
+def test_missing_table_is_one_message(project: Project, text: str | None) -> None:
+    path = project.path / "conf" / "base" / "table.yml"
+    path.unlink() if text is None else path.write_text(text)
+    outcome = project.cli()
+    assert outcome.status == 1
+    assert "conf/base/table.yml is missing or has no section `table`" in outcome.output
+    assert outcome.output.count("Error:") == 1
+
+
+def test_wrong_table_is_refused_with_its_key(project: Project) -> None:
+    path = project.path / "conf" / "base" / "table.yml"
+    path.write_text(path.read_text().replace("key: page_id", "key: page"))
+    outcome = project.cli()
+    assert outcome.status == 1
+    assert "table: key is page, which columns lacks" in outcome.output
+    assert "conf/*/table.yml" in outcome.output

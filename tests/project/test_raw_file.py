@@ -21,7 +21,7 @@ def test_run_without_the_raw_file_keeps_real_tables(env: str, real: Project) -> 
     processed = real.cli("--env", env, "--pipelines", "processing")
     assert processed.status == 0, processed.output
     table = real.table if env == "base" else real.delta
-    before = table("characters")
+    before = table("records")
     away = real.raw.rename(real.path / "away.csv")
 
     for made, words in ((False, "raw file is missing"), (True, "raw file is synthetic")):
@@ -31,10 +31,10 @@ def test_run_without_the_raw_file_keeps_real_tables(env: str, real: Project) -> 
         assert outcome.status == 1
         assert outcome.output.count("Error:") == 1
         assert words in outcome.output
-        assert "characters, train_set, test_set come from a real one" in outcome.output
+        assert "records, train_set, test_set come from a real one" in outcome.output
         assert str(real.raw) in outcome.output.replace("\n", "")
         assert real.raw.exists() == made
-        pd.testing.assert_frame_equal(table("characters"), before)
+        pd.testing.assert_frame_equal(table("records"), before)
         assert not real.client().search_registered_models()
     away.rename(real.raw)
     assert real.cli("--env", env, "--pipelines", "processing").status == 0
@@ -64,4 +64,4 @@ def test_real_file_replaces_synthetic_tables(watched: Project, real_sample_path:
     watched.raw.write_bytes(real_sample_path.read_bytes())
     outcome = watched.cli("--pipelines", "processing")
     assert outcome.status == 0, outcome.output
-    assert not watched.table("characters")["url"].str.contains("synthetic").any()
+    assert not watched.table("records")["url"].str.contains("synthetic").any()

@@ -65,8 +65,8 @@ def test_thread_runner_is_refused_where_duckdb_reads(filled: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "missing", "nodes"),
     [
-        (["--pipelines", "training"], "split, test_set, train_set", "split_characters"),
-        (["--pipelines", "serving"], "characters", "select_characters"),
+        (["--pipelines", "training"], "split, test_set, train_set", "split_records"),
+        (["--pipelines", "serving"], "records", "select_records"),
         (
             ["--from-nodes", "evaluate_models"],
             "candidate, promotion, run_tables, test_scores",

@@ -14,6 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro_datasets.text import TextDataset
 from rich.console import Console
+from support.table import TABLE
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.project import summary
@@ -46,6 +47,7 @@ MADE = {
     "promotion": PROMOTION,
     "evaluation": EVALUATION,
     "predictions": PREDICTIONS,
+    "params:table": TABLE,
     "model_card": "",
 }
 
@@ -57,7 +59,7 @@ def shown(names: list[str], *, terminal: bool, width: int = 80) -> str:
     def nothing() -> Any:
         return None
 
-    pipeline = Pipeline([node(nothing, None, name, name=name) for name in names])
+    pipeline = Pipeline([node(nothing, None, name, name=name) for name in names if ":" not in name])
     catalog = DataCatalog(
         {name: MemoryDataset(value) for name, value in MADE.items()}
         | {"model_card": TextDataset(filepath=str(CARD))}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving import lookup
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.lookup import INPUTS, Lookup
@@ -26,7 +27,7 @@ def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def publish(path: Path, characters: pd.DataFrame) -> None:
-    OnlineTableDataset(str(path)).save(publish_characters(characters))
+    OnlineTableDataset(str(path)).save(publish_records(characters, TABLE))
 
 
 def expected(characters: pd.DataFrame, row: int) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def test_damaged_file_rejects_only_records_that_need_it(
 
 def test_damaged_page_rejects_only_its_own_records(path: Path, characters: pd.DataFrame) -> None:
     with sqlite3.connect(path) as connection:
-        broken = "UPDATE characters SET fields = '{' WHERE page_id = ?"
+        broken = "UPDATE online_records SET fields = '{' WHERE page_id = ?"
         connection.execute(broken, (characters["page_id"][0],))
     connection.close()
     found = Lookup(path)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import at_most
 from support.raw_rows import many_raw_rows
+from support.table import TABLE
 
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.core.errors import ProjectError
@@ -20,12 +21,13 @@ from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
 from marvel_kedro.simulation.world import DriftOptions
 
 START = date(2026, 3, 1)
-WORLD = CharacterWorld()
+WORLD = CharacterWorld(TABLE)
 
 
 class SmallWorld:
     """A hundred rows: the plan works for any world."""
 
+    table = TABLE
     max_rows = 100
 
     def draw(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from deltalake import write_deltalake
+from support.table import TABLE
 
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS
@@ -42,7 +43,7 @@ def make_log(
     )
     generator, numbers = np.random.default_rng(0), count()
     rows: list[dict[str, Any]] = []
-    for day in traffic_plan.days(options, CharacterWorld()):
+    for day in traffic_plan.days(options, CharacterWorld(TABLE)):
         labels = day.labels.set_index("page_id")
         for request in day.requests:
             body = json.loads(request.body)

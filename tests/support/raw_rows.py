@@ -1,6 +1,7 @@
 """Raw rows in the columns of the source file."""
 
 import pandas as pd
+from support.table import TABLE
 
 from marvel_kedro.table import cleaning
 
@@ -31,4 +32,4 @@ def many_raw_rows(rows: int) -> pd.DataFrame:
 
 def usable(raw: pd.DataFrame) -> pd.DataFrame:
     """Clean a raw file."""
-    return cleaning.select_usable(cleaning.read_source(raw))
+    return cleaning.select_usable(cleaning.read_source(raw, TABLE), TABLE)

@@ -139,7 +139,7 @@ def describe(
                 "folder": str(folder / "server"),
                 "models": str(folder / "models"),
                 "inference_table": str(folder / "tables" / "payload"),
-                "characters": str(folder / "characters.db"),
+                "online_records": str(folder / "online_records.db"),
                 "poll_seconds": 0.5,
                 "flush_seconds": 0.5,
             }

@@ -1,6 +1,7 @@
 """Break tables of Apache Spark, and print the message for each as JSON: `NAME: message or null`.
 
-Usage: python spark_faults.py FOLDER. One Java for all of them, which takes half a minute to start.
+Usage: python spark_faults.py FOLDER TABLE, the description as JSON. One Java for all of them, which
+takes half a minute to start.
 """
 
 import json
@@ -13,9 +14,9 @@ from typing import Any
 from marvel_kedro.databricks import session, tables
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.project.error_messages import explain
-from marvel_kedro.table.contracts import TestScores
+from marvel_kedro.table.description import TableSpec
 
-CONTRACT = Contract("TestScores", TestScores)
+CONTRACT = Contract.named("TestScores", TableSpec.model_validate_json(sys.argv[2]))
 
 
 def main() -> None:  # noqa: C901, PLR0915 - a list of faults

@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 from support.project import ROOT
 from support.raw_rows import ROW, raw_rows, usable
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable import features
@@ -14,7 +15,7 @@ from marvel_kedro.table.options import MISSING_MARKERS, ProcessingOptions
 
 def test_cleaning_renames_and_orders_columns() -> None:
     table = usable(raw_rows({}))
-    assert tuple(table.columns) == cleaning.COLUMNS
+    assert tuple(table.columns) == tuple(TABLE.columns)
     assert table.loc[0, "name"] == "A"
 
 
@@ -50,23 +51,27 @@ def test_measurement_is_plain_positive_number_or_null(cell: str, number: float |
 
 def test_missing_column_is_named_in_error() -> None:
     with pytest.raises(ProjectError, match=r"lacks the columns \['Alive'\]"):
-        cleaning.read_source(raw_rows({}).drop(columns="Alive"))
+        cleaning.read_source(raw_rows({}).drop(columns="Alive"), TABLE)
 
 
 def test_file_separated_by_semicolons_is_recognised_in_error() -> None:
     raw = pd.DataFrame({";".join(ROW): ["a;b"]})
     with pytest.raises(ProjectError, match="separated by semicolons"):
-        cleaning.read_source(raw)
+        cleaning.read_source(raw, TABLE)
 
 
 def test_markers_are_missing_as_the_setting_says() -> None:
     raw = raw_rows({"Teams": "?; One", "Gender": "?", "Origin": "NA"})
     options = ProcessingOptions(missing_markers=["?"])
-    (row,) = cleaning.select_usable(cleaning.read_source(raw, options), options).to_dict("records")
+    (row,) = cleaning.select_usable(
+        cleaning.read_source(raw, TABLE, options), TABLE, options
+    ).to_dict("records")
     assert (row["teams"], row["origin"]) == ("One", "NA")
     assert pd.isna(row["gender"])
     none = ProcessingOptions(missing_markers=[])
-    (row,) = cleaning.select_usable(cleaning.read_source(raw, none), none).to_dict("records")
+    (row,) = cleaning.select_usable(cleaning.read_source(raw, TABLE, none), TABLE, none).to_dict(
+        "records"
+    )
     assert (row["teams"], row["gender"]) == ("?; One", "?")
 
 
@@ -79,5 +84,5 @@ def test_default_markers_are_those_of_the_configuration() -> None:
 
 def test_header_line_with_byte_order_mark_is_rejected() -> None:
     header = {name: name for name in ROW} | {"PageID": "\ufeffPageID"}
-    rows = cleaning.read_source(raw_rows({}, header, {"PageID": "PageID", "Alive": "Dead"}))
+    rows = cleaning.read_source(raw_rows({}, header, {"PageID": "PageID", "Alive": "Dead"}), TABLE)
     assert rows["reason"].fillna("").to_list() == ["", "header line", ""]

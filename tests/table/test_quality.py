@@ -1,10 +1,11 @@
 import pandas as pd
 import pytest
 from support.raw_rows import raw_rows
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import quality
-from marvel_kedro.table.cleaning import COLUMNS, read_source
+from marvel_kedro.table.cleaning import read_source
 from marvel_kedro.table.options import QualityOptions
 
 OPTIONS = QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
@@ -17,7 +18,7 @@ def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
         {"PageID": "3", "Alive": "?"},
         {"PageID": ""},
     )
-    summary = quality.summarise(read_source(raw), OPTIONS)
+    summary = quality.summarise(read_source(raw, TABLE), TABLE, OPTIONS)
     assert summary["rows_in"] == 4
     assert summary["rows_kept"] == 2
     assert summary["rejected"] == {"no page_id": 1, "unknown alive": 1}
@@ -35,15 +36,17 @@ def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
 
 def test_new_categories_beyond_listed_examples_are_counted() -> None:
     rows = pd.DataFrame({"gender": [f"new {number % 5}" for number in range(12)], "reason": None})
-    for column in set(COLUMNS) - {"gender"}:
+    for column in set(TABLE.columns) - {"gender"}:
         rows[column] = None
     rows = rows.astype("str").where(rows.notna(), None)
-    summary = quality.summarise(rows, QualityOptions(expected={"gender": ["Male"]}, examples=2))
+    summary = quality.summarise(
+        rows, TABLE, QualityOptions(expected={"gender": ["Male"]}, examples=2)
+    )
     assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
     assert quality.metrics(summary)["new_gender_rows"] == 12
 
 
 def test_file_without_usable_row_is_refused_with_reasons() -> None:
-    rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}))
+    rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}), TABLE)
     with pytest.raises(ProjectError, match="'no page_id': 1, 'unknown alive': 1"):
-        quality.require_usable_rows(quality.summarise(rows, OPTIONS))
+        quality.require_usable_rows(quality.summarise(rows, TABLE, OPTIONS), TABLE)

@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from support.raw_rows import raw_rows, usable
+from support.table import TABLE
 
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.rejected_rows import select_rejected
 
 
 def reasons(raw: pd.DataFrame) -> dict[str, str]:
-    rows = select_rejected(read_source(raw))
+    rows = select_rejected(read_source(raw, TABLE))
     return dict(zip(rows["page_id"].fillna("-"), rows["reason"], strict=True))
 
 
@@ -54,8 +55,8 @@ def test_usable_and_rejected_rows_add_up_in_any_row_order(
 ) -> None:
     raw = raw_rows(*rows)
     shuffled = raw.sample(frac=1, random_state=random.randrange(1000))
-    source_rows = read_source(raw)
-    kept, rejected = select_usable(source_rows), select_rejected(source_rows)
+    source_rows = read_source(raw, TABLE)
+    kept, rejected = select_usable(source_rows, TABLE), select_rejected(source_rows)
     assert len(kept) + len(rejected) == len(raw)
     assert kept["page_id"].is_unique
     assert_frame_equal(

@@ -14,6 +14,7 @@ from marvel_kedro.characters.outcome import OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.table.description import TableSpec
 
 CHUNK_ROWS = 20_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
@@ -26,6 +27,9 @@ class CharacterWorld:
     """The `simulation.world.World` of synthetic characters."""
 
     max_rows = MAX_ROWS
+
+    def __init__(self, table: TableSpec) -> None:
+        self.table = table
 
     def draw(
         self, seed: int, row_seed: int, drift: DriftOptions

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,6 +13,23 @@ from yaml import YAMLError
 
 env = click.option("--env", "-e", help="Environment of the parameters.")
 conf_source = click.option("--conf-source", help="Folder or archive of the configuration.")
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which `nan` and `inf` are not."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - as click
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Convert text; a number that is not finite is a usage error."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return found
+
 
 _NEXT_KEY = re.compile(r",(?=\s*\w[^\s,='\"{}]*\s*=)")
 _OPENS = re.compile(r"\s*[\[{'\"]")

@@ -23,7 +23,6 @@ _MLFLOW_TYPES = (
 MOVED = {
     "marvel_kedro.databricks.job": "marvel_kedro.cli.job",
     "marvel_kedro.datasets.nothing": "marvel_kedro.datasets.optional",
-    "marvel_kedro.schemas": "marvel_kedro.table.contracts",
     "marvel_kedro.server": "marvel_kedro.serving",
     **{f"marvel_kedro.datasets.{name}": "marvel_kedro.datasets.mlflow" for name in _MLFLOW_TYPES},
 }

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from kedro.utils import load_obj
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.contracts import ContractName, schema
+from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -26,20 +27,20 @@ _SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Contract:
-    """The contract of a table, from its class in `table/contracts.py`."""
+    """The contract of a table, from `table/contracts.py`."""
 
     name: str
-    model: Any
+    schema: Any  # pandera's
 
     @classmethod
-    def named(cls, path: str) -> "Contract":
-        """Import a contract by its dotted path."""
-        return cls(path, load_obj(path))
+    def named(cls, name: ContractName, table: TableSpec) -> "Contract":
+        """Make a contract for a table that is described."""
+        return cls(name, schema(name, table))
 
     @property
     def comment(self) -> str:
         """The meaning of a row."""
-        return str(self.model.__doc__).partition("\n")[0]
+        return str(self.schema.description)
 
     @property
     def types(self) -> dict[str, str]:
@@ -78,7 +79,8 @@ class Contract:
 
     @property
     def _columns(self) -> dict[str, Any]:
-        return self.model.to_schema().columns
+        columns: dict[str, Any] = self.schema.columns
+        return columns
 
 
 def _rule(column: "Column", check: str, statistics: dict[str, Any]) -> "Column":
@@ -101,7 +103,7 @@ def _rule(column: "Column", check: str, statistics: dict[str, Any]) -> "Column":
 def columns_of(frame: "DataFrame | pd.DataFrame", contract: Contract) -> Columns:
     """Return names and Spark types of a frame; a pandas frame is validated, too."""
     if isinstance(frame, pd.DataFrame):
-        frame = contract.model.validate(frame)
+        frame = contract.schema.validate(frame)
         return [(str(name), contract.types[str(name)]) for name in frame.columns]
     return frame.dtypes
 
@@ -147,7 +149,7 @@ def check_rows(name: str, frame: "DataFrame | pd.DataFrame", contract: Contract)
         ProjectError: It names the rules and the number of rows that break them.
     """
     if isinstance(frame, pd.DataFrame):
-        contract.model.validate(frame)
+        contract.schema.validate(frame)
         return
     if dict(frame.dtypes) != contract.types:
         raise ProjectError(

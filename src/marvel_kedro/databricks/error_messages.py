@@ -45,9 +45,9 @@ _REMEDIES = {
         "copy, or move it away, and run the same command again: the table is made again."
     ),
     r"Csv error|MALFORMED_(?:CSV_)?RECORD": (
-        "The raw file (raw_characters) has rows with more or fewer cells than the header. Put "
+        "The raw file (raw_table) has rows with more or fewer cells than the header. Put "
         "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-        "of raw_characters if another character separates the cells (docs/own-data.md)."
+        "of raw_table if another character separates the cells (docs/own-data.md)."
     ),
     r"UNAUTHENTICATED|StatusCode\.PERMISSION_DENIED|[Ii]nvalid access token": (
         "The server that SPARK_REMOTE names rejects the login: the token is wrong or has "

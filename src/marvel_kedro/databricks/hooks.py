@@ -8,7 +8,9 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
+from marvel_kedro.core.options import validate
 from marvel_kedro.databricks import session, task_values
+from marvel_kedro.table.description import REMEDY, TableSpec
 
 if TYPE_CHECKING:
     from marvel_kedro.databricks.contract import Contract
@@ -31,6 +33,8 @@ class LakehouseHooks:
 
         self._tables, self._contracts = tables, contract
         self._engine = names["engine"]
+        table = context.config_loader["parameters"]["table"]
+        self._table = validate(TableSpec, table, REMEDY)
         self._place = tables.place_from(names, context.project_path)
 
     @hook_impl(wrapper=True, tryfirst=True)
@@ -113,7 +117,7 @@ class LakehouseHooks:
     def _contract(self, dataset_name: str) -> "Contract | None":
         dataset = self._catalog.get(dataset_name)
         name = (getattr(dataset, "metadata", None) or {}).get("contract")
-        return None if name is None else self._contracts.Contract.named(name)
+        return None if name is None else self._contracts.Contract.named(name, self._table)
 
 
 def _tag_version(action: str, table: str, version: int) -> None:

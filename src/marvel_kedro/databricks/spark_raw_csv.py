@@ -63,7 +63,7 @@ def _check_decoded(frame: DataFrame, path: Path, encoding: str) -> None:
     replaced = nw.any_horizontal(nw.all().str.contains("\ufffd", literal=True), ignore_nulls=True)
     if lazily(frame).filter(replaced).select(nw.len()).lazy().collect().item():
         raise ProjectError(
-            f"This engine reads {path} as UTF-8, although load_args.encoding of raw_characters is "
+            f"This engine reads {path} as UTF-8, although load_args.encoding of raw_table is "
             f"{encoding}. Convert the file (iconv -f {encoding} -t utf-8) and remove that setting."
         )
 

@@ -22,7 +22,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
-    """A SQLite file with the table `characters`: `page_id`, and the other columns as JSON text.
+    """A SQLite file with the table `records`: `page_id`, and the other columns as JSON text.
 
     - A save replaces the whole file atomically, from a frame of any engine, in bounded memory where
       the engine is lazy. Equal rows give equal bytes.
@@ -61,7 +61,7 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
     def _read(self, rows: int = -1) -> pd.DataFrame:
         address = f"{self._filepath.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as connection:
-            select = "SELECT page_id, fields FROM characters ORDER BY page_id LIMIT ?"
+            select = "SELECT page_id, fields FROM online_records ORDER BY page_id LIMIT ?"
             found = connection.execute(select, (rows,)).fetchall()
         return pd.DataFrame([{_KEY: page_id, **json.loads(fields)} for page_id, fields in found])
 
@@ -75,10 +75,11 @@ def _write(path: Path, data: IntoFrame) -> None:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE characters (page_id TEXT PRIMARY KEY, fields TEXT NOT NULL) WITHOUT ROWID"
+            "CREATE TABLE online_records (page_id TEXT PRIMARY KEY, fields TEXT NOT NULL) "
+            "WITHOUT ROWID"
         )
         with connection:
-            connection.executemany("INSERT INTO characters VALUES (?, ?)", _entries(data))
+            connection.executemany("INSERT INTO online_records VALUES (?, ?)", _entries(data))
 
 
 def _entries(data: IntoFrame) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ BETTER_FILE = (
 )
 _FIX_ROWS = (
     "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-    "of raw_characters if another character separates the cells (docs/own-data.md)."
+    "of raw_table if another character separates the cells (docs/own-data.md)."
 )
 
 
@@ -92,7 +92,7 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
     return ProjectError(
         f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
         "Convert it (iconv -f latin1 -t utf-8), or set load_args.encoding of "
-        "raw_characters in conf/base/processing/catalog.yml."
+        "raw_table in conf/base/processing/catalog.yml."
     )
 
 

@@ -9,18 +9,19 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS
+from marvel_kedro.table.description import Target
 
 CATEGORIES = ["identity", "gender", "marital_status", "universe", "origin"]
 _NUMBERS = list(NUMBER_COLUMNS)
 
 
-def always_alive(train: pd.DataFrame) -> float:
-    """Return the share of Alive, the constant probability of this baseline."""
-    return float((train["alive"] == "Alive").mean())
+def always_alive(train: pd.DataFrame, target: Target) -> float:
+    """Return the share of the positive class, the constant probability of this baseline."""
+    return float((train[target.column] == target.positive).mean())
 
 
-def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
-    """Compute probabilities of Alive by a logistic regression, shape (test rows,).
+def logistic_regression(train: pd.DataFrame, test: pd.DataFrame, target: Target) -> Floats:
+    """Compute probabilities of the positive class by a logistic regression, shape (test rows,).
 
     - Categories are one-hot encoded, rare ones together.
     - `teams` is a flag: filled in or not.
@@ -34,7 +35,7 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
         (make_pipeline(imputer, StandardScaler()), _NUMBERS),
     )
     model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
-    model.fit(_inputs(train), train["alive"] == "Alive")
+    model.fit(_inputs(train), train[target.column] == target.positive)
     return model.predict_proba(_inputs(test))[:, 1]
 
 

@@ -20,31 +20,33 @@ from marvel_kedro.table.frames import AnyFrame, lazily, to_pandas
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-COLUMNS = ["page_id", "prediction", "probability", "model_name", "model_version", "scored_at"]
+COLUMNS = ["prediction", "probability", "model_name", "model_version", "scored_at"]
 BATCH_ROWS = 50_000
 
 
-def score(table: IntoFrame, model: RegisteredModel, scored_at: datetime) -> AnyFrame:
-    """Score every row of a table with `page_id` and the columns of the model's input.
+def score(table: IntoFrame, key: str, model: RegisteredModel, scored_at: datetime) -> AnyFrame:
+    """Score every row of a table with a key and the columns of the model's input.
 
     Other columns are ignored.
 
     Returns:
-        `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a pandas
-        frame for any other.
+        The key and `COLUMNS`, one row per row of the table: a lazy Spark frame for a Spark frame, a
+        pandas frame for any other.
     """
     if lazily(table).implementation.is_spark_like():
-        return _on_workers(table, model, scored_at)
-    records = to_pandas(table)
+        return _on_workers(table, key, model, scored_at)
+    records = to_pandas(table, key)
     return model.predict(records).assign(
-        page_id=records["page_id"],
+        **{key: records[key]},
         model_name=model.name,
         model_version=model.version,
         scored_at=pd.Timestamp(scored_at).tz_convert("UTC").as_unit("us"),
-    )[COLUMNS]
+    )[[key, *COLUMNS]]
 
 
-def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) -> "DataFrame":
+def _on_workers(
+    table: AnyFrame, key: str, model: RegisteredModel, scored_at: datetime
+) -> "DataFrame":
     """Send the model with the query: workers need neither a registry nor files of the driver."""
     from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
 
@@ -52,9 +54,9 @@ def _on_workers(table: AnyFrame, model: RegisteredModel, scored_at: datetime) ->
     inputs = [name for name in names if name in table.columns]
     packed = pack(model.folder)
     # Functions of this module are pickled by reference: a worker's own module keeps its models.
-    scored = table.select("page_id", *inputs).mapInPandas(
-        lambda batches: (score_records(records, packed) for records in larger(batches)),
-        "page_id string, prediction string, probability double",
+    scored = table.select(key, *inputs).mapInPandas(
+        lambda batches: (score_records(records, key, packed) for records in larger(batches)),
+        f"`{key}` string, prediction string, probability double",
     )
     return scored.withColumns(
         {
@@ -87,12 +89,13 @@ def larger(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat(waiting, ignore_index=True)
 
 
-def score_records(records: pd.DataFrame, packed: bytes) -> pd.DataFrame:
+def score_records(records: pd.DataFrame, key: str, packed: bytes) -> pd.DataFrame:
     """Score one batch on a worker."""
     model = _load(packed)
     inputs = conform(records, model.metadata.get_input_schema())
     # As objects: joined text columns are chunked, which engines reject.
-    return model.predict(inputs).assign(page_id=records["page_id"].astype(object))[COLUMNS[:3]]
+    scored = model.predict(inputs).assign(**{key: records[key].astype(object)})
+    return scored[[key, *COLUMNS[:2]]]
 
 
 @cache  # a worker loads each model once

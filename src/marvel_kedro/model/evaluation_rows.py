@@ -11,6 +11,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.evaluation import slices
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
 from marvel_kedro.table.split import split_table
@@ -26,10 +27,11 @@ def source_of(table: IntoFrame, synthetic_url: str) -> Source:
     return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
 
 
-def rows_of_retraining(
+def rows_of_retraining(  # noqa: PLR0913, PLR0917 - inputs of a node
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     champion: RegisteredModel,
+    table: TableSpec,
     split: SplitOptions,
     synthetic_url: str,
 ) -> tuple[IntoFrame, str]:
@@ -56,7 +58,7 @@ def rows_of_retraining(
             champion.version,
         )
         return test_set, "test_set"
-    _, chosen = split_table(retested_on, split)
+    _, chosen = split_table(retested_on, table, split)
     rows = int(lazily(chosen).select(nw.len()).lazy().collect().item())
     if not rows:
         raise ProjectError(
@@ -74,21 +76,23 @@ def rows_of_retraining(
     return chosen, "retraining_test_set"
 
 
-def score(
+def score(  # noqa: PLR0913, PLR0917 - inputs of a node
     train: pd.DataFrame,
     test: pd.DataFrame,
     candidate: CharacterModel,
     logged: LoggedModel,
     champion: RegisteredModel | None,
+    table: TableSpec,
 ) -> pd.DataFrame:
     """Score the test rows with the candidate, the baselines and the champion.
 
     The candidate is measured as it is `logged`: what is registered scores like that.
 
     Returns:
-        One row per test row: `page_id`, `alive` (bool), the columns of `evaluation.slices`, and the
-        probability of Alive by `candidate`, `logistic_regression`, `always_alive` and `champion`
-        (NaN without one, and for rows that it was trained on by another split).
+        One row per test row: the key, the target (true for the positive class), the columns of
+        `evaluation.slices`, and the probability of the positive class by `candidate`,
+        `logistic_regression`, `always_alive` and `champion` (NaN without one, and for rows that it
+        was trained on by another split).
 
     Raises:
         ProjectError: There are no test rows, or the candidate came back from the store as another
@@ -101,19 +105,18 @@ def score(
             "test_set has no rows to measure a model on: raise processing.split.test_share, or "
             "bring more rows in data/01_raw."
         )
-    scored = logged.predict(test)
+    scored, target = logged.predict(test), table.target
     _check_same(scored, candidate.predict(test.head(_COMPARED_ROWS)))
     scores = slices(test).assign(
-        page_id=test["page_id"],
-        alive=test["alive"] == "Alive",
+        **{table.key: test[table.key], target.column: test[target.column] == target.positive},
         candidate=scored["probability"],
-        logistic_regression=baselines.logistic_regression(train, test),
-        always_alive=baselines.always_alive(train),
+        logistic_regression=baselines.logistic_regression(train, test, target),
+        always_alive=baselines.always_alive(train, target),
     )
     if champion is None:
         return scores.assign(champion=np.nan)
     probability = champion.predict(test)["probability"]
-    return scores.assign(champion=probability.where(champion.is_unseen(test)))
+    return scores.assign(champion=probability.where(champion.is_unseen(test, table)))
 
 
 def _check_same(loaded: pd.DataFrame, fitted: pd.DataFrame) -> None:

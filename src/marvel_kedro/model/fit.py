@@ -24,6 +24,7 @@ from marvel_kedro.model.portable.features import (
     text,
 )
 from marvel_kedro.model.portable.predictor import CharacterModel, read_code
+from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
     import lightgbm
@@ -35,12 +36,13 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 
 def fit(
-    train: pd.DataFrame, options: FitOptions, progress: Progress | None = None
+    train: pd.DataFrame, table: TableSpec, options: FitOptions, progress: Progress | None = None
 ) -> CharacterModel:
     """Fit a model.
 
     Args:
-        train: The training rows: `page_id`, `alive` and the input columns of the model.
+        train: The training rows: key, target, group and the input columns of the model.
+        table: The description of the table.
         options: The hyperparameters.
         progress: Receives the number of trees, first of the trial, then of the model.
 
@@ -51,10 +53,11 @@ def fit(
     Raises:
         ProjectError: There are too few rows, all are of one class, or a column has no feature.
     """
-    _check(train, options)
+    _check(train, table, options)
     # Sums of floats and LightGBM's bagging depend on the order of rows; the model must not.
-    rows = train.sort_values("page_id", ignore_index=True)
-    alive = (rows["alive"] == "Alive").to_numpy()
+    rows = train.sort_values(table.key, ignore_index=True)
+    alive = (rows[table.target.column] == table.target.positive).to_numpy()
+    bucket = _bucket(rows[table.group_column])
     encoder = learn_encoder(rows, alive, options)
     if missing := columns_without_feature(encoder):
         raise ProjectError(
@@ -65,8 +68,8 @@ def fit(
     features = encode(rows, encoder)
     # The rate of a row's universe must not contain the row's own label.
     rate = feature_names(encoder).index(UNIVERSE_RATE)
-    features[:, rate] = _rates_out_of_fold(rows, alive, options)
-    booster = _train(features, alive, _bucket(rows["name"]) % 4 == 0, options, progress)
+    features[:, rate] = _rates_out_of_fold(rows["universe"], alive, bucket % options.folds, options)
+    booster = _train(features, alive, bucket % 4 == 0, options, progress)
     return CharacterModel(booster.model_to_string(), encoder, options.threshold, read_code())
 
 
@@ -80,17 +83,19 @@ def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Enco
     )
 
 
-def _check(train: pd.DataFrame, options: FitOptions) -> None:
-    classes = sorted(train["alive"].unique())
+def _check(train: pd.DataFrame, table: TableSpec, options: FitOptions) -> None:
+    target = table.target
+    classes = sorted(train[target.column].unique())
     if len(train) < options.min_rows:
         raise ProjectError(
             f"train_set has {len(train)} rows; training.fit.min_rows requires "
             f"{options.min_rows}. Bring more rows in data/01_raw, or lower it."
         )
-    if classes != ["Alive", "Dead"]:
+    if classes != sorted(target.classes):
+        source = table.columns[target.column].source or target.column
         raise ProjectError(
-            f"train_set has only the class {classes}; a model requires Alive and Dead. "
-            "Look at the column Alive of the raw file."
+            f"train_set has only the class {classes}; a model requires "
+            f"{' and '.join(target.classes)}. Look at the column {source} of the raw file."
         )
 
 
@@ -105,15 +110,14 @@ def _universes(
 
 
 def _rates_out_of_fold(
-    rows: pd.DataFrame, alive: Flags, options: FitOptions
+    values: "pd.Series[Any]", alive: Flags, fold: npt.NDArray[np.int64], options: FitOptions
 ) -> npt.NDArray[np.float32]:
     """Compute the rate of each row's universe from the rows of the other folds.
 
-    Variants of one character share a fold, because their labels depend on each other.
+    Rows of a group share a fold, because their labels depend on each other.
     """
-    fold = _bucket(rows["name"]) % options.folds
-    rates = np.empty(len(rows), dtype=np.float32)
-    universe = rows["universe"].map(cache(text))
+    rates = np.empty(len(values), dtype=np.float32)
+    universe = values.map(cache(text))
     for number in range(options.folds):
         inside = fold == number
         if inside.all() or not inside.any():
@@ -125,8 +129,8 @@ def _rates_out_of_fold(
     return rates
 
 
-def _bucket(names: "pd.Series[Any]") -> npt.NDArray[np.int64]:
-    return np.array([crc32(text(name).encode()) for name in names], dtype=np.int64)
+def _bucket(groups: "pd.Series[Any]") -> npt.NDArray[np.int64]:
+    return np.array([crc32(text(group).encode()) for group in groups], dtype=np.int64)
 
 
 def _frequent(

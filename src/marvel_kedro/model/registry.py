@@ -17,6 +17,7 @@ from marvel_kedro.core.errors import ProjectError, remote_failure, without_passw
 from marvel_kedro.model.aliases import NO_MODEL, find_version
 from marvel_kedro.model.isolation import load_isolated
 from marvel_kedro.model.packaging import conform
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
 from marvel_kedro.table.split import with_side
@@ -62,12 +63,12 @@ class RegisteredModel:
         """Score raw records: one row of `prediction` and `probability` per record."""
         return self.pyfunc.predict(conform(records, self.pyfunc.metadata.get_input_schema()))
 
-    def is_unseen(self, rows: pd.DataFrame) -> "pd.Series[bool]":
-        """Mark the rows (`page_id`, `name`) that are on the test side of the model's own split."""
+    def is_unseen(self, rows: pd.DataFrame, table: TableSpec) -> "pd.Series[bool]":
+        """Mark the rows of a table that are on the test side of the model's own split."""
         if self.split is None:
             return pd.Series(data=True, index=rows.index)
-        ids = lazily(rows[["page_id", "name"]])
-        return with_side(ids, self.split, into="is_test").to_native()["is_test"]
+        sides = with_side(lazily(rows), table, self.split, into="is_test")
+        return sides.to_native()["is_test"]
 
 
 FindVersion = Callable[[str], RegisteredModel | None]
@@ -102,7 +103,9 @@ def find(
     folder, pyfunc = load(version.name, str(version.version), role)
     split, tags = None, version.tags
     if "split_by" in tags:
-        split = SplitOptions(by=tags["split_by"], test_share=float(tags["split_test_share"]))
+        # Versions of earlier releases have the column that was hashed.
+        by = {"page_id": "key", "name": "group"}.get(tags["split_by"], tags["split_by"])
+        split = SplitOptions.model_validate({"by": by, "test_share": tags["split_test_share"]})
     source: Source = "synthetic" if tags.get("data_source") == "synthetic" else "file"
     return RegisteredModel(version.name, str(version.version), source, split, pyfunc, folder)
 

@@ -13,9 +13,9 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
-from marvel_kedro.model.portable import features
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table import missing_markers
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
@@ -29,69 +29,76 @@ _AGE_ORDER = ("labelled_at", "request_time", "databricks_request_id", "record_nu
 
 def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     inference_log: AnyFrame,
-    characters: IntoFrameT,
+    records: IntoFrameT,
+    table: TableSpec,
     options: RetrainingOptions,
     processing: ProcessingOptions,
     now: datetime,
     max_rows: int,
 ) -> IntoFrameT:
-    """Turn labelled records into characters: for each page the record with the newest label.
+    """Turn labelled requests into records: for each key the one with the newest label.
 
-    A field that the request did not contain, or as a missing marker, has the value of the page in
-    `characters`, as when the endpoint completed the record. Records later than `now` are excluded:
+    A field that the request did not contain, or as a missing marker, has the value of the key in
+    `records`, as when the endpoint completed the record. Records later than `now` are excluded:
     a wrong clock would make them the newest ones, and leave no others within `options.days`. If
-    `characters`, the known pages, are a table in memory, there may be `max_rows` labelled pages.
+    `records`, the known keys, are a table in memory, there may be `max_rows` labelled keys.
 
     Returns:
-        One row per labelled page, with the columns of `characters`.
+        One row per labelled key, with the columns of `records`.
 
     Raises:
         ProjectError: No record has a label.
     """
-    markers = processing.missing_markers
+    key, target = table.key, table.target
     rows = lazily(on_engine(inference_log)).with_columns(
-        missing_markers.replace(name, markers) for name in ("page_id", *TEXT_COLUMNS)
+        missing_markers.replace(name, table.columns[name], processing.missing_markers)
+        for name in (key, *TEXT_COLUMNS)
     )
     rows = rows.filter(
-        ~nw.col("page_id").is_null(),
-        nw.col("alive").is_in(["Alive", "Dead"]),
+        ~nw.col(key).is_null(),
+        nw.col(target.column).is_in([*target.classes]),
         nw.col("request_time") <= now,
     )
     newest = rows.select(nw.col("request_time").max()).lazy().collect().item()
     if newest is None or newest != newest:  # noqa: PLR0124 - pandas' NaT
         raise ProjectError(
-            "inference_log has no labelled record to train on: labels are matched by page_id, "
+            f"inference_log has no labelled record to train on: labels are matched by {key}, "
             "which requests must contain, and records later than monitoring.now "
             f"({now:%Y-%m-%d %H:%M %Z}) are excluded. Bring rows in the table labels, "
             "then: kedro run --pipelines monitoring"
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
-    bounds = features.ABOVE, features.BELOW
     valid = {name: nw.col(name) != "" for name in TEXT_COLUMNS}
-    valid |= {name: nw.col(name).is_between(*bounds, closed="none") for name in NUMBER_COLUMNS}
+    valid |= {
+        name: nw.col(name).is_between(*table.columns[name].bounds, closed="none")
+        for name in NUMBER_COLUMNS
+    }
     fields = [nw.when(is_valid).then(nw.col(name)).alias(name) for name, is_valid in valid.items()]
-    sent = rows.unique("page_id", keep="last", order_by=_AGE_ORDER)
-    sent = sent.select("page_id", "alive", *fields)
-    if isinstance(characters, pd.DataFrame):  # frames of two engines cannot be joined
+    sent = rows.unique(key, keep="last", order_by=_AGE_ORDER)
+    sent = sent.select(key, target.column, *fields)
+    if isinstance(records, pd.DataFrame):  # frames of two engines cannot be joined
         sent = lazily(collect(sent.to_native(), max_rows, "training.max_rows"))
-    return _complete(sent, lazily(characters)).to_native()
+    return _complete(sent, lazily(records), table).to_native()
 
 
-def _complete(sent: nw.LazyFrame[Any], known: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Fill the missing fields of sent records from the known pages."""
+def _complete(
+    sent: nw.LazyFrame[Any], known: nw.LazyFrame[Any], table: TableSpec
+) -> nw.LazyFrame[Any]:
+    """Fill the missing fields of sent records from the known ones."""
     columns = known.collect_schema().names()
-    renamed = known.rename({name: f"_{name}" for name in columns if name != "page_id"})
+    renamed = known.rename({name: f"_{name}" for name in columns if name != table.key})
     filled = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
-    filled |= {name: nw.col(name) for name in ("page_id", "alive")}
-    return sent.join(renamed, on="page_id", how="left").select(
+    filled |= {name: nw.col(name) for name in (table.key, table.target.column)}
+    return sent.join(renamed, on=table.key, how="left").select(
         filled.get(name, nw.col(f"_{name}")).alias(name) for name in columns
     )
 
 
-def choose_share(
-    newest_characters: IntoFrameT,
-    characters: IntoFrameT,
+def choose_share(  # noqa: PLR0913, PLR0917 - inputs of a node
+    newest_records: IntoFrameT,
+    records: IntoFrameT,
+    table: TableSpec,
     options: RetrainingOptions,
     processing: ProcessingOptions,
     training: TrainingOptions,
@@ -106,27 +113,29 @@ def choose_share(
     if len(options.newest_shares) == 1:
         return options.newest_shares[0]
     losses: dict[float, float] = {}
-    new_train, _ = split_table(newest_characters, processing.split)
-    held_out = to_pandas(_sample(lazily(new_train), 0.25, " aside").to_native(), training.max_rows)
+    new_train, _ = split_table(newest_records, table, processing.split)
+    aside = _sample(lazily(new_train), table, 0.25, " aside").to_native()
+    held_out = to_pandas(aside, table.key, training.max_rows)
     for share in options.newest_shares:
-        rows, _, _ = split_rows(newest_characters, characters, share, options, processing)
-        collected = to_pandas(rows, training.max_rows)
-        collected = collected[~collected["page_id"].isin(held_out["page_id"])]
-        losses[share] = _loss(collected, held_out, training)
+        rows, _, _ = split_rows(newest_records, records, table, share, options, processing)
+        collected = to_pandas(rows, table.key, training.max_rows)
+        collected = collected[~collected[table.key].isin(held_out[table.key])]
+        losses[share] = _loss(collected, held_out, table, training)
         logger.info(
             "          newest rows at least %g %%: log loss %.4f", 100 * share, losses[share]
         )
     return min(losses, key=lambda share: losses[share])
 
 
-def split_rows(
-    newest_characters: IntoFrameT,
-    characters: IntoFrameT,
+def split_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
+    newest_records: IntoFrameT,
+    records: IntoFrameT,
+    table: TableSpec,
     newest_share: float,
     options: RetrainingOptions,
     processing: ProcessingOptions,
 ) -> tuple[IntoFrameT, IntoFrameT, dict[str, Any]]:
-    """Replace known characters by newly labelled ones, and split the result.
+    """Replace known records by newly labelled ones, and split the result.
 
     The split is that of `processing`, so that no model is tested on rows that another one with this
     split was trained on.
@@ -134,29 +143,33 @@ def split_rows(
     Returns:
         Train set, test set and the split, as `processing` makes them.
     """
-    newest, past = lazily(newest_characters), lazily(characters)
-    past = past.join(newest.select("page_id"), on="page_id", how="anti")
-    past = _thin(past, _rows(newest), newest_share)
-    train, test = split_table(nw.concat([newest, past]).to_native(), processing.split)
+    newest, past = lazily(newest_records), lazily(records)
+    past = past.join(newest.select(table.key), on=table.key, how="anti")
+    past = _thin(past, table, _rows(newest), newest_share)
+    train, test = split_table(nw.concat([newest, past]).to_native(), table, processing.split)
     if options.test_on == "newest":
-        _, test = split_table(newest_characters, processing.split)
+        _, test = split_table(newest_records, table, processing.split)
     return train, test, processing.split.model_dump()
 
 
-def _loss(rows: pd.DataFrame, held_out: pd.DataFrame, options: TrainingOptions) -> float:
+def _loss(
+    rows: pd.DataFrame, held_out: pd.DataFrame, table: TableSpec, options: TrainingOptions
+) -> float:
     """Compute the log loss on held-out rows of a model fitted to others; infinite on failure."""
     try:
-        model = fit(rows, options.fit)
+        model = fit(rows, table, options.fit)
     except ProjectError:  # too few rows, or only one class
         return np.inf
     if not len(held_out):
         return np.inf
-    alive = (held_out["alive"] == "Alive").to_numpy()
+    alive = (held_out[table.target.column] == table.target.positive).to_numpy()
     probability = model.predict(held_out)["probability"].to_numpy()
     return value_of(log_loss, ScorePairs.of(alive, probability))
 
 
-def _thin(past: nw.LazyFrame[Any], newest: int, share: float) -> nw.LazyFrame[Any]:
+def _thin(
+    past: nw.LazyFrame[Any], table: TableSpec, newest: int, share: float
+) -> nw.LazyFrame[Any]:
     """Drop past rows until the newest ones have their share of all rows."""
     if not share:
         return past
@@ -164,17 +177,19 @@ def _thin(past: nw.LazyFrame[Any], newest: int, share: float) -> nw.LazyFrame[An
     if rows <= limit:
         return past
     # Some past rows must stay: they identify synthetic data.
-    return _sample(past, max(limit / rows, 0.0001), " of the past")
+    return _sample(past, table, max(limit / rows, 0.0001), " of the past")
 
 
-def _sample(frame: nw.LazyFrame[Any], share: float, salt: str) -> nw.LazyFrame[Any]:
+def _sample(
+    frame: nw.LazyFrame[Any], table: TableSpec, share: float, salt: str
+) -> nw.LazyFrame[Any]:
     """Sample a share of the rows by a salted hash, which is independent of the split's."""
     salted = frame.with_columns(
-        nw.col("page_id").alias("_page_id"),
-        nw.concat_str(nw.col("page_id"), nw.lit(salt)).alias("page_id"),
+        nw.col(table.key).alias("_key"),
+        nw.concat_str(nw.col(table.key), nw.lit(salt)).alias(table.key),
     )
-    _, taken = split_table(salted.to_native(), SplitOptions(by="page_id", test_share=share))
-    return lazily(taken).with_columns(nw.col("_page_id").alias("page_id")).drop("_page_id")
+    _, taken = split_table(salted.to_native(), table, SplitOptions(by="key", test_share=share))
+    return lazily(taken).with_columns(nw.col("_key").alias(table.key)).drop("_key")
 
 
 def _rows(frame: nw.LazyFrame[Any]) -> int:

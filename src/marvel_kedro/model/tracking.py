@@ -14,6 +14,7 @@ import requests
 from marvel_kedro.core.atomic_files import partial_path, remove_partial_files
 from marvel_kedro.core.errors import ProjectError, shortened, without_password
 from marvel_kedro.model import store_location
+from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -205,7 +206,9 @@ def plain(parameters: Any) -> Any:  # noqa: ANN401
     """
     if not hasattr(parameters, "model_dump"):
         return parameters
-    return parameters.model_dump(mode="json", exclude={"origin", *_times(parameters)})
+    # The columns of the table would be dozens of parameters.
+    left_out = {"columns"} if isinstance(parameters, TableSpec) else {"origin", *_times(parameters)}
+    return parameters.model_dump(mode="json", exclude=left_out)
 
 
 def clock_tags(section: str, parameters: Any) -> dict[str, str]:  # noqa: ANN401

@@ -10,6 +10,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
 from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, to_pandas
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
     test_set: AnyFrame,
     retrained: set[str],
     retraining_test_set: AnyFrame | None,
+    table: TableSpec,
     max_rows: int,
 ) -> dict[str, pa.Table]:
     """Score a test set with model versions.
@@ -50,7 +52,9 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
             )
             continue
         if version in retrained and retraining_test_set is not None:
-            found[version] = _score(model, to_pandas(retraining_test_set, max_rows))
+            found[version] = _score(
+                model, to_pandas(retraining_test_set, table.key, max_rows), table
+            )
             if len(found[version]) >= MIN_ROWS:
                 continue
             logger.warning(
@@ -60,12 +64,12 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
                 len(found[version]),
                 MIN_ROWS,
             )
-        found[version] = _score(model, to_pandas(test_set, max_rows))
+        found[version] = _score(model, to_pandas(test_set, table.key, max_rows), table)
     return found
 
 
-def _score(model: RegisteredModel, test_set: pd.DataFrame) -> pa.Table:
-    unseen = test_set[model.is_unseen(test_set)].reset_index(drop=True)
+def _score(model: RegisteredModel, test_set: pd.DataFrame, table: TableSpec) -> pa.Table:
+    unseen = test_set[model.is_unseen(test_set, table)].reset_index(drop=True)
     scored = model.predict(unseen)
     rows = unseen.assign(
         model_version=model.version,

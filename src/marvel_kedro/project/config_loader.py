@@ -10,13 +10,18 @@ from typing import Any, ClassVar
 
 import fsspec
 from fsspec.utils import compressions
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.description import REMEDY
+
+TABLE = "table"
+"""The kind of configuration, and the section, that describes the table."""
 
 # Kedro takes these endings for tar archives, and fsspec does not decompress them.
 compressions.update({"tgz": "gzip", "tbz2": "bz2", "txz": "xz"})
-_REMEDY = (
+_SOURCE_REMEDY = (
     "Give a folder such as conf, or an archive of one, which ends in .zip, .tar, .tar.gz, .tgz, "
     ".tar.bz2, .tbz2, .tar.xz or .txz and has that folder at its top: tar -czf conf.tar.gz conf"
 )
@@ -32,7 +37,10 @@ _ON_DISK = ("file", "tar", "zip")
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """A loader that resolves `globals` and `runtime_params` by its own values.
+    """A loader that resolves `globals`, `runtime_params` and `spec` by its own values.
+
+    `spec` is a key of the table description, `table.yml` of the environment or of base; without a
+    key it is the whole description. It is also the parameter `table`, for nodes.
 
     OmegaConf's resolvers belong to the process: those of the newest loader would serve every other
     one, also before it has read its globals. `kedro server start` makes a loader a request.
@@ -46,15 +54,36 @@ class ConfigLoader(OmegaConfigLoader):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Kedro's
         with self._resolving:
             super().__init__(*arguments, **options)
-        if self._protocol in _ON_DISK:
-            self._check_environments()
+        self._check_environments()
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Load the configuration of a kind, such as `catalog`."""
+        """Load the configuration of a kind, such as `catalog`.
+
+        Raises:
+            ProjectError: The table description is missing, or runtime parameters change it.
+        """
         with self._resolving:
+            if key != TABLE:
+                self._described()  # an error within a resolver would name the file that uses it
+                OmegaConf.register_new_resolver("spec", self._described, replace=True)
             self._register_globals_resolver()  # Kedro's own registers runtime_params again
             found: dict[str, Any] = super().__getitem__(key)
+            if key == "parameters":
+                if TABLE in (self.runtime_params or {}):
+                    raise ProjectError(f"--params cannot change the table. {REMEDY}")
+                found[TABLE] = self._described()
             return found
+
+    def _described(self, key: str = "") -> Any:  # noqa: ANN401 - any value of YAML
+        try:
+            table = super().__getitem__(TABLE)[TABLE]
+        except (MissingConfigException, KeyError) as error:
+            self._check_environments()  # the first thing that is read
+            raise ProjectError(
+                "conf/base/table.yml is missing or has no section `table`: it describes the table "
+                "that the project works on (docs/own-data.md)."
+            ) from error
+        return OmegaConf.select(OmegaConf.create(table), key) if key else table
 
     @staticmethod  # as Kedro's, which is the one door to every source
     def _initialise_filesystem_and_protocol(
@@ -71,16 +100,18 @@ class ConfigLoader(OmegaConfigLoader):
                 raise OSError("it is an archive without files")
         except _UNREADABLE as error:
             raise ProjectError(
-                f"The configuration source {source} cannot be read: {error}. {_REMEDY}"
+                f"The configuration source {source} cannot be read: {error}. {_SOURCE_REMEDY}"
             ) from error
         return files, protocol
 
     def _check_environments(self) -> None:
         """Refuse a source that has another layout, or not the environment of the run."""
+        if self._protocol not in _ON_DISK:
+            return
         for name in (self.base_env, self.env or self.default_run_env):
             if not self._fs.isdir(Path(self._get_conf_env_path(name)).as_posix()):
                 top = "" if self._protocol == "file" else " below the folder at its top"
-                remedy = _REMEDY
+                remedy = _SOURCE_REMEDY
                 if name != self.base_env:
                     remedy = f"Correct the environment, or choose another: --env {self.base_env}."
                 raise ProjectError(

@@ -75,7 +75,8 @@ def _from_project(error: BaseException) -> str | None:
     if isinstance(error, ProjectError):
         return str(error)
     if isinstance(error, DataValidationError):
-        return f"A table breaks its contract (src/marvel_kedro/table/contracts.py). {error}"
+        where = "src/marvel_kedro/table/contracts.py, for conf/*/table.yml"
+        return f"A table breaks its contract ({where}). {error}"
     if isinstance(error, OSError) and error.errno in _DISK:
         where = f" ({error.filename})" if error.filename else ""
         return f"{_DISK[error.errno]}{where} {_AGAIN}"

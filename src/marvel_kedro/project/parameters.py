@@ -9,14 +9,18 @@ from marvel_kedro.model.options import RetrainingOptions, ServingOptions, Traini
 from marvel_kedro.monitoring import options, tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.options import ProcessingOptions
 
-REMEDY = "Fix them in conf/*/<pipeline>/parameters.yml or in --params."
+REMEDY = (
+    "Fix them in conf/*/<pipeline>/parameters.yml (the table in conf/*/table.yml) or in --params."
+)
 
 
 class Parameters(Options):
     """One section for each pipeline, the endpoint and the server."""
 
+    table: TableSpec
     mlflow_run_id: str | None = None  # the MLflow run that several tasks of one job share
     synthetic: SyntheticOptions
     processing: ProcessingOptions
@@ -40,6 +44,11 @@ def check(parameters: dict[str, Any]) -> Parameters:
             measured could never fire. It names each key, its problem and where to fix it.
     """
     found = validate(Parameters, parameters, REMEDY)
+    if unknown := sorted(found.processing.quality.expected.keys() - found.table.columns.keys()):
+        raise ProjectError(
+            f"processing.quality.expected.{unknown[0]}: the table {found.table.name} has no such "
+            f"column; it has {', '.join(found.table.columns)}. {REMEDY}"
+        )
     monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
         return found

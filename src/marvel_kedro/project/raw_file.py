@@ -14,10 +14,10 @@ from marvel_kedro.table.frames import lazily
 
 logger = logging.getLogger(__name__)
 
-RAW = "raw_characters"
-_TABLES = ("characters", "train_set", "test_set")  # those with a URL by row
+RAW = "raw_table"
+_TABLES = ("records", "train_set", "test_set")  # those with a URL by row
 _WOULD_OVERWRITE = (
-    "The pipeline `synthetic` would overwrite the raw file (raw_characters), which {}. "
+    "The pipeline `synthetic` would overwrite the raw file (raw_table), which {}. "
     "Move it away first."
 )
 _REMEDY = (

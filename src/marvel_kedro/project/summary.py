@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import pandas as pd
@@ -24,6 +24,9 @@ from marvel_kedro.core.rounding import rounded
 from marvel_kedro.core.terminal import wide_enough
 from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.table.frames import lazily
+
+if TYPE_CHECKING:
+    from marvel_kedro.table.description import TableSpec
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "calibration"}
 
@@ -50,7 +53,7 @@ def show(
         grid.add_row("Monitoring", _monitored(catalog.load("health_metrics"), monitoring.now))
     for name, (title, text) in _TEXTS.items():
         if name in made:
-            grid.add_row(title, text(catalog.load(name)))
+            grid.add_row(title, text(catalog.load(name), catalog))
     if not grid.rows and not made & _PAGES.keys():
         return
     if next_steps := _next(made, catalog):
@@ -112,14 +115,19 @@ def _gate(promotion: dict[str, Any]) -> str:
     return f"{verdict}\n{promotion['reason']}."
 
 
-def _predictions(predictions: IntoFrame) -> str:
+def _predictions(predictions: IntoFrame, catalog: CatalogProtocol[Any, Any]) -> str:
     """Count on the engine, because the table may be long."""
-    alive = (nw.col("prediction") == "Alive").cast(nw.Int64)
+    table: TableSpec = catalog.load("params:table")
+    positive = table.target.positive
+    is_positive = (nw.col("prediction") == positive).cast(nw.Int64)
     counts = lazily(predictions).select(
-        nw.len().alias("rows"), alive.mean().alias("alive"), nw.col("model_version").max()
+        nw.len().alias("rows"), is_positive.mean().alias("share"), nw.col("model_version").max()
     )
     ((rows, share, version),) = counts.lazy().collect().iter_rows()
-    return f"{rows:,} characters scored by version {version}, {rounded(share or 0.0, '.0%')} Alive"
+    return (
+        f"{rows:,} {escape(table.row.many)} scored by version {version}, "
+        f"{rounded(share or 0.0, '.0%')} {escape(positive)}"
+    )
 
 
 def _monitored(health: pa.Table, now: datetime) -> str:
@@ -152,11 +160,11 @@ def _retrain(decision: dict[str, Any]) -> str:
     return "\n".join([verdict, *map(escape, decision["reasons"])])
 
 
-_TEXTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+_TEXTS: dict[str, tuple[str, Callable[[Any, CatalogProtocol[Any, Any]], str]]] = {
     "predictions": ("Predictions", _predictions),
-    "ab_report": ("A/B test", lambda report: escape(report["verdict"])),
-    "alerts": ("Alerts", _alerts),
-    "retrain": ("Retrain", _retrain),
+    "ab_report": ("A/B test", lambda report, _: escape(report["verdict"])),
+    "alerts": ("Alerts", lambda alerts, _: _alerts(alerts)),
+    "retrain": ("Retrain", lambda decision, _: _retrain(decision)),
 }
 """Heading and text of a result, by dataset."""
 

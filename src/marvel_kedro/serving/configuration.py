@@ -148,7 +148,7 @@ class ServerOptions(Options):
     ask_registry: bool = True  # whether it is polled; if not, `models` holds what is served
     accept_simulated_time: bool = False  # clients may set a request's time: for simulations only
     inference_table: Path  # folder of the Delta table
-    characters: Path  # the file that completes records which have only a `page_id`
+    online_records: Path  # the file that completes records which have only a `page_id`
     monitoring_metrics: Path | None = None  # the file that /metrics includes if it exists
     poll_seconds: float = Field(default=5.0, gt=0)  # between two looks at the registry
     flush_seconds: float = Field(default=5.0, gt=0)  # between two writes to the inference table

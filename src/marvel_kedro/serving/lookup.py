@@ -1,6 +1,6 @@
-"""Records by id: fields that a caller leaves out are taken from the table of characters.
+"""Records by id: fields that a caller leaves out are taken from the table of records.
 
-The file is the dataset `online_characters`: SQLite, written by `kedro run --pipelines serving` and
+The file is the dataset `online_records`: SQLite, written by `kedro run --pipelines serving` and
 replaced as a whole by renaming, never changed in place. It is therefore opened as immutable,
 without locks, and opened again when another file has replaced it.
 """
@@ -26,16 +26,16 @@ INPUTS = frozenset((*TEXT_COLUMNS, *NUMBER_COLUMNS))
 LOOK_SECONDS = 1.0
 """Least time between two checks for another file."""
 
-_SELECT = "SELECT fields FROM characters WHERE page_id = ?"
+_SELECT = "SELECT fields FROM online_records WHERE page_id = ?"
 _QUOTED_IDS = 5
 _QUOTED_CHARACTERS = 200
 _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
 _ABSENT = (
-    "This server has no table of characters to complete records from: kedro run --pipelines "
+    "This server has no table of records to complete records from: kedro run --pipelines "
     f"serving creates it. Until then {_SEND_FIELDS}."
 )
 _DAMAGED = (
-    "The table of characters that completes records is damaged: kedro run --pipelines serving "
+    "The table of records that completes records is damaged: kedro run --pipelines serving "
     f"creates it again. Until then {_SEND_FIELDS}."
 )
 
@@ -156,7 +156,7 @@ def _unknown_ids(page_ids: list[Any]) -> RequestError:
     more = f" and {len(ids) - _QUOTED_IDS:,} more" if len(ids) > _QUOTED_IDS else ""
     count = f"{len(ids):,} unknown {ID}"
     remedy = (
-        "Records with nothing else are completed from the table of characters; "
-        f"for other characters, {_SEND_FIELDS}."
+        "Records with nothing else are completed from the table of records; "
+        f"for other records, {_SEND_FIELDS}."
     )
     return invalid_value(f"{count}: {quoted}{more}. {remedy}", (ID, f"{count}. {remedy}"))

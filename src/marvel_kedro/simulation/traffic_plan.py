@@ -115,7 +115,8 @@ def _stream(options: TrafficOptions, world: World, *, drifts: bool) -> Iterator[
     names = ["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]
     for number, raw in enumerate(chunks):
         generator = np.random.default_rng([options.seed, number])
-        rows = select_usable(read_source(raw))[names].sample(frac=1, random_state=generator)
+        usable = select_usable(read_source(raw, world.table), world.table)
+        rows = usable[names].sample(frac=1, random_state=generator)
         rows["page_id"] += suffix
         for values in rows.astype(object).where(rows.notna(), None).itertuples(index=False):
             yield dict(zip(names, values, strict=True))

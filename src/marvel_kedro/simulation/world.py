@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pydantic import Field
 
 from marvel_kedro.core.options import Options
+from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:  # parameters import this module, which must be quick
     from collections.abc import Iterator
@@ -26,7 +27,11 @@ class DriftOptions(Options):
 
 
 class World(Protocol):
-    """A generator of raw rows: the same arguments give the same rows."""
+    """A generator of raw rows of a table: the same arguments give the same rows."""
+
+    @property
+    def table(self) -> TableSpec:
+        """Return the description of the table."""
 
     @property
     def max_rows(self) -> int:

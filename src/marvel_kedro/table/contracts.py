@@ -1,93 +1,120 @@
-"""Contracts of the tables: columns, types, rules and descriptions.
+"""Contracts of the tables: columns, types, rules and descriptions, made from `TableSpec`.
 
 Kedro checks them when it loads and saves local tables. `databricks/contract.py` checks those of the
 lakehouse, and creates its tables with these descriptions as column comments.
 """
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
 
 import pandera.pandas as pa
-from pandera.typing.pandas import Series
+from kedro.validation.pandera_validator import PanderaValidator
+
+from marvel_kedro.core.options import validate
+from marvel_kedro.table.description import REMEDY, Column, TableSpec
+
+Columns = dict[str, pa.Column]
+ContractName = Literal["SourceRows", "Records", "TestScores", "Predictions"]
+
+_TIME = "datetime64[us, UTC]"
 
 
-def _column(description: str, **rules: Any) -> Any:  # noqa: ANN401 - pandera's field is any type
-    return pa.Field(description=description, **rules)
+def schema(contract: ContractName, table: TableSpec) -> pa.DataFrameSchema:
+    """Return the contract of a table: exactly its columns, and the meaning of a row."""
+    meaning, columns = _CONTRACTS[contract](table)
+    return pa.DataFrameSchema(columns, strict=True, name=contract, description=meaning)
 
 
-_text = partial(_column, nullable=True)
-_probability = partial(_column, ge=0, le=1)
+class TableContract(PanderaValidator):
+    """The validator of a catalog entry, with the options `contract` and `table`."""
+
+    def __init__(self, contract: str, table: Mapping[str, Any]) -> None:
+        if contract not in _CONTRACTS:
+            raise ValueError(f"contract is {contract}: write one of {', '.join(_CONTRACTS)}")
+        spec = validate(TableSpec, table, REMEDY)
+        super().__init__(schema(cast("ContractName", contract), spec))
 
 
-_Time = Series["datetime64[us, UTC]"]  # type: ignore[name-defined] # a dtype
+def _source_rows(table: TableSpec) -> tuple[str, Columns]:
+    columns = {
+        name: _text(f"{_meaning(column)}, as written") for name, column in table.columns.items()
+    }
+    columns["reason"] = _text("Reason why the row is rejected; null if it is usable")
+    return "One row per row of the raw file, with the reason if it is rejected.", columns
 
 
-class _Strict(pa.DataFrameModel):
-    """A table with exactly the columns of its contract."""
-
-    class Config:
-        """Pandera's settings."""
-
-        strict = True
+def _records(table: TableSpec) -> tuple[str, Columns]:
+    columns = {name: _value(column) for name, column in table.columns.items()}
+    columns[table.key] = _key(table)
+    columns[table.target.column] = _classes(table, _meaning(table.columns[table.target.column]))
+    return f"One row per {table.row.one}; text is null where the source is empty.", columns
 
 
-class _Texts(_Strict):
-    """Text fields of a character; null where the source is empty."""
-
-    name: Series[str] = _text("Name of the character, shared by its variants")
-    universe: Series[str] = _text("Universe, such as Earth-616")
-    url: Series[str] = _text("Address of the page")
-    identity: Series[str] = _text("Identity: public or secret")
-    gender: Series[str] = _text("Gender, in the source's spelling")
-    marital_status: Series[str] = _text("Marital status, in the source's spelling")
-    teams: Series[str] = _text("Teams, as the source lists them")
-    origin: Series[str] = _text("Origin of the powers, in the source's spelling")
-    creators: Series[str] = _text("Creators of the character")
-
-
-class SourceRows(_Texts):
-    """One row per row of the raw file, as it was read, with the reason if it is rejected."""
-
-    page_id: Series[str] = _text("Title of the wiki page")
-    height: Series[str] = _text("Height in metres, as written")
-    weight: Series[str] = _text("Weight in kilograms, as written")
-    alive: Series[str] = _text("Alive or Dead; a row with another value is rejected")
-    reason: Series[str] = _text("Reason why the row is rejected; null if it is usable")
+def _test_scores(table: TableSpec) -> tuple[str, Columns]:
+    positive = table.target.positive
+    columns = {
+        "identity": _column(str, "Slice: Public, Secret or Unknown"),
+        "gender": _column(str, "Slice: Male, Female, Other or Unknown"),
+        "earth_616": _column(str, "Slice: whether the universe is Earth-616"),
+        table.key: _key(table),
+        table.target.column: _column(bool, f"Whether it is {positive}"),
+        "candidate": _probability("By the candidate"),
+        "logistic_regression": _probability("By a logistic regression"),
+        "always_alive": _probability(f"The share of {positive}"),
+        "champion": _probability(
+            "By the champion; null without one and for rows it was trained on", nullable=True
+        ),
+    }
+    return f"One row per test row: probabilities of {positive} by each model.", columns
 
 
-class Characters(_Texts):
-    """One row per page of the wiki; text is null where the source is empty."""
-
-    page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
-    height: Series[float] = _column("Height in metres", nullable=True, gt=0, lt=float("inf"))
-    weight: Series[float] = _column("Weight in kilograms", nullable=True, gt=0, lt=float("inf"))
-    alive: Series[str] = _column("Target of the prediction", isin=["Alive", "Dead"])
-
-
-class TestScores(_Strict):
-    """One row per test row: probabilities of Alive by the candidate, champion and baselines."""
-
-    __test__ = False  # pytest would collect the class by its name
-
-    identity: Series[str] = _column("Slice: Public, Secret or Unknown")
-    gender: Series[str] = _column("Slice: Male, Female, Other or Unknown")
-    earth_616: Series[str] = _column("Slice: whether the universe is Earth-616")
-    page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
-    alive: Series[bool] = _column("Whether the character is alive")
-    candidate: Series[float] = _probability("By the candidate")
-    logistic_regression: Series[float] = _probability("By a logistic regression")
-    always_alive: Series[float] = _probability("The share of Alive")
-    champion: Series[float] = _probability(
-        "By the champion; null without one and for rows it was trained on", nullable=True
-    )
+def _predictions(table: TableSpec) -> tuple[str, Columns]:
+    columns = {
+        table.key: _key(table),
+        "prediction": _classes(table, " or ".join(table.target.classes)),
+        "probability": _probability(f"Probability of {table.target.positive}"),
+        "model_name": _column(str, "Registered model that scored the row"),
+        "model_version": _column(str, "Version of that model"),
+        "scored_at": _column(_TIME, "Time at which the row was scored"),
+    }
+    return f"One row per scored {table.row.one}.", columns
 
 
-class Predictions(_Strict):
-    """One row per scored character."""
+_CONTRACTS: dict[str, Callable[[TableSpec], tuple[str, Columns]]] = {
+    "SourceRows": _source_rows,
+    "Records": _records,
+    "TestScores": _test_scores,
+    "Predictions": _predictions,
+}
 
-    page_id: Series[str] = _column("Title of the wiki page; the key", unique=True)
-    prediction: Series[str] = _column("Alive or Dead", isin=["Alive", "Dead"])
-    probability: Series[float] = _probability("Probability of Alive")
-    model_name: Series[str] = _column("Registered model that scored the row")
-    model_version: Series[str] = _column("Version of that model")
-    scored_at: _Time = _column("Time at which the row was scored")
+
+def _column(kind: Any, meaning: str, *checks: pa.Check, **rules: Any) -> pa.Column:  # noqa: ANN401 - any type
+    return pa.Column(kind, list(checks), description=meaning, **rules)
+
+
+def _text(meaning: str) -> pa.Column:
+    return _column(str, meaning, nullable=True)
+
+
+def _probability(meaning: str, *, nullable: bool = False) -> pa.Column:
+    return _column(float, meaning, pa.Check.ge(0), pa.Check.le(1), nullable=nullable)
+
+
+def _key(table: TableSpec) -> pa.Column:
+    return _column(str, f"{_meaning(table.columns[table.key])}; the key", unique=True)
+
+
+def _classes(table: TableSpec, meaning: str) -> pa.Column:
+    return _column(str, meaning, pa.Check.isin(list(table.target.classes)))
+
+
+def _value(column: Column) -> pa.Column:
+    if column.kind != "number":
+        return _text(_meaning(column))
+    low, high = column.bounds
+    return _column(float, _meaning(column), pa.Check.gt(low), pa.Check.lt(high), nullable=True)
+
+
+def _meaning(column: Column) -> str:
+    meaning = column.meaning or column.source
+    return f"{meaning} in {column.unit}" if column.unit else meaning

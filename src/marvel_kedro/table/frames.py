@@ -21,13 +21,13 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any frame of narw
     return nw.from_native(frame)
 
 
-def to_pandas(frame: IntoFrame, max_rows: int | None = None) -> pd.DataFrame:
-    """Collect a table with `page_id` from any engine, ordered by it, its text as pandas' `str`.
+def to_pandas(frame: IntoFrame, key: str, max_rows: int | None = None) -> pd.DataFrame:
+    """Collect a table from any engine, ordered by its key, its text as pandas' `str`.
 
     Raises:
         ProjectError: The table has more than `max_rows` rows (`training.max_rows`).
     """
-    return collect(frame, max_rows, "training.max_rows").sort_values("page_id", ignore_index=True)
+    return collect(frame, max_rows, "training.max_rows").sort_values(key, ignore_index=True)
 
 
 def collect(frame: IntoFrame, max_rows: int | None, setting: str) -> pd.DataFrame:

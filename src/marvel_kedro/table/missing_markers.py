@@ -9,35 +9,45 @@ from collections.abc import Collection
 
 import narwhals as nw
 
+from marvel_kedro.table.description import Column
+
 WHITESPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 """Python's definition of whitespace, spelt out because each engine has its own."""
 
-SETS = ("teams",)  # columns of items with the separator `;`
-KEPT = ("name",)  # of free text, where a marker may be a name
 
+def replace(name: str, column: Column, markers: Collection[str]) -> nw.Expr:
+    """Return the text of a column: null where it is a marker, and a set without such items.
 
-def replace(column: str, markers: Collection[str]) -> nw.Expr:
-    """Return the text of a column: null where it is a marker, and a set without such items."""
-    text = nw.col(column)
-    if column in KEPT or not markers:
+    Text without a feature may be a name, and stays as it is.
+    """
+    text = nw.col(name)
+    if _is_kept(column, markers):
         return text
-    if column in SETS:
+    if column.kind == "set":
+        items, separator = _items(column.separator, markers), column.separator
         # Twice: a match takes the separator with which the next one would begin.
-        removed = text.str.replace_all(_items(markers), ";").str.replace_all(_items(markers), ";")
-        cleaned = removed.str.strip_chars(f";{WHITESPACE}")
-        text = nw.when(is_marked(column, markers)).then(cleaned).otherwise(text)
-    return nw.when(~text.is_in([*markers, ""])).then(text).alias(column)
+        removed = text.str.replace_all(items, separator).str.replace_all(items, separator)
+        cleaned = removed.str.strip_chars(f"{separator}{WHITESPACE}")
+        text = nw.when(is_marked(name, column, markers)).then(cleaned).otherwise(text)
+    return nw.when(~text.is_in([*markers, ""])).then(text).alias(name)
 
 
-def is_marked(column: str, markers: Collection[str]) -> nw.Expr:
+def is_marked(name: str, column: Column, markers: Collection[str]) -> nw.Expr:
     """Return whether a cell is a marker or, in a set, has one among its items."""
-    text = nw.col(column)
-    if column in KEPT or not markers:
+    text = nw.col(name)
+    if _is_kept(column, markers):
         return nw.lit(value=False)
-    found = text.str.contains(_items(markers)) if column in SETS else text.is_in([*markers])
+    if column.kind == "set":
+        found = text.str.contains(_items(column.separator, markers))
+    else:
+        found = text.is_in([*markers])
     return found.fill_null(value=False)
 
 
-def _items(markers: Collection[str]) -> str:
-    space = f"[{WHITESPACE}]*"
-    return f"(?:^|;){space}(?:{'|'.join(map(re.escape, markers))}){space}(?:;|$)"
+def _is_kept(column: Column, markers: Collection[str]) -> bool:
+    return not markers or (column.kind == "text" and not column.feature)
+
+
+def _items(separator: str, markers: Collection[str]) -> str:
+    space, between = f"[{WHITESPACE}]*", re.escape(separator)
+    return f"(?:^|{between}){space}(?:{'|'.join(map(re.escape, markers))}){space}(?:{between}|$)"

@@ -6,13 +6,11 @@ from pydantic import Field
 
 from marvel_kedro.core.options import Options
 
-Category = Literal["identity", "gender", "marital_status", "universe", "teams", "origin"]
-
 
 class SplitOptions(Options):
     """Parameters of the split into `train_set` and `test_set`."""
 
-    by: Literal["page_id", "name"] = "page_id"
+    by: Literal["key", "group"] = "key"  # of the table description: the column that is hashed
     test_share: float = Field(0.2, gt=0, lt=1)
 
 
@@ -22,7 +20,7 @@ class QualityOptions(Options):
     At most `examples` of them are listed per column.
     """
 
-    expected: dict[Category, list[str]] = Field(default_factory=dict)
+    expected: dict[str, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)
 
 

@@ -8,31 +8,36 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import missing_markers
-from marvel_kedro.table.cleaning import COLUMNS, MEASUREMENTS, plain_number
+from marvel_kedro.table.cleaning import plain_number
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import MISSING_MARKERS, QualityOptions
 
 
 def summarise(
-    source_rows: IntoFrame, options: QualityOptions, markers: Collection[str] = MISSING_MARKERS
+    source_rows: IntoFrame,
+    table: TableSpec,
+    options: QualityOptions,
+    markers: Collection[str] = MISSING_MARKERS,
 ) -> dict[str, Any]:
     """Count usable and rejected rows, nulls and unexpected values in `cleaning.read_source`'s rows.
 
     Returns:
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
         - `missing_markers`: of all rows, the cells with such a marker by column, if there are any;
-        - of the usable rows, by column: `nulls`; `unusable` (measurements that are given but are
-          not plain positive numbers); `new_categories` (rows by unexpected value, most frequent
-          first, at most `options.examples`); `new_category_rows` (rows with any such value).
+        - of the usable rows, by column: `nulls`; `unusable` (numbers that are given but are not
+          plain decimals within their bounds); `new_categories` (rows by unexpected value, most
+          frequent first, at most `options.examples`); `new_category_rows` (rows with any such
+          value).
     """
     rows = lazily(source_rows)
-    reasons = _counts_by_reason(rows, markers)
+    reasons = _counts_by_reason(rows, table, markers)
     marked = {
-        name: sum(each.pop(f"{name}_marked") for each in reasons.values()) for name in COLUMNS
+        name: sum(each.pop(f"{name}_marked") for each in reasons.values()) for name in table.columns
     }
     filled = reasons.pop("", {})
     kept = filled.pop("rows", 0)
-    numbers = {name: filled.pop(f"{name}_number", 0) for name in MEASUREMENTS}
+    numbers = {name: filled.pop(f"{name}_number", 0) for name in table.numbers}
     rejected = {reason: counts["rows"] for reason, counts in reasons.items()}
     rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
     return {
@@ -40,10 +45,10 @@ def summarise(
         "rows_kept": kept,
         "rows_rejected": sum(rejected.values()),
         "rejected": rejected,
-        "nulls": {name: kept - (filled | numbers).get(name, 0) for name in COLUMNS},
-        "unusable": {name: filled.get(name, 0) - numbers[name] for name in MEASUREMENTS},
+        "nulls": {name: kept - (filled | numbers).get(name, 0) for name in table.columns},
+        "unusable": {name: filled.get(name, 0) - numbers[name] for name in table.numbers},
         "missing_markers": {name: cells for name, cells in marked.items() if cells},
-    } | _new_categories(_cleaned(rows.filter(nw.col("reason").is_null()), markers), options)
+    } | _new_categories(_cleaned(rows.filter(nw.col("reason").is_null()), table, markers), options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -52,36 +57,43 @@ def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
     return {name: data_quality[name] for name in ("rows_in", "rows_kept", "rows_rejected")} | new
 
 
-def require_usable_rows(data_quality: dict[str, Any]) -> None:
+def require_usable_rows(data_quality: dict[str, Any], table: TableSpec) -> None:
     """Refuse a file without a usable row, so that the tables of an earlier run stay as they are."""
     if not data_quality["rows_kept"]:
+        key, target = (
+            table.columns[name].source or name for name in (table.key, table.target.column)
+        )
         raise ProjectError(
-            f"The raw file (raw_characters) has no row that can be used; of its "
+            f"The raw file (raw_table) has no row that can be used; of its "
             f"{data_quality['rows_in']} rows these are rejected: {data_quality['rejected']}. "
-            "Correct its columns PageID and Alive (Alive or Dead)."
+            f"Correct its columns {key} and {target} ({' or '.join(table.target.classes)})."
         )
 
 
-def _cleaned(rows: nw.LazyFrame[Any], markers: Collection[str]) -> nw.LazyFrame[Any]:
-    return rows.with_columns(missing_markers.replace(name, markers) for name in COLUMNS)
+def _cleaned(
+    rows: nw.LazyFrame[Any], table: TableSpec, markers: Collection[str]
+) -> nw.LazyFrame[Any]:
+    return rows.with_columns(
+        missing_markers.replace(name, column, markers) for name, column in table.columns.items()
+    )
 
 
 def _counts_by_reason(
-    rows: nw.LazyFrame[Any], markers: Collection[str]
+    rows: nw.LazyFrame[Any], table: TableSpec, markers: Collection[str]
 ) -> dict[str, dict[str, int]]:
     """Count, in one query and by reason, the rows and the values that are not null by column.
 
-    The reason of usable rows is empty. `height_number` and `weight_number` count the measurements
-    that are numbers, `<column>_marked` the cells with a missing marker.
+    The reason of usable rows is empty. `<column>_number` counts the cells that are numbers,
+    `<column>_marked` those with a missing marker.
     """
     marked = {
-        f"{name}_marked": nw.when(missing_markers.is_marked(name, markers)).then(nw.lit(1))
-        for name in COLUMNS
+        f"{name}_marked": nw.when(missing_markers.is_marked(name, column, markers)).then(nw.lit(1))
+        for name, column in table.columns.items()
     }
-    numbers = {f"{name}_number": plain_number(name) for name in MEASUREMENTS}
-    counted = [*COLUMNS, *numbers, *marked]
+    numbers = {f"{name}_number": plain_number(name, table.columns[name]) for name in table.numbers}
+    counted = [*table.columns, *numbers, *marked]
     counts = (
-        _cleaned(rows.with_columns(nw.col("reason").fill_null(""), **marked), markers)
+        _cleaned(rows.with_columns(nw.col("reason").fill_null(""), **marked), table, markers)
         .with_columns(**numbers)
         .group_by("reason")
         .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in counted))

@@ -93,7 +93,7 @@ def logged(
 
 
 def register(logged: LoggedModel, digest: str) -> str:
-    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions(by="name"))
+    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions(by="group"))
     return registry.register(NAME, logged.uri, tags | {"model_digest": digest})
 
 
@@ -122,7 +122,7 @@ def test_model_is_registered_promoted_and_loaded_in_every_store(
     champion = registry.find(NAME, "champion")
     assert champion
     assert champion.version == "2"
-    assert champion.split == SplitOptions(by="name")
+    assert champion.split == SplitOptions(by="group")
     assert champion.data_source == "file"
     records = pd.DataFrame([{"height": 2.0}, {}])
     expected = model.predict(records)["probability"].tolist()

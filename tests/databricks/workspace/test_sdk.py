@@ -24,13 +24,13 @@ def test_current_user_is_returned(host: Host) -> None:
 
 
 def test_catalog_objects_are_created_and_read(host: Host) -> None:
-    host.catalog.put("tables", f"{SCHEMA}.characters", table_type="MANAGED")
+    host.catalog.put("tables", f"{SCHEMA}.records", table_type="MANAGED")
     api = client(host)
     assert [found.name for found in api.catalogs.list()] == ["mlops_dev"]
     assert [found.full_name for found in api.schemas.list("mlops_dev")] == [SCHEMA]
     assert [found.name for found in api.tables.list("mlops_dev", "marvel_characters")]
     assert not list(api.tables.list("mlops_dev", "other"))
-    assert api.tables.get(f"{SCHEMA}.characters").schema_name == "marvel_characters"
+    assert api.tables.get(f"{SCHEMA}.records").schema_name == "marvel_characters"
     assert api.schemas.create("landing", "mlops_dev").full_name == "mlops_dev.landing"
     with pytest.raises(NotFound):
         api.volumes.read(f"{SCHEMA}.none")

@@ -111,7 +111,8 @@ def test_silence_covers_an_alert_or_a_rule_until_its_end(alerted: Project) -> No
     shown = alerts(alerted).output
     assert shown.count("silenced") == 2
     assert "2999-01-31" in shown
-    assert alerts(alerted, "silence", "aab222", "--for", "0m").status == 0
+    ended = alerts(alerted, "silence", "aab222", "--for", "0m")
+    assert (ended.status, ended.output.strip()) == (0, "aab222 is no longer silenced.")
     assert alerts(alerted).output.count("silenced") == 1
 
 

@@ -52,6 +52,8 @@ def test_ticks_are_round_and_within(low: float, span: float) -> None:
 
 def test_ticks_of_a_share_follow_the_requested_number() -> None:
     assert axes.ticks(0, 1) == [0, 0.5, 1]
+    assert axes.ticks(0, 1, least=1) == [0, 1], "a count has no halves"
+    assert axes.ticks(0, 7, least=1) == axes.ticks(0, 7) == [0, 2, 4, 6]
     assert axes.ticks(0, 1, about=5) == [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 

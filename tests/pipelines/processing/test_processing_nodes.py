@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from pandas.testing import assert_frame_equal
 from support.raw_rows import many_raw_rows, raw_rows
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.pipelines.processing import nodes
@@ -18,17 +19,17 @@ OPTIONS = ProcessingOptions(
 
 
 def test_split_node_returns_record_of_split() -> None:
-    options = ProcessingOptions(split=SplitOptions(by="name", test_share=0.3))
-    characters = select_usable(read_source(many_raw_rows(50)))
-    _, _, split = nodes.split_characters(characters, options)
+    options = ProcessingOptions(split=SplitOptions(by="group", test_share=0.3))
+    characters = select_usable(read_source(many_raw_rows(50), TABLE), TABLE)
+    _, _, split = nodes.split_records(characters, TABLE, options)
     assert SplitOptions(**split) == options.split
 
 
 def test_file_without_usable_row_makes_no_table() -> None:
-    rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}))
-    quality = nodes.summarise_quality(rows, OPTIONS)
+    rows = read_source(raw_rows({"Alive": "alive"}, {"PageID": ""}), TABLE)
+    quality = nodes.summarise_quality(rows, TABLE, OPTIONS)
     with pytest.raises(ProjectError, match="'no page_id': 1, 'unknown alive': 1"):
-        nodes.select_characters(rows, quality)
+        nodes.select_records(rows, quality, TABLE)
 
 
 def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
@@ -39,12 +40,12 @@ def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
     raw.loc[raw.index[4], "Height (m)"] = "1,80"
 
     def tables(frame: Any) -> tuple[Any, ...]:
-        rows = read_source(frame)
-        characters = select_usable(rows)
+        rows = read_source(frame, TABLE)
+        characters = select_usable(rows, TABLE)
         return (
             characters,
             select_rejected(rows),
-            *nodes.split_characters(characters, OPTIONS)[:2],
+            *nodes.split_records(characters, TABLE, OPTIONS)[:2],
         )
 
     lazy = pl.from_pandas(raw).lazy()
@@ -55,7 +56,9 @@ def test_lazy_polars_and_pandas_give_same_tables(real_sample_path: Any) -> None:
             eager.sort_values(["page_id", "name"], ignore_index=True),
             collected.sort_values(["page_id", "name"], ignore_index=True),
         )
-    summaries = [nodes.summarise_quality(read_source(each), OPTIONS) for each in (lazy, raw)]
+    summaries = [
+        nodes.summarise_quality(read_source(each, TABLE), TABLE, OPTIONS) for each in (lazy, raw)
+    ]
     assert summaries[0] == summaries[1]
 
 
@@ -68,10 +71,10 @@ def test_nodes_collect_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(pl.LazyFrame, "collect", refuse)
-        rows = read_source(lazy)
-        characters = nodes.select_characters(rows, {"rows_kept": 50})
+        rows = read_source(lazy, TABLE)
+        characters = nodes.select_records(rows, {"rows_kept": 50}, TABLE)
         rejected = select_rejected(rows)
-        train, test, _ = nodes.split_characters(characters, OPTIONS)
+        train, test, _ = nodes.split_records(characters, TABLE, OPTIONS)
     assert len(rejected.collect()) == 0
     assert len(train.collect()) + len(test.collect()) == len(characters.collect()) == 50
 
@@ -79,8 +82,8 @@ def test_nodes_collect_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nodes_leave_their_inputs_unchanged() -> None:
     raw = many_raw_rows(50)
     before = raw.copy()
-    rows = read_source(raw)
+    rows = read_source(raw, TABLE)
     rows_before = rows.copy()
-    nodes.split_characters(select_usable(rows), OPTIONS)
+    nodes.split_records(select_usable(rows, TABLE), TABLE, OPTIONS)
     assert_frame_equal(raw, before)
     assert_frame_equal(rows, rows_before)

@@ -248,7 +248,7 @@ def test_random_labels_are_refused_and_start_cool_down(champion: Project) -> Non
 
 def test_known_labels_give_same_version(champion: Project) -> None:
     times = pd.Timestamp("2026-01-05", tz="UTC")
-    known = champion.table("characters").assign(request_time=times, labelled_at=times)
+    known = champion.table("records").assign(request_time=times, labelled_at=times)
     retrain(champion, typed(known))
     assert str(champion.champion().version) == "1"
     assert champion.report("promotion")["model_version"] == "1"

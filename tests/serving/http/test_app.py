@@ -16,9 +16,10 @@ from support.examples import at_most
 from support.in_process import BODY, InProcess, deploy, started
 from support.running_server import RECORD, Store, describe
 from support.spooled import ANY_TEXT
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving.http import app
 from marvel_kedro.serving.http.openapi import EXAMPLE
 
@@ -235,7 +236,9 @@ def test_records_are_completed_by_page_id(
     registered: Store, tmp_path: Path, characters: pd.DataFrame
 ) -> None:
     configuration = deploy(describe(tmp_path), registered)
-    OnlineTableDataset(str(configuration.server.characters)).save(publish_characters(characters))
+    OnlineTableDataset(str(configuration.server.online_records)).save(
+        publish_records(characters, TABLE)
+    )
     fields = list(EXAMPLE)
     first, second = (
         {str(k): None if pd.isna(v) else v for k, v in characters.iloc[row][fields].items()}
@@ -266,7 +269,7 @@ def test_records_are_completed_by_page_id(
 def test_page_id_alone_gets_400_without_the_lookup_file(endpoint: InProcess) -> None:
     status, code, message = endpoint.post({"inputs": [{"page_id": "A"}]}).error
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
-    assert "no table of characters" in message
+    assert "no table of records" in message
     assert endpoint.post({"inputs": [{"page_id": "A", "name": "A"}]}).status == 200
 
 

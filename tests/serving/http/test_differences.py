@@ -17,9 +17,10 @@ from support.mlflow_requests import DIFFERENT, SAME_FOR_BOTH, Sent
 from support.mlflow_server import mlflow_serving
 from support.project import ROOT
 from support.running_server import Server, Store, describe, mlflow_files, running
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 
 LIMITS = {"records": 50, "body_bytes": 250_000}
 STATUS = re.compile(r"\b[2-5]\d\d\b")
@@ -35,7 +36,9 @@ def servers(
     folder = tmp_path_factory.mktemp("differences")
     model = Path(mlflow_files(registered.client(), "1"))
     description = registered.fetch(describe(folder, limits=LIMITS))
-    OnlineTableDataset(str(description.server.characters)).save(publish_characters(characters))
+    OnlineTableDataset(str(description.server.online_records)).save(
+        publish_records(characters, TABLE)
+    )
     with (
         mlflow_serving(model, folder / "mlflow.out") as address,
         running(description, registered.uri) as server,

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.in_process import BODY, InProcess, deploy, started
 from support.running_server import Store, describe
+from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
-from marvel_kedro.pipelines.serving.nodes import publish_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving.http.protocol import FORMS
 
 SECRET = "of-a-secret-earth"
@@ -26,7 +27,9 @@ def redacting(
 ) -> Iterator[InProcess]:
     table = {"redact": list(REDACTED)}
     configuration = describe(tmp_path_factory.mktemp("redacting"), inference_table=table)
-    OnlineTableDataset(str(configuration.server.characters)).save(publish_characters(characters))
+    OnlineTableDataset(str(configuration.server.online_records)).save(
+        publish_records(characters, TABLE)
+    )
     with started(deploy(configuration, registered)) as found:
         yield found
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import invocations
 from support.running_server import Server, Store, mlflow_files
 from support.spooled import ANY_TEXT
+from support.table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
@@ -69,7 +70,7 @@ def test_answers_equal_mlflow_for_thousand_real_rows(
     served: Server, registered: Store, real_sample_path: Path
 ) -> None:
     raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
-    frame = select_usable(read_source(raw))[COLUMNS].head(1000)
+    frame = select_usable(read_source(raw, TABLE), TABLE)[COLUMNS].head(1000)
     assert len(frame) == 1000
     check(served, registered, frame)
 
@@ -80,7 +81,7 @@ def test_all_real_rows_score_the_same_in_every_form_in_mlflow_and_here(
 ) -> None:
     """MLflow makes the text "None" of a null in `inputs` and `instances`."""
     raw = pd.read_csv(real_sample_path, dtype="str", keep_default_na=False)
-    frame = select_usable(read_source(raw))[COLUMNS]
+    frame = select_usable(read_source(raw, TABLE), TABLE)[COLUMNS]
     gaps = frame[list(TEXT_COLUMNS)].isna().any(axis=1)
     assert gaps.sum() > len(frame) / 2
     model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
@@ -105,7 +106,7 @@ def test_answers_equal_mlflow_for_unseen_rows(
     raw = RawCSVDataset(filepath=str(tmp_path / "raw.csv"))
     raw.save(make_characters(SyntheticOptions(rows=400, seed=99)))
     rows = pd.read_csv(tmp_path / "raw.csv", dtype="str", keep_default_na=False)
-    check(served, registered, select_usable(read_source(rows))[COLUMNS])
+    check(served, registered, select_usable(read_source(rows, TABLE), TABLE)[COLUMNS])
 
 
 VALUES = {name: st.none() | ANY_TEXT | st.sampled_from(["<NA>", "nan", "None", "Earth-9"])

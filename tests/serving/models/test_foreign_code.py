@@ -115,7 +115,7 @@ def test_two_champions_predict_as_in_processes_of_their_own(
     for model, answer in models.values():
         assert model is not None
         assert model.predict(records).to_dict("records") == answer
-        scored = batch.score_records(records, batch.pack(model.folder))
+        scored = batch.score_records(records, "page_id", batch.pack(model.folder))
         assert scored.drop(columns="page_id").to_dict("records") == answer
 
 

@@ -91,4 +91,5 @@ def silence(  # noqa: PLR0913 - one an option
     end = acknowledgement.end_of_silence(until, duration, now)
     with _alert_tables(context) as alert_tables:
         alert_tables.silence(alert_id=alert_id, rule=rule, until=end, now=now, by=by)
-    click.echo(f"{alert_id or rule} is silenced until {end:%Y-%m-%d %H:%M} UTC.")
+    until_then = f"silenced until {end:%Y-%m-%d %H:%M} UTC" if end > now else "no longer silenced"
+    click.echo(f"{alert_id or rule} is {until_then}.")

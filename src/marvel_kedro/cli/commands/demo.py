@@ -29,7 +29,8 @@ def demo(folder: Path, *, show: bool) -> None:
     from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - the extra `server`
 
     path, console = configuration.project_path(), wide_enough()
-    report = days.run(path, folder, console, _settings, CharacterWorld())
+    world = CharacterWorld(configuration.load().parameters.table)
+    report = days.run(path, folder, console, _settings, world)
     if show:
         click.launch(str(report))
 

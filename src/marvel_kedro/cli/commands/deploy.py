@@ -29,7 +29,7 @@ from marvel_kedro.serving.models.served_versions import served_versions
 @click.option("--dry-run", is_flag=True, help="Show the changes and apply none.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Number(min=0, min_open=True),
     default=20.0,
     show_default=True,
     help="Time limit of an update in minutes.",

@@ -87,7 +87,13 @@ def shift(entity: str, percent: int, env: str | None, conf_source: str | None, t
 @endpoint.command()
 @click.argument("entity")
 @click.option("--steps", default="5,25,50,100", show_default=True, help="Percentages, by commas.")
-@click.option("--minutes", default=10.0, show_default=True, help="Time between two steps.")
+@click.option(
+    "--minutes",
+    default=10.0,
+    type=options.Number(min=0),
+    show_default=True,
+    help="Time between two steps.",
+)
 @options.env
 @options.conf_source
 @_target

@@ -19,7 +19,7 @@ from marvel_kedro.simulation import traffic as simulation
 @options.conf_source
 @click.option("--url", help="Address of the endpoint; by default that of `kedro serve`.")
 @click.option(
-    "--rate", default=100.0, type=click.FloatRange(0, min_open=True), help="Requests a second."
+    "--rate", default=100.0, type=options.Number(0, min_open=True), help="Requests a second."
 )
 @click.option("--requests", default=1000, help="Requests a simulated day.")
 @click.option("--days", default=10, help="Simulated days.")
@@ -34,7 +34,9 @@ from marvel_kedro.simulation import traffic as simulation
     help="Drift of the rows.",
     type=click.Choice(["none", "covariate", "prior", "concept"]),
 )
-@click.option("--magnitude", default=0.5, help="Size of the drift, from 0 to 1.")
+@click.option(
+    "--magnitude", default=0.5, type=options.Number(0, 1), help="Size of the drift, from 0 to 1."
+)
 @click.option("--drift-from-day", default=6, help="First day with drift, counted from 1.")
 @click.option("--label-delay-days", default=1, help="Days until a label is known.")
 @click.option(
@@ -77,5 +79,5 @@ def traffic(  # noqa: PLR0913 - one an option
             drift={"scenario": scenario, "magnitude": magnitude},
             world_seed=read.parameters.synthetic.seed,
         ),
-        world=CharacterWorld(),
+        world=CharacterWorld(read.parameters.table),
     )

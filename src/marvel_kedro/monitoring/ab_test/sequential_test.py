@@ -108,16 +108,21 @@ def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]])
 
     The Dirichlet-multinomial test of Lindon and Malek ("Anytime-valid inference for multinomial
     count data", NeurIPS 2022) with a prior of 100 observations around the shares. Where the shares
-    changed, the likelihood ratios of the periods are multiplied. Counts and shares are by period
-    and entity; the shares of a period add up to 1.
+    changed, each of the n periods is tested by itself and the smallest p-value counts n times
+    (Bonferroni): a client keeps its route, so an imbalance of one period is there in the next.
+    Counts and shares are by period and entity; the shares of a period add up to 1.
     """
-    prior, log_ratio = 100.0, 0.0
-    for period, expected in zip(counts, shares, strict=True):
-        log_ratio += math.lgamma(prior) - math.lgamma(prior + sum(period))
-        for count, share in zip(period, expected, strict=True):
-            if share == 0 and count:
-                return 0.0
-            if share > 0:
-                log_ratio += math.lgamma(prior * share + count) - math.lgamma(prior * share)
-                log_ratio -= count * math.log(share)
+    chances = [_mismatch(*period) for period in zip(counts, shares, strict=True)]
+    return min(1.0, len(chances) * min(chances)) if chances else 1.0
+
+
+def _mismatch(counts: Sequence[int], shares: Sequence[float]) -> float:
+    prior = 100.0
+    log_ratio = math.lgamma(prior) - math.lgamma(prior + sum(counts))
+    for count, share in zip(counts, shares, strict=True):
+        if share == 0 and count:
+            return 0.0
+        if share > 0:
+            log_ratio += math.lgamma(prior * share + count) - math.lgamma(prior * share)
+            log_ratio -= count * math.log(share)
     return math.exp(min(0.0, -log_ratio))

@@ -62,14 +62,15 @@ def widened(low: float, high: float) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def ticks(low: float, high: float, about: int = 4) -> list[float]:
+def ticks(low: float, high: float, about: int = 4, *, least: float = 0.0) -> list[float]:
     """Return roughly `about` round numbers from `low` to a higher `high`.
 
-    Their steps are 1, 2 or 5 times a power of ten.
+    Their steps are 1, 2 or 5 times a power of ten, and at least `least`: 1 for counts.
     """
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    step = max(step, least)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
@@ -83,10 +84,10 @@ def time_axis(moments: Sequence[datetime]) -> list[float]:
     return [left + (moment - first).total_seconds() / whole * (right - left) for moment in moments]
 
 
-def grid(axis: Axis, form: Format) -> Markup:
+def grid(axis: Axis, form: Format, *, least_step: float = 0.0) -> Markup:
     """Draw horizontal grid lines with their values."""
     parts = []
-    for value in axis.ticks:
+    for value in ticks(axis.low, axis.high, least=least_step):
         y = axis.at(value)
         parts += [horizontal(y, "grid"), svg.text(LEFT - 6, y + 4, form(value), "end")]
     return Markup("").join(parts)

@@ -118,7 +118,7 @@ def stacked(  # noqa: PLR0913 - the parts of one chart
     form: Format,
     running: bool = False,
 ) -> Markup:
-    """Draw stacked bars over time: by series (bottom first, colours from `c1`), by time.
+    """Draw stacked counts over time: by series (bottom first, colours from `c1`), by time.
 
     The last bar is on a shaded ground if its window is still `running`.
     """
@@ -127,7 +127,7 @@ def stacked(  # noqa: PLR0913 - the parts of one chart
     x = axes.time_axis(moments)
     closest = min((b - a for a, b in pairwise(x)), default=WIDTH - axes.LEFT - axes.RIGHT)
     wide = max(1.0, min(28.0, 0.7 * closest))
-    parts = [axes.grid(y, form), axes.time_labels(moments, x, form_time)]
+    parts = [axes.grid(y, form, least_step=1), axes.time_labels(moments, x, form_time)]
     parts += [axes.running(x)] if running else []
     for place, middle in enumerate(x):
         edges = [y.at(value) for value in (0.0, *tops[:, place])]

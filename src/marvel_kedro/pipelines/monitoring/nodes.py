@@ -17,6 +17,7 @@ from marvel_kedro.monitoring.metrics import drift, performance_estimation, profi
 from marvel_kedro.monitoring.metrics.operational_metrics import health_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
 from marvel_kedro.monitoring.tables import MONITORING_BASELINE
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
@@ -29,6 +30,7 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     retraining_log: pa.Table,
+    table: TableSpec,
     max_rows: int,
 ) -> Replacement:
     """Score the test set with each version in the log that has no baseline yet."""
@@ -38,6 +40,7 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
         test_set,
         retraining_policy.retrained_versions(retraining_log),
         retested_on,
+        table,
         max_rows,
     )
     rows = pa.concat_tables([MONITORING_BASELINE.empty_table(), *found.values()])

@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
                 [
                     *("inference_log", "known_baseline", "registered_versions", "test_set"),
                     *("newest_retraining_test_set", "known_retraining_log"),
-                    "params:training.max_rows",
+                    *("params:table", "params:training.max_rows"),
                 ],
                 "monitoring_baseline",
                 name="extend_baseline",

@@ -5,18 +5,22 @@ from typing import Any
 from narwhals.typing import IntoFrame, IntoFrameT
 
 from marvel_kedro.table import cleaning, quality
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.options import ProcessingOptions
 from marvel_kedro.table.split import split_table
 
 
-def summarise_quality(source_rows: IntoFrame, options: ProcessingOptions) -> dict[str, Any]:
+def summarise_quality(
+    source_rows: IntoFrame, table: TableSpec, options: ProcessingOptions
+) -> dict[str, Any]:
     """Summarise the data quality of the source rows."""
-    return quality.summarise(source_rows, options.quality, options.missing_markers)
+    return quality.summarise(source_rows, table, options.quality, options.missing_markers)
 
 
-def select_characters(
+def select_records(
     source_rows: IntoFrameT,
     data_quality: dict[str, Any],
+    table: TableSpec,
     options: ProcessingOptions = cleaning.DEFAULTS,
 ) -> IntoFrameT:
     """Select the usable rows.
@@ -24,12 +28,12 @@ def select_characters(
     Raises:
         ProjectError: There is none.
     """
-    quality.require_usable_rows(data_quality)
-    return cleaning.select_usable(source_rows, options)
+    quality.require_usable_rows(data_quality, table)
+    return cleaning.select_usable(source_rows, table, options)
 
 
-def split_characters(
-    characters: IntoFrameT, options: ProcessingOptions
+def split_records(
+    records: IntoFrameT, table: TableSpec, options: ProcessingOptions
 ) -> tuple[IntoFrameT, IntoFrameT, dict[str, Any]]:
-    """Split the characters into the train set, the test set and the record of the split."""
-    return *split_table(characters, options.split), options.split.model_dump()
+    """Split the records into the train set, the test set and the record of the split."""
+    return *split_table(records, table, options.split), options.split.model_dump()

@@ -13,6 +13,7 @@ from marvel_kedro.monitoring.alerting import retraining_log, retraining_policy
 from marvel_kedro.monitoring.alerting.retraining_log import Outcome
 from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame
 from marvel_kedro.table.options import ProcessingOptions
 
@@ -33,15 +34,16 @@ def begin_retraining(
 
 def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     inference_log: AnyFrame,
-    characters: AnyFrame,
+    records: AnyFrame,
+    table: TableSpec,
     options: RetrainingOptions,
     processing: ProcessingOptions,
     alerting: AlertingOptions,
     max_rows: int,
 ) -> AnyFrame:
-    """Turn labelled records into characters: for each page the record with the newest label."""
+    """Turn labelled requests into records: for each key the one with the newest label."""
     return retraining_rows.select_newest(
-        inference_log, characters, options, processing, alerting.now, max_rows
+        inference_log, records, table, options, processing, alerting.now, max_rows
     )
 
 

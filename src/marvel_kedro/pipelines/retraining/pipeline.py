@@ -8,6 +8,7 @@ from marvel_kedro.pipelines.retraining import nodes
 from marvel_kedro.pipelines.training import pipeline as training
 
 _ALERTING, _OPTIONS, _PROCESSING = "params:alerting", "params:retraining", "params:processing"
+_TABLE = "params:table"
 
 
 def create_pipeline() -> Pipeline:
@@ -30,24 +31,25 @@ def create_pipeline() -> Pipeline:
                 nodes.select_newest,
                 [
                     "inference_log",
-                    "characters",
+                    "records",
+                    _TABLE,
                     _OPTIONS,
                     _PROCESSING,
                     _ALERTING,
                     "params:training.max_rows",
                 ],
-                "newest_characters",
+                "newest_records",
                 name="select_newest",
             ),
             node(
                 retraining_rows.choose_share,
-                ["newest_characters", "characters", _OPTIONS, _PROCESSING, "params:training"],
+                ["newest_records", "records", _TABLE, _OPTIONS, _PROCESSING, "params:training"],
                 "newest_share",
                 name="choose_share",
             ),
             node(
                 retraining_rows.split_rows,
-                ["newest_characters", "characters", "newest_share", _OPTIONS, _PROCESSING],
+                ["newest_records", "records", _TABLE, "newest_share", _OPTIONS, _PROCESSING],
                 ["retraining_train_set", "retraining_test_set", "retraining_split"],
                 name="split_rows",
             ),

@@ -6,16 +6,17 @@ from marvel_kedro.model import batch
 from marvel_kedro.model.options import ServingOptions
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import RegisteredModel
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
 
 
-def score_characters(
-    characters: IntoFrame, champion: RegisteredModel, options: ServingOptions
+def score_records(
+    records: IntoFrame, champion: RegisteredModel, table: TableSpec, options: ServingOptions
 ) -> AnyFrame:
-    """Score every character with the champion; return the rows of `batch.COLUMNS`."""
-    return batch.score(characters, champion, options.scored_at)
+    """Score every record with the champion; return the key and `batch.COLUMNS`."""
+    return batch.score(records, table.key, champion, options.scored_at)
 
 
-def publish_characters(characters: IntoFrame) -> AnyFrame:
-    """Select `page_id` and the model's input, which an endpoint looks up by a `page_id` alone."""
-    return lazily(characters).select("page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()
+def publish_records(records: IntoFrame, table: TableSpec) -> AnyFrame:
+    """Select the key and the model's input, which an endpoint looks up by a key alone."""
+    return lazily(records).select(table.key, *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from marvel_kedro.pipelines.serving.nodes import publish_characters, score_characters
+from marvel_kedro.pipelines.serving.nodes import publish_records, score_records
 
 
 def create_pipeline() -> Pipeline:
@@ -10,12 +10,17 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                score_characters,
-                ["characters", "champion", "params:serving"],
+                score_records,
+                ["records", "champion", "params:table", "params:serving"],
                 "predictions",
-                name="score_characters",
+                name="score_records",
             ),
-            node(publish_characters, "characters", "online_characters", name="publish_characters"),
+            node(
+                publish_records,
+                ["records", "params:table"],
+                "online_records",
+                name="publish_records",
+            ),
         ],
         tags="serving",
     )

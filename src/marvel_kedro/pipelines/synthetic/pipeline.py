@@ -7,5 +7,5 @@ from marvel_kedro.pipelines.synthetic import nodes
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline `synthetic`."""
-    make = node(nodes.make_characters, "params:synthetic", "raw_characters", name="make_characters")
+    make = node(nodes.make_characters, "params:synthetic", "raw_table", name="make_characters")
     return Pipeline([make], tags="synthetic")

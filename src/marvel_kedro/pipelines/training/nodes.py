@@ -19,16 +19,18 @@ from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.promotion import Contender, Decision, decide
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import digest, to_pandas
 from marvel_kedro.table.options import SplitOptions
 
 
-def choose_test_rows(
+def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     retraining_log: pa.Table | None,
     reigning_champion: RegisteredModel | None,
     split: dict[str, Any],
+    table: TableSpec,
 ) -> tuple[IntoFrame, str]:
     """Choose the test rows: those of the newest retraining if it made the champion.
 
@@ -40,12 +42,12 @@ def choose_test_rows(
     if reigning_champion.version not in retraining_policy.retrained_versions(retraining_log):
         return test_set, "test_set"
     return evaluation_rows.rows_of_retraining(
-        test_set, retested_on, reigning_champion, SplitOptions(**split), SYNTHETIC_URL
+        test_set, retested_on, reigning_champion, table, SplitOptions(**split), SYNTHETIC_URL
     )
 
 
 def describe_tables(
-    train_set: IntoFrame, gate_set: IntoFrame, options: TrainingOptions
+    train_set: IntoFrame, gate_set: IntoFrame, table: TableSpec, options: TrainingOptions
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Record which rows the run uses; the second copy is logged in MLflow.
 
@@ -54,17 +56,18 @@ def describe_tables(
     """
     tables = {}
     for name, frame in (("train_set", train_set), ("test_set", gate_set)):
-        table = to_pandas(frame, options.max_rows)
-        source = evaluation_rows.source_of(table, SYNTHETIC_URL)
-        tables[name] = {"digest": digest(table), "rows": len(table), "data_source": source}
+        rows = to_pandas(frame, table.key, options.max_rows)
+        source = evaluation_rows.source_of(rows, SYNTHETIC_URL)
+        tables[name] = {"digest": digest(rows), "rows": len(rows), "data_source": source}
     return tables, tables
 
 
 def fit_model(
-    train_set: IntoFrame, options: TrainingOptions
+    train_set: IntoFrame, table: TableSpec, options: TrainingOptions
 ) -> tuple[CharacterModel, CharacterModel]:
     """Fit the candidate; the second copy is logged in MLflow."""
-    model = fit(to_pandas(train_set, options.max_rows), options.fit, progress=progress_logger)
+    rows = to_pandas(train_set, table.key, options.max_rows)
+    model = fit(rows, table, options.fit, progress=progress_logger)
     return model, model
 
 
@@ -74,19 +77,23 @@ def score_test_set(  # noqa: PLR0913, PLR0917 - every model that is measured
     candidate: CharacterModel,
     logged_candidate: LoggedModel,
     reigning_champion: RegisteredModel | None,
+    table: TableSpec,
     options: TrainingOptions,
 ) -> pd.DataFrame:
     """Score the test rows with the candidate, the baselines and, if there is one, the champion."""
-    train, test = (to_pandas(table, options.max_rows) for table in (train_set, gate_set))
-    return evaluation_rows.score(train, test, candidate, logged_candidate, reigning_champion)
+    train, test = (to_pandas(rows, table.key, options.max_rows) for rows in (train_set, gate_set))
+    return evaluation_rows.score(train, test, candidate, logged_candidate, reigning_champion, table)
 
 
 def evaluate_models(
-    test_scores: pd.DataFrame, candidate: CharacterModel, options: TrainingOptions
+    test_scores: pd.DataFrame,
+    candidate: CharacterModel,
+    table: TableSpec,
+    options: TrainingOptions,
 ) -> pd.DataFrame:
     """Measure every model on the test rows, overall and by slice, with intervals."""
     return evaluation.evaluate(
-        test_scores["alive"].to_numpy(),
+        test_scores[table.target.column].to_numpy(),
         {name: test_scores[name].to_numpy() for name in evaluation.MODELS},
         test_scores[list(evaluation.SLICES)],
         options.evaluation,
@@ -98,6 +105,7 @@ def decide_promotion(
     test_scores: pd.DataFrame,
     reigning_champion: RegisteredModel | None,
     run_tables: dict[str, dict[str, Any]],
+    table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[Decision, pd.DataFrame]:
     """Compare the candidate with the thresholds and the champion; return decision and checks."""
@@ -105,7 +113,7 @@ def decide_promotion(
     if reigning_champion:
         champion = Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
     decision = decide(
-        test_scores["alive"].to_numpy(),
+        test_scores[table.target.column].to_numpy(),
         Contender(test_scores["candidate"].to_numpy(), source),
         champion,
         test_scores[list(evaluation.SLICES)],

@@ -59,7 +59,7 @@ class Endpoint:
         self._log = log
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(self._server.characters)
+        self._lookup = Lookup(self._server.online_records)
         self._spool = None
         if table.enabled:
             spool_bytes = self._server.spool_bytes

@@ -1,0 +1,204 @@
+"""The table description: which table, which key, which target, which columns.
+
+`conf/base/table.yml` holds it, and everything that depends on the table reads it. The module
+imports only pydantic, so that every package can use it.
+"""
+
+import keyword
+import math
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from marvel_kedro.core.options import Options
+
+Kind = Literal["id", "number", "category", "text", "set"]
+REMEDY = "Fix conf/base/table.yml, or the table.yml of your environment."
+
+RESERVED = frozenset(
+    {
+        *("prediction", "probability", "reason", "labelled_at", "scored_at", "model_name"),
+        *("model_version", "request_date", "request_time", "record_number", "client_request_id"),
+        *("served_entity_id", "served_entity_name", "databricks_request_id", "window"),
+        *("status_code", "execution_duration_ms", "candidate", "champion", "constant"),
+        "logistic_regression",
+    }
+)
+"""Columns that the project adds to tables of records."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _plain_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise ValueError("must be lower-case letters, digits and underscores, a letter first")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+"""A name that files, SQL and MLflow take without quotes."""
+
+
+class RowWords(Options):
+    """The word for a row in sentences that people read."""
+
+    one: str = "record"
+    many: str = "records"
+
+
+class Target(Options):
+    """The column to predict and its two classes.
+
+    Attributes:
+        column: The column of the table.
+        positive: The class whose probability the model returns.
+        negative: The other class. None: every other value; the class is then called `not ..`.
+        words: The class by value of the source, where the source uses other words.
+    """
+
+    column: Name
+    positive: str = Field(min_length=1)
+    negative: str | None = Field(None, min_length=1)
+    words: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def other(self) -> str:
+        """The name of the negative class."""
+        return self.negative or f"not {self.positive}"
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The positive class and the negative one."""
+        return self.positive, self.other
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        if self.positive == self.negative:
+            raise ValueError(f"positive and negative are both '{self.positive}'")
+        odd = {word for word in self.words.values() if word not in self.classes}
+        if odd and self.negative is not None:
+            raise ValueError(f"words lead to {sorted(odd)}; the classes are {list(self.classes)}")
+        return self
+
+
+class Column(Options):
+    """A column of the table.
+
+    Attributes:
+        source: Its name in the file; by default the name in the table.
+        kind: What its values are, which decides type, cleaning and features.
+        meaning: A sentence for the comment of the column.
+        unit: The unit of a number.
+        above: Exclusive lower bound of a number. Others are null.
+        below: Exclusive upper bound of a number. Others are null.
+        separator: What separates the items of a set.
+        feature: Whether the model uses it.
+        required: Whether a file without it is refused.
+    """
+
+    source: str = ""
+    kind: Kind
+    meaning: str = ""
+    unit: str | None = None
+    above: float | None = None
+    below: float | None = None
+    separator: str = Field(";", pattern=r"^[^\\$]+$")  # which replacements would interpret
+    feature: bool = True
+    required: bool = True
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The exclusive bounds of a number, infinite where there is none."""
+        return (
+            -math.inf if self.above is None else self.above,
+            math.inf if self.below is None else self.below,
+        )
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for key, kind in (
+            ("unit", "number"),
+            ("above", "number"),
+            ("below", "number"),
+            ("separator", "set"),
+        ):
+            if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:
+                raise ValueError(f"{key} is for the kind {kind}, not for {self.kind}")
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError("above must be less than below")
+        return self
+
+
+class TableSpec(Options):
+    """The section `table`: a table that people bring, and what is to be predicted.
+
+    Attributes:
+        name: The name of model, experiment, endpoint and schema.
+        file: The raw file, below `data/01_raw`.
+        row: What a row is.
+        key: The unique column; text.
+        target: The column to predict.
+        group: Rows that share its value stay on one side of a split or fold; by default the key.
+        columns: The columns of the table, in its order.
+    """
+
+    name: Name
+    file: str = Field(min_length=1)
+    row: RowWords = RowWords()
+    key: Name
+    target: Target
+    group: Name | None = None
+    columns: dict[Name, Column] = Field(min_length=2)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The name in the table by name in the file, in the table's order."""
+        return {column.source or name: name for name, column in self.columns.items()}
+
+    @property
+    def group_column(self) -> str:
+        """The column that splits and folds hash."""
+        return self.group or self.key
+
+    @property
+    def inputs(self) -> dict[str, Column]:
+        """The columns of a record that is to be scored: features, and the group."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if name not in {self.key, self.target.column} and (column.feature or name == self.group)
+        }
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of numbers."""
+        return self._of_kind("number")
+
+    @property
+    def sets(self) -> dict[str, str]:
+        """The separator by column of sets."""
+        return {name: self.columns[name].separator for name in self._of_kind("set")}
+
+    def _of_kind(self, kind: Kind) -> tuple[str, ...]:
+        return tuple(name for name, column in self.columns.items() if column.kind == kind)
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        named = {"key": self.key, "target.column": self.target.column, "group": self.group}
+        for role, name in named.items():
+            if name is not None and name not in self.columns:
+                raise ValueError(
+                    f"{role} is {name}, which columns lacks; it has {', '.join(self.columns)}"
+                )
+        if self.key == self.target.column:
+            raise ValueError(f"key and target.column are both {self.key}")
+        for role in ("key", "target.column"):
+            if not self.columns[str(named[role])].required:
+                raise ValueError(f"{role} is {named[role]}, which cannot be `required: false`")
+        if reserved := sorted(RESERVED & self.columns.keys()):
+            raise ValueError(f"columns has {', '.join(reserved)}, which the project adds: rename")
+        sources = [column.source or name for name, column in self.columns.items()]
+        if twice := sorted({name for name in sources if sources.count(name) > 1}):
+            raise ValueError(f"several columns have the source {', '.join(twice)}")
+        return self

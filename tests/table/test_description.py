@@ -1,0 +1,127 @@
+"""The table description: what it refuses, and that processing knows no other table."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from support.table import TABLE
+
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import validate
+from marvel_kedro.pipelines.processing import nodes
+from marvel_kedro.table import contracts
+from marvel_kedro.table.cleaning import read_source
+from marvel_kedro.table.description import REMEDY, TableSpec
+from marvel_kedro.table.frames import to_pandas
+from marvel_kedro.table.options import ProcessingOptions, SplitOptions
+from marvel_kedro.table.rejected_rows import select_rejected
+
+CHURN: dict[str, Any] = {
+    "name": "churn",
+    "file": "customers.csv",
+    "row": {"one": "customer", "many": "customers"},
+    "key": "customer",
+    "target": {"column": "left", "positive": "Yes", "negative": "No", "words": {"1": "Yes"}},
+    "group": "household",
+    "columns": {
+        "customer": {"source": "Customer No.", "kind": "id"},
+        "household": {"kind": "id", "feature": False},
+        "balance": {"kind": "number", "unit": "EUR", "below": 1e9},
+        "tags": {"kind": "set", "separator": "|"},
+        "left": {"source": "Left?", "kind": "category"},
+    },
+}
+
+
+def described(**changes: Any) -> TableSpec:
+    """The description of customers, with changed keys given as paths such as `target.column`."""
+    description = deepcopy(CHURN)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        section = description
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return validate(TableSpec, description, REMEDY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"key": "nr"}, "key is nr, which columns lacks; it has customer, household"),
+        ({"group": "town"}, "group is town"),
+        ({"key": "left"}, "key and target.column are both left"),
+        ({"name": "My churn"}, "name: must be lower-case letters"),
+        ({"columns.class": {"kind": "text"}}, "must be lower-case letters"),
+        ({"columns.prediction": {"kind": "text"}}, "prediction, which the project adds"),
+        ({"columns.other": {"source": "balance", "kind": "text"}}, "source balance"),
+        ({"columns.left.required": False}, "cannot be `required: false`"),
+        ({"columns.balance.kind": "money"}, "columns.balance.kind"),
+        ({"columns.balance.above": 1e10}, "above must be less than below"),
+        ({"columns.household.unit": "m"}, "unit is for the kind number, not for id"),
+        ({"columns.tags.separator": "$"}, "columns.tags.separator"),
+        ({"target.negative": "Yes"}, "positive and negative are both 'Yes'"),
+        ({"target.words": {"2": "Maybe"}}, "words lead to ['Maybe']"),
+        ({"slice": "left"}, "slice: Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_description_is_refused_with_key_and_remedy(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ProjectError) as caught:
+        described(**changes)
+    assert words in str(caught.value)
+    assert "table.yml" in str(caught.value)
+
+
+def test_description_is_equal_after_json() -> None:
+    for spec in (TABLE, described()):
+        assert TableSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+ROWS = pd.DataFrame(
+    {
+        "Customer No.": ["007", "8", "9", "9", "", "11", "12"],
+        "household": ["a", "a", "b", "b", "c", "c", None],
+        "balance": ["-5.5", "0", "1e3", "7", "1", "2", "3000000000"],
+        "tags": ["x|NA|y", "NA", "x; y", "", "", "", ""],
+        "Left?": ["Yes", "1", "No", "No", "Yes", "maybe", "No"],
+        "unknown": list("abcdefg"),
+    }
+)
+
+
+@pytest.mark.parametrize("engine", [lambda rows: rows, pl.from_pandas])
+def test_another_table_is_processed_by_its_description(engine: Callable[..., Any]) -> None:
+    table, options = described(), ProcessingOptions(split=SplitOptions(by="group", test_share=0.5))
+    rows = read_source(engine(ROWS), table, options)
+    summary = nodes.summarise_quality(rows, table, options)
+    assert summary["rejected"] == {"no customer": 1, "repeated customer": 1, "unknown left": 1}
+    assert summary["missing_markers"] == {"tags": 2}
+    assert summary["unusable"] == {"balance": 2}  # 1e3 is not a plain decimal, 3000000000 too large
+    records = nodes.select_records(rows, summary, table, options)
+    found = to_pandas(records, table.key).set_index("customer")
+    assert found["left"].to_dict() == {"007": "Yes", "12": "No", "8": "Yes", "9": "No"}
+    assert found["tags"].fillna("-").to_list() == ["x|y", "-", "-", "x; y"]
+    assert found["balance"].to_list()[:3:2] == [-5.5, 0.0]
+    train, test, _ = nodes.split_records(records, table, options)
+    sides = [set(to_pandas(side, table.key)["household"].dropna()) for side in (train, test)]
+    assert not sides[0] & sides[1]
+    contracts.schema("Records", table).validate(to_pandas(records, table.key))
+    contracts.schema("SourceRows", table).validate(to_pandas(select_rejected(rows), table.key))
+
+
+def test_every_other_value_is_the_negative_class_where_none_is_named() -> None:
+    table = described(**{"target.negative": None})
+    rows = read_source(ROWS, table)
+    found = nodes.select_records(rows, {"rows_kept": 5}, table).set_index("customer")["left"]
+    assert found["11"] == "not Yes"
+    assert set(found) == {"Yes", "not Yes"}
+
+
+def test_file_of_another_table_is_refused_with_the_columns_of_this_one() -> None:
+    with pytest.raises(ProjectError, match=r"lacks the columns \['Left\?'\] of the table churn"):
+        read_source(ROWS.drop(columns="Left?"), described())
