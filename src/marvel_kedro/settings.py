@@ -25,7 +25,7 @@ def _table(
 ) -> dict[str, Any]:
     """Fill in the global `record_table`: the catalog entry of a table.
 
-    The entry `characters: ${table:records, 03_primary, Records}` of the base environment
+    The entry `records: ${table:records, 03_primary, Records}` of the base environment
     holds in every other environment.
 
     Args:

@@ -179,7 +179,7 @@ def split(share: float, test_on: Any = "newest", engine: Any = ENGINES[0]) -> An
     frames = [
         each if isinstance(each, pd.DataFrame) else each.to_pandas() for each in (train, test)
     ]
-    assert recorded == {"by": "key", "test_share": 0.2}
+    assert recorded == {"by": "key", "test_share": 0.2, "column": "page_id"}
     return frames
 
 

@@ -146,6 +146,13 @@ def test_table_of_an_environment_replaces_that_of_base(project: Project) -> None
     assert base["globals"]["model_name"] == "marvel_characters"
 
 
+def test_misspelt_key_of_the_table_is_named(project: Project) -> None:
+    (project.path / "conf" / "local" / "globals.yml").write_text("model_name: ${spec:nmae}")
+    outcome = project.cli()
+    assert outcome.status == 1
+    assert "table.yml has no key nmae" in outcome.output
+
+
 @pytest.mark.parametrize("text", [None, "tabel: {}"])
 def test_missing_table_is_one_message(project: Project, text: str | None) -> None:
     path = project.path / "conf" / "base" / "table.yml"

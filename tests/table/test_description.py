@@ -18,6 +18,7 @@ from marvel_kedro.table.description import REMEDY, TableSpec
 from marvel_kedro.table.frames import to_pandas
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 from marvel_kedro.table.rejected_rows import select_rejected
+from marvel_kedro.table.split import record, split_table
 
 CHURN: dict[str, Any] = {
     "name": "churn",
@@ -65,6 +66,11 @@ def described(**changes: Any) -> TableSpec:
         ({"columns.tags.separator": "$"}, "columns.tags.separator"),
         ({"target.negative": "Yes"}, "positive and negative are both 'Yes'"),
         ({"target.words": {"2": "Maybe"}}, "words lead to ['Maybe']"),
+        ({"columns.customer.kind": "number"}, "key is customer, of the kind number"),
+        ({"columns.left.kind": "set"}, "target.column is left, of the kind set"),
+        ({"columns.household.kind": "number"}, "group is household, of the kind number"),
+        ({"target.positive": True}, "YAML reads Yes, No, On and Off as true and false"),
+        ({"target.words": {False: "No"}}, "put them in quotes"),
         ({"slice": "left"}, "slice: Extra inputs are not permitted"),
     ],
 )
@@ -115,11 +121,39 @@ def test_another_table_is_processed_by_its_description(engine: Callable[..., Any
 
 
 def test_every_other_value_is_the_negative_class_where_none_is_named() -> None:
-    table = described(**{"target.negative": None})
-    rows = read_source(ROWS, table)
-    found = nodes.select_records(rows, {"rows_kept": 5}, table).set_index("customer")["left"]
-    assert found["11"] == "not Yes"
+    table = described(**{"target.negative": None, "target.words": {"1": "Yes", "NULL": "none"}})
+    raw = pd.concat([ROWS, ROWS[:2].assign(**{"Customer No.": ["20", "21"]})])
+    raw["Left?"] = [*ROWS["Left?"], "NA", "NULL"]
+    rows = read_source(raw, table)
+    records = nodes.select_records(rows, {"rows_kept": 6}, table)
+    found = contracts.schema("Records", table).validate(records).set_index("customer")["left"]
+    assert found["11"] == found["21"] == "not Yes"  # NULL is one of the words
+    assert "20" not in found, "a missing marker is no class"
     assert set(found) == {"Yes", "not Yes"}
+
+
+def test_class_may_be_written_as_a_missing_marker_or_a_number() -> None:
+    table = described(**{"target.positive": 1, "target.negative": "NA", "target.words": {}})
+    raw = ROWS.assign(**{"Left?": ["1", "NA", "1", "1", "1", "2", "NA"]})
+    found = nodes.select_records(read_source(raw, table), {"rows_kept": 4}, table)
+    assert dict(zip(found["customer"], found["left"], strict=True)) == {
+        "007": "1",
+        "8": "NA",
+        "12": "NA",
+        "9": "1",
+    }
+    assert nodes.summarise_quality(read_source(raw, table), table, ProcessingOptions())["rejected"]
+
+
+def test_split_is_recorded_with_its_column_for_champions_of_an_earlier_description() -> None:
+    table = described()
+    recorded = SplitOptions(**record(table, SplitOptions(by="group")))
+    assert recorded.column == "household"
+    other = described(group="tags")
+    rows = pd.DataFrame({"customer": list("abcd"), "household": list("xyzz"), "tags": list("ttuv")})
+    first, second = (split_table(rows, each, recorded)[0] for each in (table, other))
+    pd.testing.assert_frame_equal(first, second)
+    assert SplitOptions.model_validate({"by": "name"}).by == "group", "a split.json of before"
 
 
 def test_file_of_another_table_is_refused_with_the_columns_of_this_one() -> None:

@@ -1,6 +1,6 @@
 """Module paths of the previous release, which keep working for one release with a warning.
 
-A user's `conf/local`, notebooks and jobs name catalog types and contracts by their dotted paths.
+A user's `conf/local`, notebooks and jobs name catalog types by their dotted paths.
 The finder stands at the end of `sys.meta_path`: Python asks it only about modules that no other
 finder knows, so an import that succeeds without it costs nothing.
 """

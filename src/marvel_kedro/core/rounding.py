@@ -7,7 +7,7 @@ _NOISE = 1e-9  # of sums of floating-point numbers
 
 
 def rounded(value: float, form: str) -> str:
-    """Format a number by a format specification; only what is exactly 0 or 1 reads as such.
+    """Format a number; between 0 and 1, only what is exactly one of them reads as such.
 
     By `.1%`, 0.0001 is `<0.1%` and 0.9999 is `>99.9%`; by `.3f`, 0.9999 is `>0.999`.
     """

@@ -22,7 +22,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
-    """A SQLite file with the table `records`: `page_id`, and the other columns as JSON text.
+    """A SQLite file with the table `online_records`: `page_id`, and the other columns as JSON text.
 
     - A save replaces the whole file atomically, from a frame of any engine, in bounded memory where
       the engine is lazy. Equal rows give equal bytes.

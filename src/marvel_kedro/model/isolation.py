@@ -35,7 +35,7 @@ def load_isolated(folder: Path) -> Any:  # noqa: ANN401 - a model of MLflow
     # A script directly in the folder has a unique name.
     has_code = any(path.name.endswith(tuple(all_suffixes())) for path in folder.glob("*/**/*"))
     modules = _Modules(folder)
-    with _LOADING, modules.in_use() if has_code else nullcontext():
+    with modules.in_use() if has_code else nullcontext(), _LOADING:
         # cloudpickle gives a class of a pickle to all pickles of one session, and the newest one
         # its methods; MLflow gives a script without `set_model` the model of the script before.
         cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()  # noqa: SLF001 - no public way

@@ -84,6 +84,7 @@ def version_tags(
         "data_source": source,
         "train_set_digest": train_set_digest,
         "split_by": split.by,
+        "split_column": split.column or "",
         "split_test_share": str(split.test_share),
     }
 
@@ -103,9 +104,10 @@ def find(
     folder, pyfunc = load(version.name, str(version.version), role)
     split, tags = None, version.tags
     if "split_by" in tags:
-        # Versions of earlier releases have the column that was hashed.
-        by = {"page_id": "key", "name": "group"}.get(tags["split_by"], tags["split_by"])
-        split = SplitOptions.model_validate({"by": by, "test_share": tags["split_test_share"]})
+        # In versions of earlier releases `split_by` is the column.
+        by, share = tags["split_by"], tags["split_test_share"]
+        column = tags.get("split_column") or (None if by in {"key", "group"} else by)
+        split = SplitOptions.model_validate({"by": by, "test_share": share, "column": column})
     source: Source = "synthetic" if tags.get("data_source") == "synthetic" else "file"
     return RegisteredModel(version.name, str(version.version), source, split, pyfunc, folder)
 

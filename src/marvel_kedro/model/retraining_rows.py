@@ -19,7 +19,7 @@ from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.options import ProcessingOptions, SplitOptions
-from marvel_kedro.table.split import split_table
+from marvel_kedro.table.split import record, split_table
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def split_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     train, test = split_table(nw.concat([newest, past]).to_native(), table, processing.split)
     if options.test_on == "newest":
         _, test = split_table(newest_records, table, processing.split)
-    return train, test, processing.split.model_dump()
+    return train, test, record(table, processing.split)
 
 
 def _loss(

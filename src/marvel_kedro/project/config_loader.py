@@ -83,7 +83,10 @@ class ConfigLoader(OmegaConfigLoader):
                 "conf/base/table.yml is missing or has no section `table`: it describes the table "
                 "that the project works on (docs/own-data.md)."
             ) from error
-        return OmegaConf.select(OmegaConf.create(table), key) if key else table
+        found = OmegaConf.select(OmegaConf.create(table), key) if key else table
+        if found is None:
+            raise ProjectError(f"${{spec:{key}}} in conf/: table.yml has no key {key}.")
+        return found
 
     @staticmethod  # as Kedro's, which is the one door to every source
     def _initialise_filesystem_and_protocol(

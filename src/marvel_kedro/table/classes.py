@@ -1,19 +1,24 @@
 """The two classes of the target, from the words of the source."""
 
+from collections.abc import Collection
+
 import narwhals as nw
 
 from marvel_kedro.table.description import Target
 
 
-def to_class(target: Target) -> nw.Expr:
-    """Return the class of each value of the target; null where it is neither."""
+def to_class(target: Target, markers: Collection[str]) -> nw.Expr:
+    """Return the class of each value of the target; null where it is neither.
+
+    A class or one of `words` may be written as a missing marker; any other marker is no class.
+    """
     value = nw.col(target.column)
-    word = nw.coalesce(
-        *(nw.when(value == text).then(nw.lit(each)) for text, each in target.words.items()), value
-    )
+    words = target.words | {each: each for each in target.classes}
+    found = [
+        nw.when(value == word).then(nw.lit(each if each in target.classes else target.other))
+        for word, each in words.items()
+    ]
     if target.negative is None:
-        other = nw.when(~word.is_null()).then(nw.lit(target.other))
-        found = nw.coalesce(nw.when(word == target.positive).then(word), other)
-    else:
-        found = nw.when(word.is_in([*target.classes])).then(word)
-    return found.alias(target.column)
+        is_filled = ~value.is_null() & ~value.is_in([*markers, ""])
+        found.append(nw.when(is_filled).then(nw.lit(target.other)))
+    return nw.coalesce(*found).alias(target.column)

@@ -85,12 +85,12 @@ def select_usable(
         .filter(nw.col("reason").is_null())
         .drop("reason")
         .with_columns(
-            missing_markers.replace(name, column, markers) for name, column in table.columns.items()
+            to_class(table.target, markers)
+            if name == table.target.column
+            else missing_markers.replace(name, column, markers)
+            for name, column in table.columns.items()
         )
-        .with_columns(
-            to_class(table.target),
-            *(plain_number(name, table.columns[name]) for name in table.numbers),
-        )
+        .with_columns(plain_number(name, table.columns[name]) for name in table.numbers)
         .to_native()
     )
 

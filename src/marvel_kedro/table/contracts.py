@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import pandera.pandas as pa
 from kedro.validation.pandera_validator import PanderaValidator
 
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
 
@@ -20,7 +21,16 @@ _TIME = "datetime64[us, UTC]"
 
 
 def schema(contract: ContractName, table: TableSpec) -> pa.DataFrameSchema:
-    """Return the contract of a table: exactly its columns, and the meaning of a row."""
+    """Return the contract of a table: exactly its columns, and the meaning of a row.
+
+    Raises:
+        ProjectError: There is no such contract.
+    """
+    if contract not in _CONTRACTS:
+        raise ProjectError(
+            f"There is no contract {contract} for the catalog: write one of "
+            f"{', '.join(_CONTRACTS)} (src/marvel_kedro/table/contracts.py)."
+        )
     meaning, columns = _CONTRACTS[contract](table)
     return pa.DataFrameSchema(columns, strict=True, name=contract, description=meaning)
 
@@ -29,8 +39,6 @@ class TableContract(PanderaValidator):
     """The validator of a catalog entry, with the options `contract` and `table`."""
 
     def __init__(self, contract: str, table: Mapping[str, Any]) -> None:
-        if contract not in _CONTRACTS:
-            raise ValueError(f"contract is {contract}: write one of {', '.join(_CONTRACTS)}")
         spec = validate(TableSpec, table, REMEDY)
         super().__init__(schema(cast("ContractName", contract), spec))
 

@@ -7,7 +7,7 @@ imports only pydantic, so that every package can use it.
 import keyword
 import math
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,8 +21,8 @@ RESERVED = frozenset(
         *("prediction", "probability", "reason", "labelled_at", "scored_at", "model_name"),
         *("model_version", "request_date", "request_time", "record_number", "client_request_id"),
         *("served_entity_id", "served_entity_name", "databricks_request_id", "window"),
-        *("status_code", "execution_duration_ms", "candidate", "champion", "constant"),
-        "logistic_regression",
+        *("status_code", "execution_duration_ms", "candidate", "champion", "always_alive"),
+        *("logistic_regression", "earth_616"),
     }
 )
 """Columns that the project adds to tables of records."""
@@ -71,6 +71,27 @@ class Target(Options):
     def classes(self) -> tuple[str, str]:
         """The positive class and the negative one."""
         return self.positive, self.other
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_words(cls, given: Any) -> Any:  # noqa: ANN401 - any YAML
+        if not isinstance(given, dict):
+            return given
+        texts = [given.get("positive"), given.get("negative")]
+        words = given.get("words")
+        words = words if isinstance(words, dict) else {}
+        if any(isinstance(text, bool) for text in (*texts, *words, *words.values())):
+            raise ValueError("YAML reads Yes, No, On and Off as true and false: put them in quotes")
+        numbers: dict[str, Any] = {
+            key: str(given[key])
+            for key in ("positive", "negative")
+            if isinstance(given.get(key), int)
+        }
+        if words:
+            numbers["words"] = {
+                str(word) if isinstance(word, int) else word: each for word, each in words.items()
+            }
+        return {**given, **numbers}
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
@@ -162,26 +183,9 @@ class TableSpec(Options):
         return self.group or self.key
 
     @property
-    def inputs(self) -> dict[str, Column]:
-        """The columns of a record that is to be scored: features, and the group."""
-        return {
-            name: column
-            for name, column in self.columns.items()
-            if name not in {self.key, self.target.column} and (column.feature or name == self.group)
-        }
-
-    @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of numbers."""
-        return self._of_kind("number")
-
-    @property
-    def sets(self) -> dict[str, str]:
-        """The separator by column of sets."""
-        return {name: self.columns[name].separator for name in self._of_kind("set")}
-
-    def _of_kind(self, kind: Kind) -> tuple[str, ...]:
-        return tuple(name for name, column in self.columns.items() if column.kind == kind)
+        return tuple(name for name, column in self.columns.items() if column.kind == "number")
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
@@ -193,6 +197,10 @@ class TableSpec(Options):
                 )
         if self.key == self.target.column:
             raise ValueError(f"key and target.column are both {self.key}")
+        for role, name in named.items():
+            kinds = {"number"} if role == "group" else {"number", "set"}
+            if name is not None and (kind := self.columns[name].kind) in kinds:
+                raise ValueError(f"{role} is {name}, of the kind {kind}: write id or category")
         for role in ("key", "target.column"):
             if not self.columns[str(named[role])].required:
                 raise ValueError(f"{role} is {named[role]}, which cannot be `required: false`")

@@ -33,12 +33,13 @@ def summarise(
     rows = lazily(source_rows)
     reasons = _counts_by_reason(rows, table, markers)
     marked = {
-        name: sum(each.pop(f"{name}_marked") for each in reasons.values()) for name in table.columns
+        name: sum(each.pop(f"_marked_{name}") for each in reasons.values())
+        for name in table.columns
     }
     filled = reasons.pop("", {})
-    kept = filled.pop("rows", 0)
-    numbers = {name: filled.pop(f"{name}_number", 0) for name in table.numbers}
-    rejected = {reason: counts["rows"] for reason, counts in reasons.items()}
+    kept = filled.pop("_rows", 0)
+    numbers = {name: filled.pop(f"_number_{name}", 0) for name in table.numbers}
+    rejected = {reason: counts["_rows"] for reason, counts in reasons.items()}
     rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
     return {
         "rows_in": kept + sum(rejected.values()),
@@ -83,23 +84,23 @@ def _counts_by_reason(
 ) -> dict[str, dict[str, int]]:
     """Count, in one query and by reason, the rows and the values that are not null by column.
 
-    The reason of usable rows is empty. `<column>_number` counts the cells that are numbers,
-    `<column>_marked` those with a missing marker.
+    The reason of usable rows is empty. `_number_<column>` counts the cells that are numbers,
+    `_marked_<column>` those with a missing marker.
     """
     marked = {
-        f"{name}_marked": nw.when(missing_markers.is_marked(name, column, markers)).then(nw.lit(1))
+        f"_marked_{name}": nw.when(missing_markers.is_marked(name, column, markers)).then(nw.lit(1))
         for name, column in table.columns.items()
     }
-    numbers = {f"{name}_number": plain_number(name, table.columns[name]) for name in table.numbers}
+    numbers = {f"_number_{name}": plain_number(name, table.columns[name]) for name in table.numbers}
     counted = [*table.columns, *numbers, *marked]
     counts = (
         _cleaned(rows.with_columns(nw.col("reason").fill_null(""), **marked), table, markers)
         .with_columns(**numbers)
         .group_by("reason")
-        .agg(nw.len().alias("rows"), *(nw.col(name).count() for name in counted))
+        .agg(nw.len().alias("_rows"), *(nw.col(name).count() for name in counted))
     )
     return {
-        str(reason): dict(zip(["rows", *counted], map(int, values), strict=True))
+        str(reason): dict(zip(["_rows", *counted], map(int, values), strict=True))
         for reason, *values in counts.lazy().collect().iter_rows()
     }
 

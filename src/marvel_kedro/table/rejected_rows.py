@@ -32,7 +32,7 @@ def with_reason(
     )
     is_header = nw.all_horizontal(*names, ignore_nulls=True)
     key = missing_markers.replace(table.key, table.columns[table.key], markers)
-    usable = ~is_header & ~key.is_null() & ~to_class(table.target).is_null()
+    usable = ~is_header & ~key.is_null() & ~to_class(table.target, markers).is_null()
     filled = (nw.col(name).fill_null("") for name in table.columns)
     contents = nw.concat_str(*filled, separator="\x1f")
     # Not `cum_count`: on pandas narwhals 2.29 counts a partitioning or ordering column wrongly.

@@ -108,12 +108,13 @@ def mismatch(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]])
 
     The Dirichlet-multinomial test of Lindon and Malek ("Anytime-valid inference for multinomial
     count data", NeurIPS 2022) with a prior of 100 observations around the shares. Where the shares
-    changed, each of the n periods is tested by itself and the smallest p-value counts n times
-    (Bonferroni): a client keeps its route, so an imbalance of one period is there in the next.
-    Counts and shares are by period and entity; the shares of a period add up to 1.
+    change, each period is tested by itself, because a client keeps its route: an imbalance of one
+    period is there in the next. The p-value of period i counts i (i + 1) times, which bounds the
+    chance of a false alarm over any number of periods. Counts and shares are by period and entity;
+    the shares of a period add up to 1.
     """
-    chances = [_mismatch(*period) for period in zip(counts, shares, strict=True)]
-    return min(1.0, len(chances) * min(chances)) if chances else 1.0
+    periods = enumerate(zip(counts, shares, strict=True), 1)
+    return min([1.0, *(i * (i + 1) * _mismatch(*period) for i, period in periods)])
 
 
 def _mismatch(counts: Sequence[int], shares: Sequence[float]) -> float:

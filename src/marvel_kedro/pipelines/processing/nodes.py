@@ -7,7 +7,7 @@ from narwhals.typing import IntoFrame, IntoFrameT
 from marvel_kedro.table import cleaning, quality
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.options import ProcessingOptions
-from marvel_kedro.table.split import split_table
+from marvel_kedro.table.split import record, split_table
 
 
 def summarise_quality(
@@ -36,4 +36,4 @@ def split_records(
     records: IntoFrameT, table: TableSpec, options: ProcessingOptions
 ) -> tuple[IntoFrameT, IntoFrameT, dict[str, Any]]:
     """Split the records into the train set, the test set and the record of the split."""
-    return *split_table(records, table, options.split), options.split.model_dump()
+    return *split_table(records, table, options.split), record(table, options.split)

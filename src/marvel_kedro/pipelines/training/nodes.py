@@ -11,6 +11,7 @@ import pyarrow as pa
 from narwhals.typing import IntoFrame
 
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL
+from marvel_kedro.core.options import validate
 from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.model import evaluation, evaluation_rows, plots
 from marvel_kedro.model.fit import fit
@@ -42,7 +43,13 @@ def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     if reigning_champion.version not in retraining_policy.retrained_versions(retraining_log):
         return test_set, "test_set"
     return evaluation_rows.rows_of_retraining(
-        test_set, retested_on, reigning_champion, table, SplitOptions(**split), SYNTHETIC_URL
+        test_set, retested_on, reigning_champion, table, _split(split), SYNTHETIC_URL
+    )
+
+
+def _split(recorded: dict[str, Any]) -> SplitOptions:
+    return validate(
+        SplitOptions, recorded, "Make the split again: kedro run --pipelines processing"
     )
 
 
@@ -133,7 +140,7 @@ def describe_version(
     if not decision.floor_passed:
         return {}
     digest_of_rows = run_tables["train_set"]["digest"]
-    tags = version_tags(logged_candidate, decision.source, digest_of_rows, SplitOptions(**split))
+    tags = version_tags(logged_candidate, decision.source, digest_of_rows, _split(split))
     return {"model_uri": logged_candidate.uri, "tags": options.origin | tags}
 
 
