@@ -13,6 +13,7 @@ from fsspec.utils import compressions
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
+from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table.description import REMEDY
 
@@ -78,7 +79,10 @@ class ConfigLoader(OmegaConfigLoader):
         try:
             table = super().__getitem__(TABLE)[TABLE]
         except (MissingConfigException, KeyError) as error:
-            self._check_environments()  # the first thing that is read
+            # The table is the first thing that is read.
+            self._check_environments()
+            if self._protocol == "file":
+                odd_paths.check_project(Path(self.conf_source).absolute().parent)
             raise ProjectError(
                 "conf/base/table.yml is missing or has no section `table`: it describes the table "
                 "that the project works on (docs/own-data.md)."
