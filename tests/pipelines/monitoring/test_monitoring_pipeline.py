@@ -142,6 +142,7 @@ def test_changed_settings_recompute_all_windows(copied: Project, one_run: dict[s
     assert state(copied) == one_run
 
 
+@pytest.mark.slow
 def test_settings_reverted_after_a_kill_leave_no_metrics_of_the_other_settings(
     copied: Project, one_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
