@@ -33,8 +33,7 @@ class LakehouseHooks:
 
         self._tables, self._contracts = tables, contract
         self._engine = names["engine"]
-        table = context.config_loader["parameters"]["table"]
-        self._table = validate(TableSpec, table, REMEDY)
+        self._table = validate(TableSpec, context.config_loader["table"]["table"], REMEDY)
         self._place = tables.place_from(names, context.project_path)
 
     @hook_impl(wrapper=True, tryfirst=True)

@@ -5,6 +5,7 @@ import tarfile
 import threading
 import zipfile
 import zlib
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,20 +65,23 @@ class ConfigLoader(OmegaConfigLoader):
             ProjectError: The table description is missing, or runtime parameters change it.
         """
         with self._resolving:
-            if key != TABLE:
-                self._described()  # an error within a resolver would name the file that uses it
-                OmegaConf.register_new_resolver("spec", self._described, replace=True)
+            if key == TABLE:
+                return {TABLE: self._table}
+            # Read before the rest: an error within a resolver would name the file that uses it.
+            spec = partial(self._described, self._table)
+            OmegaConf.register_new_resolver("spec", spec, replace=True)
             self._register_globals_resolver()  # Kedro's own registers runtime_params again
             found: dict[str, Any] = super().__getitem__(key)
             if key == "parameters":
                 if TABLE in (self.runtime_params or {}):
                     raise ProjectError(f"--params cannot change the table. {REMEDY}")
-                found[TABLE] = self._described()
+                found[TABLE] = self._table
             return found
 
-    def _described(self, key: str = "") -> Any:  # noqa: ANN401 - any value of YAML
+    @cached_property
+    def _table(self) -> dict[str, Any]:
         try:
-            table = super().__getitem__(TABLE)[TABLE]
+            found: dict[str, Any] = super().__getitem__(TABLE)[TABLE]
         except (MissingConfigException, KeyError) as error:
             # The table is the first thing that is read.
             self._check_environments()
@@ -87,6 +91,10 @@ class ConfigLoader(OmegaConfigLoader):
                 "conf/base/table.yml is missing or has no section `table`: it describes the table "
                 "that the project works on (docs/own-data.md)."
             ) from error
+        return found
+
+    @staticmethod
+    def _described(table: dict[str, Any], key: str = "") -> Any:  # noqa: ANN401 - any YAML
         found = OmegaConf.select(OmegaConf.create(table), key) if key else table
         if found is None:
             raise ProjectError(f"${{spec:{key}}} in conf/: table.yml has no key {key}.")
