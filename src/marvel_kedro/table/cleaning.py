@@ -1,6 +1,6 @@
 """Clean the raw file. Written with narwhals: any frame in, the same kind of frame out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
@@ -79,20 +79,21 @@ def select_usable(
 
     Missing markers and numbers that are not plain decimals within their bounds become null.
     """
-    markers = options.missing_markers
+    usable = lazily(source_rows).filter(nw.col("reason").is_null()).drop("reason")
     return (
-        lazily(source_rows)
-        .filter(nw.col("reason").is_null())
-        .drop("reason")
-        .with_columns(
-            to_class(table.target, markers)
-            if name == table.target.column
-            else missing_markers.replace(name, column, markers)
-            for name, column in table.columns.items()
-        )
+        usable.with_columns(cleaned_texts(table, options.missing_markers))
         .with_columns(plain_number(name, table.columns[name]) for name in table.numbers)
         .to_native()
     )
+
+
+def cleaned_texts(table: TableSpec, markers: Collection[str]) -> Iterator[nw.Expr]:
+    """Yield the texts of each column without missing markers, and the class of the target."""
+    for name, column in table.columns.items():
+        if name == table.target.column:
+            yield to_class(table.target, markers)
+        else:
+            yield missing_markers.replace(name, column, markers)
 
 
 def plain_number(name: str, column: Column) -> nw.Expr:

@@ -8,7 +8,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import missing_markers
-from marvel_kedro.table.cleaning import plain_number
+from marvel_kedro.table.cleaning import cleaned_texts, plain_number
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import MISSING_MARKERS, QualityOptions
@@ -31,6 +31,7 @@ def summarise(
           value).
     """
     rows = lazily(source_rows)
+    usable = rows.filter(nw.col("reason").is_null()).with_columns(cleaned_texts(table, markers))
     reasons = _counts_by_reason(rows, table, markers)
     marked = {
         name: sum(each.pop(f"_marked_{name}") for each in reasons.values())
@@ -49,7 +50,7 @@ def summarise(
         "nulls": {name: kept - (filled | numbers).get(name, 0) for name in table.columns},
         "unusable": {name: filled.get(name, 0) - numbers[name] for name in table.numbers},
         "missing_markers": {name: cells for name, cells in marked.items() if cells},
-    } | _new_categories(_cleaned(rows.filter(nw.col("reason").is_null()), table, markers), options)
+    } | _new_categories(usable, options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -71,14 +72,6 @@ def require_usable_rows(data_quality: dict[str, Any], table: TableSpec) -> None:
         )
 
 
-def _cleaned(
-    rows: nw.LazyFrame[Any], table: TableSpec, markers: Collection[str]
-) -> nw.LazyFrame[Any]:
-    return rows.with_columns(
-        missing_markers.replace(name, column, markers) for name, column in table.columns.items()
-    )
-
-
 def _counts_by_reason(
     rows: nw.LazyFrame[Any], table: TableSpec, markers: Collection[str]
 ) -> dict[str, dict[str, int]]:
@@ -94,7 +87,8 @@ def _counts_by_reason(
     numbers = {f"_number_{name}": plain_number(name, table.columns[name]) for name in table.numbers}
     counted = [*table.columns, *numbers, *marked]
     counts = (
-        _cleaned(rows.with_columns(nw.col("reason").fill_null(""), **marked), table, markers)
+        rows.with_columns(nw.col("reason").fill_null(""), **marked)
+        .with_columns(cleaned_texts(table, markers))
         .with_columns(**numbers)
         .group_by("reason")
         .agg(nw.len().alias("_rows"), *(nw.col(name).count() for name in counted))
