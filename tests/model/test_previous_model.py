@@ -22,7 +22,7 @@ from marvel_kedro.model.batch import score
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.serving.models import loaded_model
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 NAME = "characters"
 
@@ -51,7 +51,7 @@ def as_champion(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, 
     client = MlflowClient()
     client.create_registered_model(NAME)
     logged = LoggedModel(folder.as_uri(), "run", "digest")
-    tags = registry.version_tags(logged, "synthetic", "0" * 16, SplitOptions())
+    tags = registry.version_tags(logged, "synthetic", "0" * 16, RecordedSplit(column="page_id"))
     version = client.create_model_version(NAME, source=folder.as_uri(), tags=tags)
     move_alias(NAME, "champion", str(version.version))
     champion = registry.find(NAME, "champion")

@@ -8,6 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import registry
@@ -15,7 +16,7 @@ from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 NAME = "characters"
 
@@ -32,7 +33,9 @@ def logged(model: CharacterModel, empty_store: Path, tmp_path: Path) -> LoggedMo
 
 
 def register(logged: LoggedModel, digest: str = "", **split: Any) -> str:
-    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions(**split))
+    tags = registry.version_tags(
+        logged, "file", "0" * 16, RecordedSplit(**{"column": "page_id"} | split)
+    )
     return registry.register(NAME, logged.uri, tags | ({"model_digest": digest} if digest else {}))
 
 
@@ -46,11 +49,16 @@ def test_equal_digest_registers_one_version(logged: LoggedModel) -> None:
 
 
 def test_version_has_split_and_data_source(logged: LoggedModel) -> None:
-    move_alias(NAME, "champion", register(logged, by="group", test_share=0.3))
+    split: dict[str, Any] = {"by": "group", "test_share": 0.3, "column": "name"}
+    move_alias(NAME, "champion", register(logged, **split))
     champion = registry.find(NAME, "champion")
     assert champion
-    assert champion.split == SplitOptions(by="group", test_share=0.3)
+    assert champion.split == RecordedSplit(by="group", test_share=0.3, column="name")
     assert champion.data_source == "file"
+    rows = pd.DataFrame({"page_id": ["a", "b"], "name": ["N", "N"]})
+    assert len(set(champion.is_unseen(rows, TABLE))) == 1, "rows of a name are on one side"
+    with pytest.raises(ProjectError, match=r"Version 1 of characters [^§]* split by name, which"):
+        champion.is_unseen(rows.drop(columns="name"), TABLE)
 
 
 def test_promotion_deletes_challenger_alias(logged: LoggedModel) -> None:

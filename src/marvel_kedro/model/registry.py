@@ -19,7 +19,7 @@ from marvel_kedro.model.isolation import load_isolated
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 from marvel_kedro.table.split import with_side
 
 Source = Literal["file", "synthetic"]
@@ -55,7 +55,7 @@ class RegisteredModel:
     name: str
     version: str
     data_source: Source
-    split: SplitOptions | None  # of its training and test rows; None if it was not recorded
+    split: RecordedSplit | None  # of its training and test rows; None if it was not recorded
     pyfunc: Any
     folder: Path  # the files of the version
 
@@ -64,10 +64,21 @@ class RegisteredModel:
         return self.pyfunc.predict(conform(records, self.pyfunc.metadata.get_input_schema()))
 
     def is_unseen(self, rows: pd.DataFrame, table: TableSpec) -> "pd.Series[bool]":
-        """Mark the rows of a table that are on the test side of the model's own split."""
+        """Mark the rows of a table that are on the test side of the model's own split.
+
+        Raises:
+            ProjectError: The table lacks the column by which the model's rows were split.
+        """
         if self.split is None:
             return pd.Series(data=True, index=rows.index)
-        sides = with_side(lazily(rows), table, self.split, into="is_test")
+        if self.split.column not in rows:
+            raise ProjectError(
+                f"Version {self.version} of {self.name} was trained on another table: its rows "
+                f"were split by {self.split.column}, which {table.name} lacks. Give `name` in "
+                "table.yml another value, or remove the version's aliases."
+            )
+        ids = lazily(rows[[*{table.key, self.split.column}]])
+        sides = with_side(ids, table, self.split, into="is_test")
         return sides.to_native()["is_test"]
 
 
@@ -76,7 +87,7 @@ FindVersion = Callable[[str], RegisteredModel | None]
 
 
 def version_tags(
-    model: LoggedModel, source: Source, train_set_digest: str, split: SplitOptions
+    model: LoggedModel, source: Source, train_set_digest: str, split: RecordedSplit
 ) -> dict[str, str]:
     """Make the tags of a version: `register` compares `model_digest`, `find` reads the others."""
     return {
@@ -84,7 +95,7 @@ def version_tags(
         "data_source": source,
         "train_set_digest": train_set_digest,
         "split_by": split.by,
-        "split_column": split.column or "",
+        "split_column": split.column,
         "split_test_share": str(split.test_share),
     }
 
@@ -106,8 +117,9 @@ def find(
     if "split_by" in tags:
         # In versions of earlier releases `split_by` is the column.
         by, share = tags["split_by"], tags["split_test_share"]
-        column = tags.get("split_column") or (None if by in {"key", "group"} else by)
-        split = SplitOptions.model_validate({"by": by, "test_share": share, "column": column})
+        recorded = {"by": {"page_id": "key", "name": "group"}.get(by, by), "test_share": share}
+        column = tags.get("split_column", by)
+        split = RecordedSplit.model_validate(recorded | {"column": column})
     source: Source = "synthetic" if tags.get("data_source") == "synthetic" else "file"
     return RegisteredModel(version.name, str(version.version), source, split, pyfunc, folder)
 

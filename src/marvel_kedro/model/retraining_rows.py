@@ -149,7 +149,7 @@ def split_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     train, test = split_table(nw.concat([newest, past]).to_native(), table, processing.split)
     if options.test_on == "newest":
         _, test = split_table(newest_records, table, processing.split)
-    return train, test, record(table, processing.split)
+    return train, test, record(table, processing.split).model_dump()
 
 
 def _loss(

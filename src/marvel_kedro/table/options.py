@@ -1,8 +1,8 @@
 """Parameters of processing, in a module that imports only pydantic."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from marvel_kedro.core.options import Options
 
@@ -12,13 +12,12 @@ class SplitOptions(Options):
 
     by: Literal["key", "group"] = "key"  # of the table description: the column that is hashed
     test_share: float = Field(0.2, gt=0, lt=1)
-    # Recorded with a split: the column that was hashed, also if the description has changed since.
-    column: str | None = None
 
-    @field_validator("by", mode="before")
-    @classmethod
-    def _read_earlier_names(cls, by: Any) -> Any:  # noqa: ANN401 - any YAML
-        return {"page_id": "key", "name": "group"}.get(str(by), by)
+
+class RecordedSplit(SplitOptions):
+    """A split with the column that was hashed, which the description may no longer name."""
+
+    column: str
 
 
 class QualityOptions(Options):

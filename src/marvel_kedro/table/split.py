@@ -8,7 +8,7 @@ from narwhals.typing import IntoFrameT
 
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit, SplitOptions
 
 _BUCKETS = 10_000
 
@@ -32,18 +32,17 @@ def with_side(
     where that is null). It is therefore the same on every engine, in every run and in any row
     order: a row that one run trains on is never a test row of another run with the same split.
     """
-    key = nw.coalesce(nw.col(_column(table, split)), nw.col(table.key))
+    key = nw.coalesce(nw.col(record(table, split).column), nw.col(table.key))
     is_test = nw.col(into) % _BUCKETS < round(split.test_share * _BUCKETS)
     return _crc32(frame.with_columns(key.alias(into)), into).with_columns(is_test.alias(into))
 
 
-def record(table: TableSpec, split: SplitOptions) -> dict[str, Any]:
-    """Return the record of a split: its options and the column that is hashed."""
-    return split.model_dump() | {"column": _column(table, split)}
-
-
-def _column(table: TableSpec, split: SplitOptions) -> str:
-    return split.column or (table.key if split.by == "key" else table.group_column)
+def record(table: TableSpec, split: SplitOptions) -> RecordedSplit:
+    """Return a split with the column that it hashes."""
+    if isinstance(split, RecordedSplit):
+        return split
+    column = table.key if split.by == "key" else table.group_column
+    return RecordedSplit(**split.model_dump(), column=column)
 
 
 def _crc32(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:

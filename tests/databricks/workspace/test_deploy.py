@@ -13,7 +13,7 @@ from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 MODEL = f"{SCHEMA}.marvel_characters"
 
@@ -169,7 +169,10 @@ def trained(project: Project, model: CharacterModel) -> Project:
     with mlflow.start_run(experiment_id=experiment):
         uri = log_candidate(model, "m").model_uri
     tags = registry.version_tags(
-        registry.LoggedModel(uri, "", model.digest), "file", "0" * 16, SplitOptions()
+        registry.LoggedModel(uri, "", model.digest),
+        "file",
+        "0" * 16,
+        RecordedSplit(column="page_id"),
     )
     move_alias("marvel_characters", "champion", registry.register("marvel_characters", uri, tags))
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # the commands set it

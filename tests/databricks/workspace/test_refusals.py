@@ -17,7 +17,7 @@ from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.project.error_messages import explain
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 NAME = f"{SCHEMA}.marvel_characters"
 FOREVER = 999
@@ -48,7 +48,7 @@ def logged(store: tuple[str, LoggedModel], host: Host) -> LoggedModel:
 
 
 def register(logged: LoggedModel, digest: str = "first") -> str:
-    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions())
+    tags = registry.version_tags(logged, "file", "0" * 16, RecordedSplit(column="page_id"))
     return registry.register(NAME, logged.uri, tags | {"model_digest": digest})
 
 

@@ -22,7 +22,7 @@ from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 NAME = f"{SCHEMA}.marvel_characters"
 
@@ -93,7 +93,7 @@ def logged(
 
 
 def register(logged: LoggedModel, digest: str) -> str:
-    tags = registry.version_tags(logged, "file", "0" * 16, SplitOptions(by="group"))
+    tags = registry.version_tags(logged, "file", "0" * 16, RecordedSplit(by="group", column="name"))
     return registry.register(NAME, logged.uri, tags | {"model_digest": digest})
 
 
@@ -122,7 +122,7 @@ def test_model_is_registered_promoted_and_loaded_in_every_store(
     champion = registry.find(NAME, "champion")
     assert champion
     assert champion.version == "2"
-    assert champion.split == SplitOptions(by="group")
+    assert champion.split == RecordedSplit(by="group", column="name")
     assert champion.data_source == "file"
     records = pd.DataFrame([{"height": 2.0}, {}])
     expected = model.predict(records)["probability"].tolist()

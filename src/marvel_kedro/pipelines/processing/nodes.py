@@ -36,4 +36,4 @@ def split_records(
     records: IntoFrameT, table: TableSpec, options: ProcessingOptions
 ) -> tuple[IntoFrameT, IntoFrameT, dict[str, Any]]:
     """Split the records into the train set, the test set and the record of the split."""
-    return *split_table(records, table, options.split), record(table, options.split)
+    return *split_table(records, table, options.split), record(table, options.split).model_dump()

@@ -22,7 +22,7 @@ from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_ta
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import digest, to_pandas
-from marvel_kedro.table.options import SplitOptions
+from marvel_kedro.table.options import RecordedSplit
 
 
 def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
@@ -47,9 +47,9 @@ def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     )
 
 
-def _split(recorded: dict[str, Any]) -> SplitOptions:
+def _split(recorded: dict[str, Any]) -> RecordedSplit:
     return validate(
-        SplitOptions, recorded, "Make the split again: kedro run --pipelines processing"
+        RecordedSplit, recorded, "Make the split again: kedro run --pipelines processing"
     )
 
 
