@@ -14,8 +14,6 @@ from marvel_kedro.databricks.error_messages import WORKSPACE_REMEDIES
 SDK_ERRORS = (DatabricksError, TimeoutError, requests.RequestException)
 """The errors of databricks-sdk: a rejected request, or no connection."""
 
-"""Length of an answer that a message quotes."""
-
 
 def connect() -> WorkspaceClient:
     """Connect to the workspace with the login that every Databricks tool uses.

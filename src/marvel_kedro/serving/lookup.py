@@ -1,4 +1,4 @@
-"""Records by id: fields that a caller leaves out are taken from the table of records.
+"""Records by id: fields that a caller leaves out are taken from `online_records`.
 
 The file is the dataset `online_records`: SQLite, written by `kedro run --pipelines serving` and
 replaced as a whole by renaming, never changed in place. It is therefore opened as immutable,
@@ -31,11 +31,11 @@ _QUOTED_IDS = 5
 _QUOTED_CHARACTERS = 200
 _SEND_FIELDS = "send the fields themselves, such as name, universe and origin"
 _ABSENT = (
-    "This server has no table of records to complete records from: kedro run --pipelines "
+    "This server has no table online_records to complete records from: kedro run --pipelines "
     f"serving creates it. Until then {_SEND_FIELDS}."
 )
 _DAMAGED = (
-    "The table of records that completes records is damaged: kedro run --pipelines serving "
+    "The table online_records, which completes records, is damaged: kedro run --pipelines serving "
     f"creates it again. Until then {_SEND_FIELDS}."
 )
 
@@ -156,7 +156,7 @@ def _unknown_ids(page_ids: list[Any]) -> RequestError:
     more = f" and {len(ids) - _QUOTED_IDS:,} more" if len(ids) > _QUOTED_IDS else ""
     count = f"{len(ids):,} unknown {ID}"
     remedy = (
-        "Records with nothing else are completed from the table of records; "
+        "Records with nothing else are completed from the table online_records; "
         f"for other records, {_SEND_FIELDS}."
     )
     return invalid_value(f"{count}: {quoted}{more}. {remedy}", (ID, f"{count}. {remedy}"))

@@ -152,7 +152,7 @@ class Column(Options):
 
 
 class TableSpec(Options):
-    """The section `table`: a table that people bring, and what is to be predicted.
+    """The section `table`: the table and the target of the prediction.
 
     Attributes:
         name: The name of model, experiment, endpoint and schema.

@@ -269,7 +269,7 @@ def test_records_are_completed_by_page_id(
 def test_page_id_alone_gets_400_without_the_lookup_file(endpoint: InProcess) -> None:
     status, code, message = endpoint.post({"inputs": [{"page_id": "A"}]}).error
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
-    assert "no table of records" in message
+    assert "no table online_records" in message
     assert endpoint.post({"inputs": [{"page_id": "A", "name": "A"}]}).status == 200
 
 

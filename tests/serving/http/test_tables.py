@@ -160,7 +160,7 @@ def test_records_of_a_table_are_completed_and_missing_ones_scored(endpoint: InPr
         answer = send(endpoint, CSV if isinstance(body, str) else PARQUET, body)
         assert (answer.status, answer.json) == (200, {"predictions": []})
     answer = send(endpoint, CSV, "page_id\n007\n")
-    assert "no table of records" in answer.error[2]
+    assert "no table online_records" in answer.error[2]
 
 
 def twice(frame: pd.DataFrame) -> pa.Table:

@@ -214,7 +214,7 @@ def _schemas(
     kinds = {name: str if kind == "string" else float for name, kind in schema} or {
         name: type(value) for name, value in example
     }
-    completed = "Fields that the record lacks are taken from the table of records"
+    completed = "Fields that the record lacks are taken from the table online_records"
     # By alias: a column may have a name that pydantic refuses.
     fields: dict[str, Any] = {
         f"field_{number}": (kind | None, Field(None, alias=name))
