@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from marvel_kedro.core.options import Options
 
-Kind = Literal["id", "number", "category", "text", "set"]
+Kind = Literal["id", "number", "category", "boolean", "text", "set", "date"]
 REMEDY = "Fix conf/base/table.yml, or the table.yml of your environment."
 
 RESERVED = frozenset(
@@ -114,6 +114,7 @@ class Column(Options):
         above: Exclusive lower bound of a number. Others are null.
         below: Exclusive upper bound of a number. Others are null.
         separator: What separates the items of a set.
+        format: The format of a date, as Python's `strptime` takes it; by default ISO 8601.
         feature: Whether the model uses it.
         required: Whether a file without it is refused.
     """
@@ -125,8 +126,14 @@ class Column(Options):
     above: float | None = None
     below: float | None = None
     separator: str = Field(";", pattern=r"^[^\\$]+$")  # which replacements would interpret
+    format: str | None = Field(None, min_length=2)
     feature: bool = True
     required: bool = True
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers; those of every other kind are text."""
+        return self.kind == "number"
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -143,6 +150,7 @@ class Column(Options):
             ("above", "number"),
             ("below", "number"),
             ("separator", "set"),
+            ("format", "date"),
         ):
             if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:
                 raise ValueError(f"{key} is for the kind {kind}, not for {self.kind}")
@@ -162,6 +170,7 @@ class TableSpec(Options):
         target: The column to predict.
         group: Rows that share its value stay on one side of a split or fold; by default the key.
         columns: The columns of the table, in its order.
+        features: The module whose functions are more features than those of the kinds.
     """
 
     name: Name
@@ -171,6 +180,19 @@ class TableSpec(Options):
     target: Target
     group: Name | None = None
     columns: dict[Name, Column] = Field(min_length=2)
+    features: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, Column]:
+        """The columns that the model takes: those with features, and the group.
+
+        Retraining splits rows by the group. All are text, but the numbers (`Column.is_number`).
+        """
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if name not in {self.key, self.target.column} and (column.feature or name == self.group)
+        }
 
     @property
     def sources(self) -> dict[str, str]:
@@ -185,7 +207,7 @@ class TableSpec(Options):
     @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of numbers."""
-        return tuple(name for name, column in self.columns.items() if column.kind == "number")
+        return tuple(name for name, column in self.columns.items() if column.is_number)
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:

@@ -99,15 +99,15 @@ def text(value: Any) -> str:  # noqa: ANN401 - fields may hold anything
     return "" if found in MISSING_TEXTS else found
 
 
-def number(value: Any) -> float:  # noqa: ANN401 - fields may hold anything
-    """Return a field as a number; NaN if it is missing or not between `ABOVE` and `BELOW`."""
+def number(value: Any, above: float = ABOVE, below: float = BELOW) -> float:  # noqa: ANN401 - fields may hold anything
+    """Return a field as a number; NaN if it is missing or not between the exclusive bounds."""
     if isinstance(value, str):
         value = float(value) if _PLAIN_NUMBER.fullmatch(value.strip()) else math.nan
     if isinstance(value, Decimal):
         value = _to_float(value)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, _NUMBER_TYPES):
         return math.nan
-    return float(value) if ABOVE < value < BELOW else math.nan
+    return float(value) if above < value < below else math.nan
 
 
 def _to_float(value: Decimal) -> float:
