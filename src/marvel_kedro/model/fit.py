@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.metrics import Flags
+from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.features import (
     UNIVERSE_RATE,
@@ -24,6 +24,7 @@ from marvel_kedro.model.portable.features import (
     text,
 )
 from marvel_kedro.model.portable.predictor import CharacterModel, read_code
+from marvel_kedro.model.threshold import choose_threshold
 from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ def fit(
     rate = feature_names(encoder).index(UNIVERSE_RATE)
     features[:, rate] = _rates_out_of_fold(rows["universe"], alive, bucket % options.folds, options)
     booster = _train(features, alive, bucket % 4 == 0, options, progress)
-    return CharacterModel(booster.model_to_string(), encoder, options.threshold, read_code())
+    probability = np.empty(0)
+    if not isinstance(options.threshold, float):
+        probability = _out_of_fold(features, alive, bucket % 4, booster.num_trees(), options)
+    threshold = choose_threshold(alive, probability, options.threshold)
+    return CharacterModel(booster.model_to_string(), encoder, threshold, read_code())
 
 
 def learn_encoder(rows: pd.DataFrame, alive: Flags, options: FitOptions) -> Encoder:
@@ -173,6 +178,25 @@ def _train(
     names = [f"f{number}" for number in range(features.shape[1])]
     dataset = lightgbm.Dataset(features, alive, feature_name=names)
     return lightgbm.train(parameters, dataset, trees, callbacks=_callbacks(progress, "trees"))
+
+
+def _out_of_fold(
+    features: npt.NDArray[np.float32],
+    positive: Flags,
+    fold: npt.NDArray[np.int64],
+    trees: int,
+    options: FitOptions,
+) -> Floats:
+    """Compute the probability of each row by a model of the other folds."""
+    import lightgbm  # noqa: PLC0415 - takes seconds
+
+    probability = np.empty(len(positive))
+    for number in np.unique(fold):
+        inside = fold == number
+        rest = lightgbm.Dataset(features[~inside], positive[~inside])
+        booster = lightgbm.train(_parameters(options, len(positive)), rest, trees)
+        probability[inside] = booster.predict(features[inside])
+    return probability
 
 
 def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
