@@ -237,7 +237,7 @@ def test_random_labels_are_refused_and_start_cool_down(champion: Project) -> Non
     (row,) = log_of(champion)
     assert (row["outcome"], row["model_version"]) == ("refused", None)
     assert row["reasons"][0] == "started by hand"
-    assert row["detail"].startswith("Failed: roc_auc")
+    assert row["detail"].startswith("Failed: constant_gain")
     assert "not promoted" in re.sub(r"[\s│]+", " ", output)
     champion.run("alerting", monitoring={"now": "2026-02-03T00:00:00+00:00"})
     decision = champion.report("retrain")
