@@ -68,7 +68,9 @@ def test_metrics_of_resample_equal_those_of_its_rows() -> None:
         found = function(pairs, counts)
         for number in range(5):
             rows = counts[number].astype(int)
-            expected = REFERENCES[name](np.repeat(pairs.positive, rows), np.repeat(pairs.score, rows))
+            expected = REFERENCES[name](
+                np.repeat(pairs.positive, rows), np.repeat(pairs.score, rows)
+            )
             assert found[number] == pytest.approx(expected, abs=1e-9), name
 
 

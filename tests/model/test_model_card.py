@@ -57,9 +57,7 @@ OPTIONS = TrainingOptions(
 
 
 def card(measured: pd.DataFrame, **promotion: Any) -> str:
-    return model_card.render_markdown(
-        PROMOTION | promotion, TABLES, measured, 0.5, TABLE, OPTIONS
-    )
+    return model_card.render_markdown(PROMOTION | promotion, TABLES, measured, 0.5, TABLE, OPTIONS)
 
 
 def test_card_states_metrics_checks_and_provenance(measured: pd.DataFrame) -> None:

@@ -145,7 +145,7 @@ SIGNAL = np.random.default_rng(8).normal(size=8000)
 FLAWED = {
     "constant": lambda base: np.full(len(SIGNAL), expit(base)),
     "noise": lambda base: expit(base + np.random.default_rng(9).normal(0, 0.5, len(SIGNAL))),
-    "weights of balanced classes": lambda base: expit(1.5 * SIGNAL + 2),
+    "weights of balanced classes": lambda _: expit(1.5 * SIGNAL + 2),
     "odds doubled": lambda base: expit(base + 1.5 * SIGNAL + np.log(2)),
     "too sure": lambda base: expit(base + 3 * SIGNAL),
 }

@@ -34,10 +34,8 @@ def test_no_other_threshold_is_better(rows: list[tuple[bool, float]]) -> None:
     distinct = np.unique(np.r_[score, 1e-9, 1 - 1e-9])
     others = np.r_[distinct, (distinct[1:] + distinct[:-1]) / 2]
     others = others[(others > 0) & (others < 1)]
-    for policy, loss in (
-        (COSTS, lambda *given: cost(*given)),
-        ("max_f1", lambda *given: -f1(*given)),
-    ):
+    policies: list[tuple[Any, Any]] = [(COSTS, cost), ("max_f1", lambda *each: -f1(*each))]
+    for policy, loss in policies:
         chosen = choose_threshold(positive, score, policy)
         assert 0 < chosen < 1
         least = min(loss(positive, score, other) for other in others)

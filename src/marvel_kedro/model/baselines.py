@@ -29,15 +29,18 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame, table: TableSpe
 
     The columns are those with features:
 
-    - Numbers, and dates as days, are scaled; missing ones get the mean and a flag.
+    - Numbers, and dates as days, are scaled; missing ones get the mean and a flag. A column without
+      any number or date is left out.
     - Categories and other text are one-hot encoded, rare values together.
     - A set is a flag: filled in or not.
     """
     columns = {name: each for name, each in table.inputs.items() if each.feature}
-    if not columns:
+    inputs = _inputs(train, columns)
+    of_kind = {name: each.kind for name, each in columns.items() if inputs[name].notna().any()}
+    if not of_kind:
         return np.full(len(test), constant(train, table))
-    numbers = [name for name, each in columns.items() if each.kind in {"number", "date"}]
-    flags = [name for name, each in columns.items() if each.kind == "set"]
+    numbers = [name for name, kind in of_kind.items() if kind in {"number", "date"}]
+    flags = [name for name, kind in of_kind.items() if kind == "set"]
     one_hot = OneHotEncoder(
         min_frequency=_RARE_ROWS,
         max_categories=_MOST_CATEGORIES,
@@ -45,16 +48,16 @@ def logistic_regression(train: pd.DataFrame, test: pd.DataFrame, table: TableSpe
     )
     scaled = make_pipeline(
         MinMaxScaler(clip=True),  # a number beyond those of training has no larger effect
-        SimpleImputer(add_indicator=True, keep_empty_features=True),
+        SimpleImputer(add_indicator=True),
         StandardScaler(),
     )
     encoder = make_column_transformer(
-        (one_hot, [name for name in columns if name not in {*numbers, *flags}]),
+        (one_hot, [name for name in of_kind if name not in {*numbers, *flags}]),
         ("passthrough", flags),
         (scaled, numbers),
     )
     model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
-    model.fit(_inputs(train, columns), _labels(train, table))
+    model.fit(inputs, _labels(train, table))
     return model.predict_proba(_inputs(test, columns))[:, 1]
 
 
