@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 from support.churn import CHURN, DESCRIPTION
 from support.project import Project
 
@@ -25,7 +25,9 @@ def make(
     split: str = "customer",
 ) -> RegisteredModel:
     """A version with MLflow's description of a model, of which nothing else is read."""
-    columns = [ColSpec(kind, name, required=False) for name, kind in (inputs or {}).items()]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(kind, name, required=False) for name, kind in (inputs or {}).items()
+    ]
     signature = ModelSignature(Schema(columns)) if inputs else None
     metadata = {"table": table} if table else None
     saved = SimpleNamespace(metadata=Model(signature=signature, metadata=metadata))

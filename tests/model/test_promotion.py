@@ -1,5 +1,6 @@
 """The gate: when a candidate is promoted."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_bound_ignores_resamples_of_one_class() -> None:
 
 
 SIGNAL = np.random.default_rng(8).normal(size=8000)
-FLAWED = {
+FLAWED: dict[str, Callable[[float], Floats]] = {
     "constant": lambda base: np.full(len(SIGNAL), expit(base)),
     "noise": lambda base: expit(base + np.random.default_rng(9).normal(0, 0.5, len(SIGNAL))),
     "weights of balanced classes": lambda _: expit(1.5 * SIGNAL + 2),
