@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FEW_ROWS = 20_000
+_FEW_VALUES = 8
+_FEW_COVER = 0.9  # of the filled rows, by the values that are not rare
+_LEAST_FEATURES = 8
+"""Features for each tree at least: a share of three features would be one."""
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """Takes a description of the work; returns a function of the number done and the total."""
@@ -59,7 +63,7 @@ def fit(
     encoder = learn_encoder(rows, positive, table, options)
     code = read_code() | own_features.read(table)
     model = CharacterModel("", encoder, table.target.classes, 0.5, code, describe(rows, table))
-    features = model.features.encode(rows)
+    features = own_features.encode(model, rows, table)
     for name, feature in model.features.rates.items():
         # The rate of a row's category must not contain the row's own label.
         fold = bucket % options.folds
@@ -83,21 +87,27 @@ def learn_encoder(
 def _learn_column(
     values: "pd.Series[Any]", column: Column, positive: Flags, options: FitOptions
 ) -> ColumnEncoder:
-    described = ColumnEncoder(
-        column.kind, column.above, column.below, column.separator, column.format
-    )
-    splits: dict[str, Callable[[str], Iterable[str]]] = {
-        "category": lambda value: [value] if value else [],
-        "text": words,
-        "set": lambda value: items(value, column.separator),
-    }
-    split = splits.get(column.kind)
-    has_rates = column.kind in {"category", "id"}
-    return replace(
-        described,
-        parts=_frequent(values, split, options) if split else (),
-        rates=_rates(values.map(cache(text)), positive, options) if has_rates else {},
-    )
+    texts = values.map(cache(text)) if not column.is_number else values
+    parts: tuple[str, ...] = ()
+    rates = {}
+    if column.kind == "text":
+        parts = _frequent(texts, words, options)
+    elif column.kind == "set":
+        parts = _frequent(texts, lambda value: items(value, column.separator), options)
+    elif column.kind == "category":
+        parts = _few_values(texts, options)
+    if column.kind in {"category", "id"} and not parts:
+        rates = _rates(texts, positive, options)
+    described = (column.kind, column.above, column.below, column.separator, column.format)
+    return ColumnEncoder(*described, parts, rates)
+
+
+def _few_values(texts: "pd.Series[Any]", options: FitOptions) -> tuple[str, ...]:
+    """Return the values of a category by frequency, or none if it has many."""
+    filled = texts[texts != ""]
+    parts = _frequent(filled, lambda value: [value], options)
+    few = len(parts) <= _FEW_VALUES and filled.isin(parts).mean() >= _FEW_COVER
+    return parts if few else ()
 
 
 def _check(train: pd.DataFrame, table: TableSpec, options: FitOptions) -> None:
@@ -192,12 +202,12 @@ def _hashes(groups: "pd.Series[Any]") -> npt.NDArray[np.int64]:
 
 
 def _frequent(
-    values: "pd.Series[Any]", split: Callable[[str], Iterable[str]], options: FitOptions
+    texts: "pd.Series[Any]", split: Callable[[str], Iterable[str]], options: FitOptions
 ) -> tuple[str, ...]:
     """Return the most frequent parts of a text column, ties in alphabetical order."""
     counts: Counter[str] = Counter()
-    for value, rows in values.value_counts().items():
-        for part in set(split(text(value))):
+    for value, rows in texts.astype(object).value_counts().items():
+        for part in set(split(str(value))):
             counts[part] += rows
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(
@@ -215,7 +225,7 @@ def _train(
     """Train as many trees as have the least log loss on the held-out rows in a trial."""
     import lightgbm  # noqa: PLC0415 - takes seconds
 
-    parameters, trees = _parameters(options, len(positive)), options.min_trees
+    parameters, trees = _parameters(options, features.shape), options.min_trees
     if all(len(set(positive[side])) > 1 for side in (held_out, ~held_out)):
         rest = lightgbm.Dataset(features[~held_out], positive[~held_out])
         trial = lightgbm.train(
@@ -235,14 +245,16 @@ def _train(
     return lightgbm.train(parameters, dataset, trees, callbacks=_callbacks(progress, "trees"))
 
 
-def _parameters(options: FitOptions, rows: int) -> dict[str, Any]:
+def _parameters(options: FitOptions, shape: tuple[int, ...]) -> dict[str, Any]:
+    rows, features = shape
+    share = max(options.feature_share, min(1.0, _LEAST_FEATURES / features))
     return {
         "objective": "binary",
         "learning_rate": options.learning_rate,
         "num_leaves": options.leaves,
         "min_data_in_leaf": options.min_rows_in_leaf,
         "lambda_l2": options.l2,
-        "feature_fraction": options.feature_share,
+        "feature_fraction": share,
         "bagging_fraction": options.row_share,
         "bagging_freq": 1,
         "seed": options.seed,

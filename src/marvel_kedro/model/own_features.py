@@ -5,8 +5,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
+
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.predictor import OWN_CODE_FILE
+from marvel_kedro.model.portable.features import Floats
+from marvel_kedro.model.portable.predictor import OWN_CODE_FILE, CharacterModel
 from marvel_kedro.table.description import TableSpec
 
 INSTALLED_WITH_MODELS = frozenset({"numpy", "pandas"})
@@ -21,12 +24,30 @@ def read(table: TableSpec) -> dict[str, str]:
     if table.features is None:
         return {}
     source = _source(table.features)
-    if others := _imports(source) - sys.stdlib_module_names - INSTALLED_WITH_MODELS:
+    try:
+        others = _imports(source) - sys.stdlib_module_names - INSTALLED_WITH_MODELS
+    except SyntaxError as error:
+        raise ProjectError(f"{table.features}, line {error.lineno}: {error.msg}") from error
+    if others:
         raise ProjectError(
             f"{table.features} imports {', '.join(sorted(others))}. It is saved with the model, "
             "which loads without this project: use Python's own modules, numpy and pandas only."
         )
     return {OWN_CODE_FILE: source}
+
+
+def encode(model: CharacterModel, rows: pd.DataFrame, table: TableSpec) -> Floats:
+    """Encode the training rows; name the module if a function of it fails.
+
+    Raises:
+        ProjectError: A function reads a column that the model lacks, or raises an error.
+    """
+    try:
+        return model.features.encode(rows)
+    except Exception as error:  # whatever that module raises
+        if table.features is None:
+            raise
+        raise ProjectError(f"{table.features}: {type(error).__name__}: {error}") from error
 
 
 def _source(name: str) -> str:

@@ -82,9 +82,9 @@ class Features:
     def _find_rates(self) -> Iterator[tuple[str, int]]:
         start = 0
         for block in self._blocks:
-            for name in block.columns:
-                if len(block.columns) == 1 and self._columns[name].kind in {"category", "id"}:
-                    yield name, start + block.names.index(f"{name}_rate")
+            name = block.columns[0]
+            if len(block.columns) == 1 and self._columns[name].rates:
+                yield name, start + block.names.index(f"{name}_rate")
             start += len(block.names)
 
     def encode(self, records: pd.DataFrame) -> Floats:
@@ -138,7 +138,8 @@ def _own_block(function: OwnFeature, columns: Mapping[str, ColumnEncoder]) -> _B
         ValueError: It reads something that is no column.
     """
     read = tuple(inspect.signature(function).parameters)
-    if unknown := [name for name in read if name not in columns]:
+    unknown = [name for name in read if name not in columns]
+    if unknown or not read:
         raise ValueError(
             f"{function.__name__} reads {', '.join(unknown) or 'no column'}; the model has the "
             f"columns {', '.join(columns)}"
@@ -158,6 +159,10 @@ def _own_block(function: OwnFeature, columns: Mapping[str, ColumnEncoder]) -> _B
             return [math.nan if one is None else float(one) for one in many]
         except (ArithmeticError, ValueError):
             return missing
+        except (TypeError, KeyError) as error:
+            raise TypeError(
+                f"{function.__name__} must return a number or {names}: {error}"
+            ) from None
 
     return _Block(read, names, compute)
 

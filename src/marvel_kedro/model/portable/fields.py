@@ -80,8 +80,9 @@ def _to_float(value: Decimal) -> float:
 
 
 def words(value: str) -> list[str]:
-    """Return the words of a text, in its order."""
-    return _WORD.findall(value)
+    """Return the words of a text in lower case, without an `s` at the end, in its order."""
+    found = _WORD.findall(value)
+    return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in found]  # noqa: PLR2004
 
 
 def items(value: str, separator: str) -> list[str]:

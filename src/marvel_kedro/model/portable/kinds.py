@@ -27,9 +27,10 @@ class ColumnEncoder:
         below: Exclusive upper bound of a number.
         separator: What separates the items of a set.
         format: The format of a date; None: ISO 8601.
-        parts: The frequent values of a category, words of a text or items of a set.
-        rates: By value of a category, its training rows and its smoothed share of the positive
-            class.
+        parts: The values of a category that has few, or the frequent words of a text or items of a
+            set.
+        rates: By value of an id, or of a category that has many, its training rows and its smoothed
+            share of the positive class.
     """
 
     kind: str
@@ -58,19 +59,19 @@ class Encoder:
 
 
 def _category(name: str, column: ColumnEncoder, share: float) -> tuple[list[str], TextFeatures]:
+    """Rank few values by their frequency; describe one of many by what its training rows show."""
+    if column.rates:
+        return _rates(name, column, share)
     level = {value: rank for rank, value in enumerate(["", *column.parts])}
-    unknown = (0.0, share)
+    return [name], lambda value: [level.get(value, len(level))]
 
+
+def _rates(name: str, column: ColumnEncoder, share: float) -> tuple[list[str], TextFeatures]:
     def features(value: str) -> list[float]:
-        rows, rate = column.rates.get(value, unknown)
-        return [level.get(value, len(level)), math.log1p(rows), rate]
+        rows, rate = column.rates.get(value, (0.0, share))
+        return [math.log1p(rows), rate]
 
-    return [name, f"{name}_rows", f"{name}_rate"], features
-
-
-def _id(name: str, column: ColumnEncoder, share: float) -> tuple[list[str], TextFeatures]:
-    names, features = _category(name, column, share)
-    return names[1:], lambda value: features(value)[1:]
+    return [f"{name}_rows", f"{name}_rate"], features
 
 
 def _boolean(name: str, column: ColumnEncoder, share: float) -> tuple[list[str], TextFeatures]:  # noqa: ARG001 - as the others
@@ -113,7 +114,7 @@ KINDS: dict[str, Callable[[str, ColumnEncoder, float], tuple[list[str], TextFeat
     "boolean": _boolean,
     "category": _category,
     "date": _date,
-    "id": _id,
+    "id": _rates,
     "set": _set,
     "text": _text,
 }

@@ -78,7 +78,7 @@ def _invalid(message: str) -> MlflowException:
 
 
 def _import_saved_code(folder: Path) -> ModuleType:
-    """Import `predictor.py` and `features.py` of a folder as a package with a unique name."""
+    """Import `predictor.py` of a folder and what it imports as a package with a unique name."""
     package = ModuleType(f"marvel_model_{uuid.uuid4().hex}")
     package.__path__ = [str(folder)]
     sys.modules[package.__name__] = package
