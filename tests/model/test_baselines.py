@@ -12,7 +12,6 @@ from support.churn import CHURN, customers
 from support.table import TABLE
 
 from marvel_kedro.model import baselines
-from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.description import Column, TableSpec
 
 
@@ -85,10 +84,9 @@ def test_logistic_regression_accepts_empty_columns(characters: pd.DataFrame) -> 
 
 
 def test_logistic_regression_of_another_table_uses_all_kinds() -> None:
-    raw = customers(1000).astype(str)
-    rows = select_usable(read_source(raw, CHURN), CHURN).reset_index(drop=True)
-    found = baselines.logistic_regression(rows[:500], rows[500:], CHURN)
-    assert roc_auc_score(rows["churned"][500:] == "yes", found) > 0.8
+    rows = customers(1600)
+    found = baselines.logistic_regression(rows[:800], rows[800:], CHURN)
+    assert roc_auc_score(rows["churned"][800:] == "Yes", found) > 0.7
 
 
 SIGNAL = np.random.default_rng(1).normal(size=1200)

@@ -22,36 +22,34 @@ def test_slices_of_marvel_keep_their_values(characters: pd.DataFrame) -> None:
 
 
 def test_slices_are_by_default_the_first_categories_and_booleans() -> None:
-    rows = customers().assign(tariff=lambda rows: rows["tariff"].where(rows.index > 9, None))
-    found = slices(rows, CHURN)
-    assert {name: set(found[name]) for name in found} == {
-        "tariff": {"basic", "plus", "max", "Unknown"},
-        "partner": {"true", "false"},
-    }
+    found = slices(customers(), CHURN)
+    assert list(found) == ["plan", "city", "paperless"]
+    assert set(found["plan"]) == {"basic", "plus", "Top", "Unknown"}
+    assert set(found["paperless"]) == {"yes", "no", "Unknown"}
+    assert {"Other", "Unknown"} < set(found["city"])
+    assert found["city"].nunique() == 6 + 2
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_most_frequent_values_are_slices_in_any_order_of_the_rows(reverse: bool) -> None:
-    """Ten values of one frequency: the first six by name; a rare one is with the others."""
+    """Ten values of one frequency: the first six by name; the others are with a rare one."""
     values = [*"abcdefghij"] * 5 + ["aa"]
-    rows = pd.DataFrame({"tariff": values[::-1] if reverse else values, "partner": None}).astype(
-        "str"
-    )
-    found = slices(rows.assign(partner=pd.Series(None, index=rows.index, dtype="str")), CHURN)
-    assert set(found["tariff"]) == {*"abcdef", "Other"}
-    assert set(found["partner"]) == {"Unknown"}
+    rows = customers(51).assign(plan=values[::-1] if reverse else values, city=None)
+    found = slices(rows, CHURN)
+    assert set(found["plan"]) == {*"abcdef", "Other"}
+    assert set(found["city"]) == {"Unknown"}
 
 
 def test_conditions_have_names_that_are_columns() -> None:
-    given = ["tariff = 'C++'", "tariff = 'C#'", "tariff", "tags = 'O''Neil'", "tariff = 'Ж'"]
+    given = ["plan = 'C++'", "plan = 'C#'", "plan", "city = 'O''Neil'", "plan = 'Ж'"]
     table = CHURN.model_copy(update={"slices": tuple(given)})
     names = list(table.slices_by_name)
-    assert names == ["tariff_c", "tariff_c_2", "tariff", "tags_o_neil", "tariff_2"]
-    rows = pd.DataFrame({"tariff": ["C#", "Ж", None], "tags": ["O'Neil", None, "x"]})
+    assert names == ["plan_c", "plan_c_2", "plan", "city_o_neil", "plan_2"]
+    rows = pd.DataFrame({"plan": ["C#", "Ж", None], "city": ["O'Neil", None, "x"]})
     found = slices(rows, table)
-    assert found["tariff_c_2"].tolist() == ["yes", "no", "no"]
-    assert found["tags_o_neil"].tolist() == ["yes", "no", "no"]
-    assert found["tariff_2"].tolist() == ["no", "yes", "no"]
+    assert found["plan_c_2"].tolist() == ["yes", "no", "no"]
+    assert found["city_o_neil"].tolist() == ["yes", "no", "no"]
+    assert found["plan_2"].tolist() == ["no", "yes", "no"]
     assert set(names) < {*contracts.schema("TestScores", table).columns}
 
 
@@ -60,13 +58,13 @@ def test_no_slices_are_none() -> None:
     assert slices(customers(3), table).shape == (3, 0)
 
 
-@pytest.mark.parametrize("answer", ["yes", "no"])
+@pytest.mark.parametrize("answer", ["Yes", "No"])
 def test_sentences_have_the_words_of_the_table(answer: str) -> None:
     """The negative class is larger, and comes first in the alphabet."""
     rows = customers()
-    positive = (rows["churned"] == "yes").to_numpy()
+    positive = (rows["churned"] == "Yes").to_numpy()
     scores = {
-        "candidate": pd.Series(0.9 if answer == "yes" else 0.1, rows.index).to_numpy(),
+        "candidate": pd.Series(0.9 if answer == "Yes" else 0.1, rows.index).to_numpy(),
         "constant": pd.Series(positive.mean(), rows.index).to_numpy(),
     }
     options = EvaluationOptions(resamples=20)
@@ -82,7 +80,7 @@ def test_sentences_have_the_words_of_the_table(answer: str) -> None:
         options,
         0.5,
     )
-    assert one_class(only, CHURN)["labels"] == "All test labels are yes: there is no ROC AUC."
+    assert one_class(only, CHURN)["labels"] == "All test labels are Yes: there is no ROC AUC."
 
 
 @pytest.mark.parametrize("table", [TABLE, CHURN, CHURN.model_copy(update={"slices": ()})])

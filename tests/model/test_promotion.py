@@ -1,6 +1,7 @@
 """The gate: when a candidate is promoted."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.model.options import GateOptions
+from marvel_kedro.model.options import GateOptions, RetrainingOptions
 from marvel_kedro.model.promotion import Contender, Decision, MeasuredRows, decide
+from marvel_kedro.model.registry import LoggedModel, Version
+from marvel_kedro.pipelines.retraining import nodes
 
 ROWS = 4000
 _GENERATOR = np.random.default_rng(5)
@@ -215,6 +218,12 @@ def test_champion_of_another_table_is_no_rival() -> None:
     assert not refused.promoted
     assert refused.reason.startswith("Failed: constant_gain")
     assert other in refused.reason
+    for decision, alias in ((promoted, "champion"), (gate(Contender(GOOD), None), "challenger")):
+        reigning: Any = SimpleNamespace(version="3") if decision is promoted else None
+        release = RetrainingOptions(release="challenger")
+        logged = LoggedModel("", "", "")
+        aliases = nodes.release(decision, Version("m", "4"), logged, reigning, release)[1]
+        assert aliases == {alias: "4"}
     # Synthetic rows stand in for no real table, also of another description.
     assert not gate(Contender(GOOD, "synthetic"), champion).promoted
 

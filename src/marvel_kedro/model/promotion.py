@@ -57,6 +57,7 @@ class Decision:
     source: Source
     floor_passed: bool  # the checks that need no champion
     challenges: bool  # whether it may be compared with the champion in an A/B test
+    has_rival: bool  # a champion of the same table
     reason: str
     checks: pd.DataFrame  # a row per check: `check`, `value`, `threshold`, `passed`, `detail`
 
@@ -96,6 +97,7 @@ def decide(
         source=candidate.source,
         floor_passed=floor_passed,
         challenges=bool(failed) and floor_passed and failed[0].check != "data_source",
+        has_rival=champion is not None and not champion.other_table,
         reason=_reason(failed, comparison, champion),
         checks=pd.DataFrame(floor + comparison),
     )
