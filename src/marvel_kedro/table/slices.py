@@ -26,7 +26,7 @@ def parse(text: str) -> Slice:
 def by_name(texts: Iterable[str], taken: Collection[str]) -> dict[str, Slice]:
     """Name slices so that each name is a column of its own, apart from those that are taken.
 
-    `universe = 'Earth-616'` becomes `universe_earth_616`; a name that is taken gets a number.
+    `plan = 'Top-2'` becomes `plan_top_2`; a name that is taken gets a number.
     """
     slices = [parse(text) for text in texts]
     names = {each: each.column for each in slices if each.value is None}  # the plain ones first
