@@ -77,11 +77,14 @@ class GateOptions(Options):
     """The section `training.gate`: the thresholds that a candidate must pass to be promoted.
 
     Shares are shares of the log loss of the constant model on the test rows, so that they mean the
-    same whatever the share of the positive class is. Bounds are one-sided, at `gain_confidence`.
+    same whatever the share of the positive class is. Bounds are one-sided, at `gain_confidence`
+    unless another one is named.
 
     Attributes:
         min_constant_gain: The lower bound of the gain in log loss over the constant model, as a
             share, must exceed this.
+        constant_confidence: The confidence of that bound. It is lower than the others: a model that
+            is as good as the constant does no harm, and with few rows a useful one looks like it.
         min_regression_gain: The upper bound of that over the logistic regression must be at least
             this: the candidate may not be clearly worse.
         max_ece_share: The calibration error may be at most this share of the rarer class's share,
@@ -97,6 +100,7 @@ class GateOptions(Options):
 
     seed: int = Field(42, ge=0)
     min_constant_gain: float = 0.0
+    constant_confidence: float = Field(0.8, gt=0.5, lt=1)
     min_regression_gain: float = -0.02
     max_ece_share: float = Field(0.25, ge=0)
     min_roc_auc: float | None = Field(None, ge=0, le=1)

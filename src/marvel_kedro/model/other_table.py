@@ -1,4 +1,4 @@
-"""Tell whether a registered model answers the question of the described table."""
+"""Compare the table that a registered model was fitted to with the described one."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from marvel_kedro.table.description import TableSpec
 
 
 def difference(model: RegisteredModel, table: TableSpec) -> str:
-    """Describe what tells the table of a model from the described one; empty if nothing does.
+    """Describe the difference between a model's table and the described one; empty without one.
 
     A model of this project has the description that it was fitted with. Of one without it only the
     signature is compared.

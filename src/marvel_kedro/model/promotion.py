@@ -109,28 +109,34 @@ def _floor(candidate: Floats, rows: MeasuredRows, options: GateOptions) -> list[
     NaN passes no comparison.
     """
     pairs = ScorePairs.of(rows.positive, candidate)
-    low, _ = _bounds(rows.gains(candidate, rows.constant), options)
-    _, high = _bounds(rows.gains(candidate, rows.regression), options)
+    low, _ = _bounds(rows.gains(candidate, rows.constant), options.constant_confidence)
+    _, high = _bounds(rows.gains(candidate, rows.regression), options.gain_confidence)
     at_least, ece = options.min_regression_gain, partial(metrics.ece, bins=options.calibration_bins)
     error, most = value_of(ece, pairs), _calibration_limit(candidate, rows, options)
-    bound = f"bound at {100 * options.gain_confidence:g}%, as a share of the constant's log loss"
+    share = "as a share of the constant's log loss"
     found = [
         _Check(
             "constant_gain",
             low,
             options.min_constant_gain,
             low > options.min_constant_gain,
-            f"gain in log loss over the constant model, lower {bound}; more than",
+            f"gain in log loss over the constant model, {share}: lower bound at "
+            f"{100 * options.constant_confidence:g}%; more than",
         ),
         _Check(
             "regression_gain",
             high,
             at_least,
             high >= at_least,
-            f"gain in log loss over the logistic regression, upper {bound}; at least",
+            f"gain in log loss over the logistic regression, {share}: upper bound at "
+            f"{100 * options.gain_confidence:g}%; at least",
         ),
         _Check(
-            "calibration_error", error, most, error <= most, "with chance on so many rows at most"
+            "calibration_error",
+            error,
+            most,
+            error <= most,
+            "a share of the rarer class and chance on these rows; at most",
         ),
     ]
     if (limit := options.min_roc_auc) is not None:
@@ -142,13 +148,13 @@ def _floor(candidate: Floats, rows: MeasuredRows, options: GateOptions) -> list[
     return found
 
 
-def _bounds(gains: Floats, options: GateOptions) -> tuple[float, float]:
+def _bounds(gains: Floats, confidence: float) -> tuple[float, float]:
     """Return the one-sided t bounds of the mean of paired gains; NaN with a single row."""
     if len(gains) < 2:  # noqa: PLR2004 - a spread needs two
         return np.nan, np.nan
     from scipy.stats import t  # noqa: PLC0415 - monitoring needs no SciPy
 
-    reach = t.ppf(options.gain_confidence, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains))
+    reach = t.ppf(confidence, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains))
     return float(gains.mean() - reach), float(gains.mean() + reach)
 
 
@@ -217,7 +223,7 @@ def _worst_slice(gains: Floats, slice_columns: pd.DataFrame, options: GateOption
     for key, value, inside in groups(slice_columns):
         if key is None or inside.sum() < options.min_slice_rows:
             continue
-        _, high = _bounds(gains[inside], options)
+        _, high = _bounds(gains[inside], options.gain_confidence)
         if high < worst:
             worst = high
             where = f"gain over the champion where {key} = {value}, upper bound; at least"
@@ -237,9 +243,9 @@ def _reason(failed: list[_Check], comparison: list[_Check], champion: Contender 
         gain = comparison[0]
         return f"Better than the champion: {gain.check} is at least {gain.value:.4f}"
     elif champion is None:
-        return "There was no champion; the checks against the baselines passed"
+        return "There was no champion; the other checks passed"
     elif champion.other_table:
-        text = "The checks against the baselines passed"
+        text = "The other checks passed"
     else:
         return "The champion was trained on synthetic data; the checks against the baselines passed"
     if champion and champion.other_table:
@@ -262,7 +268,7 @@ def promote(
 
     Returns:
         The record of the decision, and versions by alias: `champion` if the candidate is promoted,
-        `challenger` if it passed the absolute checks without beating the champion. A version older
+        `challenger` if it passed the other checks without beating the champion. A version older
         than the champion, which a training on the same rows finds, does not challenge: it would end
         the A/B test of another version.
     """
