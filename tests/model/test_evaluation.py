@@ -27,14 +27,14 @@ def test_slices_are_by_default_the_first_categories_and_booleans() -> None:
     assert set(found["plan"]) == {"basic", "plus", "Top", "Unknown"}
     assert set(found["paperless"]) == {"yes", "no", "Unknown"}
     assert {"Other", "Unknown"} < set(found["city"])
-    assert found["city"].nunique() == 6 + 2
+    assert found["city"].value_counts().drop("Unknown").min() >= 20
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_most_frequent_values_are_slices_in_any_order_of_the_rows(reverse: bool) -> None:
     """Ten values of one frequency: the first six by name; the others are with a rare one."""
-    values = [*"abcdefghij"] * 5 + ["aa"]
-    rows = customers(51).assign(plan=values[::-1] if reverse else values, city=None)
+    values = [*"abcdefghij"] * 25 + ["aa"]
+    rows = customers(251).assign(plan=values[::-1] if reverse else values, city=None)
     found = slices(rows, CHURN)
     assert set(found["plan"]) == {*"abcdef", "Other"}
     assert set(found["city"]) == {"Unknown"}
@@ -72,7 +72,7 @@ def test_sentences_have_the_words_of_the_table(answer: str) -> None:
     assert one_class(found, CHURN)["predictions"].startswith(
         f"The candidate predicts {answer} for every test row"
     )
-    assert titles(found)["constant"] == f"constant ({positive.mean():.0%})"
+    assert titles(positive.mean())["constant"] == f"constant ({positive.mean():.0%})"
     only = evaluate(
         positive[positive],
         {k: v[positive] for k, v in scores.items()},

@@ -27,7 +27,7 @@ def test_plots_show_every_model_and_have_titles(
     drawn = figures["roc"].axes[0].get_legend()
     assert drawn
     legend = [re.sub(r"  .*", "", text.get_text()) for text in drawn.get_texts()]
-    titles = evaluation.titles(measured)
+    titles = evaluation.titles(scores["constant"].mean())
     assert legend == [titles[name] for name in measured["model"].unique()]
     assert len(legend) == 3
     assert all(figure.axes[0].get_title(loc="left") for figure in figures.values())

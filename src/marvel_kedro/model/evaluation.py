@@ -24,6 +24,7 @@ COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low"
 
 _SLICE_VALUES = 6
 _SLICE_SHARE = 0.02
+_SLICE_ROWS = 20
 
 
 def slices(records: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def _slice_values(values: "pd.Series[str]") -> "pd.Series[str]":
         .sort_index()
         .sort_values(ascending=False, kind="stable")
     )  # of equally frequent values the first one by name
-    frequent = rows[rows >= _SLICE_SHARE * len(values)].head(_SLICE_VALUES)
+    frequent = rows[rows >= max(_SLICE_SHARE * len(values), _SLICE_ROWS)].head(_SLICE_VALUES)
     return filled.where(filled.isin([*frequent.index, "Unknown"]), "Other")
 
 
@@ -155,12 +156,9 @@ def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[
     return figure + low, figure + high
 
 
-def titles(evaluation: pd.DataFrame) -> dict[str, str]:
-    """Return the titles of the models; that of the constant has the share of positive rows."""
-    share = _overall(evaluation).get(("constant", "pr_auc"), np.nan)
-    if np.isnan(share):
-        return MODELS
-    return MODELS | {"constant": f"constant ({rounded(share, '.0%')})"}
+def titles(constant: float) -> dict[str, str]:
+    """Return the titles of the models; that of the constant model has its probability."""
+    return MODELS | {"constant": f"constant ({rounded(constant, '.0%')})"}
 
 
 def one_class(evaluation: pd.DataFrame, table: TableSpec) -> dict[str, str]:

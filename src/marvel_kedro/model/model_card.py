@@ -44,7 +44,8 @@ def render_markdown(  # noqa: PLR0913, PLR0917 - what a card is about
     `tables` has `digest`, `rows` and `positive` of the train and the test set; `threshold` is that
     of the candidate.
     """
-    overall, title_of = evaluation[evaluation["slice_key"].isna()], titles(evaluation)
+    overall = evaluation[evaluation["slice_key"].isna()]
+    title_of = titles(_share(tables["train_set"]))
     models = [name for name in title_of if name in set(overall["model"])]
     known = set(overall.loc[overall["value"].notna(), "metric"])
     sentences = one_class(evaluation, table)
@@ -105,8 +106,12 @@ def _describe(column: Column) -> str:
 
 
 def _rows(name: str, facts: dict[str, Any]) -> dict[str, Any]:
-    share = rounded(facts["positive"] / max(facts["rows"], 1), ".1%")
+    share = rounded(_share(facts), ".1%")
     return {"name": name, "rows": facts["rows"], "share": share, "digest": facts["digest"]}
+
+
+def _share(facts: dict[str, Any]) -> float:
+    return float(facts["positive"] / max(facts["rows"], 1))
 
 
 def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:

@@ -47,7 +47,7 @@ def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame, table: TableSp
 
     figure = _figure(6.0, 5.6)
     axes = figure.subplots()
-    areas, models = _overall(evaluation, "roc_auc"), titles(evaluation)
+    areas, models = _overall(evaluation, "roc_auc"), titles(test_scores["constant"].mean())
     if np.isnan(areas["candidate"]):
         axes.axis("off")
         title(axes, "No ROC curve: all labels are of one class")

@@ -22,7 +22,7 @@ from rich.table import Column, Table
 
 from marvel_kedro.core.rounding import rounded
 from marvel_kedro.core.terminal import wide_enough
-from marvel_kedro.model.evaluation import one_class, titles
+from marvel_kedro.model.evaluation import MODELS, one_class
 from marvel_kedro.table.frames import lazily
 
 if TYPE_CHECKING:
@@ -95,12 +95,11 @@ def _models(evaluation: pd.DataFrame) -> Table:
     table = Table(Column(no_wrap=True), *figures, title=title, box=SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
     table.title_style = ""
-    models = titles(evaluation)
-    for model in (name for name in models if (name, "ece") in overall.index):
+    for model in (name for name in MODELS if (name, "ece") in overall.index):
         values = overall.loc[model].loc[metrics, ["value", "low", "high"]]
         texts = (map(partial(rounded, form=".3f"), row) for row in values.itertuples(index=False))
         cells = (f"{value}\n[dim]{low}-{high}[/dim]" for value, low, high in texts)
-        table.add_row(models[model], *cells)
+        table.add_row(MODELS[model], *cells)
     return table
 
 
