@@ -86,6 +86,13 @@ def test_question_is_made_of_the_target(changes: dict[str, Any], question: str) 
         ({"target": {"column": "left"}}, "target.positive: Field required"),
         ({"question": ""}, "question: String should have at least 1 character"),
         ({"slice": "left"}, "slice: Extra inputs are not permitted"),
+        ({"slices": ["town"]}, "slices has 'town', and columns has no town: write a column, or"),
+        ({"slices": ["tags = x"]}, "columns has no tags = x: write a column, or column = 'value'"),
+        (
+            {"slices": ["balance"]},
+            "slices has 'balance': balance is the key, the target or a number",
+        ),
+        ({"slices": ["left = 'Yes'"]}, "left is the key, the target or a number"),
     ],
 )
 def test_wrong_description_is_refused_with_key_and_remedy(
