@@ -40,13 +40,13 @@ def test_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None
 def test_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     assert f"There is no raw file at {path}" in message(path)
-    assert "--pipelines synthetic" in message(path)
+    assert "kedro adopt FILE" in message(path)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "move it away: kedro run then makes synthetic rows"),
+        (b"", "describe another one: kedro adopt FILE"),
         (b"", "is empty"),
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
@@ -55,7 +55,7 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3,4,\n", "Expected 2 fields in line 3, saw 3"),
         (b"a,b\n1,2,9\n3,4\n", "more cells than columns: 1, the first is row 1 "),
         (b"a,b\n1,2,\n3,4,5\n6,7,8\n", "more cells than columns: 2, the first is row 2 "),
-        (b"a;b\n1;2,9\n", "load_args.sep"),
+        (b"a;b\n1;2,9\n", "read: {separator: ..}"),
         (b"a,b\n1,2,,\n3,4,,5\n", "more cells than columns: 1, the first is row 2 "),
     ],
 )

@@ -8,13 +8,13 @@ from marvel_kedro.table import quality
 from marvel_kedro.table.cleaning import read_source
 from marvel_kedro.table.options import QualityOptions
 
-OPTIONS = QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
+OPTIONS = QualityOptions()
 
 
 def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
     raw = raw_rows(
-        {"PageID": "1", "Gender": "Agender", "Height (m)": "1,80"},
-        {"PageID": "2", "Gender": "Agender", "Identity": "", "Height (m)": "2"},
+        {"PageID": "1", "Gender": "Robot", "Height (m)": "1,80"},
+        {"PageID": "2", "Gender": "Robot", "Identity": "", "Height (m)": "2"},
         {"PageID": "3", "Alive": "?"},
         {"PageID": ""},
     )
@@ -24,13 +24,18 @@ def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
     assert summary["rejected"] == {"no page_id": 1, "unknown alive": 1}
     assert summary["nulls"]["identity"] == 1
     assert summary["unusable"] == {"height": 1, "weight": 0}
-    assert summary["new_categories"] == {"gender": {"Agender": 2}, "identity": {}}
+    assert summary["new_categories"] == {
+        "gender": {"Robot": 2},
+        "identity": {},
+        "marital_status": {},
+    }
     assert quality.metrics(summary) == {
         "rows_in": 4,
         "rows_kept": 2,
         "rows_rejected": 2,
         "new_gender_rows": 2,
         "new_identity_rows": 0,
+        "new_marital_status_rows": 0,
     }
 
 
@@ -39,10 +44,12 @@ def test_new_categories_beyond_listed_examples_are_counted() -> None:
     for column in set(TABLE.columns) - {"gender"}:
         rows[column] = None
     rows = rows.astype("str").where(rows.notna(), None)
-    summary = quality.summarise(
-        rows, TABLE, QualityOptions(expected={"gender": ["Male"]}, examples=2)
-    )
-    assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
+    summary = quality.summarise(rows, TABLE, QualityOptions(examples=2))
+    assert summary["new_categories"] | {"identity": {}, "marital_status": {}} == {
+        "identity": {},
+        "marital_status": {},
+        "gender": {"new 0": 3, "new 1": 3},
+    }
     assert quality.metrics(summary)["new_gender_rows"] == 12
 
 

@@ -21,12 +21,8 @@ class RecordedSplit(SplitOptions):
 
 
 class QualityOptions(Options):
-    """Parameters of the data-quality summary: other values than `expected` are new categories.
+    """Parameters of the data-quality summary: new categories that are listed per column."""
 
-    At most `examples` of them are listed per column.
-    """
-
-    expected: dict[str, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)
 
 

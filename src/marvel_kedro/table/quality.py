@@ -50,7 +50,7 @@ def summarise(
         "nulls": {name: kept - (filled | numbers).get(name, 0) for name in table.columns},
         "unusable": {name: filled.get(name, 0) - numbers[name] for name in table.numbers},
         "missing_markers": {name: cells for name, cells in marked.items() if cells},
-    } | _new_categories(usable, options)
+    } | _new_categories(usable, table, options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -99,15 +99,18 @@ def _counts_by_reason(
     }
 
 
-def _new_categories(usable: nw.LazyFrame[Any], options: QualityOptions) -> dict[str, Any]:
+def _new_categories(
+    usable: nw.LazyFrame[Any], table: TableSpec, options: QualityOptions
+) -> dict[str, Any]:
     """Count rows with unexpected values by column: the most frequent values, and the total."""
-    found: dict[str, dict[str, int]] = {column: {} for column in options.expected}
-    totals = dict.fromkeys(options.expected, 0)
+    expected = {name: column.expected for name, column in table.columns.items() if column.expected}
+    found: dict[str, dict[str, int]] = {column: {} for column in expected}
+    totals = dict.fromkeys(expected, 0)
     new = [
-        usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)).select(
+        usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(values)).select(
             nw.lit(column).alias("column"), nw.col(column).alias("value")
         )
-        for column, expected in options.expected.items()
+        for column, values in expected.items()
     ]
     if new:  # one query for all columns
         rows = nw.col("rows").cast(nw.Int64)
