@@ -27,9 +27,7 @@ _REMEDY = (
 )
 
 
-def require_file(
-    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec
-) -> None:
+def require_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec) -> None:
     """Raise a `ProjectError` if the raw file is missing, or would be made, for another table.
 
     Synthetic rows are characters: they stand in for no other table.

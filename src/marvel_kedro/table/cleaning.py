@@ -84,7 +84,7 @@ def _check_columns(present: Collection[str], table: TableSpec) -> None:
         if source not in present and table.columns[name].required
     ]
     if not missing:
-        unknown = [name for name in present if name not in table.sources and _is_named(name)]
+        unknown = [name for name in present if name not in table.sources and is_named(name)]
         if unknown:
             logger.info(
                 "The raw file has columns that table.yml does not describe, and that are ignored: "
@@ -108,7 +108,7 @@ def _check_columns(present: Collection[str], table: TableSpec) -> None:
     )
 
 
-def _is_named(column: str) -> bool:
+def is_named(column: str) -> bool:
     """Tell a column's name from what pandas and Spark call one without a name."""
     return not re.fullmatch(r"Unnamed: \d+|_c\d+|", column)
 

@@ -1,0 +1,275 @@
+"""Find out what the values of a column are: a number, a date, a category, .."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pandas as pd
+
+from marvel_kedro.core.errors import shortened
+from marvel_kedro.model.portable.features import PLAIN_NUMBER
+from marvel_kedro.table.adoption.names import words
+from marvel_kedro.table.description import Kind
+
+MOST = 0.95
+"""The share of values that decides; the others count as missing."""
+
+_BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
+_GROUP = r"[ '\u00a0\u2019\u202f{}]"
+_NOTATION = (
+    r"[-+]?(?:[0-9]{{1,15}}(?:{mark}[0-9]*)?|{mark}[0-9]+"
+    r"|[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:{mark}[0-9]*)?)(?:[eE][-+]?[0-9]{{1,3}})?"
+)
+_PLAIN = re.compile(PLAIN_NUMBER)
+_POINT = re.compile(_NOTATION.format(mark=r"\.", group=_GROUP.format(",")))
+_COMMA = re.compile(_NOTATION.format(mark=",", group=_GROUP.format(".")))
+_GROUPED_BY_COMMA = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+")
+_GROUPED_BY_POINT = re.compile(r"[-+]?[0-9]{1,3}(?:\.[0-9]{3})+")
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{4,15} ?(?:Z|[-+][0-9:]{2,6})?)?")
+_DATES = (
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y"),
+    *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%y", "%Y-%b-%d"),
+)
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
+_TRIED_DATES = 300
+_MAX_LEVELS = 50  # with more, a value has to repeat to be a category
+_CODES = {"zip", "zipcode", "postal", "postcode", "plz", "phone", "telephone", "mobile", "iban"}
+_CODES |= {"ssn", "isbn", "ean", "barcode", "sku"}
+_IDS = {"id", "ids", "uuid", "guid", "key", "nr", "no", "num", "number", "code", "ref", "reference"}
+
+
+@dataclass
+class Found:
+    """What a column is, why, and what a person should know.
+
+    Attributes:
+        kind: Its kind.
+        why: The reason, in a few words.
+        options: Other keys of its description.
+        notes: Warnings.
+    """
+
+    kind: Kind
+    why: str
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_kind(source: str, counts: "pd.Series[int]", *, comma: bool = False) -> Found:
+    """Find the kind of a column.
+
+    Args:
+        source: Its name in the file.
+        counts: Rows by value, without missing ones, the most frequent first.
+        comma: Whether other columns of the file have decimal commas.
+    """
+    if not len(counts):
+        options = {"feature": False, "required": False}
+        return Found("text", "has no value", options, ["has no value in any row"])
+    name = words(source)
+    found = (
+        _boolean(counts)
+        or _date(name, counts)
+        or _code(name, counts)
+        or _number(counts, comma=comma)
+        or _set(counts)
+        or _text(name, counts)
+    )
+    if len(counts) == 1:
+        found.options["feature"] = False
+        found.notes.append(f"has the one value {example(counts.index[0])}")
+    return found
+
+
+def example(value: str, length: int = 20) -> str:
+    """Return a value as a short example."""
+    return repr(shortened(value, length))
+
+
+def _matching(counts: "pd.Series[int]", pattern: re.Pattern[str]) -> "pd.Series[int]":
+    return counts[[bool(pattern.fullmatch(value)) for value in counts.index]]
+
+
+def _boolean(counts: "pd.Series[int]") -> Found | None:
+    found = {value.lower() for value in counts.index}
+    if len(found) == 2 and found in _BOOLEANS:  # noqa: PLR2004
+        return Found("boolean", f"{' and '.join(map(str, counts.index[:2]))}")
+    return None
+
+
+def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
+    if not all(value.isascii() and value.isdigit() for value in counts.index):
+        return None
+    if any(value[0] == "0" and len(value) > 1 for value in counts.index):
+        return _identifier(counts, "digits with leading zeros, which a number would lose")
+    if max(map(len, counts.index)) > 15:  # noqa: PLR2004 - as PLAIN_NUMBER
+        return _identifier(counts, "more digits than a number keeps")
+    if _CODES & set(name):
+        return _identifier(counts, "a code by its name")
+    if _has_id_name(name) and _distinct(counts) > 0.5:  # noqa: PLR2004
+        return _identifier(counts, "an id by its name")
+    if _has_id_name(name) and name[-1] == "id":
+        return Found("category", "an id by its name, with few values")
+    return None
+
+
+def _has_id_name(name: list[str]) -> bool:
+    return bool(name) and (name[-1] in _IDS or name[0] == "id" or name[-1].endswith("uuid"))
+
+
+def _identifier(counts: "pd.Series[int]", why: str) -> Found:
+    if _distinct(counts) > MOST and len(counts) > _MAX_LEVELS:
+        return Found("id", f"{why}; nearly every value occurs once", {"feature": False})
+    return Found("category", why)
+
+
+def _distinct(counts: "pd.Series[int]") -> float:
+    return len(counts) / int(counts.sum())
+
+
+def _number(counts: "pd.Series[int]", *, comma: bool) -> Found | None:
+    total = int(counts.sum())
+    shares: dict[Literal[".", ","] | None, pd.Series[int]] = {
+        None: _matching(counts, _PLAIN),
+        ".": _matching(counts, _POINT),
+        ",": _matching(counts, _COMMA),
+    }
+    marked = [value for value in shares[","].index if "," in value]
+    only_grouped = all(_GROUPED_BY_COMMA.fullmatch(value) for value in marked)
+    pointed = [value for value in counts.index if "." in value]
+    if comma and pointed and all(_GROUPED_BY_POINT.fullmatch(value) for value in pointed):
+        order: tuple[Literal[".", ","] | None, ...] = (",", None, ".")
+    elif only_grouped and not comma:
+        order = (None, ".", ",")
+    else:
+        order = (None, ",", ".")
+    # The plain notation if no other one reads more values.
+    mark = max(order, key=lambda each: (int(shares[each].sum()), -order.index(each)))
+    fitting = int(shares[mark].sum())
+    rest = counts.drop(shares[mark].index)
+    if fitting < total * MOST:
+        if fitting > total / 2:
+            note = f"{fitting / total:.0%} are numbers, others not ({_examples(rest)}): mixed types"
+            return _text([], counts, [note])
+        return None
+    options: dict[str, Any] = {"decimal": mark} if mark else {}
+    written = {None: "", ".": ", thousands or exponents among them", ",": " with decimal commas"}
+    found = Found("number", f"{_all(fitting, total)} numbers{written[mark]}", options)
+    if len(rest):
+        found.notes.append(
+            f"{total - fitting:,} values are no numbers ({_examples(rest)}): missing"
+        )
+    return found
+
+
+def _all(fitting: int, total: int) -> str:
+    return "all are" if fitting == total else f"{fitting / total:.1%} are"
+
+
+def _examples(counts: "pd.Series[int]") -> str:
+    return ", ".join(map(example, counts.index[:3]))
+
+
+def _date(name: list[str], counts: "pd.Series[int]") -> Found | None:
+    """Find the format that reads most values; day before month where both fit."""
+    first = counts.index[0]
+    digits = sum(character.isdigit() for character in first)
+    by_name = bool({"date", "day", "time", "timestamp", "datetime", "dt"} & set(name))
+    tried = counts.head(_TRIED_DATES)
+    if by_name and _matching(tried, re.compile("(?:19|20)[0-9]{6}")).sum() == tried.sum():
+        if _read(tried, "%Y%m%d").sum() == tried.sum():
+            return Found("date", "all are dates by name and form", {"format": "%Y%m%d"})
+        return None
+    if digits < 3 or first.lstrip("-").replace(".", "", 1).isdigit():  # noqa: PLR2004
+        return None
+    shares: dict[str | None, pd.Series[int]] = {None: _read(tried, None)}
+    formats = [date + time for date in _DATES for time in _TIMES]
+    shares |= {each: rows for each in formats if len(rows := _read(tried, each))}
+    best = max(shares, key=lambda each: int(shares[each].sum()))
+    fitting, all_tried = int(shares[best].sum()), int(tried.sum())
+    read = {value for rows in shares.values() for value in rows.index}
+    if fitting < all_tried * MOST:
+        if counts[list(read)].sum() >= all_tried * MOST:
+            used = [each or "ISO 8601" for each, rows in shares.items() if len(rows)]
+            note = f"has dates in several formats ({', '.join(used[:3])}): it stays text"
+            return _text([], counts, [note])
+        return None
+    if any(_is_far_ahead(value, best) for value in shares[best].index):
+        note = f"has dates in the future as {best}, which has no century: it stays text"
+        return _text([], counts, [note])
+    options: dict[str, Any] = {"format": best} if best else {}
+    found = Found("date", f"{_all(fitting, all_tried)} dates as {best or 'ISO 8601'}", options)
+    equal = [each for each, rows in shares.items() if each != best and rows.sum() == fitting]
+    if equal:
+        found.notes.append(f"is read as {best}; {equal[0]} fits as well: see `format`")
+    if fitting < all_tried:
+        rest = tried.drop(shares[best].index)
+        found.notes.append(f"some values are no dates ({_examples(rest)}): missing")
+    return found
+
+
+def _read(counts: "pd.Series[int]", form: str | None) -> "pd.Series[int]":
+    return counts[[_parse(value, form) is not None for value in counts.index]]
+
+
+def _parse(value: str, form: str | None) -> datetime | None:
+    try:
+        if form is None:
+            return datetime.fromisoformat(value) if _ISO.fullmatch(value) else None
+        return datetime.strptime(value, form)  # noqa: DTZ007 - as written
+    except ValueError:
+        return None
+
+
+def _is_far_ahead(value: str, form: str | None) -> bool:
+    date = _parse(value, form)
+    late = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3660)
+    return bool(form and "%y" in form and date and date.replace(tzinfo=None) > late)
+
+
+def _set(counts: "pd.Series[int]") -> Found | None:
+    """Find items that repeat in cells with different numbers of items."""
+    total = int(counts.sum())
+    for separator in (";", "|", ","):
+        cells = {
+            value: [item.strip() for item in value.split(separator) if item.strip()]
+            for value in counts.index
+        }
+        several = sum(int(counts[value]) for value, items in cells.items() if len(items) > 1)
+        if several < total * 0.1 or len({len(items) for items in cells.values()}) == 1:
+            continue
+        rows = Counter[str]()
+        for value, items in cells.items():
+            for item in set(items):
+                rows[item] += int(counts[value])
+        is_short = sum(len(item.split()) * count for item, count in rows.items()) < 4 * rows.total()
+        if is_short and len(rows) < rows.total() / 4 and len(rows) < 2 * len(counts):
+            return Found("set", f"items separated by {separator!r}", {"separator": separator})
+    return None
+
+
+def _text(name: list[str], counts: "pd.Series[int]", notes: list[str] | None = None) -> Found:
+    """Tell categories, which repeat, from text and ids, which do not."""
+    notes = list(notes or [])
+    distinct = _distinct(counts)
+    lengths = sum(len(value.split()) * int(count) for value, count in counts.items())  # type: ignore[attr-defined]
+    mean_words = lengths / int(counts.sum())
+    if len(counts) <= _MAX_LEVELS or (distinct <= 0.5 and mean_words <= 4):  # noqa: PLR2004
+        return Found("category", f"{len(counts):,} values that repeat", {}, notes)
+    if distinct > MOST and mean_words < 1.5 and (_has_id_name(name) or _are_codes(counts)):  # noqa: PLR2004
+        return Found("id", "codes, nearly every one occurs once", {"feature": False}, notes)
+    in_rows = Counter[str]()
+    for value, count in counts.items():
+        for word in set(re.findall(r"[^\W\d_]{2,}", str(value).lower())):
+            in_rows[word] += int(count)
+    most = max(in_rows.values(), default=0)
+    if most < max(5, int(counts.sum()) / 100):
+        return Found("text", "nearly every value occurs once", {"feature": False}, notes)
+    return Found("text", "texts whose words repeat", {}, notes)
+
+
+def _are_codes(counts: "pd.Series[int]") -> bool:
+    return all(re.search("[0-9]", str(value)) for value in counts.index[:100])
