@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
@@ -53,9 +54,22 @@ def read_source(
         for name in table.sources.values()
     )
     if table.columns[table.key].row_hash:
-        texts = with_md5(texts, list(table.sources.values()), into=table.key)
+        texts = _with_row_key(texts, table)
     texts = texts.select(*table.columns)
     return with_reason(texts, table, options.missing_markers).to_native()
+
+
+def _with_row_key(texts: nw.LazyFrame[Any], table: TableSpec) -> nw.LazyFrame[Any]:
+    """Make the key from the row: its MD5; further rows with the same contents are numbered."""
+    key = nw.col(table.key)
+    place = nw.col("_one").cum_sum().over(table.key, order_by=table.key)
+    numbered = nw.concat_str(key, nw.col("_place").cast(nw.String), separator="-")
+    return (
+        with_md5(texts, list(table.sources.values()), into=table.key)
+        .with_columns(nw.lit(1).alias("_one"))
+        .with_columns(place.alias("_place"))
+        .with_columns(nw.when(nw.col("_place") > 1).then(numbered).otherwise(key).alias(table.key))
+    )
 
 
 def _cell(text: nw.Expr, column: Column) -> nw.Expr:

@@ -145,7 +145,8 @@ class Column(Options):
         separator: What separates the items of a set.
         format: The format of a date, as Python's `strptime` takes it; by default ISO 8601.
         expected: The usual values; others are counted as new categories.
-        row_hash: Whether it is made by processing: the MD5 of the row's other columns.
+        row_hash: Whether processing makes it: the MD5 of the row's other columns, numbered where
+            rows are equal.
         feature: Whether the model uses it.
         required: Whether a file without it is refused.
     """

@@ -14,6 +14,10 @@ from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import MISSING_MARKERS, QualityOptions
 
 
+_FEW_VALUES = 20
+_MOSTLY = 9  # times as many others as numbers: the column is none of numbers
+
+
 def summarise(
     source_rows: IntoFrame,
     table: TableSpec,
@@ -60,7 +64,10 @@ def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
 
 
 def require_usable_rows(data_quality: dict[str, Any], table: TableSpec) -> None:
-    """Refuse a file without a usable row, so that the tables of an earlier run stay as they are."""
+    """Refuse a file without a usable row, or with text in place of a column's numbers.
+
+    The tables of an earlier run stay as they are.
+    """
     if not data_quality["rows_kept"]:
         key, target = (
             table.columns[name].source or name for name in (table.key, table.target.column)
@@ -70,6 +77,15 @@ def require_usable_rows(data_quality: dict[str, Any], table: TableSpec) -> None:
             f"{data_quality['rows_in']} rows these are rejected: {data_quality['rejected']}. "
             f"Correct its columns {key} and {target} ({' or '.join(table.target.classes)})."
         )
+    for name, others in data_quality.get("unusable", {}).items():
+        numbers = data_quality["rows_kept"] - data_quality["nulls"][name]
+        if others > max(_FEW_VALUES, _MOSTLY * numbers):
+            raise ProjectError(
+                f"The column {table.source(name)} of the raw file (raw_table) holds {others:,} "
+                f"values that are no numbers within the bounds, and {numbers:,} that are, while "
+                f"table.yml says that {name} is a number. Correct the file, or describe it as it "
+                "is now: kedro adopt."
+            )
 
 
 def _counts_by_reason(

@@ -97,6 +97,9 @@ def _text_column(column: pa.Array) -> pa.Array:
         texts = [None if each is None else str(each) for each in column.to_pylist()]
         return pa.array(texts, pa.string())
     text = pc.cast(column, pa.string())
+    if pa.types.is_timestamp(column.type):
+        for needless, instead in ((r"\.0+$", ""), (r"\.0+Z$", "Z"), (r" 00:00:00$", "")):
+            text = pc.replace_substring_regex(text, needless, instead)
     if not pa.types.is_floating(column.type):
         return text
     plain = [

@@ -4,14 +4,15 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from marvel_kedro.core.errors import shortened
 from marvel_kedro.model.portable.features import PLAIN_NUMBER
 from marvel_kedro.table.adoption.names import words
 from marvel_kedro.table.description import Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST = 0.95
 """The share of values that decides; the others count as missing."""
@@ -28,13 +29,18 @@ _COMMA = re.compile(_NOTATION.format(mark=",", group=_GROUP.format(".")))
 _GROUPED_BY_COMMA = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+")
 _GROUPED_BY_POINT = re.compile(r"[-+]?[0-9]{1,3}(?:\.[0-9]{3})+")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{4,15} ?(?:Z|[-+][0-9:]{2,6})?)?")
+_LIKE_A_DATE = re.compile(
+    "[0-9]{1,4}[-/. ,]+(?:[0-9]{1,2}|[A-Za-z]{3,9})[-/. ,]+[0-9]{1,4}|^[A-Za-z]{3,9} [0-9]"
+)
 _DATES = (
     *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y"),
     *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%y", "%Y-%b-%d"),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
+_FIRST_DATES = 20
 _TRIED_DATES = 300
+_MAX_DIGITS = 15  # of PLAIN_NUMBER
 _MAX_LEVELS = 50  # with more, a value has to repeat to be a category
 _CODES = {"zip", "zipcode", "postal", "postcode", "plz", "phone", "telephone", "mobile", "iban"}
 _CODES |= {"ssn", "isbn", "ean", "barcode", "sku"}
@@ -103,27 +109,24 @@ def _boolean(counts: "pd.Series[int]") -> Found | None:
 def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
     if not all(value.isascii() and value.isdigit() for value in counts.index):
         return None
-    if any(value[0] == "0" and len(value) > 1 for value in counts.index):
-        return _identifier(counts, "digits with leading zeros, which a number would lose")
-    if max(map(len, counts.index)) > 15:  # noqa: PLR2004 - as PLAIN_NUMBER
-        return _identifier(counts, "more digits than a number keeps")
-    if _CODES & set(name):
-        return _identifier(counts, "a code by its name")
-    if _has_id_name(name) and _distinct(counts) > 0.5:  # noqa: PLR2004
-        return _identifier(counts, "an id by its name")
-    if _has_id_name(name) and name[-1] == "id":
-        return Found("category", "an id by its name, with few values")
-    return None
+    reasons = {
+        "digits with leading zeros, which a number would lose": any(
+            value[0] == "0" and len(value) > 1 for value in counts.index
+        ),
+        "more digits than a number keeps": max(map(len, counts.index)) > _MAX_DIGITS,
+        "a code by its name": bool(_CODES & set(name)),
+        "an id by its name": _has_id_name(name) and (_distinct(counts) > 0.5 or name[-1] == "id"),  # noqa: PLR2004
+    }
+    why = next((reason for reason, holds in reasons.items() if holds), None)
+    if why is None:
+        return None
+    if _distinct(counts) > MOST and len(counts) > _MAX_LEVELS:
+        return Found("id", f"{why}; nearly every value occurs once", {"feature": False})
+    return Found("category", why)
 
 
 def _has_id_name(name: list[str]) -> bool:
     return bool(name) and (name[-1] in _IDS or name[0] == "id" or name[-1].endswith("uuid"))
-
-
-def _identifier(counts: "pd.Series[int]", why: str) -> Found:
-    if _distinct(counts) > MOST and len(counts) > _MAX_LEVELS:
-        return Found("id", f"{why}; nearly every value occurs once", {"feature": False})
-    return Found("category", why)
 
 
 def _distinct(counts: "pd.Series[int]") -> float:
@@ -158,6 +161,11 @@ def _number(counts: "pd.Series[int]", *, comma: bool) -> Found | None:
     options: dict[str, Any] = {"decimal": mark} if mark else {}
     written = {None: "", ".": ", thousands or exponents among them", ",": " with decimal commas"}
     found = Found("number", f"{_all(fitting, total)} numbers{written[mark]}", options)
+    if mark == "," and not marked:
+        found.notes.append(
+            f"is read with points between thousands ({counts.index[0]}), as other columns have "
+            "decimal commas; for decimal points remove `decimal`"
+        )
     if len(rest):
         found.notes.append(
             f"{total - fitting:,} values are no numbers ({_examples(rest)}): missing"
@@ -175,40 +183,44 @@ def _examples(counts: "pd.Series[int]") -> str:
 
 def _date(name: list[str], counts: "pd.Series[int]") -> Found | None:
     """Find the format that reads most values; day before month where both fit."""
-    first = counts.index[0]
-    digits = sum(character.isdigit() for character in first)
-    by_name = bool({"date", "day", "time", "timestamp", "datetime", "dt"} & set(name))
     tried = counts.head(_TRIED_DATES)
-    if by_name and _matching(tried, re.compile("(?:19|20)[0-9]{6}")).sum() == tried.sum():
-        if _read(tried, "%Y%m%d").sum() == tried.sum():
-            return Found("date", "all are dates by name and form", {"format": "%Y%m%d"})
+    total = int(tried.sum())
+    formats = _likely_formats(name, tried)
+    fits = {each: fit for each in formats if len(fit := _read(tried, each))}
+    if not fits:
         return None
-    if digits < 3 or first.lstrip("-").replace(".", "", 1).isdigit():  # noqa: PLR2004
-        return None
-    shares: dict[str | None, pd.Series[int]] = {None: _read(tried, None)}
-    formats = [date + time for date in _DATES for time in _TIMES]
-    shares |= {each: rows for each in formats if len(rows := _read(tried, each))}
-    best = max(shares, key=lambda each: int(shares[each].sum()))
-    fitting, all_tried = int(shares[best].sum()), int(tried.sum())
-    read = {value for rows in shares.values() for value in rows.index}
-    if fitting < all_tried * MOST:
-        if counts[list(read)].sum() >= all_tried * MOST:
-            used = [each or "ISO 8601" for each, rows in shares.items() if len(rows)]
-            note = f"has dates in several formats ({', '.join(used[:3])}): it stays text"
-            return _text([], counts, [note])
-        return None
-    if any(_is_far_ahead(value, best) for value in shares[best].index):
+    best = max(fits, key=lambda each: int(fits[each].sum()))
+    fitting = int(fits[best].sum())
+    if fitting < total * MOST:
+        read = {value for fit in fits.values() for value in fit.index}
+        if int(tried[list(read)].sum()) < total * MOST:
+            return None
+        used = ", ".join(each or "ISO 8601" for each in list(fits)[:3])
+        return _text([], counts, [f"has dates in several formats ({used}): it stays text"])
+    if any(_is_far_ahead(value, best) for value in fits[best].index):
         note = f"has dates in the future as {best}, which has no century: it stays text"
         return _text([], counts, [note])
     options: dict[str, Any] = {"format": best} if best else {}
-    found = Found("date", f"{_all(fitting, all_tried)} dates as {best or 'ISO 8601'}", options)
-    equal = [each for each, rows in shares.items() if each != best and rows.sum() == fitting]
-    if equal:
+    found = Found("date", f"{_all(fitting, total)} dates as {best or 'ISO 8601'}", options)
+    if equal := [each for each, fit in fits.items() if each != best and fit.sum() == fitting]:
         found.notes.append(f"is read as {best}; {equal[0]} fits as well: see `format`")
-    if fitting < all_tried:
-        rest = tried.drop(shares[best].index)
-        found.notes.append(f"some values are no dates ({_examples(rest)}): missing")
+    if fitting < total:
+        rest = _examples(tried.drop(fits[best].index))
+        found.notes.append(f"has values that are no dates ({rest}): missing")
     return found
+
+
+def _likely_formats(name: list[str], counts: "pd.Series[int]") -> list[str | None]:
+    """Return the formats that read any of the first values."""
+    first = counts.head(_FIRST_DATES)
+    value = str(first.index[0])
+    if value.isdigit():
+        is_named = {"date", "day", "time", "timestamp", "datetime", "dt"} & set(name)
+        return ["%Y%m%d"] if is_named and len(value) == len("20240131") else []
+    if not any(_LIKE_A_DATE.search(value) for value in first.index):
+        return []
+    formats = [None, *(date + time for date in _DATES for time in _TIMES)]
+    return [each for each in formats if len(_read(first, each))]
 
 
 def _read(counts: "pd.Series[int]", form: str | None) -> "pd.Series[int]":
@@ -232,21 +244,24 @@ def _is_far_ahead(value: str, form: str | None) -> bool:
 
 def _set(counts: "pd.Series[int]") -> Found | None:
     """Find items that repeat in cells with different numbers of items."""
-    total = int(counts.sum())
+    rows_by_value = {str(value): int(rows) for value, rows in counts.items()}
     for separator in (";", "|", ","):
         cells = {
-            value: [item.strip() for item in value.split(separator) if item.strip()]
-            for value in counts.index
+            value: {item.strip() for item in value.split(separator) if item.strip()}
+            for value in rows_by_value
+            if separator in value
         }
-        several = sum(int(counts[value]) for value, items in cells.items() if len(items) > 1)
-        if several < total * 0.1 or len({len(items) for items in cells.values()}) == 1:
+        several = sum(rows_by_value[value] for value in cells)
+        if several < sum(rows_by_value.values()) * 0.1:
             continue
+        sizes = {value.count(separator) for value in rows_by_value}
         rows = Counter[str]()
-        for value, items in cells.items():
-            for item in set(items):
-                rows[item] += int(counts[value])
-        is_short = sum(len(item.split()) * count for item, count in rows.items()) < 4 * rows.total()
-        if is_short and len(rows) < rows.total() / 4 and len(rows) < 2 * len(counts):
+        for value, repeats in rows_by_value.items():
+            for item in cells.get(value, {value}):
+                rows[item] += repeats
+        words_of_items = sum(len(item.split()) * count for item, count in rows.items())
+        repeating = len(rows) < rows.total() / 4 and len(rows) < 2 * len(rows_by_value)
+        if len(sizes) > 1 and repeating and words_of_items < 4 * rows.total():
             return Found("set", f"items separated by {separator!r}", {"separator": separator})
     return None
 
@@ -255,7 +270,7 @@ def _text(name: list[str], counts: "pd.Series[int]", notes: list[str] | None = N
     """Tell categories, which repeat, from text and ids, which do not."""
     notes = list(notes or [])
     distinct = _distinct(counts)
-    lengths = sum(len(value.split()) * int(count) for value, count in counts.items())  # type: ignore[attr-defined]
+    lengths = sum(len(str(value).split()) * int(count) for value, count in counts.items())
     mean_words = lengths / int(counts.sum())
     if len(counts) <= _MAX_LEVELS or (distinct <= 0.5 and mean_words <= 4):  # noqa: PLR2004
         return Found("category", f"{len(counts):,} values that repeat", {}, notes)

@@ -90,9 +90,7 @@ def propose(file: Path, place: str, choices: Choices) -> Proposal:
     if removed := dropped & {given_key, given_target}:
         raise ProjectError(f"--drop {', '.join(map(str, removed))}: it is the key or the target.")
     key = roles.find_key(given_key, file, counts, len(cells))
-    target = roles.find_target(
-        given_target, counts, key.column, one_of_many=choices.positive is not None
-    )
+    target = roles.find_target(given_target, choices.positive, counts, key.column)
     assert target.column
     classes, class_why = roles.find_classes(
         target.column, counts[target.column], found[target.column], choices.positive
@@ -211,10 +209,10 @@ def _row_notes(  # noqa: PLR0913, PLR0917 - all that was found
     if empty := int(cells[target].isna().sum()):
         yield f"{target} is empty in {empty:,} {rows}: processing rejects them."
     if repeated := int(cells.duplicated().sum()):
-        outcome = (
-            "processing keeps one of each" if spec.columns[spec.key].row_hash else "is that right"
+        yield (
+            f"{repeated:,} {rows} repeat another one. Their made keys are numbered, and all are "
+            "kept: remove those that are copies by mistake."
         )
-        yield f"{repeated:,} {rows} repeat another one: {outcome}."
     for column, each in counts.items():
         is_unique = len(each) == len(cells) == int(each.sum())
         if column not in (key, target) and is_unique and found[column].kind in ("id", "category"):

@@ -3,22 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from marvel_kedro.core.errors import ProjectError, shortened
 from marvel_kedro.table.adoption.kinds import Found, example
 from marvel_kedro.table.adoption.names import words
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _KEYS = {"id", "key", "uuid", "guid", "pk", "rowid", "index"}
 _KEY_ENDS = {"id", "key", "uuid", "guid", "nr", "no", "num", "number", "code"}
-_TARGETS = (
-    *("target", "label", "class", "y", "outcome", "churn", "churned", "survived", "alive"),
-    *("diagnosis", "default", "defaulted", "fraud", "response", "converted", "conversion"),
-    *("attrition", "exited", "left", "subscribed", "deposit", "approved", "approval", "income"),
-    *("died", "death", "deceased", "dead", "status", "result", "cancelled", "returned", "clicked"),
-)
+_TARGETS = {
+    *("target", "label", "class", "y", "outcome", "response", "result", "status", "risk"),
+    *("churn", "churned", "attrition", "exited", "left", "retained", "cancelled", "canceled"),
+    *("survived", "alive", "died", "death", "deceased", "dead", "diagnosis", "disease", "stroke"),
+    *("default", "defaulted", "delinquent", "fraud", "isfraud", "spam", "approved", "approval"),
+    *("converted", "conversion", "clicked", "click", "purchased", "bought", "subscribed"),
+    *("deposit", "income", "returned", "readmitted", "satisfied", "satisfaction", "won"),
+}
+_ONLY_ALONE = {"y", "left", "status", "result", "income", "deposit", "death", "click", "won"}
+_NEVER = {"sex", "gender"}
 _POSITIVE = {"yes", "y", "true", "t", "1", "1.0", "on", "positive", "pos"}
 _MAX_CLASSES = 20
 _TWO = 2
@@ -104,11 +109,7 @@ def _key_rank(name: list[str], stem: list[str]) -> int | None:
 
 
 def find_target(
-    given: str | None,
-    counts: Mapping[str, "pd.Series[int]"],
-    key: str | None,
-    *,
-    one_of_many: bool,
+    given: str | None, positive: str | None, counts: Mapping[str, "pd.Series[int]"], key: str | None
 ) -> Role:
     """Choose the column to predict: by its usual name, or as the only one with two values.
 
@@ -119,33 +120,42 @@ def find_target(
         if given == key:
             raise ProjectError(f"--target {given}: it is the key. Name another one with --key.")
         return Role(given, "the target, as --target says")
-    others = [column for column in counts if column != key]
-    two = [column for column in others if len(counts[column]) == _TWO]
-    likely = [column for column in others if _is_target_name(words(column))]
-    fitting = [column for column in likely if column in two]
-    reasons = ((fitting, "a usual name and two values"), (two, "alone has two values"))
-    for candidates, why in reasons:
-        if len(candidates) == 1:
-            return Role(candidates[0], f"the target: {why}")
-        if candidates:
-            break
-    # A name alone: several classes, or one.
-    if not two and len(likely) == 1 and (one_of_many or len(counts[likely[0]]) <= _MAX_CLASSES):
-        return Role(likely[0], "the target: a usual name")
-    listed = (fitting or two or likely)[:10]
-    seen = [f"{column} ({', '.join(map(example, counts[column].index[:2]))})" for column in listed]
-    found = f"Likely are {', '.join(seen)}." if listed else "No column has two values."
+    few = [
+        column
+        for column, each in counts.items()
+        if column != key
+        and len(each) <= _MAX_CLASSES
+        and (positive is None or positive in each.index)
+        and not _NEVER & set(words(column))
+    ]
+    two = [column for column in few if len(counts[column]) == _TWO]
+    usual = [column for column in few if _is_target_name(words(column))]
+    fitting = [column for column in usual if column in two]
+    if len(fitting) == 1:
+        return Role(fitting[0], "the target: a usual name and two values")
+    if not fitting and len(two) == 1 and set(usual) <= set(two):
+        return Role(two[0], "the target: alone has two values")
+    if not two and len(usual or few) == 1 and (usual or positive):
+        return Role((usual or few)[0], "the target: by its name or by --positive")
+    likely = fitting or [*two, *(column for column in usual if column not in two)] or few
+    seen = [f"{column} ({_few(counts[column])})" for column in likely[:10]]
+    found = f"Likely are {'; '.join(seen)}." if seen else "No column has few values."
     raise ProjectError(
         f"Which column is to be predicted? {found} Name one: --target COLUMN, and with more than "
         "two values the class that counts: --positive VALUE."
     )
 
 
+def _few(counts: "pd.Series[int]") -> str:
+    return ", ".join(map(example, counts.index[:3])) + ", .." * (len(counts) > 3)  # noqa: PLR2004
+
+
 def _is_target_name(name: list[str]) -> bool:
-    return "_".join(name) in _TARGETS or any(
-        word in _TARGETS and word not in {"y", "left", "status", "result", "income", "index"}
-        for word in (*name[:1], *name[-1:], *(name[1:2] if name[:1] in (["is"], ["has"]) else []))
-    )
+    """Tell a usual name of a target, also with another word: `is_fraud`, `loan_default`."""
+    ends = {*name[:1], *name[-1:]} - _ONLY_ALONE
+    if name[:1] in (["is"], ["has"]):
+        ends |= set(name[1:2])
+    return "_".join(name) in _TARGETS or bool(ends & _TARGETS)
 
 
 def find_classes(
