@@ -13,7 +13,6 @@ from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import MISSING_MARKERS, QualityOptions
 
-
 _FEW_VALUES = 20
 _MOSTLY = 9  # times as many others as numbers: the column is none of numbers
 

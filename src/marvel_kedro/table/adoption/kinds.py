@@ -96,7 +96,7 @@ def example(value: str, length: int = 20) -> str:
 
 
 def _matching(counts: "pd.Series[int]", pattern: re.Pattern[str]) -> "pd.Series[int]":
-    return counts[[bool(pattern.fullmatch(value)) for value in counts.index]]
+    return counts[[bool(pattern.fullmatch(value)) for value in counts.index.tolist()]]
 
 
 def _boolean(counts: "pd.Series[int]") -> Found | None:
@@ -107,13 +107,14 @@ def _boolean(counts: "pd.Series[int]") -> Found | None:
 
 
 def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
-    if not all(value.isascii() and value.isdigit() for value in counts.index):
+    values = counts.index.tolist()
+    if not all(value.isascii() and value.isdigit() for value in values):
         return None
     reasons = {
         "digits with leading zeros, which a number would lose": any(
-            value[0] == "0" and len(value) > 1 for value in counts.index
+            value[0] == "0" and len(value) > 1 for value in values
         ),
-        "more digits than a number keeps": max(map(len, counts.index)) > _MAX_DIGITS,
+        "more digits than a number keeps": max(map(len, values)) > _MAX_DIGITS,
         "a code by its name": bool(_CODES & set(name)),
         "an id by its name": _has_id_name(name) and (_distinct(counts) > 0.5 or name[-1] == "id"),  # noqa: PLR2004
     }
@@ -135,42 +136,50 @@ def _distinct(counts: "pd.Series[int]") -> float:
 
 def _number(counts: "pd.Series[int]", *, comma: bool) -> Found | None:
     total = int(counts.sum())
-    shares: dict[Literal[".", ","] | None, pd.Series[int]] = {
-        None: _matching(counts, _PLAIN),
-        ".": _matching(counts, _POINT),
-        ",": _matching(counts, _COMMA),
-    }
-    marked = [value for value in shares[","].index if "," in value]
-    only_grouped = all(_GROUPED_BY_COMMA.fullmatch(value) for value in marked)
-    pointed = [value for value in counts.index if "." in value]
-    if comma and pointed and all(_GROUPED_BY_POINT.fullmatch(value) for value in pointed):
-        order: tuple[Literal[".", ","] | None, ...] = (",", None, ".")
-    elif only_grouped and not comma:
-        order = (None, ".", ",")
-    else:
-        order = (None, ",", ".")
-    # The plain notation if no other one reads more values.
-    mark = max(order, key=lambda each: (int(shares[each].sum()), -order.index(each)))
-    fitting = int(shares[mark].sum())
-    rest = counts.drop(shares[mark].index)
-    if fitting < total * MOST:
-        if fitting > total / 2:
-            note = f"{fitting / total:.0%} are numbers, others not ({_examples(rest)}): mixed types"
+    mark, fitting = _notation(counts, comma=comma)
+    rest = counts.drop(fitting.index)
+    others = int(rest.sum())
+    if others > total * (1 - MOST):
+        if others < total / 2:
+            note = f"mixes numbers with other values ({_examples(rest)}, {others / total:.0%})"
             return _text([], counts, [note])
         return None
-    options: dict[str, Any] = {"decimal": mark} if mark else {}
     written = {None: "", ".": ", thousands or exponents among them", ",": " with decimal commas"}
-    found = Found("number", f"{_all(fitting, total)} numbers{written[mark]}", options)
-    if mark == "," and not marked:
+    why = f"{_all(total - others, total)} numbers{written[mark]}"
+    found = Found("number", why, {"decimal": mark} if mark else {})
+    if mark == "," and not any("," in value for value in fitting.index):
         found.notes.append(
-            f"is read with points between thousands ({counts.index[0]}), as other columns have "
+            f"is read with points between thousands ({fitting.index[0]}), as other columns have "
             "decimal commas; for decimal points remove `decimal`"
         )
-    if len(rest):
+    if others:
         found.notes.append(
-            f"{total - fitting:,} values are no numbers ({_examples(rest)}): missing"
+            f"has {others:,} values that are no numbers ({_examples(rest)}): missing"
         )
     return found
+
+
+def _notation(
+    counts: "pd.Series[int]", *, comma: bool
+) -> tuple[Literal[".", ","] | None, "pd.Series[int]"]:
+    """Return the decimal mark with which most values are numbers, None for plain ones; and those.
+
+    `1,234` alone has a thousands mark, unless other columns have decimal commas; `1.234` is plain
+    unless they have.
+    """
+    plain = _matching(counts, _PLAIN)
+    pointed = [value for value in counts.index if "." in value] if comma else []
+    is_grouped = pointed and all(map(_GROUPED_BY_POINT.fullmatch, pointed))
+    if len(plain) == len(counts) and not is_grouped:
+        return None, plain
+    point, commas = _matching(counts, _POINT), _matching(counts, _COMMA)
+    marked = [value for value in commas.index if "," in value]
+    only_grouped = not comma and all(map(_GROUPED_BY_COMMA.fullmatch, marked))
+    ordered: list[tuple[Literal[".", ","] | None, pd.Series[int]]]
+    ordered = [(None, plain), (".", point), (",", commas)]
+    if not only_grouped:
+        ordered = [ordered[each] for each in ((2, 0, 1) if is_grouped else (0, 2, 1))]
+    return max(ordered, key=lambda each: int(each[1].sum()))  # the first of those that are equal
 
 
 def _all(fitting: int, total: int) -> str:

@@ -18,6 +18,7 @@ from marvel_kedro.table.options import QualityOptions
 
 MADE_KEY = "row_id"
 _FEW_REJECTED = 0.05
+_MAX_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,9 @@ def _describe(  # noqa: PLR0913, PLR0917 - all that was found
     classes: dict[str, Any],
 ) -> dict[str, Any]:
     columns = {
-        names[column]: {"source": column, "kind": each.kind} | each.options
+        names[column]: ({"source": column} if column != names[column] else {})
+        | {"kind": each.kind}
+        | each.options
         for column, each in found.items()
     }
     if key.column:
@@ -222,14 +225,20 @@ def _row_notes(  # noqa: PLR0913, PLR0917 - all that was found
     for column in checks.groups(rest, found, len(cells))[:1]:
         yield (
             f"{column} repeats: if rows with the same one belong together, write group: "
-            f"{next(name for name, each in spec.columns.items() if each.source == column)}."
+            f"{spec.sources[column]}."
         )
     if taken.unnamed:
         yield "A column without a name is left out."
 
 
 def _trial(taken: sample.Sample, spec: TableSpec) -> Iterator[str]:
-    """Clean the sample as processing will, and report the rows that it rejects."""
+    """Clean the sample as processing will, and report the rows that it rejects.
+
+    They depend on key and target; of wide tables only some of the other columns are cleaned.
+    """
+    roles_first = [spec.key, spec.target.column, *spec.columns][:_MAX_TRIED]
+    tried = {name: spec.columns[name] for name in spec.columns if name in roles_first}
+    spec = spec.model_copy(update={"columns": tried})
     rows = cleaning.read_source(taken.raw, spec)
     summary = quality.summarise(rows, spec, QualityOptions())
     quality.require_usable_rows(summary, spec)
