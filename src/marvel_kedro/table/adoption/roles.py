@@ -24,7 +24,8 @@ _TARGETS = {
 }
 _ONLY_ALONE = {"y", "left", "status", "result", "income", "deposit", "death", "click", "won"}
 _NEVER = {"sex", "gender"}
-_POSITIVE = {"yes", "y", "true", "t", "1", "1.0", "on", "positive", "pos"}
+_YES = {"yes": "no", "y": "n", "true": "false", "t": "f", "on": "off", "1": "0", "1.0": "0.0"}
+_YES |= {"positive": "negative", "pos": "neg", "bad": "good", "ja": "nein", "oui": "non"}
 _MAX_CLASSES = 20
 _TWO = 2
 
@@ -163,7 +164,8 @@ def find_classes(
 ) -> tuple[dict[str, Any], str]:
     """Return the classes for the description of the target, and why they are these.
 
-    Of two values the positive class is the one that says yes, else the rarer one.
+    Of two values the positive class is the one that people read so (yes, true, 1), else the rarer
+    one, which is what models are usually built to find.
 
     Raises:
         ProjectError: The column has one class, several and none is named, or is a measurement.
@@ -196,8 +198,10 @@ def find_classes(
         return {"positive": positive}, f"{positive} against all others, as --positive says"
     if positive is not None:
         why = "as --positive says"
-    elif yes := [value for value in values if value.lower() in _POSITIVE]:
-        positive, why = yes[0], "which says yes"
+    elif yes := [
+        value for value in values for other in values if _YES.get(value.lower()) == other.lower()
+    ]:
+        positive, why = yes[0], "as people read it"
     else:
         positive = min(values, key=lambda value: (counts[value], value))
         why = "the rarer one"

@@ -12,6 +12,7 @@ import fsspec
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import validate
 from marvel_kedro.table import raw_text, swallowed_rows
 from marvel_kedro.table.cleaning import BYTE_ORDER_MARK, is_named
 from marvel_kedro.table.description import ReadOptions
@@ -124,11 +125,12 @@ def _is_value(name: str) -> bool:
 
 def _detect(path: Path, separator: str | None, encoding: str | None) -> ReadOptions:
     encoding = encoding or _encoding(path)
-    read = ReadOptions.model_validate({"encoding": encoding})
+    validate(ReadOptions, {"encoding": encoding}, "Name another one: --encoding.")
     if separator is None:
         with raw_text.file_errors(path), _opened(path, encoding) as file:
             separator = _separator(file.read(_FIRST_CHARACTERS).splitlines(keepends=True))
-    return read.model_copy(update={"separator": separator.replace("\\t", "\t")})
+    given = {"encoding": encoding, "separator": separator.replace("\\t", "\t")}
+    return validate(ReadOptions, given, "It is one character: --separator.")
 
 
 def _opened(path: Path, encoding: str | None) -> fsspec.core.OpenFile:

@@ -38,6 +38,11 @@ def to_text(table: Mapping[str, Any], comments: Mapping[str, str], heading: str)
         else:
             lines.append(_line(f"  {key}", value, comments.get(key)))
     text = "\n".join(lines) + "\n"
+    if "${" in text:
+        raise ProjectError(
+            "A name or a class of the file has ${, which the configuration takes for a variable: "
+            "rename it in the file, or leave the column out with --drop."
+        )
     read: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     if read["table"] != table:
         raise ProjectError(
@@ -48,19 +53,11 @@ def to_text(table: Mapping[str, Any], comments: Mapping[str, str], heading: str)
 
 
 def _line(key: str, value: Any, comment: str | None) -> str:  # noqa: ANN401 - any YAML
-    # OmegaConf would resolve `${..}`, also in quotes.
-    escaped = _map_texts(value)
     text = yaml.safe_dump(
-        escaped, default_flow_style=True, sort_keys=False, allow_unicode=True, width=2**30
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=2**30
     )
     text = text.removesuffix("\n...\n").strip()
     return f"{key}: {text}" + (f"  # {' '.join(comment.split())}" if comment else "")
-
-
-def _map_texts(value: Any) -> Any:  # noqa: ANN401 - any YAML
-    if isinstance(value, dict):
-        return {key: _map_texts(each) for key, each in value.items()}
-    return value.replace("${", r"\${") if isinstance(value, str) else value
 
 
 def check_replaceable(path: Path, text: str) -> None:
