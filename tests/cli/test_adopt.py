@@ -1,5 +1,9 @@
 """`kedro adopt`: one command from a file to a description that runs on every engine."""
 
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +11,10 @@ import pandas as pd
 import pytest
 from support import adoption
 from support.adoption import customers, description, write_csv, write_lines
-from support.project import Outcome, Project
+from support.project import ROOT, Outcome, Project
 
 from marvel_kedro import cli
+from marvel_kedro.project import configuration
 
 KINDS = {
     "customer_id": "id",
@@ -90,7 +95,7 @@ def test_any_file_becomes_the_same_table_on_every_engine(
     assert raw.read_bytes() == file.read_bytes()
 
     expected = customers().set_index("Customer ID")
-    for env in ("base", "lakehouse"):
+    for env in ("base", "lakehouse") if read else ("lakehouse",):
         done = project.cli("--env", env, "--pipelines", "processing")
         assert done.status == 0, done.output
         folder = project.path / "data" / "warehouse" / found["name"]
@@ -153,7 +158,10 @@ def with_column(name: str, *values: str) -> str:
             "Likely are city ('A', 'B', 'C'",
         ),
         (with_column("churn", "1", "0", "0"), (), "Likely are outcome ('x', 'y'); churn"),
-        (CSV, ("--encoding", "nope"), "encoding"),
+        (CSV, ("--encoding", "nope"), "is no encoding that Python knows"),
+        (CSV, ("--separator", "--"), "It is one character: --separator"),
+        (CSV, ("--drop", "age", "--drop", "city"), "no column to learn from, beside id, outcome"),
+        (CSV, ("--name", "My table"), "name: must be lower-case letters"),
     ],
 )
 def test_file_that_cannot_be_adopted_is_one_message(
@@ -167,6 +175,52 @@ def test_binary_and_missing_files_are_named(project: Project, tmp_path: Path) ->
     for name, words in (("a.csv", "is no text"), ("a.parquet", "Parquet"), ("a.xlsx", "Excel")):
         (tmp_path / name).write_bytes(b"\x89PNG\0\0\0\0" * 20)
         assert words in refused(project, tmp_path / name)
+
+
+def test_commands_of_the_tutorial_work(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    text = (ROOT / "docs" / "own-data.md").read_text("utf-8")
+    section = text.partition("## Your own table in ten minutes")[2].partition("\n## ")[0]
+    typed = re.findall(r"^```bash\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(typed) >= 4
+    for line in "".join(typed).splitlines():
+        program, *words = shlex.split(line)
+        if program == "python":
+            subprocess.run([sys.executable, *words], check=True)
+            continue
+        assert program == "kedro"
+        outcome = project.cli(*words[1:], command=cli.cli.commands[words[0]])
+        assert outcome.status == 0, outcome.output
+    found = description(project)
+    assert found["row"] == {"one": "tumour", "many": "tumours"}
+    assert found["target"] == {"column": "target", "positive": "0", "negative": "1"}
+    assert len(project.table("records").columns) == 31
+    assert "Traceback" not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"), [("utf-8-sig", ","), ("utf-16", "\t"), ("cp1252", "|")]
+)
+def test_encoding_and_separator_are_found(
+    project: Project, tmp_path: Path, encoding: str, separator: str
+) -> None:
+    file = tmp_path / "rows.csv"
+    text = CSV.replace("city", "Straße").replace(",", separator)
+    file.write_bytes(text.encode(encoding))
+    assert adopt(project, file).status == 0
+    assert list(description(project)["columns"]) == ["id", "age", "strasse", "outcome"]
+    assert project.cli("--env", "lakehouse", "--pipelines", "processing").status == 0
+
+
+@pytest.mark.slow
+def test_two_thousand_columns(project: Project, tmp_path: Path) -> None:
+    columns = {f"c {place}": range(place, 60 + place) for place in range(2000)}
+    frame = pd.DataFrame(columns | {"outcome": ["x", "y"] * 30})
+    outcome = adopt(project, write_csv(tmp_path, frame))
+    assert outcome.status == 0, outcome.output
+    assert ".. and 1,941 more columns" in outcome.output
+    found = configuration.load(conf_source=str(project.path / "conf")).parameters.table
+    assert len(found.columns) == 2002
 
 
 def test_one_class_against_the_rest(project: Project, tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def propose(file: Path, place: str, choices: Choices) -> Proposal:
     )
     if removed := dropped & {given_key, given_target}:
         raise ProjectError(f"--drop {', '.join(map(str, removed))}: it is the key or the target.")
-    key = roles.find_key(given_key, file, counts, len(cells))
+    possible = {column: each for column, each in counts.items() if column != given_target}
+    key = roles.find_key(given_key, file, possible if given_key is None else counts, len(cells))
     target = roles.find_target(given_target, choices.positive, counts, key.column)
     assert target.column
     classes, class_why = roles.find_classes(
@@ -106,6 +107,11 @@ def propose(file: Path, place: str, choices: Choices) -> Proposal:
 
     table = _describe(choices, place, taken, names, found, key, target.column, classes)
     spec = validate(TableSpec, table, REMEDY)
+    if not spec.inputs:
+        raise ProjectError(
+            f"{file} has no column to learn from, beside {', '.join(spec.sources)}: a feature is "
+            "needed that is no id and has several values."
+        )
     notes = [
         *(f"{column} {note}." for column, each in found.items() for note in each.notes),
         *(f"{note}." for note in [*key.notes, *target.notes]),
