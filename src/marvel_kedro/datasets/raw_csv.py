@@ -71,7 +71,8 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
         if not path.is_file():
             raise ProjectError(
                 f"There is no raw file at {path}. Put it there, or describe another file: kedro "
-                "adopt FILE."
+                "adopt FILE. For the table that the project comes with, synthetic rows can be "
+                "made: kedro run --pipelines synthetic."
             )
         return path
 

@@ -27,6 +27,7 @@ _NEVER = {"sex", "gender"}
 _YES = {"yes": "no", "y": "n", "true": "false", "t": "f", "on": "off", "1": "0", "1.0": "0.0"}
 _YES |= {"positive": "negative", "pos": "neg", "bad": "good", "ja": "nein", "oui": "non"}
 _MAX_CLASSES = 20
+_MAX_NUMBERS = 10  # a number with more values is a measurement, no class
 _TWO = 2
 
 
@@ -183,7 +184,7 @@ def find_classes(
             "column with --target, or bring a file with both."
         )
     if len(values) > _TWO and positive is None:
-        if found.kind == "number" and len(values) > _MAX_CLASSES:
+        if found.kind == "number" and len(values) > _MAX_NUMBERS:
             raise ProjectError(
                 f"The target {column} is a number with {len(values):,} values, and regression is "
                 "not supported. Add a column with two classes to the file, such as above or below "
