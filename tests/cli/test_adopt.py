@@ -363,6 +363,11 @@ def test_file_that_no_longer_fits_the_description_is_one_message(
             "lacks the columns ['Member'] of the table",
         ),
         (customers().assign(Größe="tall"), 1, "The column Größe of the raw file"),
+        (
+            customers().assign(Since="soon"),
+            1,
+            "no dates as table.yml describes since, and 0 that are",
+        ),
         (customers().assign(extra=1), 0, "does not describe, and that are ignored: Tariff, extra"),
         (None, 1, f"There is no raw file of the table customers at {raw}"),
     ):

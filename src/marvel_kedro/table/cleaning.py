@@ -24,6 +24,10 @@ DEFAULTS = ProcessingOptions()
 _EXPONENT = "(?:[eE][-+]?[0-9]{1,3})?"
 _GROUPS = " '\u00a0\u2019\u202f"  # between thousands, beside the mark that is not the decimal one
 
+_DATE_PARTS = {"%Y": "[0-9]{4}", "%b": "[a-z]{3,}[.]?", "%B": "[a-z]+", "%f": "[0-9]+"} | {
+    f"%{part}": "[0-9]{1,2}" for part in "mdyHMSI"
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -159,3 +163,13 @@ def plain_number(name: str, column: Column) -> nw.Expr:
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
     low, high = column.bounds
     return nw.when((number > low) & (number < high)).then(number).alias(name)
+
+
+def date_text(name: str, column: Column) -> nw.Expr:
+    """Return the texts of a column that have the form of its dates, else null."""
+    parts = re.split("(%.)", column.format or "%Y-%m-%d")
+    form = "".join(
+        _DATE_PARTS.get(part, ".+") if part[:1] == "%" else re.escape(part) for part in parts
+    )
+    end = "$" if column.format else "(?:$|[T ])"
+    return nw.when(nw.col(name).str.contains(f"(?i)^{form}{end}")).then(nw.col(name)).alias(name)

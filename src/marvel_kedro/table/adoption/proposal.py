@@ -188,7 +188,7 @@ def _row_words(given: str | None, key: str | None) -> dict[str, str]:
     """Return the word for a row: as given, or from the key (`customer_id`), else record."""
     one, _, many = (given or "").partition("/")
     parts = words(key or "")
-    if not one and len(parts) > 1 and parts[-1] in {"id", "nr", "no", "number", "key", "uuid"}:
+    if not one and len(parts) > 1 and parts[-1] in {"id", "uuid"}:
         one = " ".join(parts[:-1])
     one = one if one and one not in {"row", "unique"} else "record"
     if not many:

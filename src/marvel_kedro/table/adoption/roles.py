@@ -143,7 +143,7 @@ def find_target(
     seen = [f"{column} ({_few(counts[column])})" for column in likely[:10]]
     found = f"Likely are {'; '.join(seen)}." if seen else "No column has few values."
     raise ProjectError(
-        f"Which column is to be predicted? {found} Name one: --target COLUMN, and with more than "
+        f"Which column should be predicted? {found} Name one: --target COLUMN, and with more than "
         "two values the class that counts: --positive VALUE."
     )
 

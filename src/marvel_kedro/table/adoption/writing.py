@@ -86,7 +86,7 @@ def digest(path: Path) -> str | None:
 
 
 def place_for(file: Path, folder: Path) -> Path:
-    """Return where the raw file is to be: where it is, if that is below the folder."""
+    """Return the place of the raw file: its own, if that is below the folder."""
     if file.resolve().is_relative_to(folder.resolve()):
         return folder / file.resolve().relative_to(folder.resolve())
     stem, dot, suffix = file.name.partition(".")
