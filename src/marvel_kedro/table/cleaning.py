@@ -9,7 +9,7 @@ import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError, shortened
-from marvel_kedro.model.portable.features import PLAIN_NUMBER
+from marvel_kedro.model.portable.fields import PLAIN_NUMBER
 from marvel_kedro.table import missing_markers
 from marvel_kedro.table.classes import to_class
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
@@ -21,7 +21,6 @@ from marvel_kedro.table.rejected_rows import with_reason
 
 BYTE_ORDER_MARK = "\ufeff"  # at the start of a file, also where files were joined
 DEFAULTS = ProcessingOptions()
-_EXPONENT = "(?:[eE][-+]?[0-9]{1,3})?"
 _GROUPS = " '\u00a0\u2019\u202f"  # between thousands, beside the mark that is not the decimal one
 
 _DATE_PARTS = {"%Y": "[0-9]{4}", "%b": "[a-z]{3,}[.]?", "%B": "[a-z]+", "%f": "[0-9]+"} | {
@@ -158,8 +157,7 @@ def cleaned_texts(table: TableSpec, markers: Collection[str]) -> Iterator[nw.Exp
 def plain_number(name: str, column: Column) -> nw.Expr:
     """Parse a text column as numbers; null where the text is not a number that models read."""
     # Plain decimals; `1,80`, `inf` and `6 ft` do not match.
-    exponent = "" if column.decimal is None else _EXPONENT
-    plain = nw.col(name).str.contains(f"^{PLAIN_NUMBER}{exponent}$")
+    plain = nw.col(name).str.contains(f"^{PLAIN_NUMBER}$")
     number = nw.when(plain).then(nw.col(name)).cast(nw.Float64)
     low, high = column.bounds
     return nw.when((number > low) & (number < high)).then(number).alias(name)

@@ -140,11 +140,11 @@ class Column(Options):
         unit: The unit of a number.
         above: Exclusive lower bound of a number. Others are null.
         below: Exclusive upper bound of a number. Others are null.
-        decimal: The decimal mark of numbers that are not plain, such as `1.234,5`, `1,234.5` or
-            `1e-5`: thousands may be grouped. By default all numbers are plain decimals.
+        decimal: The decimal mark of numbers that are not plain, such as `1.234,5` or `1,234.5`:
+            thousands may be grouped. By default all numbers are plain decimals.
         separator: What separates the items of a set.
+        values: The usual values of a category; others are counted as new ones.
         format: The format of a date, as Python's `strptime` takes it; by default ISO 8601.
-        expected: The usual values; others are counted as new categories.
         row_hash: Whether processing makes it: the MD5 of the row's other columns, numbered where
             rows are equal.
         feature: Whether the model uses it.
@@ -159,8 +159,8 @@ class Column(Options):
     below: float | None = None
     decimal: Literal[".", ","] | None = None
     separator: str = Field(";", pattern=r"^[^\\$]+$")  # which replacements would interpret
+    values: tuple[str, ...] = ()
     format: str | None = Field(None, min_length=2)
-    expected: tuple[str, ...] = ()
     row_hash: bool = False
     feature: bool = True
     required: bool = True
@@ -186,13 +186,12 @@ class Column(Options):
             ("below", "number"),
             ("decimal", "number"),
             ("separator", "set"),
+            ("values", "category"),
             ("format", "date"),
             ("row_hash", "id"),
         ):
             if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:
                 raise ValueError(f"{key} is for the kind {kind}, not for {self.kind}")
-        if self.is_number and self.expected:
-            raise ValueError("expected is for texts, not for the kind number")
         if self.row_hash and self.source:
             raise ValueError("row_hash is true: such a column is made, and has no source")
         if self.above is not None and self.below is not None and self.above >= self.below:

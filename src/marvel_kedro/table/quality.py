@@ -1,4 +1,4 @@
-"""Data quality of the source rows: counts of rejected rows, nulls and unexpected categories."""
+"""Data quality of the source rows: counts of rejected rows, nulls and unusual categories."""
 
 from collections.abc import Collection
 from typing import Any
@@ -23,14 +23,14 @@ def summarise(
     options: QualityOptions,
     markers: Collection[str] = MISSING_MARKERS,
 ) -> dict[str, Any]:
-    """Count usable and rejected rows, nulls and unexpected values in `cleaning.read_source`'s rows.
+    """Count usable and rejected rows, nulls and unusual values in `cleaning.read_source`'s rows.
 
     Returns:
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
         - `missing_markers`: of all rows, the cells with such a marker by column, if there are any;
         - of the usable rows, by column: `nulls`; `unusable` (cells of numbers and dates that are no
           plain decimals within their bounds, or dates of another form); `new_categories` (rows by
-          unexpected value, most frequent first, at most `options.examples`); `new_category_rows`
+          unusual value, most frequent first, at most `options.examples`); `new_category_rows`
           (rows with any such value).
     """
     rows = lazily(source_rows)
@@ -46,6 +46,7 @@ def summarise(
     numbers = {name: usable_cells[name] for name in table.numbers}
     rejected = {reason: counts["_rows"] for reason, counts in reasons.items()}
     rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
+    usual = {name: column.values for name, column in table.columns.items() if column.values}
     return {
         "rows_in": kept + sum(rejected.values()),
         "rows_kept": kept,
@@ -54,7 +55,7 @@ def summarise(
         "nulls": {name: kept - (filled | numbers).get(name, 0) for name in table.columns},
         "unusable": {name: filled.get(name, 0) - cells for name, cells in usable_cells.items()},
         "missing_markers": {name: cells for name, cells in marked.items() if cells},
-    } | _new_categories(usable, table, options)
+    } | _new_categories(usable, usual, options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -126,17 +127,16 @@ def _counts_by_reason(
 
 
 def _new_categories(
-    usable: nw.LazyFrame[Any], table: TableSpec, options: QualityOptions
+    usable: nw.LazyFrame[Any], usual: dict[str, tuple[str, ...]], options: QualityOptions
 ) -> dict[str, Any]:
-    """Count rows with unexpected values by column: the most frequent values, and the total."""
-    expected = {name: column.expected for name, column in table.columns.items() if column.expected}
-    found: dict[str, dict[str, int]] = {column: {} for column in expected}
-    totals = dict.fromkeys(expected, 0)
+    """Count rows with unusual values by column: the most frequent values, and the total."""
+    found: dict[str, dict[str, int]] = {column: {} for column in usual}
+    totals = dict.fromkeys(usual, 0)
     new = [
         usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(values)).select(
             nw.lit(column).alias("column"), nw.col(column).alias("value")
         )
-        for column, values in expected.items()
+        for column, values in usual.items()
     ]
     if new:  # one query for all columns
         rows = nw.col("rows").cast(nw.Int64)

@@ -18,7 +18,7 @@ def kind_of(source: str, values: Sequence[str], *, comma: bool = False) -> tuple
     [
         ("a", ["1", "2", "-3.5"], "number", {}),
         ("a", ["0", "1"], "number", {}),
-        ("a", ["1e-05", "0.5", "12"], "number", {"decimal": "."}),
+        ("a", ["1e-05", "0.5", "12"], "number", {}),
         ("a", ["1,234.5", "7"], "number", {"decimal": "."}),
         ("a", ["1,234", "12,000,000"], "number", {"decimal": "."}),
         ("a", ["1.234,5", "7"], "number", {"decimal": ","}),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from marvel_kedro.core.errors import shortened
-from marvel_kedro.model.portable.features import PLAIN_NUMBER
+from marvel_kedro.model.portable.fields import PLAIN_NUMBER
 from marvel_kedro.table.adoption.names import words
 from marvel_kedro.table.description import Kind
 
@@ -144,7 +144,7 @@ def _number(counts: "pd.Series[int]", *, comma: bool) -> Found | None:
             note = f"mixes numbers with other values ({_examples(rest)}, {others / total:.0%})"
             return _text([], counts, [note])
         return None
-    written = {None: "", ".": ", thousands or exponents among them", ",": " with decimal commas"}
+    written = {None: "", ".": ", with thousands marks among them", ",": " with decimal commas"}
     why = f"{_all(total - others, total)} numbers{written[mark]}"
     found = Found("number", why, {"decimal": mark} if mark else {})
     if mark == "," and not any("," in value for value in fitting.index):
