@@ -74,7 +74,8 @@ class ProjectHooks:
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
         OmegaConf.register_resolver("origin", lambda: self._origin, replace=True)
         self._model_name = context.config_loader["globals"]["model_name"]
-        self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
+        checked = parameters.check(context.config_loader["parameters"])
+        self._synthetic, self._table = checked.synthetic, checked.table
         server = context.config_loader["mlflow"].get("server", {})
         uri = server.get("mlflow_tracking_uri") or store.uri
         tracking.check_reachable(uri)
@@ -102,6 +103,7 @@ class ProjectHooks:
         """Keep what is real, and generate a raw file for `kedro run` if there is none."""
         from marvel_kedro.project import raw_file  # noqa: PLC0415 - slow
 
+        raw_file.require_file(pipeline, catalog, self._table)
         raw_file.keep_real_file(pipeline, catalog)
         raw_file.keep_real_tables(pipeline, catalog, self._model_name)
         is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}

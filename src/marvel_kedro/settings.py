@@ -80,6 +80,8 @@ _log_in_other_folders()
 # Kedro calls the last hooks first: the Spark session starts before another hook needs a table.
 HOOKS = (ProjectHooks(), LakehouseHooks())
 
+# Read a description of some thousand columns: OmegaConf's limit is that of 10,000 nodes.
+os.environ.setdefault("OMEGACONF_MAX_YAML_EXPANDED_NODES", "1000000")
 # Runs send no telemetry, as .telemetry says; MLflow reads this variable alone.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Retry a server that fails during a run for half a minute, not for MLflow's four.

@@ -174,7 +174,7 @@ def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
     words = [f"--{name}={value}" for name, value in named.items()]
     entry_point = "from marvel_kedro.cli.job import main; main()"
     lists = 'monitoring.granularities=["1 day","1 hour"]'
-    words += ["--params", lists, "--params", "processing.quality.expected.gender=[Male, 'a,b=c']"]
+    words += ["--params", lists, "--params", "processing.missing_markers=[Female, 'a,b=c']"]
     task = [sys.executable, "-c", entry_point, *words]
 
     def run() -> subprocess.CompletedProcess[str]:
@@ -192,7 +192,7 @@ def test_job_task_runs_a_pipeline_and_ends_in_one_message_without_a_raw_file(
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
     quality = json.loads((volume / "08_reporting" / "data_quality.json").read_text())
-    assert quality["new_categories"]["gender"]["Female"] > 500
+    assert quality["nulls"]["gender"] > 500
     log = done.stdout.partition("\u256d")[0].splitlines()  # above the summary
     assert any(" INFO " in line for line in log)
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in log), log

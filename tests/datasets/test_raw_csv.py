@@ -1,9 +1,13 @@
 import csv
 from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from kedro.io import DatasetError
 
@@ -40,13 +44,13 @@ def test_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None
 def test_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     assert f"There is no raw file at {path}" in message(path)
-    assert "--pipelines synthetic" in message(path)
+    assert "kedro adopt FILE" in message(path)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "move it away: kedro run then makes synthetic rows"),
+        (b"", "describe another one: kedro adopt FILE"),
         (b"", "is empty"),
         ("PageID\nPagé\n".encode("latin-1"), "is not UTF-8 text: it has the byte 0xe9"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text"),
@@ -55,7 +59,7 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3,4,\n", "Expected 2 fields in line 3, saw 3"),
         (b"a,b\n1,2,9\n3,4\n", "more cells than columns: 1, the first is row 1 "),
         (b"a,b\n1,2,\n3,4,5\n6,7,8\n", "more cells than columns: 2, the first is row 2 "),
-        (b"a;b\n1;2,9\n", "load_args.sep"),
+        (b"a;b\n1;2,9\n", "read: {separator: ..}"),
         (b"a,b\n1,2,,\n3,4,,5\n", "more cells than columns: 1, the first is row 2 "),
     ],
 )
@@ -183,3 +187,44 @@ def test_file_is_compressed_by_its_name_as_it_is_read(name: str, tmp_path: Path)
     dataset.save([pd.DataFrame({"PageID": ["1", "2"]}), pd.DataFrame({"PageID": ["é"]})])
     assert dataset.load()["PageID"].tolist() == ["1", "2", "é"]
     assert not (tmp_path / name).read_bytes().startswith(b"PageID")
+
+
+def test_types_of_parquet_become_text_without_loss(tmp_path: Path) -> None:
+    columns = {
+        "whole": pa.array([1, None, 2**53 + 1]),
+        "float": pa.array([3.0, 1e-7, 1e20]),
+        "single": pa.array([0.1, float("nan"), None], pa.float32()),
+        "bool": [True, None, False],
+        "time": pa.array([datetime(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5, 600000), None]),  # noqa: DTZ001
+        "zoned": pa.array([datetime(2024, 1, 2, 3)] * 3, pa.timestamp("ms", "UTC")),  # noqa: DTZ001
+        "day": [date(2024, 1, 2)] * 3,
+        "price": [Decimal("1.20"), Decimal("-3.00"), None],
+        "items": [["a", "b"], [], None],
+        "levels": pa.array(["x", None, "y"]).dictionary_encode(),
+        "nothing": pa.nulls(3),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "r.parquet")
+    dataset = RawCSVDataset(filepath=str(tmp_path / "r.parquet"))
+    assert dataset.load().to_dict("list") == {
+        "whole": ["1", "", "9007199254740993"],
+        "float": ["3", "0.0000001", "100000000000000000000"],
+        "single": ["0.1", "", ""],
+        "bool": ["true", "", "false"],
+        "time": ["2024-01-02", "2024-01-02 03:04:05.600000", ""],
+        "zoned": ["2024-01-02 03:00:00Z"] * 3,
+        "day": ["2024-01-02"] * 3,
+        "price": ["1.20", "-3.00", ""],
+        "items": ["a;b", "", ""],
+        "levels": ["x", "", "y"],
+        "nothing": ["", "", ""],
+    }
+    assert dataset.preview(1)["columns"] == list(columns)
+
+
+def test_encoding_and_separator_are_those_of_the_description(tmp_path: Path) -> None:
+    for encoding, separator in (("cp1252", ";"), ("utf-16", "\t"), ("utf-8-sig", "|")):
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes(f"a{separator}b\n1,5{separator}é\n".encode(encoding))
+        read = {"encoding": encoding, "separator": separator}
+        frame = RawCSVDataset(filepath=str(path), read=read).load()
+        assert frame.to_dict("list") == {"a": ["1,5"], "b": ["é"]}

@@ -157,7 +157,7 @@ def test_candidate_below_the_floor_is_not_registered(filled: Project) -> None:
         (["--to-outputs", "drift_metrics"], "reporting: add --pipelines monitoring"),
         (["--from-nodes", "nope"], "nope"),
         (["--runner", "Foo"], "Foo"),
-        (["--params", "processing.quality.expected.foo=[a]"], "processing.quality.expected.foo"),
+        (["--params", "processing.quality.expected=1"], "processing.quality.expected"),
         (["--params", "training.fit.leaves=1000000"], "training.fit.leaves"),
         (["--params", "training.model_name=mine"], "training.model_name"),
         (["--params", "table.key=name"], "--params cannot change the table"),

@@ -85,6 +85,13 @@ def test_question_is_made_of_the_target(changes: dict[str, Any], question: str) 
         ({"target.words": {False: "No"}}, "put them in quotes"),
         ({"target": {"column": "left"}}, "target.positive: Field required"),
         ({"question": ""}, "question: String should have at least 1 character"),
+        ({"columns.tags.decimal": ","}, "decimal is for the kind number, not for set"),
+        (
+            {"columns.household.row_hash": True},
+            "household has row_hash: true, which is for the key",
+        ),
+        ({"columns.customer.row_hash": True}, "such a column is made, and has no source"),
+        ({"read": {"encoding": "klingon"}}, "read.encoding: is no encoding that Python knows"),
         ({"slice": "left"}, "slice: Extra inputs are not permitted"),
         ({"slices": ["town"]}, "slices has 'town', and columns has no town: write a column, or"),
         ({"slices": ["tags = x"]}, "columns has no tags = x: write a column, or column = 'value'"),
@@ -119,6 +126,25 @@ ROWS = pd.DataFrame(
         "unknown": list("abcdefg"),
     }
 )
+
+
+@pytest.mark.parametrize("engine", [lambda rows: rows, pl.from_pandas])
+@pytest.mark.parametrize(
+    ("decimal", "cells", "numbers"),
+    [
+        (",", ["1.234,5", "-0,5", "1 000 000", "12.5", "1.23,4"], [1234.5, -0.5, 1e6, 12.5, None]),
+        (".", ["1,234.5", "1e-5", "+.5", "3.", "1,23.4"], [1234.5, 1e-5, 0.5, 3.0, None]),
+        (None, ["1,234.5", "1e-5", ".5", "3.25", "1,5"], [None, 1e-5, None, 3.25, None]),
+    ],
+)
+def test_numbers_are_read_by_their_decimal_mark(
+    engine: Callable[..., Any], decimal: str | None, cells: list[str], numbers: list[float | None]
+) -> None:
+    table = described(**{"columns.balance.decimal": decimal})
+    raw = ROWS.head(5).assign(balance=cells, **{"Customer No.": list("abcde"), "Left?": "No"})
+    records = nodes.select_records(read_source(engine(raw), table), {"rows_kept": 5}, table)
+    found = to_pandas(records, table.key)["balance"]
+    assert [None if pd.isna(each) else each for each in found] == numbers
 
 
 @pytest.mark.parametrize("engine", [lambda rows: rows, pl.from_pandas])

@@ -28,6 +28,7 @@ class LazyCommand(click.Command):
 
 
 _COMMANDS = {
+    "adopt": "Describe a file as the table that the project works on, in conf/base/table.yml.",
     "alerts": "List the alerts of monitoring; acknowledge or silence one.",
     "demo": "Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and "
     "recovery.",
@@ -46,4 +47,4 @@ cli = click.Group(
     commands=[LazyCommand(name, help=text) for name, text in _COMMANDS.items()],
     help="Commands of this project.",
 )
-alerts, demo, deploy, endpoint, run, serve, traffic = cli.commands.values()
+adopt, alerts, demo, deploy, endpoint, run, serve, traffic = cli.commands.values()

@@ -46,8 +46,8 @@ _REMEDIES = {
     ),
     r"Csv error|MALFORMED_(?:CSV_)?RECORD": (
         "The raw file (raw_table) has rows with more or fewer cells than the header. Put "
-        "cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-        "of raw_table if another character separates the cells (docs/own-data.md)."
+        "cells that hold a comma in quotes, name every column in the header, or set `read: "
+        "{separator: ..}` in table.yml if another character separates the cells (docs/own-data.md)."
     ),
     r"UNAUTHENTICATED|StatusCode\.PERMISSION_DENIED|[Ii]nvalid access token": (
         "The server that SPARK_REMOTE names rejects the login: the token is wrong or has "

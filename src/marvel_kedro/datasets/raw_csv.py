@@ -1,65 +1,78 @@
-"""The raw CSV file, read as text and written as a stream."""
+"""The raw file, read as text and written as a stream."""
 
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
 import pandas as pd
 from fsspec.compression import compr
 from fsspec.utils import infer_compression
+from kedro_datasets._typing import TablePreview
 from kedro_datasets.pandas import CSVDataset
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.datasets import swallowed_rows
-
-BETTER_FILE = (
-    "Put the Kaggle file (mohitbansal31s/marvel-characters) in its place, or move it away: kedro "
-    "run then makes synthetic rows."
-)
-_FIX_ROWS = (
-    "Put cells that hold a comma in quotes, name every column in the header, or set load_args.sep "
-    "of raw_table if another character separates the cells (docs/own-data.md)."
-)
+from marvel_kedro.core.options import validate
+from marvel_kedro.table import raw_text, swallowed_rows
+from marvel_kedro.table.description import REMEDY, ReadOptions
 
 
 class RawCSVDataset(CSVDataset):  # type: ignore[misc]
-    """A CSV file of text: cells are not converted, and an empty cell is an empty string.
+    """A file of text, CSV by default: cells are not converted, an empty one is an empty string.
 
-    Cleaning interprets the cells. Saving takes an iterable of frames, so that a file of any length
-    is written in bounded memory. Errors in the file raise a `ProjectError`.
+    A file that ends in .parquet or is Excel's is read by its own format. Cleaning interprets the
+    cells. Saving takes an iterable of frames and makes CSV, so that a file of any length is written
+    in bounded memory. Errors in the file raise a `ProjectError`.
+
+    `read` is that section of the table description; `load_args` are pandas' own, which win.
     """
 
-    DEFAULT_LOAD_ARGS: dict[str, Any] = {"dtype": "str", "keep_default_na": False}  # noqa: RUF012
+    DEFAULT_LOAD_ARGS: dict[str, Any] = raw_text.AS_TEXT
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False, "lineterminator": "\n"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        read: dict[str, Any] | None = None,
+        load_args: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401 - Kedro's
+    ) -> None:
+        self._read = validate(ReadOptions, read or {}, REMEDY)
+        arguments = self._read.load_args | (load_args or {})
+        super().__init__(filepath=filepath, load_args=arguments, **options)
 
     def load(self) -> pd.DataFrame:
         """Read the whole file as strings, with the columns as the file names them.
 
-        Raise a ProjectError if the file is missing, empty, not UTF-8 or not CSV, has rows with more
-        cells than columns, or cells with rows in them.
+        Raise a ProjectError if the file is missing, empty, in another encoding or format, has rows
+        with more cells than columns, or cells with rows in them.
         """
         path = self._existing_file()
+        if raw_text.format_of(path) != "csv":
+            return pd.concat(raw_text.chunks(path, self._read), ignore_index=True)
         swallowed_rows.check(path, self._load_args)
-        try:
+        with raw_text.file_errors(path):
             frame = cast("pd.DataFrame", pd.read_csv(path, **self._load_args))
-        except pd.errors.EmptyDataError as error:
-            raise ProjectError(f"{path} is empty. {BETTER_FILE}") from error
-        except UnicodeDecodeError as error:
-            raise not_utf8(path, error) from error
-        except pd.errors.ParserError as error:
-            raise ProjectError(
-                f"{path} is not a CSV file: {str(error).strip()}. {_FIX_ROWS} {BETTER_FILE}"
-            ) from error
-        return frame if "index_col" in self._load_args else _align_with_header(frame, path)
+        return frame if "index_col" in self._load_args else raw_text.align_with_header(frame, path)
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows."""
+        path = Path(str(self._filepath))
+        if raw_text.format_of(path) == "csv":
+            return cast("TablePreview", super().preview(nrows))
+        (frame,) = islice(raw_text.chunks(path, self._read), 1)
+        return cast("TablePreview", frame.head(nrows).to_dict(orient="split"))
 
     def _existing_file(self) -> Path:
         path = Path(str(self._filepath))
         if not path.is_file():
             raise ProjectError(
-                f"There is no raw file at {path}. Put the Kaggle file (mohitbansal31s/"
-                "marvel-characters) there, or make synthetic data: kedro run --pipelines synthetic."
+                f"There is no raw file at {path}. Put it there, or describe another file: kedro "
+                "adopt FILE. For the table that the project comes with, synthetic rows can be "
+                "made: kedro run --pipelines synthetic."
             )
         return path
 
@@ -85,30 +98,3 @@ class RawCSVDataset(CSVDataset):  # type: ignore[misc]
             io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
         ):
             yield text
-
-
-def not_utf8(path: Path, error: UnicodeDecodeError) -> ProjectError:
-    """Return the error for a file in another encoding."""
-    return ProjectError(
-        f"{path} is not UTF-8 text: it has the byte {error.object[error.start]:#04x}. "
-        "Convert it (iconv -f latin1 -t utf-8), or set load_args.encoding of "
-        "raw_table in conf/base/processing/catalog.yml."
-    )
-
-
-def _align_with_header(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Move the cells of an index back into columns: pandas uses extra cells of rows as an index.
-
-    With `index_col=False` pandas would drop the last cells of such rows instead.
-    """
-    if isinstance(frame.index, pd.RangeIndex):
-        return frame
-    cells = pd.concat([frame.index.to_frame(index=False), frame.reset_index(drop=True)], axis=1)
-    width = len(frame.columns)
-    lost = (cells.iloc[:, width:] != "").any(axis=1)  # a trailing comma adds only an empty cell
-    if lost.any():
-        raise ProjectError(
-            f"{path} has rows with more cells than columns: {lost.sum():,}, the first is row "
-            f"{lost.argmax() + 1:,} below the header. {_FIX_ROWS}"
-        )
-    return cells.iloc[:, :width].set_axis(frame.columns, axis=1)

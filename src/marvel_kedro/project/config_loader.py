@@ -41,8 +41,8 @@ _ON_DISK = ("file", "tar", "zip")
 class ConfigLoader(OmegaConfigLoader):
     """A loader that resolves `globals`, `runtime_params` and `spec` by its own values.
 
-    `spec` is a key of the table description, `table.yml` of the environment or of base; without a
-    key it is the whole description. It is also the parameter `table`, for nodes.
+    `spec` is a key of the table description, `table.yml` of the environment or of base, or a given
+    default; without a key it is the whole description. It is also the parameter `table`, for nodes.
 
     OmegaConf's resolvers belong to the process: those of the newest loader would serve every other
     one, also before it has read its globals. `kedro server start` makes a loader a request.
@@ -94,8 +94,8 @@ class ConfigLoader(OmegaConfigLoader):
         return found
 
     @staticmethod
-    def _described(table: dict[str, Any], key: str = "") -> Any:  # noqa: ANN401 - any YAML
-        found = OmegaConf.select(OmegaConf.create(table), key) if key else table
+    def _described(table: dict[str, Any], key: str = "", default: Any = None) -> Any:  # noqa: ANN401 - any YAML
+        found = OmegaConf.select(OmegaConf.create(table), key, default=default) if key else table
         if found is None:
             raise ProjectError(f"${{spec:{key}}} in conf/: table.yml has no key {key}.")
         return found

@@ -10,6 +10,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,35 @@ _REMEDY = (
     "Put the real file back in its place ({path}). To start with synthetic rows, use other places: "
     "another copy of the project, or make clean, which deletes all tables, runs and models."
 )
+
+
+def require_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec) -> None:
+    """Raise a `ProjectError` if the raw file is missing, or would be made, for another table.
+
+    Synthetic rows are characters: they stand in for no other table.
+    """
+    makes = RAW in pipeline.all_outputs()
+    if not makes and (RAW not in pipeline.inputs() or catalog.exists(RAW)):
+        return
+    if _synthetic_columns().issuperset(
+        name for name, column in table.sources.items() if table.columns[column].required
+    ):
+        return
+    path = getattr(catalog.get(RAW), "_filepath", table.file)
+    raise ProjectError(
+        f"The pipeline synthetic makes no rows of the table {table.name}: remove it from the run, "
+        f"and put the file at {path}."
+        if makes
+        else f"There is no raw file of the table {table.name} at {path}. Put it there, or describe "
+        "another file: kedro adopt FILE."
+    )
+
+
+def _synthetic_columns() -> set[str]:
+    from marvel_kedro.characters.options import SyntheticOptions  # noqa: PLC0415 - slow
+    from marvel_kedro.characters.synthetic import chunks  # noqa: PLC0415
+
+    return set(next(chunks(SyntheticOptions(rows=1))).columns)
 
 
 def keep_real_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

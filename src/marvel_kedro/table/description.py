@@ -4,6 +4,7 @@
 imports only pydantic, so that every package can use it.
 """
 
+import codecs
 import keyword
 import math
 import re
@@ -49,6 +50,32 @@ class RowWords(Options):
 
     one: str = "record"
     many: str = "records"
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError as error:
+        raise ValueError("is no encoding that Python knows, such as utf-8 or cp1252") from error
+    return name
+
+
+class ReadOptions(Options):
+    """How the raw file differs from a plain CSV file; Parquet and Excel need none of it.
+
+    Attributes:
+        separator: The character between the cells of a row.
+        encoding: The encoding of the text.
+    """
+
+    separator: str = Field(",", min_length=1, max_length=1)
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+
+    @property
+    def load_args(self) -> dict[str, Any]:
+        """The arguments of pandas for what differs."""
+        given = self.model_dump(exclude_defaults=True)
+        return {{"separator": "sep"}.get(key, key): value for key, value in given.items()}
 
 
 class Target(Options):
@@ -117,9 +144,13 @@ class Column(Options):
         unit: The unit of a number.
         above: Exclusive lower bound of a number. Others are null.
         below: Exclusive upper bound of a number. Others are null.
+        decimal: The decimal mark of numbers that are not plain, such as `1.234,5` or `1,234.5`:
+            thousands may be grouped. By default all numbers are plain decimals.
         separator: What separates the items of a set.
         values: The usual values of a category; others are counted as new ones.
         format: The format of a date, as Python's `strptime` takes it; by default ISO 8601.
+        row_hash: Whether processing makes it: the MD5 of the row's other columns, numbered where
+            rows are equal.
         feature: Whether the model uses it.
         required: Whether a file without it is refused.
     """
@@ -130,9 +161,11 @@ class Column(Options):
     unit: str | None = None
     above: float | None = None
     below: float | None = None
+    decimal: Literal[".", ","] | None = None
     separator: str = Field(";", pattern=r"^[^\\$]+$")  # which replacements would interpret
     values: tuple[str, ...] = ()
     format: str | None = Field(None, min_length=2)
+    row_hash: bool = False
     feature: bool = True
     required: bool = True
 
@@ -155,12 +188,16 @@ class Column(Options):
             ("unit", "number"),
             ("above", "number"),
             ("below", "number"),
+            ("decimal", "number"),
             ("separator", "set"),
             ("values", "category"),
             ("format", "date"),
+            ("row_hash", "id"),
         ):
             if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:
                 raise ValueError(f"{key} is for the kind {kind}, not for {self.kind}")
+        if self.row_hash and self.source:
+            raise ValueError("row_hash is true: such a column is made, and has no source")
         if self.above is not None and self.below is not None and self.above >= self.below:
             raise ValueError("above must be less than below")
         return self
@@ -180,6 +217,7 @@ class TableSpec(Options):
     Attributes:
         name: The name of model, experiment, endpoint and schema.
         file: The raw file, below `data/01_raw`.
+        read: How the raw file differs from a plain CSV file.
         row: What a row is.
         key: The unique column; text.
         target: The column to predict.
@@ -193,6 +231,7 @@ class TableSpec(Options):
 
     name: Name
     file: str = Field(min_length=1)
+    read: ReadOptions = ReadOptions()
     row: RowWords = RowWords()
     key: Name
     target: Target
@@ -217,7 +256,15 @@ class TableSpec(Options):
     @property
     def sources(self) -> dict[str, str]:
         """The name in the table by name in the file, in the table's order."""
-        return {column.source or name: name for name, column in self.columns.items()}
+        return {
+            column.source or name: name
+            for name, column in self.columns.items()
+            if not column.row_hash
+        }
+
+    def source(self, name: str) -> str:
+        """Return the name of a column in the file, for messages to people who know the file."""
+        return self.columns[name].source or name
 
     @property
     def group_column(self) -> str:
@@ -272,9 +319,16 @@ class TableSpec(Options):
         for role in ("key", "target.column"):
             if not self.columns[str(named[role])].required:
                 raise ValueError(f"{role} is {named[role]}, which cannot be `required: false`")
+        return self
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        made = [name for name, column in self.columns.items() if column.row_hash]
+        if other := [name for name in made if name != self.key]:
+            raise ValueError(f"{other[0]} has row_hash: true, which is for the key, {self.key}")
         if reserved := sorted(RESERVED & self.columns.keys()):
             raise ValueError(f"columns has {', '.join(reserved)}, which the project adds: rename")
-        sources = [column.source or name for name, column in self.columns.items()]
+        sources = [self.source(name) for name in self.columns]
         if twice := sorted({name for name in sources if sources.count(name) > 1}):
             raise ValueError(f"several columns have the source {', '.join(twice)}")
         return self

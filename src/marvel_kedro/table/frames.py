@@ -21,6 +21,20 @@ def lazily(frame: Any) -> nw.LazyFrame[Any]:  # noqa: ANN401 - any frame of narw
     return nw.from_native(frame)
 
 
+def with_safe_names(frame: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
+    """Rename the columns of a Spark frame by their place; return the new names by the old ones.
+
+    Spark reads `a.b` as a field of a structure, takes `Age` and `age` for the same column, and has
+    no way around either in expressions of narwhals. Frames of other engines stay as they are.
+    """
+    names = frame.collect_schema().names()
+    if not frame.implementation.is_spark_like():
+        return frame, {name: name for name in names}
+    native: Any = frame.to_native()
+    safe = [f"column_{place}" for place in range(len(names))]
+    return lazily(native.toDF(*safe)), dict(zip(names, safe, strict=True))
+
+
 def to_pandas(frame: IntoFrame, key: str, max_rows: int | None = None) -> pd.DataFrame:
     """Collect a table from any engine, ordered by its key, its text as pandas' `str`.
 

@@ -1,13 +1,13 @@
 """Split rows into a train and a test set by the CRC-32 of the key or of the group."""
 
 from typing import Any
-from zlib import crc32
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
+from marvel_kedro.table.hashing import with_crc32
 from marvel_kedro.table.options import RecordedSplit, SplitOptions
 
 _BUCKETS = 10_000
@@ -34,7 +34,7 @@ def with_side(
     """
     key = nw.coalesce(nw.col(record(table, split).column), nw.col(table.key))
     is_test = nw.col(into) % _BUCKETS < round(split.test_share * _BUCKETS)
-    return _crc32(frame.with_columns(key.alias(into)), into).with_columns(is_test.alias(into))
+    return with_crc32(frame.with_columns(key.alias(into)), into).with_columns(is_test.alias(into))
 
 
 def record(table: TableSpec, split: SplitOptions) -> RecordedSplit:
@@ -43,30 +43,3 @@ def record(table: TableSpec, split: SplitOptions) -> RecordedSplit:
         return split
     column = table.key if split.by == "key" else table.group_column
     return RecordedSplit(**split.model_dump(), column=column)
-
-
-def _crc32(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:
-    """Replace a text column by the CRC-32 of its UTF-8 bytes, an integer from 0 to 2**32 - 1.
-
-    It is the checksum of zlib, Spark's `crc32` and ISO 3309, so that a row has the same value on
-    every engine. Null has the checksum of the empty text. narwhals has no expression for it.
-    """
-    native: Any = frame.to_native()
-    if frame.implementation.is_pandas():
-        checksums = [_checksum(value) for value in native[column].fillna("")]
-        return lazily(native.assign(**{column: checksums}))
-    if frame.implementation.is_polars():
-        import polars as pl  # noqa: PLC0415 - no dependency of the project
-
-        expression = pl.col(column).map_elements(_checksum, pl.Int64, skip_nulls=False)
-        return lazily(native.with_columns(expression))
-    if frame.implementation.is_spark_like():
-        from pyspark.sql import functions as sql  # noqa: PLC0415 - only where Spark is used
-
-        text = sql.coalesce(sql.col(column), sql.lit(""))
-        return lazily(native.withColumn(column, sql.crc32(text)))
-    raise TypeError(f"No CRC-32 for frames of {frame.implementation}.")
-
-
-def _checksum(value: str | None) -> int:
-    return crc32((value or "").encode())
