@@ -50,6 +50,18 @@ def described(**changes: Any) -> TableSpec:
 
 
 @pytest.mark.parametrize(
+    ("changes", "question"),
+    [
+        ({}, "Is left Yes or No?"),
+        ({"target.negative": None}, "Is left Yes?"),
+        ({"question": "Does the customer leave?"}, "Does the customer leave?"),
+    ],
+)
+def test_question_is_made_of_the_target(changes: dict[str, Any], question: str) -> None:
+    assert described(**changes).question == question
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"key": "nr"}, "key is nr, which columns lacks; it has customer, household"),
@@ -71,6 +83,8 @@ def described(**changes: Any) -> TableSpec:
         ({"columns.household.kind": "number"}, "group is household, of the kind number"),
         ({"target.positive": True}, "YAML reads Yes, No, On and Off as true and false"),
         ({"target.words": {False: "No"}}, "put them in quotes"),
+        ({"target": {"column": "left"}}, "target.positive: Field required"),
+        ({"question": ""}, "question: String should have at least 1 character"),
         ({"slice": "left"}, "slice: Extra inputs are not permitted"),
     ],
 )

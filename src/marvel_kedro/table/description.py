@@ -159,6 +159,14 @@ class Column(Options):
         return self
 
 
+def _question(validated: dict[str, Any]) -> str:
+    target: Target | None = validated.get("target")  # None: invalid, which has its own message
+    if target is None:
+        return ""
+    other = f" or {target.negative}" if target.negative else ""
+    return f"Is {target.column.replace('_', ' ')} {target.positive}{other}?"
+
+
 class TableSpec(Options):
     """The section `table`: the table and the target of the prediction.
 
@@ -168,6 +176,7 @@ class TableSpec(Options):
         row: What a row is.
         key: The unique column; text.
         target: The column to predict.
+        question: What the model answers, for people; by default made of the target.
         group: Rows that share its value stay on one side of a split or fold; by default the key.
         columns: The columns of the table, in its order.
         features: The module whose functions are more features than those of the kinds.
@@ -178,6 +187,7 @@ class TableSpec(Options):
     row: RowWords = RowWords()
     key: Name
     target: Target
+    question: str = Field(default_factory=_question, min_length=1)
     group: Name | None = None
     columns: dict[Name, Column] = Field(min_length=2)
     features: str | None = None
