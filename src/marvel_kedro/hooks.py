@@ -74,7 +74,8 @@ class ProjectHooks:
         OmegaConf.register_resolver("mlflow_store", lambda key: getattr(store, key), replace=True)
         OmegaConf.register_resolver("origin", lambda: self._origin, replace=True)
         self._model_name = context.config_loader["globals"]["model_name"]
-        self._synthetic = parameters.check(context.config_loader["parameters"]).synthetic
+        checked = parameters.check(context.config_loader["parameters"])
+        self._table, self._synthetic = checked.table, checked.synthetic
         server = context.config_loader["mlflow"].get("server", {})
         uri = server.get("mlflow_tracking_uri") or store.uri
         tracking.check_reachable(uri)
@@ -102,11 +103,12 @@ class ProjectHooks:
         """Keep what is real, and generate a raw file for `kedro run` if there is none."""
         from marvel_kedro.project import raw_file  # noqa: PLC0415 - slow
 
-        raw_file.keep_real_file(pipeline, catalog)
-        raw_file.keep_real_tables(pipeline, catalog, self._model_name)
+        raw_file.keep_real_file(pipeline, catalog, self._table)
+        raw_file.keep_real_tables(pipeline, catalog, self._table, self._model_name)
         is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}
         if is_main_job and self._synthetic.stand_in and raw_file.RAW in pipeline.inputs():
-            raw_file.make_missing(catalog, pipelines["synthetic"], self._synthetic.rows)
+            rows = self._synthetic.rows
+            raw_file.make_missing(catalog, self._table, pipelines["synthetic"], rows)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
     def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

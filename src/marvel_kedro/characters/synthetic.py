@@ -15,10 +15,16 @@ from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import DriftOptions
 from marvel_kedro.table.description import TableSpec
+from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
 CHUNK_ROWS = 20_000
-SYNTHETIC_URL = "https://example.org/synthetic/"
-"""Prefix of the URL of every synthetic row, by which the project recognises synthetic data."""
+COLUMNS = (
+    *("", "PageID", "Name", "Universe", "URL", "Identity", "Gender", "Alive", "Marital Status"),
+    *("Teams", "Height (m)", "Weight (kg)", "Origin", "Creators"),
+)
+"""The columns of the raw file; the first one, unnamed, is the row number."""
+
+_KEY = "PageID"
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -39,15 +45,16 @@ class CharacterWorld:
         return options.model_dump_json(), chunks(options)
 
 
-def is_synthetic(urls: "pd.Series[Any]") -> bool:
-    """Return whether any of the rows with these URLs is synthetic."""
-    return bool(urls.str.startswith(SYNTHETIC_URL).fillna(value=False).any())
+def fits(table: TableSpec) -> bool:
+    """Tell whether synthetic rows are rows of this table, with its key and the columns it needs."""
+    required = {source for source, name in table.sources.items() if table.columns[name].required}
+    return table.sources.get(_KEY) == table.key and required <= set(COLUMNS)
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
     """Generate a raw file and log the progress; yield frames of text with the source's columns.
 
-    The first column, unnamed, is the row number. A chunk depends only on the options and its
+    A chunk depends only on the options and its
     number: a longer file begins with the rows of a shorter one.
     """
     return track(chunks(options), options.rows, "synthetic rows", each=CHUNK_ROWS)
@@ -73,10 +80,10 @@ def _chunk(number: int, options: SyntheticOptions, model: OutcomeModel) -> pd.Da
     page = pd.Series(name + "_(" + universe + ")", dtype=object).str.replace(" ", "_").to_numpy()
     columns = {
         "": np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
-        "PageID": page,
+        _KEY: KEY_PREFIX + page,
         "Name": name,
         "Universe": universe,
-        "URL": SYNTHETIC_URL + page,
+        "URL": "https://example.org/synthetic/" + page,
         "Identity": texts(marginals.IDENTITY)[traits.identity],
         "Gender": _gender_texts(traits),
         "Alive": np.where(alive, "Alive", "Dead"),

@@ -4,7 +4,6 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.model import batch
 from marvel_kedro.model.options import ServingOptions
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.registry import RegisteredModel
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
@@ -19,4 +18,4 @@ def score_records(
 
 def publish_records(records: IntoFrame, table: TableSpec) -> AnyFrame:
     """Select the key and the model's input, which an endpoint looks up by a key alone."""
-    return lazily(records).select(table.key, *TEXT_COLUMNS, *NUMBER_COLUMNS).to_native()
+    return lazily(records).select(table.key, *table.inputs).to_native()
