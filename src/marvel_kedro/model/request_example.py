@@ -1,11 +1,15 @@
 """A request that a model answers: its own example, else values by the types of its signature.
 
-It reads the files of an MLflow model of any origin, and imports no MLflow, as servers do without.
+It reads the files of an MLflow model of any origin. Servers use it without MLflow.
 """
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 MLMODEL = "MLmodel"
 
@@ -66,6 +70,19 @@ def request_body(
             return body
     fields = input_fields(described)
     return {"dataframe_records": [values(fields)]} if fields else None
+
+
+def of_version(name: str, version: str) -> dict[str, Any] | None:
+    """Return `request_body` of a registered version; errors are those of the registry."""
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - slow to import
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def read(path: str) -> bytes:
+            uri = f"models:/{name}/{version}/{path}"
+            return Path(download_artifacts(uri, dst_path=folder)).read_bytes()
+
+        return request_body(yaml.safe_load(read(MLMODEL)), read)
 
 
 def first_record(body: Mapping[str, Any]) -> dict[str, Any]:
