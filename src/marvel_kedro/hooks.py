@@ -94,7 +94,9 @@ class ProjectHooks:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
         run_checks.check_threads(run_params["runner"], pipeline, catalog)
         only_missing = run_params["only_missing_outputs"]
-        run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
+        run_checks.check_inputs(
+            pipeline, catalog, pipelines, self._table, only_missing_outputs=only_missing
+        )
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def prepare_raw_file(
