@@ -109,8 +109,7 @@ class ProjectHooks:
         raw_file.keep_real_tables(pipeline, catalog, self._table, self._model_name)
         is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}
         if is_main_job and self._synthetic.stand_in and raw_file.RAW in pipeline.inputs():
-            rows = self._synthetic.rows
-            raw_file.make_missing(catalog, self._table, pipelines["synthetic"], rows)
+            raw_file.make_missing(catalog, pipelines["synthetic"], self._synthetic.rows)
 
     @hook_impl(trylast=True, specname="before_pipeline_run")
     def tag_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -18,14 +18,6 @@ from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
 CHUNK_ROWS = 20_000
-COLUMNS = (
-    *("", "PageID", "Name", "Universe", "URL", "Identity", "Gender", "Alive", "Marital Status"),
-    *("Teams", "Height (m)", "Weight (kg)", "Origin", "Creators"),
-)
-"""The columns of the raw file; the first one, unnamed, is the row number."""
-
-_KEY = "PageID"
-
 Booleans = npt.NDArray[np.bool_]
 
 
@@ -45,16 +37,10 @@ class CharacterWorld:
         return options.model_dump_json(), chunks(options)
 
 
-def fits(table: TableSpec) -> bool:
-    """Tell whether synthetic rows are rows of this table, with its key and the columns it needs."""
-    required = {source for source, name in table.sources.items() if table.columns[name].required}
-    return table.sources.get(_KEY) == table.key and required <= set(COLUMNS)
-
-
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
     """Generate a raw file and log the progress; yield frames of text with the source's columns.
 
-    A chunk depends only on the options and its
+    The first column, unnamed, is the row number. A chunk depends only on the options and its
     number: a longer file begins with the rows of a shorter one.
     """
     return track(chunks(options), options.rows, "synthetic rows", each=CHUNK_ROWS)
@@ -80,7 +66,7 @@ def _chunk(number: int, options: SyntheticOptions, model: OutcomeModel) -> pd.Da
     page = pd.Series(name + "_(" + universe + ")", dtype=object).str.replace(" ", "_").to_numpy()
     columns = {
         "": np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
-        _KEY: KEY_PREFIX + page,
+        "PageID": KEY_PREFIX + page,
         "Name": name,
         "Universe": universe,
         "URL": "https://example.org/synthetic/" + page,

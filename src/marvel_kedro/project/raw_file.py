@@ -31,10 +31,7 @@ def keep_real_file(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec
 ) -> None:
     """Raise a `ProjectError` if a run would overwrite a raw file that is not synthetic."""
-    if RAW not in pipeline.all_outputs():
-        return
-    _check_generator(catalog, table)
-    if catalog.exists(RAW):
+    if RAW in pipeline.all_outputs() and catalog.exists(RAW):
         try:
             is_real = not _is_synthetic_file(catalog, table)
         except DatasetError as error:
@@ -80,17 +77,10 @@ def keep_real_tables(
         )
 
 
-def make_missing(
-    catalog: CatalogProtocol[Any, Any], table: TableSpec, synthetic: Pipeline, rows: int
-) -> None:
-    """Generate a synthetic raw file if there is none.
-
-    Raises:
-        ProjectError: The generator makes no rows of this table.
-    """
+def make_missing(catalog: CatalogProtocol[Any, Any], synthetic: Pipeline, rows: int) -> None:
+    """Generate a synthetic raw file if there is none."""
     if catalog.exists(RAW):
         return
-    _check_generator(catalog, table)
     logger.warning(
         "There is no raw file: generating a synthetic one of %s rows. "
         "docs/pipelines.md says where to get the real one.",
@@ -99,23 +89,8 @@ def make_missing(
     SequentialRunner().run(synthetic, catalog)
 
 
-def _check_generator(catalog: CatalogProtocol[Any, Any], table: TableSpec) -> None:
-    """Refuse to write synthetic rows to the place of a table that has other columns."""
-    from marvel_kedro.characters import synthetic  # noqa: PLC0415 - slow
-
-    if not synthetic.fits(table):
-        raise ProjectError(
-            f"There are no synthetic rows of the table {table.name}, whose columns are not those "
-            f"of the pipeline `synthetic`. Put the file in its place: {_path(catalog)}"
-        )
-
-
-def _path(catalog: CatalogProtocol[Any, Any]) -> str:
-    return str(getattr(catalog.get(RAW), "_filepath", RAW))
-
-
 def _remedy(catalog: CatalogProtocol[Any, Any]) -> str:
-    return _REMEDY.format(path=_path(catalog))
+    return _REMEDY.format(path=getattr(catalog.get(RAW), "_filepath", RAW))
 
 
 def _is_synthetic_file(catalog: CatalogProtocol[Any, Any], table: TableSpec) -> bool:

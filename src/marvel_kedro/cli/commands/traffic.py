@@ -1,4 +1,4 @@
-"""`kedro traffic`: send synthetic records to an endpoint."""
+"""`kedro traffic`: send synthetic characters to an endpoint."""
 
 import os
 from datetime import datetime
@@ -44,7 +44,7 @@ from marvel_kedro.simulation import traffic as simulation
     type=click.Path(dir_okay=False, path_type=Path),
     help="Parquet file of the labels; by default the table `labels`.",
 )
-@click.option("--records", default=1, help="Records a request.")
+@click.option("--records", default=1, help="Characters a request.")
 @click.option("--clients", default=1000, help="Distinct client_request_ids; 0 sends none.")
 @click.option("--connections", default=16, type=click.IntRange(1), help="Concurrent requests.")
 @click.option("--seed", default=1, help="Seed of rows and clients; equal seeds send equal bytes.")
@@ -62,7 +62,7 @@ def traffic(  # noqa: PLR0913 - one an option
     connections: int,
     **options: Any,  # noqa: ANN401 - those of `TrafficOptions`
 ) -> None:
-    """Send synthetic records to an endpoint, over simulated days with drift and late labels.
+    """Send synthetic characters to an endpoint, over simulated days with drift and late labels.
 
     MARVEL_TOKEN is the bearer token, if the server requires one.
     """
