@@ -138,8 +138,8 @@ def describe(
         {
             "table": table.model_dump(),
             "endpoint": {
-                "name": "marvel",
-                "model": MODEL,
+                "name": "marvel" if table is TABLE else table.name,
+                "model": table.name,
                 "served_entities": [
                     {"name": "champion", "alias": "champion"},
                     {"name": "challenger", "alias": "challenger"},

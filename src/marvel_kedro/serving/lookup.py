@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
-from marvel_kedro.model.portable.features import text
+from marvel_kedro.model.portable.fields import text
 from marvel_kedro.serving.http.errors import RequestError, invalid_value
 from marvel_kedro.table.description import TableSpec
 

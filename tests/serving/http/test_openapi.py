@@ -97,11 +97,11 @@ def test_without_an_example_values_are_those_of_the_types() -> None:
 
 def test_without_a_model_the_table_is_described() -> None:
     described = describe("churn", CHURN, None, with_tokens=False)
-    assert described["info"]["description"].startswith("Is churned yes or no? ")
+    assert described["info"]["description"].startswith("Is churned Yes or No? ")
     schemas = described["components"]["schemas"]
     assert schemas["Record"]["properties"].keys() == {*CHURN.inputs, "customer"}
     assert "customer" in schemas["Record"]["properties"]["customer"]["description"]
-    assert schemas["Prediction"]["properties"]["prediction"]["enum"] == ["yes", "no"]
+    assert schemas["Prediction"]["properties"]["prediction"]["enum"] == ["Yes", "No"]
 
 
 def test_description_accepts_any_column_name() -> None:

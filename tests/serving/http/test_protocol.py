@@ -16,8 +16,8 @@ from mlflow.pyfunc import scoring_server
 from support.examples import at_most
 from support.in_process import InProcess
 from support.running_server import Store, mlflow_files
+from support.table import NUMBER_COLUMNS, TEXT_COLUMNS
 
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.serving.http import protocol
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.http.protocol import FORMS, Kind

@@ -19,6 +19,7 @@ from marvel_kedro.serving.models.foreign_model import Invoke
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
 _FILES = Path("artifacts", "model")  # where model/packaging.py puts them
+_DESCRIPTION = "description.json"  # beside them: it explains the model, and its digest lacks it
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def check(folder: Path) -> bool:
     if digest is None:
         return False
     # Files only: MLflow leaves a folder of compiled code beside them.
-    files = sorted(path for path in (folder / _FILES).glob("*") if path.is_file())
+    found = (path for path in (folder / _FILES).glob("*") if path.name != _DESCRIPTION)
+    files = sorted(path for path in found if path.is_file())
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     if hashlib.sha256(b"\0".join(parts)).hexdigest() != digest:
         raise ValueError("its files are not those that were registered")
