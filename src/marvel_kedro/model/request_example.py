@@ -61,13 +61,12 @@ def request_body(
     path = (described.get("saved_input_example_info") or {}).get("serving_input_path")
     if path:
         try:
-            body: dict[str, Any] = json.loads(read(path))
+            body = json.loads(read(path))
         except (OSError, ValueError):  # the example is lost, the model is not
-            body = {}
-        if record := first_record(body):
-            return {"dataframe_records": [record]}
-        if body:
-            return body
+            body = None
+        if isinstance(body, dict):
+            record = first_record(body)
+            return {"dataframe_records": [record]} if record else body
     fields = input_fields(described)
     return {"dataframe_records": [values(fields)]} if fields else None
 
@@ -87,9 +86,8 @@ def of_version(name: str, version: str) -> dict[str, Any] | None:
 
 def first_record(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first record of a body with named columns; it is empty if there is none."""
-    split, records = body.get("dataframe_split"), body.get("dataframe_records")
-    if split and split["data"]:
-        names = split.get("columns", ())
-        named = all(isinstance(name, str) for name in names)
-        return dict(zip(names, split["data"][0], strict=True)) if named else {}
-    return dict(records[0]) if records else {}
+    split, records = body.get("dataframe_split") or {}, body.get("dataframe_records") or [{}]
+    names, data = split.get("columns") or [], split.get("data") or [[]]
+    if names and all(isinstance(name, str) for name in names) and isinstance(data[0], list):
+        return dict(zip(names, data[0], strict=False))
+    return dict(records[0]) if isinstance(records[0], dict) else {}
