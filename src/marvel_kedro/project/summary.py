@@ -68,8 +68,7 @@ def _synthetic(catalog: CatalogProtocol[Any, Any]) -> str:
     table: TableSpec = catalog.load("params:table")
     return (
         "[yellow]Synthetic data: the figures show that the job works, and nothing about real "
-        f"{escape(table.row.many)}.\nThe place of the real file, which docs/pipelines.md "
-        f"describes, is 01_raw/{escape(table.file)}.[/yellow]"
+        f"{escape(table.row.many)}.\ndocs/pipelines.md says where the real file goes.[/yellow]"
     )
 
 
