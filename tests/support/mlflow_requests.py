@@ -187,7 +187,7 @@ DIFFERENT: dict[str, list[Sent]] = {
     "a `client_request_id` that is no text, or longer than 256 characters": posted(
         records(R, client_request_id=5), records(R, client_request_id="x" * 257)
     ),
-    "a record that has only its `page_id`": [
+    "a record that has only its key": [
         *posted(records({"page_id": "{page_id}"})), *csv("page_id\n{page_id}\n")
     ],
     "JSON that is nested too deeply": posted(b"[" * 100_000),
