@@ -185,7 +185,7 @@ class TableSpec(Options):
         features: The module whose functions are more features than those of the kinds.
     """
 
-    name: Name
+    name: Annotated[Name, Field(max_length=63)]  # the limit of Databricks for endpoints
     file: str = Field(min_length=1)
     row: RowWords = RowWords()
     key: Name
