@@ -185,7 +185,7 @@ class TableSpec(Options):
         features: The module whose functions are more features than those of the kinds.
     """
 
-    name: Annotated[Name, Field(max_length=63)]  # the limit of Databricks for endpoints
+    name: Annotated[str, Field(max_length=63), AfterValidator(_plain_name)]  # as of endpoints
     file: str = Field(min_length=1)
     row: RowWords = RowWords()
     key: Name
