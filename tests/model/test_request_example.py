@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
 
 from marvel_kedro.model.request_example import MLMODEL, input_fields, request_body
 from marvel_kedro.serving.http.content import JSON
@@ -28,7 +29,7 @@ TYPES = pd.DataFrame(
 TENSOR = np.array([[1.0, 2.0]])
 
 
-class Count(mlflow.pyfunc.PythonModel):
+class Count(PythonModel):
     """A model that answers with the number of rows."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002
