@@ -22,10 +22,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
-from marvel_kedro.characters.synthetic import is_synthetic, make_characters
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.model import baselines
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
+from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +78,7 @@ def read_raw(path: Path | None, rows: int | None) -> pd.DataFrame:
 def is_real(path: Path) -> bool:
     """Return whether a raw file is real: on synthetic rows the comparison has no meaning."""
     first = pd.read_csv(path, dtype="str", nrows=1)
-    return "URL" not in first or not is_synthetic(first["URL"])
+    return "PageID" not in first or not synthetic_rows.count(first, "PageID")[1]
 
 
 def cross_validate(

@@ -1,7 +1,7 @@
 """Compare the endpoint with `mlflow models serve`, MLServer and two small ASGI applications.
 
 One model, one process each, one client: wrk (Debian's package `wrk`), which sends 1,000 different
-characters in turn. This server has validation, routing, inference table, metrics and access log on.
+records in turn. This server has validation, routing, inference table, metrics and access log on.
 Each round measures all servers, one after the other; medians of the rounds are printed.
 
 MLServer requires an environment of its own: --mlserver names its Python, else one is made with uv,
@@ -41,11 +41,10 @@ from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 HERE = Path(__file__).parent
-MODEL = "marvel_characters"
+MODEL = TABLE.name
 DIFFERENT = 1000
 BATCH = 1000
 OURS, MLFLOW, MLSERVER, BARE, EMPTY = (
@@ -143,7 +142,7 @@ def make_model(folder: Path, rows: int) -> tuple[Path, list[dict[str, Any]]]:
     number = mlflow.register_model(uri, MODEL).version
     MlflowClient().set_registered_model_alias(MODEL, "champion", number)
     files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "model")))
-    fields = characters[[*TEXT_COLUMNS, *NUMBER_COLUMNS]].head(DIFFERENT).astype(object)
+    fields = characters[list(TABLE.inputs)].head(DIFFERENT).astype(object)
     records: Any = fields.where(fields.notna(), None).to_dict("records")
     return files, records
 
@@ -152,6 +151,7 @@ def peers(folder: Path, model: Path, mlserver: Path | None) -> list[Server]:
     """Describe each server; MLServer only if there is a Python that has it."""
     python = sys.executable
     description = {
+        "table": TABLE.model_dump(),
         "endpoint": {
             "name": MODEL,
             "model": MODEL,
@@ -394,7 +394,7 @@ def where_the_time_goes(model: Path, records: list[dict[str, Any]]) -> None:
     bodies = [json.dumps({"dataframe_records": [record]}).encode() for record in records]
     singles = [[record] for record in records]
     answers = [loaded.score(single) for single in singles]
-    tally = metrics.Tally()
+    tally = metrics.Tally(TABLE.target.positive)
     spool = Spool(Path(tempfile.mkdtemp()), InferenceTableOptions(), 2**40)
 
     def write(body: bytes) -> None:

@@ -128,8 +128,10 @@ def test_predictions_are_those_of_the_champion(done: Project) -> None:
 
 def test_online_records_give_the_predictions_of_the_batch(done: Project) -> None:
     characters = done.table("records")
-    lookup = Lookup(done.path / "data" / "07_model_output" / "online_records.db")
-    records = lookup.complete([{"page_id": page} for page in characters["page_id"]])
+    lookup = Lookup(done.path / "data" / "07_model_output" / "online_records.db", TABLE)
+    records = lookup.complete(
+        [{"page_id": page} for page in characters["page_id"]], TABLE.inputs.keys()
+    )
     mlflow.set_tracking_uri(f"sqlite:///{done.path}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/marvel_characters@champion")
     expected = done.table("predictions").set_index("page_id")["probability"]

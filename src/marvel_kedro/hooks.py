@@ -94,7 +94,9 @@ class ProjectHooks:
         """Refuse a run that lacks an input, before an MLflow run is opened for it."""
         run_checks.check_threads(run_params["runner"], pipeline, catalog)
         only_missing = run_params["only_missing_outputs"]
-        run_checks.check_inputs(pipeline, catalog, pipelines, only_missing_outputs=only_missing)
+        run_checks.check_inputs(
+            pipeline, catalog, pipelines, self._table, only_missing_outputs=only_missing
+        )
 
     @hook_impl(tryfirst=True, specname="before_pipeline_run")
     def prepare_raw_file(
@@ -104,8 +106,8 @@ class ProjectHooks:
         from marvel_kedro.project import raw_file  # noqa: PLC0415 - slow
 
         raw_file.require_file(pipeline, catalog, self._table)
-        raw_file.keep_real_file(pipeline, catalog)
-        raw_file.keep_real_tables(pipeline, catalog, self._model_name)
+        raw_file.keep_real_file(pipeline, catalog, self._table)
+        raw_file.keep_real_tables(pipeline, catalog, self._table, self._model_name)
         is_main_job = set(run_params["pipeline_names"] or []) <= {"__default__"}
         if is_main_job and self._synthetic.stand_in and raw_file.RAW in pipeline.inputs():
             raw_file.make_missing(catalog, pipelines["synthetic"], self._synthetic.rows)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import TypeAdapter
 from support.bundle.bundle import CLASSIC, USER, VARIABLES, BundleError, load, walk
 from support.bundle.check import bundle_faults
 from support.project import ROOT
+from support.table import TABLE
 
 from marvel_kedro.pipeline_registry import register_pipelines
 from marvel_kedro.serving.configuration import Name
@@ -68,7 +68,7 @@ def test_job_parameters_name_the_resources_of_the_target(target: str) -> None:
     schema, experiment = resources["schemas"]["marvel"], resources["experiments"]["marvel"]
     prefix = f"dev_{USER['short_name']}_" if target == "dev" else ""
     assert schema["catalog_name"] == f"mlops_{target}"
-    assert schema["name"] == f"{prefix}marvel_characters"
+    assert schema["name"] == f"{prefix}marvel_kedro"
     for job in resources["jobs"].values():
         given = {entry["name"]: entry["default"] for entry in job["parameters"]}
         assert given["catalog"] == schema["catalog_name"]
@@ -76,7 +76,7 @@ def test_job_parameters_name_the_resources_of_the_target(target: str) -> None:
         assert given["files"] == f"/Volumes/mlops_{target}/{schema['name']}/files"
         assert given["experiment"] == experiment["name"]
         if "endpoint" in given:
-            assert given["endpoint"] == f"{prefix}marvel_characters_{target}"
+            assert given["endpoint"] == f"{prefix}marvel_kedro_{target}"
 
 
 def test_endpoint_names_are_valid() -> None:
@@ -86,17 +86,30 @@ def test_endpoint_names_are_valid() -> None:
         assert TypeAdapter(Name).validate_python(name) == name
 
 
-def test_model_is_in_the_schema_under_the_name_that_training_uses() -> None:
-    name = yaml.safe_load((ROOT / "conf/base/table.yml").read_text())["table"]["name"]
-    for target in ("acc", "prd"):
-        (model,) = of_target(target)["resources"]["registered_models"].values()
-        assert model["name"] == name
-        assert (model["catalog_name"], model["schema_name"]) == (
-            f"mlops_{target}",
-            "marvel_characters",
-        )
-    # Development would rename it.
-    assert "registered_models" not in of_target("dev")["resources"]
+def test_nothing_in_static_files_names_the_table() -> None:
+    """They cannot read table.yml, which is the only file that another table changes."""
+    files = [
+        *(ROOT / name for name in ("databricks.yml", "compose.yaml", "Dockerfile")),
+        *(path for name in ("resources", "deploy", "observability") for path in files_of(name)),
+        *(ROOT / "conf").glob("*/globals.yml"),
+        *(ROOT / "conf").glob("*/mlflow.yml"),
+        *(ROOT / "conf").glob("*/serving/*.yml"),
+    ]
+    words = (TABLE.name, TABLE.key, *TABLE.target.classes, TABLE.row.one)
+    named = re.compile("|".join(rf"\b{word}s?\b" for word in words))
+    assert len(files) > 30
+    found = [f"{path}: {line}" for path in files for line in lines(path) if named.search(line)]
+    assert not found, "\n".join(found)
+
+
+def files_of(folder: str) -> list[Path]:
+    return [
+        path for path in (ROOT / folder).rglob("*") if path.suffix in {".yml", ".yaml", ".json"}
+    ]
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines()
 
 
 def test_all_users_may_read_acceptance_and_production_only() -> None:
@@ -144,7 +157,7 @@ def test_job_runs_once_at_a_time_and_notifies_failures(key: str) -> None:
     assert job["queue"] == {"enabled": True}
     assert job["email_notifications"]["on_failure"] == [VARIABLES["notification_email"]]
     assert job["health"]["rules"][0]["value"] < job["timeout_seconds"]
-    assert job["tags"]["project"] == "marvel_characters"
+    assert job["tags"]["project"] == "marvel_kedro"
     for task in job["tasks"]:
         if "python_wheel_task" in task:
             assert task["max_retries"] >= 1
@@ -330,8 +343,8 @@ def test_production_requires_values_without_default() -> None:
         (CATALOG, "volume_type: MANAGED", "volume_type: MANGED", "'MANGED' is no VolumeType"),
         (CATALOG, "READ_VOLUME", "READ_FILE", "'READ_FILE' is no Privilege"),
         (CATALOG, "      volume_type: MANAGED\n", "", "volume_type is missing"),
-        (CATALOG, "registered_models:", "registered_model:", "a kind of resource that no check"),
-        (CATALOG, "name: marvel_characters", "title: x", "title: RegisteredModelInfo has no such"),
+        (JOB, "  jobs:\n", "  monitors: {one: {}}\n  jobs:\n", "a kind of resource that no check"),
+        (CATALOG, "volume_type: MANAGED", "title: x", "title: VolumeInfo has no such"),
         (CLASSIC, "data_security_mode: SINGLE_USER", "data_security_mode: ALONE", "'ALONE' is no"),
         (CLASSIC, "job_cluster_key: default", "job_cluster_key: other", "no cluster other"),
         (CLASSIC, "libraries: [{whl: ../dist/*.whl}]", "libraries: []", "no wheel"),

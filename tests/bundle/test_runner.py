@@ -91,13 +91,13 @@ def test_command_gets_the_arguments_and_variables_of_the_platform(
     tasks = run(training_job, scripts, {"files": "/tmp/files"}, training=promoted("true"))
     given = {key: json.loads(task.output) for key, task in tasks.items() if task.output}
     assert given["training"]["pipeline"] == "training"
-    assert given["training"]["schema"] == "dev_jane_doe_marvel_characters"
+    assert given["training"]["schema"] == "dev_jane_doe_marvel_kedro"
     assert given["training"]["files"] == "/tmp/files"
     assert given["training"]["tracking-uri"] == "databricks"
     assert (given["serving"]["job-id"], given["serving"]["run-id"]) == (JOB_ID, JOB_RUN_ID)
     assert len({task["task-run-id"] for task in given.values()}) == 4
     assert (given["deploy"]["command"], given["deploy"]["pipeline"]) == ("deploy", "")
-    assert given["deploy"]["endpoint"] == "dev_jane_doe_marvel_characters_dev"
+    assert given["deploy"]["endpoint"] == "dev_jane_doe_marvel_kedro_dev"
     assert given["processing"]["cwd"] == []
     assert given["processing"]["environment"][-2:] == ["MARVEL_TASK_VALUES", "PLAN"]
 
@@ -277,7 +277,7 @@ def test_monitoring_job_runs_training_if_monitoring_says_retrain(
     assert set(states(trained).values()) == {"SUCCESS"}
     given = json.loads(trained["training"].output)
     assert (given["files"], given["git-sha"]) == ("/tmp/files", "abc")
-    assert given["endpoint"] == "dev_jane_doe_marvel_characters_dev"
+    assert given["endpoint"] == "dev_jane_doe_marvel_kedro_dev"
     assert given["job-id"] == str(job_id("marvel_training"))
 
 

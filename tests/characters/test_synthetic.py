@@ -16,10 +16,11 @@ from support.synthetic_rows import ROWS, generate, share
 from support.table import TABLE
 
 from marvel_kedro.characters.options import SyntheticOptions
-from marvel_kedro.characters.synthetic import SYNTHETIC_URL, make_characters
+from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
+from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
 
 def test_synthetic_file_has_columns_of_real_file(
@@ -29,9 +30,9 @@ def test_synthetic_file_has_columns_of_real_file(
     assert headers[0] == headers[1] == list(raw.columns)
 
 
-def test_page_ids_are_unique_and_urls_have_synthetic_prefix(raw: pd.DataFrame) -> None:
+def test_page_ids_are_unique_and_have_synthetic_prefix(raw: pd.DataFrame) -> None:
     assert raw["PageID"].is_unique
-    assert raw["URL"].str.startswith(SYNTHETIC_URL).all()
+    assert raw["PageID"].str.startswith(KEY_PREFIX).all()
     assert raw[""].tolist() == [str(number) for number in range(ROWS)]
 
 

@@ -24,9 +24,9 @@ from support.workspace.identity import Identity
 from support.workspace.server import Workspace as Host
 from support.workspace.serving import Serving
 
-SCHEMA = "sail.dev_jane_doe_marvel_characters"
+SCHEMA = "sail.dev_jane_doe_marvel_kedro"
 MODEL = f"{SCHEMA}.marvel_characters"
-ENDPOINT = "dev_jane_doe_marvel_characters_dev"
+ENDPOINT = "dev_jane_doe_marvel_kedro_dev"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Workspace:
 
     @property
     def schema(self) -> Path:
-        return self.home / "warehouse" / "dev_jane_doe_marvel_characters"
+        return self.home / "warehouse" / "dev_jane_doe_marvel_kedro"
 
     def table(self, name: str) -> pd.DataFrame:
         return DeltaTable(self.schema / name).to_pandas()
@@ -126,7 +126,7 @@ def test_jobs_of_the_bundle_train_monitor_score_and_fail_as_configured(
     client = MlflowClient(workspace.address)
     version = client.get_model_version_by_alias(MODEL, "champion")
     run: Any = client.get_run(str(version.run_id))
-    assert client.get_experiment(run.info.experiment_id).name.endswith("marvel_characters_dev")
+    assert client.get_experiment(run.info.experiment_id).name.endswith("marvel_kedro_dev")
     for tags in (version.tags, run.data.tags):
         assert tags["git_sha"] == GIT["commit"]
         assert tags["git_branch"] == GIT["branch"]

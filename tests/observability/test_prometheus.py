@@ -312,10 +312,10 @@ def test_a_databricks_endpoint_is_scraped_in_the_units_of_the_server(tmp_path: P
             )
         )
         assert found.ask("endpoint:databricks_requests:rate1m")[0]["metric"]["endpoint"] == (
-            "marvel_characters"
+            "marvel_kedro_prd"
         )
         names = fetch(f"http://{found.address}/api/v1/label/__name__/values")["data"]
         assert not [name for name in names if name.startswith(("something", "request_", "cpu_"))]
     assert set(requested) == {
-        ("/api/2.0/serving-endpoints/marvel_characters/metrics", "Bearer secret")
+        ("/api/2.0/serving-endpoints/marvel_kedro_prd/metrics", "Bearer secret")
     }

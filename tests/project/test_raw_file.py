@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 from support.project import Project
 
+from marvel_kedro.table.synthetic_rows import KEY_PREFIX
+
 
 @pytest.fixture
 def real(project: Project, synthetic_path: Path) -> Project:
     """A project with a raw file that does not look synthetic."""
     rows = pd.read_csv(synthetic_path, dtype="str", keep_default_na=False, nrows=300)
-    urls = "https://example.org/wiki/" + rows["PageID"]
-    rows.assign(URL=urls).to_csv(project.raw, index=False)
+    rows["PageID"] = rows["PageID"].str.removeprefix(KEY_PREFIX)
+    rows.to_csv(project.raw, index=False)
     return project
 
 
@@ -64,4 +66,4 @@ def test_real_file_replaces_synthetic_tables(watched: Project, real_sample_path:
     watched.raw.write_bytes(real_sample_path.read_bytes())
     outcome = watched.cli("--pipelines", "processing")
     assert outcome.status == 0, outcome.output
-    assert not watched.table("records")["url"].str.contains("synthetic").any()
+    assert not watched.table("records")["page_id"].str.contains("synthetic").any()

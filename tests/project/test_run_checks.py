@@ -95,7 +95,7 @@ def test_synthetic_never_overwrites_a_real_raw_file(
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"PageID,URL\n1,https://marvel.fandom.com/wiki/1\n", "is not synthetic"),
+        (b"PageID,URL\n1,https://example.org/synthetic/1\n", "is not synthetic"),
         (b"PageID\n1\n", "is not synthetic"),
         (b"", "cannot be read"),
         (b"PageID,URL\n\xe9,x\n", "cannot be read"),

@@ -83,6 +83,8 @@ def test_summary_has_results_and_next_steps_in_80_columns() -> None:
         "data/08_reporting/model_card.html",
         "make viz",
         "Synthetic data",
+        "nothing about real",
+        "docs/pipelines.md says where the real file goes.",
     ):
         assert part in text, part
 

@@ -1,18 +1,34 @@
 import os
 import sqlite3
+from collections.abc import KeysView
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from support.churn import CHURN
 from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving import lookup
 from marvel_kedro.serving.http.errors import RequestError
-from marvel_kedro.serving.lookup import INPUTS, Lookup
+from marvel_kedro.table.description import TableSpec
+
+INPUTS = dict.fromkeys(TABLE.inputs).keys()
+
+
+class Lookup(lookup.Lookup):
+    """A lookup of the tests' table, for a model with its inputs."""
+
+    def __init__(self, path: Path, table: TableSpec = TABLE) -> None:
+        super().__init__(path, table)
+
+    def complete(
+        self, records: list[dict[str, Any]], inputs: KeysView[str] = INPUTS
+    ) -> list[dict[str, Any]]:
+        return super().complete(records, inputs)
 
 
 @pytest.fixture
@@ -76,7 +92,7 @@ def test_error_quotes_up_to_five_unknown_ids(path: Path, characters: pd.DataFram
     odd: list[Any] = ["b", 'a"', None, 7, ["l"], "6th", "6th", "7th"]
     message = error_message(Lookup(path), known, *({"page_id": value, "shoe": 1} for value in odd))
     assert '7 unknown page_id: "b", "a\\"", null, 7, ["l"] and 2 more.' in message
-    assert "send the fields themselves" in message
+    assert "send the fields themselves, such as name, universe, identity." in message
     assert message.count(known["page_id"]) == 0
 
 
@@ -107,6 +123,34 @@ def test_missing_file_rejects_only_records_that_need_it(
     assert found.complete([{"page_id": page}]) == [expected(characters, 0)]
     path.unlink()
     assert "kedro run --pipelines serving" in error_message(found, {"page_id": page})
+
+
+def test_file_of_an_earlier_release_is_read(tmp_path: Path, characters: pd.DataFrame) -> None:
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.execute("CREATE TABLE online_records (page_id TEXT PRIMARY KEY, fields TEXT)")
+        connection.execute("INSERT INTO online_records VALUES ('7', '{\"name\": \"Groot\"}')")
+    connection.close()
+    completed = Lookup(tmp_path / "old.db").complete([{"page_id": 7}])
+    assert completed == [{"page_id": 7, "name": "Groot"}]
+
+
+def test_file_of_another_table_is_named_as_outdated(path: Path) -> None:
+    found = Lookup(path, CHURN)
+    message = error_message(found, {"customer": "b"})
+    assert "has the key page_id in place of customer" in message
+    assert "kedro run --pipelines serving creates it again" in message
+    records = [{"customer": "b", "name": "X"}, {"page_id": "c"}]
+    assert found.complete(records) == records
+
+
+def test_key_may_have_any_name_of_a_column(tmp_path: Path) -> None:
+    for key in ("fields", "order", "rowid"):
+        rows = pd.DataFrame({key: ["a"], "name": ["A"]})
+        OnlineTableDataset(str(tmp_path / f"{key}.db")).save(rows)
+        columns = CHURN.columns | {key: CHURN.columns["customer"]}
+        table = CHURN.model_copy(update={"key": key, "columns": columns})
+        completed = Lookup(tmp_path / f"{key}.db", table).complete([{key: "a"}])
+        assert completed == [{key: "a", "name": "A"}]
 
 
 def test_replaced_file_is_read(path: Path, characters: pd.DataFrame) -> None:
@@ -145,7 +189,7 @@ def test_damaged_file_rejects_only_records_that_need_it(
 
 def test_damaged_page_rejects_only_its_own_records(path: Path, characters: pd.DataFrame) -> None:
     with sqlite3.connect(path) as connection:
-        broken = "UPDATE online_records SET fields = '{' WHERE page_id = ?"
+        broken = "UPDATE online_records SET _fields = '{' WHERE page_id = ?"
         connection.execute(broken, (characters["page_id"][0],))
     connection.close()
     found = Lookup(path)

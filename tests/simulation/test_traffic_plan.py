@@ -15,7 +15,6 @@ from support.table import TABLE
 
 from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.serving.lookup import INPUTS
 from marvel_kedro.simulation import traffic_plan
 from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
 from marvel_kedro.simulation.world import DriftOptions
@@ -62,7 +61,7 @@ def test_request_has_format_of_endpoint() -> None:
     assert [len(body["dataframe_records"]) for body in bodies] == [3] * 50
     assert {body["client_request_id"] for body in bodies} == {f"client-{n}" for n in range(4)}
     for record in bodies[0]["dataframe_records"]:
-        assert set(record) == {"page_id", *INPUTS}
+        assert set(record) == {"page_id", *TABLE.inputs}
     (day,) = days(days=1, requests=1, clients=0)
     assert set(json.loads(day.requests[0].body)) == {"dataframe_records"}
 

@@ -6,7 +6,7 @@ import socket
 import string
 from typing import Any
 
-from marvel_kedro.serving.http.openapi import EXAMPLE
+from support.running_server import EXAMPLE
 
 
 def request(body: bytes, *headers: bytes, line: bytes = b"POST /invocations HTTP/1.1") -> bytes:

@@ -138,6 +138,12 @@ SAME_FOR_BOTH: list[Sent] = [
         "name,height\nA,1\nB,2,3\n", 'name,height\n"A,1\nB,2\n', b"name\n\xff\n",
         "name;gender\nA;Male\n", " name\nA\n", PLAIN, f"origin\n{'x' * 200_000}\n",
     ),
+    *posted(
+        records({"gender": True}, {"gender": False}), split(["gender"], [True], [False]),
+        {"inputs": {"gender": [True, False]}}, {"instances": [{"gender": True}]},
+        records({"gender": True}, {"gender": None}, {"gender": "Male"}),
+    ),
+    *csv("gender,height\nTrue,1\nfalse,2\n"),
     *parquet(FRAME, FRAME.head(0), FRAME.assign(height=[decimal.Decimal("1.78"), None]),
              FRAME.assign(gender=[None, None]), FRAME.assign(gender=["", "<NA>"]),
              FRAME.assign(shoe=[[1], [2]]), FRAME.astype({"height": "float32"})),
@@ -154,9 +160,7 @@ SAME_FOR_BOTH: list[Sent] = [
 ]  # fmt: skip
 
 DIFFERENT: dict[str, list[Sent]] = {
-    "a number or a Boolean in a text field": posted(
-        records({"gender": 5}), records({"gender": True}), {"inputs": {"gender": [1.5]}}
-    ),
+    "a number in a text field": posted(records({"gender": 5}), {"inputs": {"gender": [1.5]}}),
     "a Boolean in a number field": [
         *posted(records({"height": True}), {"inputs": {"height": [False]}}),
         *csv("name,height\nA,True\n"),
@@ -183,7 +187,7 @@ DIFFERENT: dict[str, list[Sent]] = {
     "a `client_request_id` that is no text, or longer than 256 characters": posted(
         records(R, client_request_id=5), records(R, client_request_id="x" * 257)
     ),
-    "a record that has only its `page_id`": [
+    "a record that has only its key": [
         *posted(records({"page_id": "{page_id}"})), *csv("page_id\n{page_id}\n")
     ],
     "JSON that is nested too deeply": posted(b"[" * 100_000),
@@ -202,6 +206,7 @@ DIFFERENT: dict[str, list[Sent]] = {
         FRAME.assign(height=[1, 2]), FRAME.assign(height=["1.8", None]),
         FRAME.astype({"gender": "category"}),
     ),
+    "Parquet: Booleans in a text column": parquet(FRAME.assign(gender=[True, False])),
     "Parquet: an index with the name of a field": parquet(
         FRAME.assign(gender=["Female", "Male"], universe="Earth-616").set_index("universe")
     ),

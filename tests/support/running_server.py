@@ -32,14 +32,27 @@ from deltalake import DeltaTable
 from mlflow import MlflowClient
 from prometheus_client.parser import text_string_to_metric_families
 from support.project import clean_environment
+from support.table import TABLE
 
 from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import log_candidate
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models.registry_watch import Registry
+from marvel_kedro.table.description import TableSpec
 
 MODEL = "marvel_characters"
+EXAMPLE: dict[str, Any] = {
+    "name": "Example Character",
+    "universe": "Earth-616",
+    "identity": "Public",
+    "gender": "Female",
+    "marital_status": "Single",
+    "teams": "First Team; Second Team",
+    "origin": "Human mutate",
+    "height": 1.78,
+    "weight": 61.2,
+}
 RECORD = {"name": "Groot", "universe": "Earth-616", "origin": "Flora colossus"}
 FAILS = 90.0  # seconds, after which a test that waits fails
 
@@ -117,14 +130,16 @@ def describe(
     traffic: dict[str, int] | None = None,
     limits: dict[str, Any] | None = None,
     inference_table: dict[str, Any] | None = None,
+    table: TableSpec = TABLE,
     **server: Any,
 ) -> ServingConfiguration:
     """Return the configuration of a server that polls and flushes often, on any free port."""
     return ServingConfiguration.model_validate(
         {
+            "table": table.model_dump(),
             "endpoint": {
-                "name": "marvel",
-                "model": MODEL,
+                "name": "marvel" if table is TABLE else table.name,
+                "model": table.name,
                 "served_entities": [
                     {"name": "champion", "alias": "champion"},
                     {"name": "challenger", "alias": "challenger"},

@@ -68,6 +68,7 @@ def test_question_is_made_of_the_target(changes: dict[str, Any], question: str) 
         ({"group": "town"}, "group is town"),
         ({"key": "left"}, "key and target.column are both left"),
         ({"name": "My churn"}, "name: must be lower-case letters"),
+        ({"name": "a" * 64}, "name: String should have at most 63 characters"),
         ({"columns.class": {"kind": "text"}}, "must be lower-case letters"),
         ({"columns.prediction": {"kind": "text"}}, "prediction, which the project adds"),
         ({"columns.other": {"source": "balance", "kind": "text"}}, "source balance"),

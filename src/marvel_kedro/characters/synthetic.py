@@ -15,11 +15,9 @@ from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import DriftOptions
 from marvel_kedro.table.description import TableSpec
+from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
 CHUNK_ROWS = 20_000
-SYNTHETIC_URL = "https://example.org/synthetic/"
-"""Prefix of the URL of every synthetic row, by which the project recognises synthetic data."""
-
 Booleans = npt.NDArray[np.bool_]
 
 
@@ -37,11 +35,6 @@ class CharacterWorld:
         """Draw rows: a text that differs wherever they differ, and the chunks."""
         options = SyntheticOptions(rows=MAX_ROWS, seed=seed, row_seed=row_seed, drift=drift)
         return options.model_dump_json(), chunks(options)
-
-
-def is_synthetic(urls: "pd.Series[Any]") -> bool:
-    """Return whether any of the rows with these URLs is synthetic."""
-    return bool(urls.str.startswith(SYNTHETIC_URL).fillna(value=False).any())
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
@@ -73,10 +66,10 @@ def _chunk(number: int, options: SyntheticOptions, model: OutcomeModel) -> pd.Da
     page = pd.Series(name + "_(" + universe + ")", dtype=object).str.replace(" ", "_").to_numpy()
     columns = {
         "": np.arange(first_row, first_row + CHUNK_ROWS).astype(str),
-        "PageID": page,
+        "PageID": KEY_PREFIX + page,
         "Name": name,
         "Universe": universe,
-        "URL": SYNTHETIC_URL + page,
+        "URL": "https://example.org/synthetic/" + page,
         "Identity": texts(marginals.IDENTITY)[traits.identity],
         "Gender": _gender_texts(traits),
         "Alive": np.where(alive, "Alive", "Dead"),

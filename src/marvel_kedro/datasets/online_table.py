@@ -17,13 +17,13 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.table.frames import lazily, rows_by
 
-_KEY = "page_id"
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
-    """A SQLite file with the table `online_records`: `page_id`, and the other columns as JSON text.
+    """A SQLite file with the table `online_records`: the key, and the other columns as JSON text.
 
+    - The key is the first column of the frame that is saved, and has its name in the file.
     - A save replaces the whole file atomically, from a frame of any engine, in bounded memory where
       the engine is lazy. Equal rows give equal bytes.
     - Readers may open the file as immutable (`?immutable=1`), because a save creates a new one.
@@ -50,7 +50,7 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
                 shutil.copyfileobj(source, target, 1 << 20)
 
     def load(self) -> pd.DataFrame:
-        """Read the whole table: `page_id` and a column for each field, ordered by `page_id`."""
+        """Read the whole table: the key and a column for each field, ordered by the key."""
         return self._read()
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -61,32 +61,34 @@ class OnlineTableDataset(ProjectDataset[IntoFrame, pd.DataFrame]):
     def _read(self, rows: int = -1) -> pd.DataFrame:
         address = f"{self._filepath.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as connection:
-            select = "SELECT page_id, fields FROM online_records ORDER BY page_id LIMIT ?"
-            found = connection.execute(select, (rows,)).fetchall()
-        return pd.DataFrame([{_KEY: page_id, **json.loads(fields)} for page_id, fields in found])
+            select = "SELECT * FROM online_records ORDER BY 1 LIMIT ?"
+            found = connection.execute(select, (rows,))
+            key = found.description[0][0]
+            return pd.DataFrame([{key: value, **json.loads(fields)} for value, fields in found])
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
 
 
 def _write(path: Path, data: IntoFrame) -> None:
+    key, *fields = lazily(data).collect_schema().names()
     with closing(sqlite3.connect(path)) as connection:
         # No reader sees this file before it is complete: nothing to roll back.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE online_records (page_id TEXT PRIMARY KEY, fields TEXT NOT NULL) "
+            # A name of the table description neither begins with _ nor holds a quote.
+            f"CREATE TABLE online_records (`{key}` TEXT PRIMARY KEY, _fields TEXT NOT NULL) "
             "WITHOUT ROWID"
         )
         with connection:
-            connection.executemany("INSERT INTO online_records VALUES (?, ?)", _entries(data))
+            connection.executemany(
+                "INSERT INTO online_records VALUES (?, ?)", _entries(data, key, fields)
+            )
 
 
-def _entries(data: IntoFrame) -> Iterator[tuple[str, str]]:
-    key, *fields = lazily(data).collect_schema().names()
-    if key != _KEY:
-        raise ProjectError(f"The first column of an online table is {_KEY}, and this is {key}.")
-    for page_id, *values in rows_by(data, _KEY):
+def _entries(data: IntoFrame, key: str, fields: list[str]) -> Iterator[tuple[str, str]]:
+    for value, *values in rows_by(data, key):
         # NaN, an engine's other null, is no JSON.
         given = (None if value != value else value for value in values)  # noqa: PLR0124
-        yield page_id, _to_json(dict(zip(fields, given, strict=True)))
+        yield value, _to_json(dict(zip(fields, given, strict=True)))

@@ -12,6 +12,7 @@ from marvel_kedro.model.evaluation import slices
 from marvel_kedro.model.other_table import difference
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source
+from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.options import SplitOptions
@@ -22,21 +23,18 @@ logger = logging.getLogger(__name__)
 _COMPARED_ROWS = 100_000
 
 
-def source_of(table: IntoFrame, synthetic_url: str) -> Source:
-    """Return the kind of data: synthetic if any row has a URL that starts with the given one."""
-    if "url" not in lazily(table).collect_schema().names():
-        return "file"
-    synthetic = lazily(table).select("url").filter(nw.col("url").str.starts_with(synthetic_url))
-    return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
+def source_of(rows: IntoFrame, key: str) -> Source:
+    """Return the kind of data: synthetic if any row is."""
+    _, synthetic = synthetic_rows.count(rows, key)
+    return "synthetic" if synthetic else "file"
 
 
-def rows_of_retraining(  # noqa: PLR0913, PLR0917 - inputs of a node
+def rows_of_retraining(
     test_set: IntoFrame,
     retested_on: IntoFrame | None,
     champion: RegisteredModel,
     table: TableSpec,
     split: SplitOptions,
-    synthetic_url: str,
 ) -> tuple[IntoFrame, str]:
     """Choose the test rows for a comparison with a champion that `retraining` has made.
 
@@ -52,7 +50,7 @@ def rows_of_retraining(  # noqa: PLR0913, PLR0917 - inputs of a node
     Raises:
         ProjectError: No row of the retraining is on the test side.
     """
-    if champion.data_source != source_of(test_set, synthetic_url):
+    if champion.data_source != source_of(test_set, table.key):
         return test_set, "test_set"
     if retested_on is None:
         logger.warning(

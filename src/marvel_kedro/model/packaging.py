@@ -69,18 +69,3 @@ def log_candidate(model: CharacterModel, name: str) -> ModelInfo:
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
             metadata={"model_digest": model.digest, "table": model.description["table"]},
         )
-
-
-EXAMPLE = pd.DataFrame(
-    {
-        "name": ["Example Character"],
-        "universe": ["Earth-616"],
-        "identity": ["Public"],
-        "gender": ["Female"],
-        "marital_status": ["Single"],
-        "teams": ["First Team; Second Team"],
-        "origin": ["Human mutate"],
-        "height": [1.78],
-        "weight": [61.2],
-    }
-)

@@ -34,9 +34,9 @@ class Configuration:
 
     @cached_property
     def description(self) -> ServingConfiguration:
-        """Validate and return the sections `endpoint` and `server`, paths below the project."""
+        """Validate and return the sections that a server needs, with paths below the project."""
         sections = {name: self.raw.get(name) for name in ServingConfiguration.model_fields}
-        remedy = "Fix them in conf/*/serving/parameters.yml."
+        remedy = "Fix them in conf/*/serving/parameters.yml, the table in conf/*/table.yml."
         return validate(ServingConfiguration, sections, remedy).below(project_path())
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:

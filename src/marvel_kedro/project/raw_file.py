@@ -3,20 +3,20 @@
 import logging
 from typing import Any
 
-import narwhals as nw
 import pandas as pd
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 
 logger = logging.getLogger(__name__)
 
 RAW = "raw_table"
-_TABLES = ("records", "train_set", "test_set")  # those with a URL by row
+_TABLES = ("records", "train_set", "test_set")  # those with the key by row
 _WOULD_OVERWRITE = (
     "The pipeline `synthetic` would overwrite the raw file (raw_table), which {}. "
     "Move it away first."
@@ -56,11 +56,13 @@ def _synthetic_columns() -> set[str]:
     return set(next(chunks(SyntheticOptions(rows=1))).columns)
 
 
-def keep_real_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+def keep_real_file(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec
+) -> None:
     """Raise a `ProjectError` if a run would overwrite a raw file that is not synthetic."""
     if RAW in pipeline.all_outputs() and catalog.exists(RAW):
         try:
-            is_real = not _is_synthetic_file(catalog)
+            is_real = not _is_synthetic_file(catalog, table)
         except DatasetError as error:
             raise ProjectError(_WOULD_OVERWRITE.format("cannot be read")) from error
         if is_real:
@@ -68,7 +70,7 @@ def keep_real_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> No
 
 
 def keep_real_tables(
-    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], model_name: str
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec, model_name: str
 ) -> None:
     """Raise a `ProjectError` if synthetic rows would replace tables of a real file.
 
@@ -80,12 +82,14 @@ def keep_real_tables(
     if not made or RAW not in pipeline.inputs():
         return
     try:
-        if catalog.exists(RAW) and not _is_synthetic_file(catalog):
+        if catalog.exists(RAW) and not _is_synthetic_file(catalog, table):
             return
     except (DatasetError, ProjectError):
         return
     what = "is synthetic" if catalog.exists(RAW) else "is missing"
-    if real := [name for name in made if catalog.exists(name) and _is_real(catalog, name)]:
+    if real := [
+        name for name in made if catalog.exists(name) and _is_real(catalog, name, table.key)
+    ]:
         raise ProjectError(
             f"The raw file {what}, and {', '.join(real)} come from a real one: synthetic rows "
             "would replace them and what was made from them, such as predictions. "
@@ -118,29 +122,24 @@ def _remedy(catalog: CatalogProtocol[Any, Any]) -> str:
     return _REMEDY.format(path=getattr(catalog.get(RAW), "_filepath", RAW))
 
 
-def _is_synthetic_file(catalog: CatalogProtocol[Any, Any]) -> bool:
-    from marvel_kedro.characters.synthetic import is_synthetic  # noqa: PLC0415 - slow
-
+def _is_synthetic_file(catalog: CatalogProtocol[Any, Any], table: TableSpec) -> bool:
     dataset: Any = catalog.get(RAW)
     if hasattr(dataset, "preview"):  # one row is enough; the file may exceed the memory
         raw = pd.DataFrame(**dataset.preview(nrows=1))
     else:
         raw = catalog.load(RAW)
-    return not len(raw) or ("URL" in raw and is_synthetic(raw["URL"]))
+    key = table.columns[table.key].source or table.key
+    return not len(raw) or (key in raw and synthetic_rows.count(raw, key)[1] > 0)
 
 
-def _is_real(catalog: CatalogProtocol[Any, Any], name: str) -> bool:
+def _is_real(catalog: CatalogProtocol[Any, Any], name: str, key: str) -> bool:
     """Tell whether a table has rows and none of them is synthetic, without its contract."""
-    from marvel_kedro.characters.synthetic import SYNTHETIC_URL  # noqa: PLC0415 - slow
-
     path = getattr(catalog.get(name), "_filepath", None)
     try:
         frame = lazily(pd.read_parquet(str(path)) if path else catalog.load(name))
-        if "url" not in frame.collect_schema().names():
+        if key not in frame.collect_schema().names():
             return True
-        synthetic = nw.col("url").fill_null("").str.starts_with(SYNTHETIC_URL).cast(nw.Int64)
-        counts = frame.select(nw.len().alias("rows"), synthetic.sum().alias("synthetic"))
-        ((rows, found),) = counts.lazy().collect().iter_rows()
+        rows, synthetic = synthetic_rows.count(frame.to_native(), key)
     except Exception:  # noqa: BLE001 - each engine has a type of its own
         return False  # a damaged table, or one of another contract, which has its own message
-    return bool(rows) and not found
+    return rows > 0 and not synthetic

@@ -9,6 +9,7 @@ from kedro.io import CatalogProtocol, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.table.description import TableSpec
 
 _FROM_ENDPOINT = "The endpoint writes it: kedro serve, and send it requests."
 _SOURCES = {
@@ -16,11 +17,11 @@ _SOURCES = {
     "served_entities": _FROM_ENDPOINT,
     "inference_log": "Monitoring makes it from what the endpoint writes: "
     "kedro run --pipelines monitoring.",
-    "labels": "Bring a table with page_id, alive (Alive or Dead) and labelled_at; "
+    "labels": "Bring a table with {table.key}, {table.target.column} ({classes}) and labelled_at; "
     "without rows the entities are compared by traffic, errors and latency. See docs/ab-test.md.",
     "retrain": "The pipeline monitoring decides: kedro run --pipelines monitoring.",
 }
-"""Where inputs come from that the main job does not make."""
+"""Where inputs come from that the main job does not make, in words of the table."""
 
 
 class OneRun:
@@ -133,6 +134,7 @@ def check_inputs(
     pipeline: Pipeline,
     catalog: CatalogProtocol[Any, Any],
     pipelines: Mapping[str, Pipeline],
+    table: TableSpec,
     *,
     only_missing_outputs: bool,
 ) -> None:
@@ -150,7 +152,9 @@ def check_inputs(
         if not catalog.exists(name):
             path = getattr(catalog.get(name), "_filepath", None)
             where = f" ({path})" if path else ""
-            raise ProjectError(f"{name} is not there{where}. {_SOURCES[name]}")
+            classes = " or ".join(table.target.classes)
+            source = _SOURCES[name].format(table=table, classes=classes)
+            raise ProjectError(f"{name} is not there{where}. {source}")
     makers = main_job_nodes(pipeline.inputs(), pipelines)
     made = sorted(pipeline.inputs() & makers.keys() - {"champion"})  # which has its own message
     if missing := [name for name in made if not catalog.exists(name)]:

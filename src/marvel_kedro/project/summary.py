@@ -47,7 +47,7 @@ def show(
             grid.add_row("", f"[yellow]{' '.join(sentences.values())}[/yellow]")
         grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":
-            grid.add_row("", _SYNTHETIC)
+            grid.add_row("", _synthetic(catalog))
     if "health_metrics" in made:
         monitoring = catalog.load("params:monitoring")
         grid.add_row("Monitoring", _monitored(catalog.load("health_metrics"), monitoring.now))
@@ -61,11 +61,15 @@ def show(
     wide_enough(console).print(Panel(grid, title="marvel_kedro", expand=False))
 
 
-_SYNTHETIC = (
-    "[yellow]Synthetic data: the figures show that the job works, and nothing about Marvel's "
-    "characters.\ndocs/pipelines.md says where to get the real file.[/yellow]"
-)
 _MANY_UNUSABLE = 0.05  # a share of the rows that is too large for mere typing errors
+
+
+def _synthetic(catalog: CatalogProtocol[Any, Any]) -> str:
+    table: TableSpec = catalog.load("params:table")
+    return (
+        "[yellow]Synthetic data: the figures show that the job works, and nothing about real "
+        f"{escape(table.row.many)}.\ndocs/pipelines.md says where the real file goes.[/yellow]"
+    )
 
 
 def _data(quality: dict[str, Any]) -> str:

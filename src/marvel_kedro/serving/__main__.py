@@ -40,7 +40,7 @@ class _JsonLines(logging.Formatter):
 def main(description: Path, *, fetch: bool) -> None:
     """Serve the endpoint that the file DESCRIPTION configures, in JSON or YAML.
 
-    The file has the sections `endpoint` and `server` of the parameters. The registry is
+    The file has the sections `table`, `endpoint` and `server` of the parameters. The registry is
     MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI; MARVEL_TOKENS or MARVEL_TOKENS_FILE hold the tokens
     of the clients.
     """

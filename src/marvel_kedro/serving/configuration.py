@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from marvel_kedro.core.options import Options
 from marvel_kedro.model.aliases import TRAFFIC_TAG
 from marvel_kedro.serving.traffic_split import validate_shares
+from marvel_kedro.table.description import TableSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 """The names that Databricks accepts for endpoints and served entities."""
@@ -148,7 +149,7 @@ class ServerOptions(Options):
     ask_registry: bool = True  # whether it is polled; if not, `models` holds what is served
     accept_simulated_time: bool = False  # clients may set a request's time: for simulations only
     inference_table: Path  # folder of the Delta table
-    online_records: Path  # the file that completes records which have only a `page_id`
+    online_records: Path  # the file that completes records which have only their key
     monitoring_metrics: Path | None = None  # the file that /metrics includes if it exists
     poll_seconds: float = Field(default=5.0, gt=0)  # between two looks at the registry
     flush_seconds: float = Field(default=5.0, gt=0)  # between two writes to the inference table
@@ -181,8 +182,9 @@ class ServerOptions(Options):
 
 
 class ServingConfiguration(Options):
-    """The configuration of a server process: the two sections of the parameters."""
+    """The configuration of a server process: three sections of the parameters."""
 
+    table: TableSpec
     endpoint: EndpointOptions
     server: ServerOptions
 

@@ -6,8 +6,7 @@ from typing import Any
 import requests
 
 from marvel_kedro.core.errors import ProjectError, shortened
-from marvel_kedro.model import registry
-from marvel_kedro.model.packaging import EXAMPLE
+from marvel_kedro.model import registry, request_example
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
 from marvel_kedro.serving.http.auth import token_pairs
@@ -62,7 +61,7 @@ def check_versions(endpoint: EndpointOptions) -> list[str]:
 
 
 def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
-    """Send the example record to the server on this machine, and describe its answer.
+    """Send the example of a served version to the server on this machine; describe the answer.
 
     Raises:
         ProjectError: No server runs, or it rejects the request; the message has the remedy.
@@ -70,7 +69,10 @@ def smoke(endpoint: EndpointOptions, server: ServerOptions) -> str:
     # The server reads the same variables; any of its tokens will do.
     token = next(iter(token_pairs(os.environ).values()), None)
     path = f"/serving-endpoints/{endpoint.name}/invocations"
-    body = {"dataframe_split": EXAMPLE.to_dict(orient="split", index=False)}
+    version = next(iter(served_versions(endpoint).values()))
+    body = request_example.of_version(endpoint.model, version)
+    if body is None:
+        return f"Version {version} of {endpoint.model} has no example that could be sent to it."
     try:
         answer = _request(server, path, token, _SMOKE_SECONDS, body)
     except requests.RequestException as error:

@@ -229,7 +229,7 @@ class TableSpec(Options):
         features: The module whose functions are more features than those of the kinds.
     """
 
-    name: Name
+    name: Annotated[str, Field(max_length=63), AfterValidator(_plain_name)]  # as of endpoints
     file: str = Field(min_length=1)
     read: ReadOptions = ReadOptions()
     row: RowWords = RowWords()

@@ -19,7 +19,7 @@ from support.workspace.serving import Serving
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """A workspace with one schema; clients of this process find it by themselves."""
     catalog, files, jobs = UnityCatalog(SCHEMA), Files(), Jobs()
-    registry = ModelRegistry(catalog)
+    registry = ModelRegistry(catalog, files)
     serving = Serving(catalog, registry.has)
     with Workspace(Identity(), catalog, files, jobs, registry, serving) as workspace:
         monkeypatch.setenv("DATABRICKS_HOST", workspace.url)

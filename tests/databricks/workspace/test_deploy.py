@@ -156,7 +156,7 @@ class Server:
         return [("POST", "/serving-endpoints/marvel_characters/invocations", self.answer)]
 
     def answer(self, request: Request) -> Reply:
-        assert request.fields["dataframe_split"]["data"]
+        assert request.fields["dataframe_records"]
         return self.reply
 
 

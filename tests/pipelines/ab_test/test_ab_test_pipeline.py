@@ -94,7 +94,9 @@ def test_missing_table_is_named_with_its_source(
     assert outcome.status == 1
     output = " ".join(outcome.output.split())
     assert f"{missing} is not there" in output
-    assert "kedro serve" in output or "Bring a table" in output
+    assert "kedro serve" in output or (
+        "Bring a table with page_id, alive (Alive or Dead) and labelled_at" in output
+    )
 
 
 def test_table_without_the_inference_columns_is_rejected(

@@ -17,9 +17,9 @@ from support.labelled_log import make_log, typed, write_log
 from support.monitoring_state import monitor
 from support.project import Project, reset_store
 
-from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table.frames import digest
+from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
 MODEL = "marvel_characters"
 REPORTS = Path("data", "08_reporting")
@@ -175,7 +175,7 @@ def test_scheduled_training_keeps_champion_of_retraining(promoted: Project) -> N
     assert str(promoted.champion().version) == "2"
 
     # A real file arrives: the synthetic-data champion does not bind it.
-    text = promoted.raw.read_text("utf-8").replace(SYNTHETIC_URL, "https://example.org/wiki/")
+    text = promoted.raw.read_text("utf-8").replace(f",{KEY_PREFIX}", ",")
     promoted.raw.write_text("".join(text.splitlines(keepends=True)[:3500]), "utf-8")
     outcome = promoted.cli("--pipelines", "processing,training", "--params", SMALL)
     assert outcome.status == 0, outcome.output

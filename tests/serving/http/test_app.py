@@ -14,14 +14,13 @@ import yaml
 from hypothesis import HealthCheck, given
 from support.examples import at_most
 from support.in_process import BODY, InProcess, deploy, started
-from support.running_server import RECORD, Store, describe
+from support.running_server import EXAMPLE, RECORD, Store, describe
 from support.spooled import ANY_TEXT
 from support.table import TABLE
 
 from marvel_kedro.datasets.online_table import OnlineTableDataset
 from marvel_kedro.pipelines.serving.nodes import publish_records
 from marvel_kedro.serving.http import app
-from marvel_kedro.serving.http.openapi import EXAMPLE
 
 NAMED = "/serving-endpoints/marvel/invocations"
 

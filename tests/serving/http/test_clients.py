@@ -20,9 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.proto_json_utils import dump_input_data
 from support.in_process import InProcess
 from support.project import ROOT, clean_environment, missing
-from support.running_server import Server
-
-from marvel_kedro.serving.http.openapi import EXAMPLE
+from support.running_server import EXAMPLE, Server
 
 ENDPOINT = "marvel"
 COLUMNS, VALUES = list(EXAMPLE), list(EXAMPLE.values())

@@ -14,9 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.http_mix import JSON, exchange, mixed, request
-from support.running_server import Server, Store, describe, running
-
-from marvel_kedro.serving.http.openapi import EXAMPLE
+from support.running_server import EXAMPLE, Server, Store, describe, running
 
 VALID = json.dumps({"dataframe_records": [EXAMPLE]}).encode()
 SETTINGS = settings(suppress_health_check=[HealthCheck.too_slow])

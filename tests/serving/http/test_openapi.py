@@ -15,10 +15,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from support.churn import CHURN
 from support.examples import at_most
 from support.running_server import Server
 
+from marvel_kedro.model.request_example import InputField
 from marvel_kedro.serving.http.openapi import describe
+from marvel_kedro.serving.models.loaded_model import Interface
 
 CHECKS = [
     not_a_server_error,
@@ -73,12 +76,16 @@ def test_invocations_conform_to_the_description(
     assert statuses & ({200} if mode is GenerationMode.POSITIVE else {400, 415})
 
 
-def test_example_has_the_columns_of_another_model() -> None:
-    schema: dict[str, Any] = {"tariff": "string", "gender": "string", "balance": "double"}
-    schema |= {"height": "string", "origin": "double"}  # other kinds than those of this project
-    described = describe("churn", schema, with_tokens=False)
+def interface(**types: str) -> Interface:
+    """An interface whose fields have the types of MLflow."""
+    return Interface(tuple(InputField(name, kind) for name, kind in types.items()))
+
+
+def test_without_an_example_values_are_those_of_the_types() -> None:
+    model = interface(tariff="string", balance="double", calls="long", partner="boolean")
+    described = describe("churn", CHURN, model, with_tokens=False)
     example = described["components"]["schemas"]["Invocation"]["example"]
-    record = {"tariff": "text", "gender": "Female", "balance": 1.0, "height": "text", "origin": 1.0}
+    record = {"tariff": "text", "balance": 1.0, "calls": 1, "partner": True}
     assert example == {"dataframe_records": [record]}
     sent = described["paths"]["/invocations"]["post"]["requestBody"]["content"]
     columns = sent["application/json"]["examples"]["columns"]["value"]
@@ -88,13 +95,23 @@ def test_example_has_the_columns_of_another_model() -> None:
     assert sent.keys() == {"application/json", "text/csv", "application/vnd.apache.parquet"}
 
 
+def test_without_a_model_the_table_is_described() -> None:
+    described = describe("churn", CHURN, None, with_tokens=False)
+    assert described["info"]["description"].startswith("Is churned Yes or No? ")
+    schemas = described["components"]["schemas"]
+    assert schemas["Record"]["properties"].keys() == {*CHURN.inputs, "customer"}
+    assert "customer" in schemas["Record"]["properties"]["customer"]["description"]
+    assert schemas["Prediction"]["properties"]["prediction"]["enum"] == ["Yes", "No"]
+
+
 def test_description_accepts_any_column_name() -> None:
     """pydantic refuses some of them as names of its own fields."""
-    schema: dict[str, Any] = dict.fromkeys(("model_config", "_x", "schema", "a b"), "double")
-    described = describe("churn", schema, with_tokens=False)
+    names = ("model_config", "_x", "schema", "a b", "key")
+    model = interface(**dict.fromkeys(names, "double"))
+    described = describe("churn", CHURN, model, with_tokens=False)
     number = {"type": "number", "nullable": True}
     fields = described["components"]["schemas"]["Record"]["properties"]
-    assert {name: fields.pop(name) for name in schema} == dict.fromkeys(schema, number)
-    assert fields.keys() == {"page_id"}
+    assert {name: fields.pop(name) for name in names} == dict.fromkeys(names, number)
+    assert fields.keys() == {"customer"}
     split = described["components"]["schemas"]["DataframeSplit"]
-    assert split["properties"]["columns"]["items"]["enum"] == [*schema, "page_id"]
+    assert split["properties"]["columns"]["items"]["enum"] == [*names, "customer"]

@@ -4,9 +4,9 @@ import gc
 
 import pytest
 from support.in_process import BODY, InProcess
+from support.running_server import EXAMPLE
 
 from marvel_kedro.serving.http.errors import RequestError
-from marvel_kedro.serving.http.openapi import EXAMPLE
 from marvel_kedro.serving.telemetry import metrics
 
 

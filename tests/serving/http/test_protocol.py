@@ -16,8 +16,8 @@ from mlflow.pyfunc import scoring_server
 from support.examples import at_most
 from support.in_process import InProcess
 from support.running_server import Store, mlflow_files
+from support.table import NUMBER_COLUMNS, TEXT_COLUMNS
 
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.serving.http import protocol
 from marvel_kedro.serving.http.errors import RequestError
 from marvel_kedro.serving.http.protocol import FORMS, Kind
@@ -123,7 +123,8 @@ def test_conforming_records_have_the_types_of_the_schema(records: list[dict[str,
         for name, value in record.items():
             if name in TEXT_COLUMNS:
                 assert value is None or type(value) is str
-                assert value == sent[name] or sent[name] != sent[name]  # NaN is missing
+                text = str(sent[name]).lower() if type(sent[name]) is bool else sent[name]
+                assert value == text or sent[name] != sent[name]  # NaN is missing
             elif name in NUMBER_COLUMNS and value is not None:
                 assert type(value) in (int, float)
                 assert math.isnan(value) or value == float(sent[name])

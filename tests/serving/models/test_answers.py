@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import invocations
 from support.running_server import Server, Store, mlflow_files
 from support.spooled import ANY_TEXT
-from support.table import TABLE
+from support.table import NUMBER_COLUMNS, TABLE, TEXT_COLUMNS
 
 from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.model.packaging import conform
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 

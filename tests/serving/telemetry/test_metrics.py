@@ -59,7 +59,7 @@ def test_counts_are_exact_in_every_process(registered: Store, tmp_path: Path) ->
         for entity in ("champion", "challenger"):
             key = _key({"served_entity": entity, "model_version": versions[entity]})
             expected["marvel_records_total", key] = records[entity]
-            expected["marvel_predicted_alive_total", key] = alive[entity]
+            expected["marvel_predicted_positive_total", key] = alive[entity]
             expected["marvel_traffic_percent", _key({"served_entity": entity})] = (
                 description.endpoint.traffic[entity]
             )

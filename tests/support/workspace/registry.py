@@ -6,12 +6,17 @@ Error codes are those of MLflow's source and issue tracker (17590: a workspace s
 alias that is not there).
 """
 
+import json
 import re
 import time
 from typing import Any
 
 from support.workspace.catalog import UnityCatalog
+from support.workspace.files import Files
 from support.workspace.server import ApiError, Request, Route
+
+EXAMPLE = {"dataframe_split": {"columns": ["gender"], "data": [["Female"]]}}
+"""The body of a request that is saved with a version."""
 
 _ROOT = "/api/2.0/mlflow/unity-catalog"
 _LEVELS = 3
@@ -25,15 +30,23 @@ class ModelRegistry:
         page_size: The most that one page of a search has.
     """
 
-    def __init__(self, catalog: UnityCatalog) -> None:
+    def __init__(self, catalog: UnityCatalog, files: Files) -> None:
         self.models: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, dict[str, Any]]] = {}
         self.alias_absent = "NOT_FOUND"
         self.page_size = 2
         self._catalog = catalog
+        self._files = files
 
-    def put(self, name: str, number: str, *aliases: str) -> None:
-        """Make a version, and the model if there is none, without files."""
+    def put(
+        self, name: str, number: str, *aliases: str, example: dict[str, Any] | None = EXAMPLE
+    ) -> None:
+        """Make a version, and the model if there is none, with no files but its example."""
+        info = {"serving_input_path": "example.json"} if example else None
+        folder = f"Models/{name.replace('.', '/')}/{number}"
+        described = json.dumps({"saved_input_example_info": info})
+        self._files.contents[f"{folder}/MLmodel"] = described.encode()
+        self._files.contents[f"{folder}/example.json"] = json.dumps(example).encode()
         self.models.setdefault(name, _made({"name": name, "tags": [], "aliases": []}))
         version = _made({"name": name, "version": number, "tags": [], "status": "READY"})
         self.versions.setdefault(name, {})[number] = version

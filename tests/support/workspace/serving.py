@@ -17,7 +17,7 @@ Endpoint = dict[str, Any]
 
 def predictions(request: Request) -> list[dict[str, Any]]:
     """An answer as the model's: one row a record."""
-    rows = request.fields["dataframe_split"]["data"]
+    rows = request.fields.get("dataframe_records") or request.fields["inputs"]
     return [{"prediction": "Alive", "probability": 0.75} for _ in rows]
 
 

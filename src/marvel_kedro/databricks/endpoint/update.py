@@ -89,7 +89,7 @@ class Update:
         """
         try:
             _wait_until_ready(self.client, self.name, self.timeout)
-            smoke(self.client, self.name, [str(entity.name) for entity in self.entities])
+            smoke(self.client, self.name, self.entities)
         except UnverifiedError as error:
             state = "The update stands" if is_change else "Nothing was changed now"
             raise ProjectError(

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.core.options import validate
 from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.model import evaluation, evaluation_rows, other_table, plots
@@ -45,7 +44,7 @@ def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
     if other_table.difference(reigning_champion, table):
         return test_set, "test_set"
     return evaluation_rows.rows_of_retraining(
-        test_set, retested_on, reigning_champion, table, _split(split), SYNTHETIC_URL
+        test_set, retested_on, reigning_champion, table, _split(split)
     )
 
 
@@ -67,7 +66,7 @@ def describe_tables(
     tables = {}
     for name, frame in (("train_set", train_set), ("test_set", gate_set)):
         rows = to_pandas(frame, table.key, options.max_rows)
-        source = evaluation_rows.source_of(rows, SYNTHETIC_URL)
+        source = evaluation_rows.source_of(rows, table.key)
         positive = int((rows[table.target.column] == table.target.positive).sum())
         tables[name] = {
             "digest": digest(rows),

@@ -59,7 +59,7 @@ class Endpoint:
         self._log = log
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
-        self._lookup = Lookup(self._server.online_records)
+        self._lookup = Lookup(self._server.online_records, configuration.table)
         self._spool = None
         if table.enabled:
             spool_bytes = self._server.spool_bytes
@@ -68,9 +68,9 @@ class Endpoint:
         self._pages = Pages(configuration, self._entities, tokens, log)
         self._telemetry = Telemetry.from_environment(name)
         self._worker_limits = WorkerLimits(self._limits, self._server.threads)
-        self._tally = metrics.Tally()
+        self._tally = metrics.Tally(configuration.table.target.positive)
         self._other_bodies = OtherBodies(
-            self._limits, self._worker_limits, self._entities, self._tally
+            self._limits, self._worker_limits, self._entities, self._tally, configuration.table.key
         )
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
@@ -233,7 +233,8 @@ class Endpoint:
     def _complete_and_score(
         self, served: Served, records: list[protocol.Record]
     ) -> list[tuple[str, float]]:
-        complete, model = self._lookup.complete(records), served.loaded
+        model = served.loaded
+        complete = self._lookup.complete(records, model.schema.keys())
         return model.score(protocol.conform(complete, model.schema, model.required))
 
     def _write_entry(self, call: Invocation, seconds: float) -> None:

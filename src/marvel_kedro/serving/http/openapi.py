@@ -1,7 +1,6 @@
 """Description of the API in OpenAPI 3.0, with examples that work unchanged."""
 
 import csv
-from functools import lru_cache
 from importlib.metadata import version
 from io import StringIO
 from typing import Annotated, Any, Literal
@@ -10,20 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from marvel_kedro.model.request_example import InputField, first_record, values
 from marvel_kedro.serving.http.content import CSV, JSON, PARQUET
-from marvel_kedro.serving.http.protocol import FORMS, MAX_ID_CHARACTERS, Kind
+from marvel_kedro.serving.http.protocol import FORMS, MAX_ID_CHARACTERS
+from marvel_kedro.serving.models.loaded_model import Interface
+from marvel_kedro.table.description import TableSpec
 
-EXAMPLE: dict[str, Any] = {
-    "name": "Example Character",
-    "universe": "Earth-616",
-    "identity": "Public",
-    "gender": "Female",
-    "marital_status": "Single",
-    "teams": "First Team; Second Team",
-    "origin": "Human mutate",
-    "height": 1.78,
-    "weight": 61.2,
-}
 _ERRORS = {
     "400": "The body or a value in it is invalid",
     "413": "The body is too long",
@@ -33,6 +24,18 @@ _ERRORS = {
     "503": "No model is loaded yet",
     "504": "The request took too long",
 }
+
+
+_TYPES: dict[str, Any] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "long": int,
+    "float": float,
+    "double": float,
+    "datetime": str,
+}
+"""Types of JSON by MLflow's names."""
 
 
 class Schema(BaseModel, defer_build=True):
@@ -73,19 +76,6 @@ class Invocation(Schema):
     )
 
 
-class Prediction(Schema):
-    """The prediction for one record."""
-
-    prediction: Literal["Alive", "Dead"]
-    probability: Annotated[float, Field(ge=0, le=1)]
-
-
-class Predictions(Schema):
-    """One prediction for each record, in their order."""
-
-    predictions: list[Prediction]
-
-
 class Error(Schema):
     """A rejected request."""
 
@@ -106,31 +96,36 @@ class _OpenAPISchema(GenerateJsonSchema):
         return False
 
 
-def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> dict[str, Any]:
+def describe(
+    endpoint: str, table: TableSpec, model: Interface | None, *, with_tokens: bool
+) -> dict[str, Any]:
     """Describe the API.
 
     Args:
         endpoint: Name of the endpoint.
-        schema: Kind by input field of the served model; empty if no model is loaded.
+        table: The table whose records are scored.
+        model: The served model; None if none is loaded.
         with_tokens: Whether requests need a token.
 
     Returns:
         An OpenAPI document.
     """
-    values = {name: "text" if kind == "string" else 1.0 for name, kind in schema.items()}
-    example = {
-        name: found if type(found := EXAMPLE.get(name)) is type(value) else value
-        for name, value in values.items()
-    } or EXAMPLE
+    if model is None:  # until then, records of the table
+        inputs = (
+            InputField(name, "double" if column.is_number else "string")
+            for name, column in table.inputs.items()
+        )
+        model = Interface(tuple(inputs), classes=table.target.classes)
+    example = model.example or {"dataframe_records": [values(model.inputs)]}
     security: dict[str, Any] = {"security": [{"token": []}]} if with_tokens else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
-    invocation = _invocation(example, with_tokens=with_tokens) | security
+    invocation = _invocation(example, is_own=model.is_own, with_tokens=with_tokens) | security
     return {
         "openapi": "3.0.3",
         "info": {
             "title": endpoint,
             "version": version("marvel_kedro"),
-            "description": "Is a character alive? The contract is that of MLflow and Databricks.",
+            "description": f"{table.question} The contract is that of MLflow and Databricks.",
         },
         "servers": [{"url": "./"}],
         "paths": {
@@ -147,7 +142,7 @@ def describe(endpoint: str, schema: dict[str, Kind], *, with_tokens: bool) -> di
             },
         },
         "components": {
-            "schemas": _schemas(tuple(schema.items()), tuple(example.items())),
+            "schemas": _schemas(table, model, example),
             **(schemes if with_tokens else {}),
         },
     }
@@ -166,38 +161,53 @@ def _page(
     }
 
 
-def _invocation(example: dict[str, Any], *, with_tokens: bool) -> dict[str, Any]:
-    def content(model: type[Schema], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+def _invocation(example: dict[str, Any], *, is_own: bool, with_tokens: bool) -> dict[str, Any]:
+    def content(model: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        schema = {"$ref": f"#/components/schemas/{model}"}
         return {"content": {JSON: {"schema": schema, **more}}}
 
     errors = _ERRORS | ({"401": "The token is missing or wrong"} if with_tokens else {})
-    split = {"columns": list(example), "data": [list(example.values())]}
-    examples = {
-        "records": {"dataframe_records": [example]},
-        "split": {"dataframe_split": split},
-        "sticky": {"client_request_id": "reader-7", "instances": [example]},
-        "columns": {"inputs": {name: [value] for name, value in example.items()}},
-    }
-    named = {name: {"value": value} for name, value in examples.items()}
-    sent = content(Invocation, examples=named)["content"] | {
-        CSV: {"schema": {"type": "string"}, "example": _csv(example)},
+    named = {name: {"value": value} for name, value in _examples(example).items()}
+    sent = content("Invocation", examples=named)["content"] | {
+        CSV: {"schema": {"type": "string"}},
         PARQUET: {"schema": {"type": "string", "format": "binary"}},
     }
+    if record := first_record(example):
+        sent[CSV]["example"] = _csv(record)
+    nulls = (
+        "Every field of a record may be null or left out, but not all fields of all records. "
+        if is_own
+        else "The signature of the model decides which fields may be null or left out. "
+    )
     return {
         "summary": "Score records",
         "tags": ["Invocations"],
         "description": (
             "Send exactly one of `dataframe_records`, `dataframe_split`, `instances` and `inputs`. "
-            "Every field of a record may be null or left out, but not all fields of all records. "
-            "A table may be CSV or Parquet instead; an empty cell and `NA` are null. "
+            f"{nulls}A table may be CSV or Parquet instead; an empty cell and `NA` are null. "
             "With the header Content-Encoding the body may be compressed by gzip or deflate."
         ),
         "requestBody": {"required": True, "content": sent},
         "responses": {
-            "200": {"description": Predictions.__doc__, **content(Predictions)},
-            **{code: {"description": text, **content(Error)} for code, text in errors.items()},
+            "200": {
+                "description": "One prediction for each record, in their order.",
+                **content("Predictions"),
+            },
+            **{code: {"description": text, **content("Error")} for code, text in errors.items()},
         },
+    }
+
+
+def _examples(example: dict[str, Any]) -> dict[str, Any]:
+    """Return the same records in each form, if they have named columns."""
+    record = first_record(example)
+    if not record:
+        return {"example": example}
+    return {
+        "records": {"dataframe_records": [record]},
+        "split": {"dataframe_split": {"columns": list(record), "data": [list(record.values())]}},
+        "sticky": {"client_request_id": "reader-7", "instances": [record]},
+        "columns": {"inputs": {name: [value] for name, value in record.items()}},
     }
 
 
@@ -207,31 +217,51 @@ def _csv(example: dict[str, Any]) -> str:
     return file.getvalue()
 
 
-@lru_cache(maxsize=1)  # requests for the description do not delay others
-def _schemas(
-    schema: tuple[tuple[str, Kind], ...], example: tuple[tuple[str, Any], ...]
-) -> dict[str, Any]:
-    kinds = {name: str if kind == "string" else float for name, kind in schema} or {
-        name: type(value) for name, value in example
-    }
-    completed = "Fields that the record lacks are taken from the table online_records"
+def _schemas(table: TableSpec, model: Interface, example: dict[str, Any]) -> dict[str, Any]:
     # By alias: a column may have a name that pydantic refuses.
     fields: dict[str, Any] = {
-        f"field_{number}": (kind | None, Field(None, alias=name))
-        for number, (name, kind) in enumerate(kinds.items())
+        f"field_{number}": (
+            (kind, Field(alias=field.name))
+            if field.required
+            else (kind | None, Field(None, alias=field.name))
+        )
+        for number, field in enumerate(model.inputs)
+        for kind in [_TYPES.get(field.type, Any)]
     }
-    fields["page_id"] = (str | None, Field(None, description=completed))
+    if model.is_own:
+        completed = "fields that the record lacks are taken from the table online_records"
+        description = f"The key of a {table.row.one}: {completed}"
+        fields["key"] = (str | None, Field(None, alias=table.key, description=description))
     record = create_model("Record", __doc__=Record.__doc__, **fields)
     _, definitions = models_json_schema(
-        [(model, "validation") for model in (Invocation, Predictions, Error)],
+        [(each, "validation") for each in (Invocation, _predictions(model), Error)],
         ref_template="#/components/schemas/{model}",
         schema_generator=_OpenAPISchema,
     )
     schemas: dict[str, Any] = definitions["$defs"]
     schemas["Record"] = record.model_json_schema(schema_generator=_OpenAPISchema)
-    schemas["Record"]["example"] = dict(example)
-    columns = schemas["DataframeSplit"]["properties"]["columns"]
-    columns["items"]["enum"] = list(schemas["Record"]["properties"])
+    if one := first_record(example):
+        schemas["Record"]["example"] = one
+    if model.inputs:
+        columns = schemas["DataframeSplit"]["properties"]["columns"]
+        columns["items"]["enum"] = list(schemas["Record"]["properties"])
     # Without an example Swagger UI builds a body with all four forms.
-    schemas["Invocation"]["example"] = {"dataframe_records": [dict(example)]}
+    schemas["Invocation"]["example"] = example
     return schemas
+
+
+def _predictions(model: Interface) -> type[BaseModel]:
+    """Return the schema of an answer, which only this project's models promise."""
+    rows: Any = Any
+    if model.is_own:
+        prediction: Any = Literal[model.classes] if model.classes else str
+        row: Any = create_model(
+            "Prediction",
+            __base__=Schema,
+            __doc__="The prediction for one record.",
+            prediction=(prediction, ...),
+            probability=(Annotated[float, Field(ge=0, le=1)], ...),
+        )
+        rows = list[row]
+    doc = "One prediction for each record, in their order."
+    return create_model("Predictions", __base__=Schema, __doc__=doc, predictions=(rows, ...))

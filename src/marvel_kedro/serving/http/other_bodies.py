@@ -5,7 +5,6 @@ from marvel_kedro.serving.http import content, protocol, tables
 from marvel_kedro.serving.http.invocation import Invocation
 from marvel_kedro.serving.http.limits import WorkerLimits
 from marvel_kedro.serving.http.protocol import Record
-from marvel_kedro.serving.lookup import ID
 from marvel_kedro.serving.models.served_entities import Entities
 from marvel_kedro.serving.telemetry.metrics import Tally
 
@@ -14,12 +13,18 @@ class OtherBodies:
     """Turns bodies into JSON, which the inference table gets, and answers by foreign models."""
 
     def __init__(
-        self, limits: Limits, worker_limits: WorkerLimits, entities: Entities, tally: Tally
+        self,
+        limits: Limits,
+        worker_limits: WorkerLimits,
+        entities: Entities,
+        tally: Tally,
+        key: str,
     ) -> None:
         self._limits = limits
         self._worker_limits = worker_limits
         self._entities = entities
         self._tally = tally
+        self._key = key
 
     async def read(self, call: Invocation) -> list[Record] | None:
         """Decompress a body, and read one that is a table.
@@ -43,7 +48,7 @@ class OtherBodies:
         call.served = self._entities.choose(None)  # a table has no client_request_id
         model = call.served.loaded
         records, call.body = await in_thread(
-            call, tables.read, media_type, body, model.schema, ID, self._limits
+            call, tables.read, media_type, body, model.schema, self._key, self._limits
         )
         if not model.is_own:
             call.table = body, media_type

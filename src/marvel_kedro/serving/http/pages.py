@@ -10,7 +10,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,6 +30,9 @@ from marvel_kedro.serving.models.served_entities import Entities
 from marvel_kedro.serving.telemetry import metric_files, metrics
 from marvel_kedro.serving.telemetry.external_metrics import ExternalMetrics
 from marvel_kedro.serving.telemetry.opentelemetry import trace_id
+
+if TYPE_CHECKING:
+    from marvel_kedro.serving.models.loaded_model import Interface
 
 OPEN_PATHS = ("/", "/ping", "/health", "/docs", "/openapi.json")
 """Paths that need no token: probes have none, and the description of the API is public."""
@@ -59,6 +62,8 @@ class Pages:
     ) -> None:
         self._log = log
         self._name = configuration.endpoint.name
+        self._table = configuration.table
+        self._described: tuple[Interface | None, dict[str, Any]] | None = None
         self._workers = configuration.server.workers
         self._were_all_ready = self._workers == 1
         self._entities = entities
@@ -149,8 +154,13 @@ class Pages:
     def _openapi(self, _: Request) -> Response:
         # Not async: Starlette calls it in a thread, so that other requests do not wait.
         served = self._entities.served
-        schema = served[0].loaded.schema if served else {}
-        return JSONResponse(describe(self._name, schema, with_tokens=bool(self._tokens.digests)))
+        model = served[0].loaded.interface if served else None
+        described = self._described
+        if described is None or described[0] is not model:
+            with_tokens = bool(self._tokens.digests)
+            content = describe(self._name, self._table, model, with_tokens=with_tokens)
+            described = self._described = model, content
+        return JSONResponse(described[1])
 
     async def _health(self, _: Request) -> Response:
         """Report ready if this worker has a model; at first only if all workers have one."""

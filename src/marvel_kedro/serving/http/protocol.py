@@ -174,9 +174,10 @@ def conform(
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
-    A text field takes text, a number field a number or its text, and every field null or NaN unless
-    it is required; fields outside the schema are ignored. MLflow's server validates number fields
-    the same way and text fields not at all, see above. The records are changed in place.
+    A text field takes text or a Boolean, a number field a number or its text, and every field null
+    or NaN unless it is required; fields outside the schema are ignored. MLflow's server validates
+    number fields the same way and text fields not at all, see above. The records are changed in
+    place.
 
     Raises:
         RequestError: 400; the message names the record and the field.
@@ -194,8 +195,7 @@ def conform(
                 continue
             if kind == "string":
                 if type(value) is not str:
-                    _null(row, name, value)
-                    record[name] = None
+                    record[name] = _text(row, name, value)
             elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
     if not is_any_known:
@@ -213,10 +213,13 @@ def _check_required(records: list[Record], required: Sequence[str]) -> None:
                 raise invalid_value(f"Record {row} lacks the required field {name}.")
 
 
-def _null(row: int, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON
-    """Accept NaN, by which pandas and MLflow's client send a null."""
+def _text(row: int, name: str, value: Any) -> str | None:  # noqa: ANN401 - any JSON
+    """Accept a Boolean as its text, and NaN, by which pandas and MLflow's client send a null."""
+    if type(value) is bool:
+        return "true" if value else "false"
     if type(value) is not float or not math.isnan(value):
         raise _wrong_type(row, name, "text", value)
+    return None
 
 
 def _number(row: int, name: str, value: Any) -> float:  # noqa: ANN401 - any JSON

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from marvel_kedro.model.portable.saved_code import import_saved_code
+from marvel_kedro.model.request_example import MLMODEL, InputField, input_fields, request_body
 from marvel_kedro.serving.http.protocol import Kind, Record
 from marvel_kedro.serving.models import foreign_model
 from marvel_kedro.serving.models.foreign_model import Invoke
@@ -19,6 +19,24 @@ from marvel_kedro.serving.models.foreign_model import Invoke
 Score = Callable[[list[Record]], list[tuple[str, float]]]
 
 _FILES = Path("artifacts", "model")  # where model/packaging.py puts them
+_DESCRIPTION = "description.json"  # beside them: it explains the model, and its digest lacks it
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What clients send to a model and get from it, for the description of the API.
+
+    Attributes:
+        inputs: The columns of the signature.
+        example: The body of a request that the model answers, if one is known.
+        classes: The predictions that it makes, if they are known.
+        is_own: Whether this project has made it, which decides the form of the answer.
+    """
+
+    inputs: tuple[InputField, ...]
+    example: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
+    is_own: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,10 +47,12 @@ class ServedModel:
         score: Maps records to prediction and probability, one pair per record.
         schema: Kind by input field; `required` are those that every record must have.
         invoke: Answers bodies in place of `score` if this project has not made the model.
+        interface: What the description of the API has.
     """
 
     score: Score
     schema: dict[str, Kind]
+    interface: Interface
     required: tuple[str, ...] = ()
     invoke: Invoke | None = None
 
@@ -79,7 +99,8 @@ def check(folder: Path) -> bool:
     if digest is None:
         return False
     # Files only: MLflow leaves a folder of compiled code beside them.
-    files = sorted(path for path in (folder / _FILES).glob("*") if path.is_file())
+    found = (path for path in (folder / _FILES).glob("*") if path.name != _DESCRIPTION)
+    files = sorted(path for path in found if path.is_file())
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     if hashlib.sha256(b"\0".join(parts)).hexdigest() != digest:
         raise ValueError("its files are not those that were registered")
@@ -96,17 +117,20 @@ def load(folder: Path) -> ServedModel:
     described = _read_mlmodel(folder)
     code = import_saved_code(folder / _FILES)
     model: Any = code.CharacterModel.load(folder / _FILES) if code else None
+    inputs = input_fields(described)
+    example = request_body(described, lambda path: (folder / path).read_bytes())
     if not hasattr(model, "score"):
         _unload_lightgbm()
-        example = (described.get("saved_input_example_info") or {}).get("serving_input_path")
-        return ServedModel(_score_nothing, {}, invoke=foreign_model.load(folder, example))
-    inputs = json.loads(described["signature"]["inputs"])
+        saved = (described.get("saved_input_example_info") or {}).get("serving_input_path")
+        invoke = foreign_model.load(folder, saved)
+        interface = Interface(inputs, example, is_own=False)
+        return ServedModel(_score_nothing, {}, interface, invoke=invoke)
     loaded = ServedModel(
         score=model.score,
-        schema={
-            field["name"]: "string" if field["type"] == "string" else "double" for field in inputs
-        },
-        required=tuple(field["name"] for field in inputs if field.get("required", True)),
+        schema={field.name: "string" if field.type == "string" else "double" for field in inputs},
+        # Models of earlier releases have no classes.
+        interface=Interface(inputs, example, tuple(getattr(model, "classes", ()))),
+        required=tuple(field.name for field in inputs if field.required),
     )
     loaded.score([{}, {}])  # fails here if the model is broken, and fills its caches
     loaded.score([{}])
@@ -119,7 +143,7 @@ def _score_nothing(_: list[Record]) -> list[tuple[str, float]]:
 
 def _read_mlmodel(folder: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+        content = yaml.safe_load((folder / MLMODEL).read_text("utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"its MLmodel is no YAML: {error}") from error
     if not isinstance(content, dict):

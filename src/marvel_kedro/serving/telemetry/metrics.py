@@ -32,7 +32,7 @@ SECONDS = Histogram(
     buckets=_SECONDS,
 )
 RECORDS = Counter("marvel_records", "Scored records", _MODEL)
-ALIVE = Counter("marvel_predicted_alive", "Records scored as Alive", _MODEL)
+POSITIVE = Counter("marvel_predicted_positive", "Records predicted as the positive class", _MODEL)
 IN_PROGRESS = Gauge(
     "marvel_requests_in_progress",
     "Requests in progress, batches that still run after their 504 included",
@@ -100,7 +100,8 @@ class Tally:
     requests are counted here and published several times a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, positive: str) -> None:
+        self._positive = positive
         self._requests: list[tuple[str, str, int, float]] = []
         self._records: dict[tuple[str, str], list[int]] = {}
 
@@ -113,7 +114,7 @@ class Tally:
         counts = self._records.setdefault((entity, version), [0, 0])
         counts[0] += len(scored)
         for prediction, _ in scored:
-            counts[1] += prediction == "Alive"
+            counts[1] += prediction == self._positive
 
     def publish(self) -> None:
         """Add the counts to the metrics."""
@@ -127,9 +128,9 @@ class Tally:
             durations.setdefault((entity, version), []).append(seconds)
         for labels, values in durations.items():
             _observe_all(SECONDS.labels(*labels), values)
-        for labels, (total, alive) in records.items():
+        for labels, (total, positive) in records.items():
             RECORDS.labels(*labels).inc(total)
-            ALIVE.labels(*labels).inc(alive)
+            POSITIVE.labels(*labels).inc(positive)
 
 
 def _observe_all(histogram: Histogram, seconds: list[float]) -> None:

@@ -35,8 +35,35 @@ def test_deploy_smoke_tests_every_entity_even_without_traffic(
     ]
     for sent in requests:
         assert sent.fields["client_request_id"] == SMOKE_REQUEST
-        split = sent.fields["dataframe_split"]
-        assert dict(zip(split["columns"], split["data"][0], strict=True))["gender"] == "Female"
+        assert sent.fields["dataframe_records"] == [{"gender": "Female"}]
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_each_entity_gets_the_example_of_its_own_version(
+    host: Host, client: WorkspaceClient, alias: str
+) -> None:
+    tensor = {"inputs": [[0.5, 1.0]]}
+    host.registry.put(MODEL, "3", alias, example=tensor)
+    deploy(client)
+    sent = {one.path: one.fields for one in host.workspace.seen("served-models")}
+    (given,) = [fields for path, fields in sent.items() if alias in path]
+    assert given == tensor | {"client_request_id": SMOKE_REQUEST}
+    host.registry.put(MODEL, "4", alias, example=None)
+    since = len(host.workspace.seen("served-models"))
+    deploy(client)
+    assert len(host.workspace.seen("served-models")) == since + 1
+
+
+def test_example_that_cannot_be_read_rolls_nothing_back(
+    host: Host, client: WorkspaceClient
+) -> None:
+    deploy(client)
+    promote(host, "3")
+    host.files.contents.pop(f"Models/{MODEL.replace('.', '/')}/3/MLmodel")
+    message = deploy_error(client)
+    assert f"the example of {MODEL} version 3 cannot be read" in message
+    assert "The update stands" in message
+    assert host.serving.served(NAME)["champion"] == "3"
 
 
 @pytest.mark.parametrize(
