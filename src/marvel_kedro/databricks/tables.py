@@ -182,7 +182,7 @@ def create(
     table = place.full_name(name)
     spark.sql(create_statement(table, columns, contract, place.features))
     if "tags" in place.features:
-        spark.sql(f"ALTER TABLE {table} SET TAGS ('project' = 'marvel_characters')")
+        spark.sql(f"ALTER TABLE {table} SET TAGS ('project' = 'marvel_kedro')")
 
 
 def restore(spark: "SparkSession", name: str, contract: Contract, place: Place) -> None:
