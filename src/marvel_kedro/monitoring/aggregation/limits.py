@@ -117,7 +117,6 @@ def collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
         )
     listed = ", ".join(f"{key} ({values:,})" for key, values in dropped.items())
     text = "          more than %s distinct values (monitoring.max_cells): not measured: %s. %s"
-    logger.warning(
-        text, f"{options.max_cells:,}", f"{name.strip('_').removesuffix('_name')} {listed}", remedy
-    )
+    kind = name.strip("_").removesuffix("_name")
+    logger.warning(text, f"{options.max_cells:,}", f"{kind} {listed}", remedy)
     return frame.filter(~nw.col(name).is_in([*dropped])).collect("pyarrow").to_native()

@@ -48,8 +48,8 @@ class ScoreCounts:
     """Counts of the scored records of one group, one element per distinct combination.
 
     Attributes:
-        probability: Probability of the positive class, NaN if it is missing, shape (elements,). It is the mean
-            of those of the group that were counted together.
+        probability: Probability of the positive class, NaN if it is missing, shape (elements,). It
+            is the mean of those of the group that were counted together.
         predicted: True if the prediction is the positive class, shape (elements,).
         labelled: True if the label is known, shape (elements,).
         positive: True if the label is the positive class, false if unknown, shape (elements,).

@@ -27,8 +27,9 @@ def notify(
 ) -> pa.Table:
     """Post the open alerts of `tables.ALERTS` that have not been notified yet.
 
-    The message names the `table`. One that cannot be delivered is a warning in the log and does not fail the run: the next
-    run posts its alerts. If the process dies between posting and saving, they are posted twice.
+    The message names the `table`. One that cannot be delivered is a warning in the log and does not
+    fail the run: the next run posts its alerts. If the process dies between posting and saving,
+    they are posted twice.
 
     Returns:
         The alerts, with `now` as `notified_at` where a message was delivered.

@@ -20,17 +20,17 @@ SEPARATED = 0.999
 class Calibration:
     """A calibration, a function of probabilities.
 
-    The isotonic regression has blocks of neighbouring probabilities with the same share of the positive class.
-    A block's share has a sampling error, whether the calibration uses it or not: it is all that the
-    baseline shows about the chances there.
+    The isotonic regression has blocks of neighbouring probabilities with the same share of the
+    positive class. A block's share has a sampling error, whether the calibration uses it or not: it
+    is all that the baseline shows about the chances there.
 
     Attributes:
         known: Distinct probabilities of the labelled records, ascending, shape (values,).
         fitted: Calibrated probability by value.
         starts: First value of each block, shape (blocks,).
         rows: Labelled records by block.
-        variance: p (1 - p) by block, where p is the share of the positive class among its records and half a
-            record more of either class.
+        variance: p (1 - p) by block, where p is the share of the positive class among its records
+            and half a record more of either class.
     """
 
     known: Floats

@@ -74,7 +74,7 @@ class ScoredRecords(ScoreCounts):
 
     @cached_property
     def confusion(self) -> Ints:
-        """Labelled records by group, prediction and label; shape (groups, 2, 2), the positive class first."""
+        """Labelled records by group, prediction and label: (groups, 2, 2), positive first."""
         counts = [
             self.rows_where(
                 self.labelled & (self.predicted == predicted) & (self.positive == positive)
@@ -86,7 +86,7 @@ class ScoredRecords(ScoreCounts):
 
     @cached_property
     def rows_by_label(self) -> tuple[Ints, Ints]:
-        """Records by element that are labelled with the positive class, and the other; each of shape (elements,)."""
+        """Records by element that are labelled with each class, both of shape (elements,)."""
         known = np.where(self.labelled, self.rows, 0)
         return np.where(self.positive, known, 0), np.where(self.positive, 0, known)
 

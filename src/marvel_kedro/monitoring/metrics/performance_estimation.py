@@ -1,10 +1,10 @@
 """Performance estimation without labels: the table `quality_estimates`.
 
 Confidence-based performance estimation, as NannyML's CBPE: a calibrated probability is the chance
-that the record is of the positive class, so the expected confusion matrix, ROC curve and loss of a window follow
-from its probabilities alone. This requires that the relation of features and label is unchanged:
-it detects data that moves to where the model is uncertain, not concept drift, which only labels
-show.
+that the record is of the positive class, so the expected confusion matrix, ROC curve and loss of a
+window follow from its probabilities alone. This requires that the relation of features and label is
+unchanged: it detects data that moves to where the model is uncertain, not concept drift, which only
+labels show.
 
 Probabilities are calibrated by isotonic regression on the baseline's labels if that helps, see
 `fit_calibration`. Metrics are of the model's own probabilities and predictions; the calibrated ones
@@ -169,7 +169,7 @@ class _Chances:
 def _measure(
     records: ScoredRecords, positive: npt.NDArray[Number], negative: npt.NDArray[Number]
 ) -> _Metrics:
-    """Compute metrics of numbers of positive and negative records by element, possibly expectations."""
+    """Compute metrics of positive and negative records by element, possibly expectations."""
     index = records.index
     number = index.sums(positive + negative)
     area, area_error = performance.roc_auc(records, positive, negative)

@@ -47,7 +47,7 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
     return Replacement("model_version", list(found), rows)
 
 
-def find_scope(
+def find_scope(  # noqa: PLR0913, PLR0917 - one a table
     days: ChangedDays,
     known_watermarks: pa.Table,
     inference_log: IntoFrame,
@@ -82,7 +82,7 @@ def count_records(
     return groups, grouping.aggregate_baseline(baseline, options, table.target, scales)
 
 
-def measure_operations(
+def measure_operations(  # noqa: PLR0913, PLR0917 - one a table
     inference_log: IntoFrame,
     rejected_requests: IntoFrame,
     known_health: pa.Table,
@@ -120,7 +120,7 @@ def refresh_managed_monitor(
     return managed_monitor(options)
 
 
-def profile_columns(
+def profile_columns(  # noqa: PLR0913, PLR0917 - one a table
     groups: Groups,
     baseline: Baseline,
     known_profile: pa.Table,
