@@ -14,6 +14,7 @@ from support.inference_traffic import Traffic, make_traffic
 from support.monitoring_state import lakehouse_state, state
 from support.project import Project
 from support.random_log import OPTIONS, make_log
+from support.table import TABLE
 
 from marvel_kedro.monitoring.aggregation.grouping import aggregate
 from marvel_kedro.table.local_engine import relation
@@ -79,8 +80,8 @@ def test_frequent_values_of_a_slice_are_the_same_on_every_engine(
     genders = pa.array([f"g{n * n % 17}" if n % 5 else None for n in range(600)])
     log = log.set_column(log.column_names.index("gender"), "gender", genders)
     options = OPTIONS.model_copy(update={"max_slice_values": 3, "granularities": (longest,)})
-    expected = aggregate(relation(log), options)
-    found = aggregate(sail_session.createDataFrame(log), options)
+    expected = aggregate(relation(log), options, TABLE.target)
+    found = aggregate(sail_session.createDataFrame(log), options, TABLE.target)
     assert found.keys() == expected.keys()
     assert all(pickle.dumps(found[key]) == pickle.dumps(expected[key]) for key in found)
 

@@ -1,5 +1,6 @@
 """A table of monitoring as a folder: replaced in part, while others write."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,18 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from kedro.io import DatasetError
+from support.table import TABLE
 
 from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
-from marvel_kedro.monitoring.tables import MONITORING_BASELINE
+from marvel_kedro.monitoring.tables import monitoring_baseline
 from marvel_kedro.table.replacement import Replacement
+
+SPEC = TABLE.model_dump()
 
 
 def baseline(version: str, *pages: str) -> pa.Table:
     rows = [{"model_version": version, "page_id": page, "probability": 0.5} for page in pages]
-    return pa.Table.from_pylist(rows, MONITORING_BASELINE)
+    return pa.Table.from_pylist(rows, monitoring_baseline(TABLE))
 
 
 def pages(folder: Path) -> list[str]:
@@ -30,7 +34,7 @@ def test_rows_that_another_writer_appends_meanwhile_are_neither_kept_beside_nor_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: pa.Table
 ) -> None:
     """In deltalake 1.6.6 an overwrite without a predicate would keep them beside its own rows."""
-    table = DeltaFolderDataset(str(tmp_path / "t"), "MONITORING_BASELINE")
+    table = DeltaFolderDataset(str(tmp_path / "t"), "MONITORING_BASELINE", SPEC)
     table.save(Replacement("model_version", ["1"], baseline("1", "old")))
     opened: Any = table._table
 
@@ -49,9 +53,9 @@ def test_rows_that_another_writer_appends_meanwhile_are_neither_kept_beside_nor_
 
 
 READ_AND_END = """
-import sys
+import json, sys
 from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
-relation = DeltaFolderDataset(sys.argv[1], "MONITORING_BASELINE").load()
+relation = DeltaFolderDataset(sys.argv[1], "MONITORING_BASELINE", json.loads(sys.argv[2])).load()
 assert len(relation.limit(1).fetchall()) == 1
 """
 
@@ -61,6 +65,6 @@ def test_process_that_ends_while_files_are_read_ends_well(tmp_path: Path) -> Non
     """With deltalake's own access to files, some of such processes abort with status 134."""
     rows = pa.concat_tables([baseline(str(number), "page") for number in range(60)])
     write_deltalake(tmp_path / "t", rows, partition_by=["model_version"])
-    words = [sys.executable, "-c", READ_AND_END, str(tmp_path / "t")]
+    words = [sys.executable, "-c", READ_AND_END, str(tmp_path / "t"), json.dumps(SPEC)]
     for _ in range(20):
         assert subprocess.run(words, check=False, timeout=60).returncode == 0
