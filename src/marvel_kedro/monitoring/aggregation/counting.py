@@ -130,7 +130,8 @@ def _unpivot(
     if not names:  # engines cannot unpivot no columns
         none = records.select(*KEYS, nothing.alias(value), column_name=nw.lit(""))
         return none.filter(nw.col("column_name") != nw.lit(""))
-    return records.unpivot(on=names, index=KEYS, variable_name="column_name", value_name=value)
+    values = records.unpivot(on=names, index=KEYS, variable_name="_column", value_name="_value")
+    return values.rename({"_column": "column_name", "_value": value})
 
 
 def _sums(records: nw.LazyFrame[Any], *keys: str) -> nw.LazyFrame[Any]:
