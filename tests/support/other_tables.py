@@ -141,8 +141,6 @@ def install(project: Path, table: TableSpec, baseline: pd.DataFrame) -> None:
         baseline.assign(model_version=version, prediction=predicted(table, baseline))
         for version in ("1", "2")
     ]
-    rows = pa.Table.from_pandas(
-        pd.concat(scored), monitoring_baseline(table), preserve_index=False
-    )
+    rows = pa.Table.from_pandas(pd.concat(scored), monitoring_baseline(table), preserve_index=False)
     folder = project / "data/07_model_output/monitoring_baseline"
     write_deltalake(str(folder), rows, partition_by=["model_version"])

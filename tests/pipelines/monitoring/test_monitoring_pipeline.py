@@ -85,7 +85,8 @@ def test_tables_have_the_exact_schemas(monitored: Project) -> None:
         assert columns(table.schema) == CONTRACT.get(name, columns(table.schema))
     for name in LOGS:
         found = DeltaTable(monitored.path / "data/07_model_output" / name).to_pyarrow_table()
-        assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
+        described = tables.named(name.upper(), TABLE.model_dump())
+        assert found.schema.remove_metadata() == described, name
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def test_tables_of_an_earlier_description_are_named_with_the_remedy(project: Pro
     other_tables.make_traffic(READINGS, make_rows(READINGS, 10, 3)).write(data)
     del install_log
     install_other(project)
-    with pytest.raises(DatasetError, match=r"monitoring_baseline .*lacks customer.*also has sample"):
+    with pytest.raises(
+        DatasetError, match=r"monitoring_baseline .*lacks customer.*also has sample"
+    ):
         project.run("monitoring", monitoring={"now": NOW, "slices": []})
 
 

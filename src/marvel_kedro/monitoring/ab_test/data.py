@@ -81,10 +81,10 @@ def add_labels(records: pd.DataFrame, labels: pd.DataFrame, table: TableSpec) ->
         `SCORED_COLUMNS`, and these: `label` is null while it is unknown.
     """
     keyed = labels.dropna(subset=[table.key]).set_index(table.key)
-    key, found = records[table.key], records[[*SCORED_COLUMNS]]
-    found = found.assign(label=key.map(keyed[table.target.column]).astype("str"))
+    own = keyed.reindex(records[table.key]).set_axis(records.index)
+    found = records[[*SCORED_COLUMNS]].assign(label=own[table.target.column])
     positive = found["label"].eq(table.target.positive).to_numpy(dtype=bool, na_value=False)
-    labelled_at = pd.to_datetime(key.map(keyed["labelled_at"]), utc=True)
+    labelled_at = pd.to_datetime(own["labelled_at"], utc=True)
     known = found["request_time"].where(
         ~(labelled_at > found["request_time"]), labelled_at.astype(found["request_time"].dtype)
     )
