@@ -126,15 +126,19 @@ def make_traffic(table: TableSpec, rows: pd.DataFrame, days: int = 2) -> Traffic
     )
 
 
-def install(project: Path, table: TableSpec, baseline: pd.DataFrame) -> None:
-    """Describe a table in a project, with a test set and the scores of its two versions."""
+def describe(project: Path, table: TableSpec) -> None:
     described = {"table": table.model_dump(exclude_defaults=True)}
     (project / "conf/base/table.yml").write_text(yaml.safe_dump(described, sort_keys=False))
+
+
+def install(project: Path, table: TableSpec, baseline: pd.DataFrame) -> None:
+    """Describe a table in a project, with a test set and the scores of its two versions."""
+    describe(project, table)
     expected = project / "conf/base/processing/parameters.yml"
     section = yaml.safe_load(expected.read_text())
     section["processing"]["quality"]["expected"] = {}
     expected.write_text(yaml.safe_dump(section, sort_keys=False))
-    tested = baseline[[name for name in table.columns]]
+    tested = baseline[list(table.columns)]
     (project / "data/05_model_input").mkdir(exist_ok=True)
     tested.to_parquet(project / "data/05_model_input/test_set.parquet", index=False)
     scored = [

@@ -1,17 +1,22 @@
 """Monitoring, alerts, report, export and A/B test of tables that have nothing of Marvel's."""
 
 import re
+import shutil
+from datetime import UTC, datetime
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
-from kedro.io import DatasetError
+from deltalake import DeltaTable, write_deltalake
 from support import other_tables
 from support.other_tables import CHURN, READINGS, install, make_rows, predicted
 from support.project import Project
 from support.report_tables import read
 
+from marvel_kedro.monitoring.inference_log import records
+from marvel_kedro.monitoring.tables import inference_log
+from marvel_kedro.monitoring.tables import labels as labels_schema
 from marvel_kedro.table.description import TableSpec
 
 NOW = "2026-01-03T00:00:00+00:00"  # after all traffic
@@ -94,18 +99,48 @@ def test_another_table_is_monitored_in_its_own_words(
         assert MARVELS.findall(re.sub(r'src="data:[^"]*"', "", text)) == []
 
 
-def test_tables_of_an_earlier_description_are_named_with_the_remedy(project: Project) -> None:
-    data = project.path / "data"
-    install(project.path, READINGS, make_rows(READINGS, 10, 1))
-    install_log = make_rows(CHURN, 10, 2)
-    other_tables.make_traffic(READINGS, make_rows(READINGS, 10, 3)).write(data)
-    del install_log
-    install_other(project)
-    with pytest.raises(
-        DatasetError, match=r"monitoring_baseline .*lacks customer.*also has sample"
-    ):
-        project.run("monitoring", monitoring={"now": NOW, "slices": []})
+def test_tables_of_another_description_are_named_with_the_remedy(project: Project) -> None:
+    """As after an adoption in a project that has served another table."""
+    logs = project.path / "data/07_model_output"
+    rows = make_rows(READINGS, 30, 1)
+    install(project.path, CHURN, make_rows(CHURN, 30, 2))
+    other_tables.make_traffic(READINGS, rows).write(project.path / "data")
+    log = inference_log(READINGS).empty_table()
+    write_deltalake(str(logs / "inference_log"), log, partition_by=["request_date"])
+
+    def run() -> str:
+        words = f"monitoring.now={NOW},monitoring.slices=[]"
+        return " ".join(project.cli("--pipelines", "monitoring", "--params", words).output.split())
+
+    labels = project.path / "data/03_primary/labels.parquet"
+    assert "labels.parquet has other columns than the table description" in (output := run())
+    assert "lacks customer, lacks churned." in output
+    assert "Give it the columns customer, churned, labelled_at" in output
+    labels.unlink()
+    output = run()
+    assert "inference_log has other columns than the table description (table.yml)" in output
+    assert "lacks customer, lacks balance," in output
+    assert "also has sample" in output
+    assert "Move inference_log and monitoring_baseline away" in output
+    shutil.rmtree(logs / "inference_log")
+    assert "monitoring_report.html" in run()
+    reasons = DeltaTable(logs / "rejected_requests").to_pandas()["reason"]
+    assert set(reasons) == {"a prediction is not 1 or 0 with a probability from 0 to 1"}
 
 
-def install_other(project: Project) -> None:
-    """Describe another table, and leave the tables of the first one."""
+def test_labels_in_words_of_the_source_are_classes_and_new_classes_are_read_again() -> None:
+    at = [datetime(2026, 1, 1, tzinfo=UTC)] * 4
+    given = [["a", "b", "c", "d"], ["yes", "1", "0", "maybe"], at]
+    labels = pa.table(given, schema=labels_schema(CHURN))
+
+    def newest(table: TableSpec) -> dict[str, str]:
+        found = records.newest_labels(labels, table).collect("pyarrow").to_native()
+        return dict(zip(found["customer"].to_pylist(), found["churned"].to_pylist(), strict=True))
+
+    assert newest(CHURN) == {"a": "1", "b": "1", "c": "0"}
+    target = CHURN.target.model_copy(update={"negative": None})
+    rest = CHURN.model_copy(update={"target": target})
+    assert newest(rest) == {"a": "1", "b": "1", "c": "not 1", "d": "not 1"}
+    log = pa.Table.from_pylist([{"prediction": "0"}], inference_log(CHURN))
+    assert records.has_other_classes(log, rest)
+    assert not records.has_other_classes(log, CHURN)
