@@ -109,8 +109,8 @@ def test_another_table_is_parsed_and_counted_the_same_on_every_engine(
         labels = labels.set_column(1, "churned", labels["churned"].cast(pa.int64()))
     found = []
     for as_frame in (relation, sail_session.createDataFrame):
-        frames = [as_frame(one) for one in (sent.payload, sent.served, labels)]
-        both = list(records.read_changed_days(*frames, as_frame(sent.labels), days, table))
+        payload, served, known = (as_frame(one) for one in (sent.payload, sent.served, labels))
+        both = list(records.read_changed_days(payload, served, known, payload, days, table))
         logs = [one.rows for one, _ in both]
         if as_frame is relation:
             logs = [pa.concat_tables(pa.table(one) for one in logs)]

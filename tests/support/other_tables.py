@@ -89,7 +89,7 @@ def make_traffic(table: TableSpec, rows: pd.DataFrame, days: int = 2) -> Traffic
     requests = []
     for number, start in enumerate(range(0, len(rows), 10)):
         some = rows.iloc[start : start + 10]
-        sent = some[[table.key, *table.inputs]].to_dict("records")
+        sent: list[Any] = some[[table.key, *table.inputs]].to_dict("records")
         for record in sent:
             record |= {"no longer described": 1}
             for name, column in table.inputs.items():
@@ -134,10 +134,6 @@ def describe(project: Path, table: TableSpec) -> None:
 def install(project: Path, table: TableSpec, baseline: pd.DataFrame) -> None:
     """Describe a table in a project, with a test set and the scores of its two versions."""
     describe(project, table)
-    expected = project / "conf/base/processing/parameters.yml"
-    section = yaml.safe_load(expected.read_text())
-    section["processing"]["quality"]["expected"] = {}
-    expected.write_text(yaml.safe_dump(section, sort_keys=False))
     tested = baseline[list(table.columns)]
     (project / "data/05_model_input").mkdir(exist_ok=True)
     tested.to_parquet(project / "data/05_model_input/test_set.parquet", index=False)

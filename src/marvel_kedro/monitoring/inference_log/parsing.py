@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.features import number, text
+from marvel_kedro.model.portable.fields import number, text
 from marvel_kedro.monitoring.tables import NO_RECORDS
 from marvel_kedro.table.description import TableSpec
 
