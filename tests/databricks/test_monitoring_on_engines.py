@@ -21,7 +21,7 @@ from support.table import TABLE
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
-from marvel_kedro.monitoring.defaults import monitored
+from marvel_kedro.monitoring.defaults import measured_columns
 from marvel_kedro.monitoring.inference_log import records
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.table.description import TableSpec
@@ -101,7 +101,7 @@ def test_another_table_is_parsed_and_counted_the_same_on_every_engine(
     rows = make_rows(table, 90, 1)
     sent = other_tables.make_traffic(table, rows)
     slice_of = "order = 'order 1'" if table is CHURN else "value > 0"
-    columns = monitored(table.model_dump(), "columns")
+    columns = measured_columns(table.model_dump())
     options = MonitoringOptions(now=START, columns=columns, slices=(slice_of,), max_slice_values=1)
     days = ChangedDays({}, tuple(sorted({*sent.payload["request_date"].to_pylist()})), ())
     labels = sent.labels

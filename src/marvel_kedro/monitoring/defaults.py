@@ -1,7 +1,7 @@
 """What monitoring measures and tests by default: the inputs of the model, by their kind."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,19 +11,23 @@ _NEVER_TESTED = {"set", "id", "date"}
 """Rare items of sets come in clusters, and new ids and dates go on: both would look like drift."""
 
 
-def monitored(table: Mapping[str, Any], what: Literal["columns", "tested"]) -> Any:  # noqa: ANN401
-    """Return the measured columns with their kinds, or the tested ones.
-
-    For a wrong description, which the check of all parameters reports, these are the fewest.
-    """
-    try:
-        inputs = TableSpec.model_validate(table).inputs
-    except ValidationError:
-        inputs = {}
-    if what == "tested":
-        return [name for name, column in inputs.items() if column.kind not in _NEVER_TESTED]
-    kinds = {name: _kind(column) for name, column in inputs.items()}
+def measured_columns(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the measured columns with their kinds."""
+    kinds = {name: _kind(column) for name, column in _inputs(table).items()}
     return kinds | {"prediction": "category", "probability": "number"}
+
+
+def tested_columns(table: Mapping[str, Any]) -> list[str]:
+    """Return the inputs whose drift is tested."""
+    return [name for name, column in _inputs(table).items() if column.kind not in _NEVER_TESTED]
+
+
+def _inputs(table: Mapping[str, Any]) -> dict[str, Column]:
+    """Return the inputs; none of a wrong description, which the check of parameters reports."""
+    try:
+        return TableSpec.model_validate(table).inputs
+    except ValidationError:
+        return {}
 
 
 def _kind(column: Column) -> str:
