@@ -3,7 +3,7 @@
 from support.other_tables import CHURN, READINGS
 from support.random_log import START
 
-from marvel_kedro.monitoring.defaults import measured_columns, tested_columns
+from marvel_kedro.monitoring import defaults
 from marvel_kedro.monitoring.options import MonitoringOptions
 
 
@@ -11,7 +11,7 @@ def test_inputs_are_measured_by_kind_and_those_that_only_go_on_are_not_tested() 
     described = CHURN.model_dump()
     described["columns"]["note"] = {"kind": "text", "feature": False}
     described |= {"group": "note"}  # an input without a feature
-    columns = measured_columns(described)
+    columns = defaults.measured_columns(described)
     assert columns == {
         "balance": "number",
         "order": "category",
@@ -23,9 +23,9 @@ def test_inputs_are_measured_by_kind_and_those_that_only_go_on_are_not_tested() 
         "prediction": "category",
         "probability": "number",
     }
-    assert tested_columns(described) == ["balance", "order", "paperless", "client", "note"]
-    assert set(measured_columns(READINGS.model_dump()).values()) == {"number", "category"}
-    assert tested_columns({"name": "unfinished"}) == []
+    assert defaults.tested_columns(described) == ["balance", "order", "paperless", "client", "note"]
+    assert set(defaults.measured_columns(READINGS.model_dump()).values()) == {"number", "category"}
+    assert defaults.tested_columns({"name": "unfinished"}) == []
     given = columns | {"order": None, "client": "text"}
     options = MonitoringOptions.model_validate({"now": START, "columns": given})
     assert "order" not in options.columns
