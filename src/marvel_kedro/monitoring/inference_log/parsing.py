@@ -207,12 +207,11 @@ def _to_frame(
     for name in ("prediction", "probability"):
         fields[name] = [one[name] for one in predictions]
     numbers = {*table.numbers, "probability"}
-    return frame.assign(
-        **{
-            name: pd.Series(values, dtype="float64" if name in numbers else "str")
-            for name, values in fields.items()
-        }
-    )
+    typed = {
+        name: pd.Series(values, dtype="float64" if name in numbers else "str")
+        for name, values in fields.items()
+    }
+    return pd.concat([frame, pd.DataFrame(typed)], axis=1)  # at once: there may be 2,000
 
 
 def _to_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON
