@@ -22,7 +22,7 @@ from marvel_kedro.table.description import TableSpec
 NOW = "2026-01-03T00:00:00+00:00"  # after all traffic
 MARVELS = re.compile(
     r"\balive\b|\bdead\b|page_id|universe|identity|gender|character"
-    r"|marvel(?!_kedro|_monitoring|_kedro_)",
+    r"|marvel(?!_kedro|_monitoring)",
     re.IGNORECASE,
 )
 
