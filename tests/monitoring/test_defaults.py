@@ -26,6 +26,9 @@ def test_inputs_are_measured_by_kind_and_those_that_only_go_on_are_not_tested() 
     assert defaults.tested_columns(described) == ["balance", "order", "paperless", "client", "note"]
     assert set(defaults.measured_columns(READINGS.model_dump()).values()) == {"number", "category"}
     assert defaults.tested_columns({"name": "unfinished"}) == []
+    assert defaults.measured_slices(described) == ["order", "paperless"]
+    described |= {"slices": ["order = 'order 1'", "note"]}
+    assert defaults.measured_slices(described) == ["order = 'order 1'", "note"]
     given = columns | {"order": None, "client": "text"}
     options = MonitoringOptions.model_validate({"now": START, "columns": given})
     assert "order" not in options.columns

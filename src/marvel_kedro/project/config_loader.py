@@ -72,8 +72,9 @@ class ConfigLoader(OmegaConfigLoader):
             # Read before the rest: an error within a resolver would name the file that uses it.
             spec = partial(self._described, self._table)
             OmegaConf.register_new_resolver("spec", spec, replace=True)
-            tested = partial(defaults.tested_columns, self._table)
-            OmegaConf.register_new_resolver("tested_columns", tested, replace=True)
+            for default in (defaults.tested_columns, defaults.measured_slices):
+                made = partial(default, self._table)
+                OmegaConf.register_new_resolver(default.__name__, made, replace=True)
             self._register_globals_resolver()  # Kedro's own registers runtime_params again
             found: dict[str, Any] = super().__getitem__(key)
             if key == "parameters":
