@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 from arguments import parse
 from main_job import HERE
 from monitoring import evidently_python
@@ -39,7 +38,6 @@ from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
@@ -50,6 +48,7 @@ from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from marvel_kedro.simulation.world import DriftOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
@@ -110,10 +109,12 @@ class Monitor:
         self.rules = _alerting()
         self.reference = score(self.model, test)
         tested = pa.Table.from_pandas(
-            self.reference, tables.MONITORING_BASELINE, preserve_index=False
+            self.reference, tables.monitoring_baseline(TABLE), preserve_index=False
         )
         self.scales = fit_scales(relation(tested), self.options)
-        self.baseline = aggregate_baseline(relation(tested), self.options, self.scales)
+        self.baseline = aggregate_baseline(
+            relation(tested), self.options, TABLE.target, self.scales
+        )
 
     def watch(self, drift: DriftOptions, options: argparse.Namespace) -> Outcome:
         """Monitor the seeds of a scenario."""
@@ -135,9 +136,9 @@ class Monitor:
     def _add(self, found: Outcome, records: pd.DataFrame, seeds: int) -> None:
         days = START + pd.to_timedelta(records["window"], unit="D")
         log = pa.Table.from_pandas(records.assign(request_time=days), _LOG, preserve_index=False)
-        groups = aggregate(relation(log), self.options, self.scales)
+        groups = aggregate(relation(log), self.options, TABLE.target, self.scales)
         metrics: dict[Table, pa.Table] = {
-            "profile_metrics": profile_metrics(groups, self.baseline),
+            "profile_metrics": profile_metrics(groups, self.baseline, TABLE.target.classes),
             "drift_metrics": drift_metrics(groups, self.baseline),
             "quality_estimates": quality_estimates(groups, self.baseline, self.options.confidence),
         }
@@ -254,7 +255,7 @@ def compare_with_evidently(
     reference: pd.DataFrame, found: dict[tuple[str, float], Outcome], options: argparse.Namespace
 ) -> None:
     """Run Evidently on the same windows and print how often it detects drift."""
-    columns = [name for name in reference if name in _monitoring().columns and name != "name"]
+    columns = [name for name in reference if name in _monitoring().columns and name != TABLE.group]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         python = evidently_python(folder, options)
@@ -305,7 +306,7 @@ def other_rows(drift: DriftOptions, number: int, pool: int) -> pd.DataFrame:
 
 def score(model: CharacterModel, rows: pd.DataFrame) -> pd.DataFrame:
     """Score rows and return them as inference records."""
-    records = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]].reset_index(drop=True)
+    records = rows[[TABLE.key, *TABLE.inputs, TABLE.target.column]].reset_index(drop=True)
     scored = model.predict(records)
     return records.assign(
         model_version=VERSION,
@@ -314,7 +315,7 @@ def score(model: CharacterModel, rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-_LOG = pa.schema([*tables.MONITORING_BASELINE, ("request_time", tables.TIME)])
+_LOG = pa.schema([*tables.monitoring_baseline(TABLE), ("request_time", tables.TIME)])
 
 
 def _between(table: pa.Table, begin: datetime, end: datetime) -> pa.Table:
@@ -348,8 +349,8 @@ def _alerting() -> AlertingOptions:
 
 
 def _section(name: str) -> dict[str, Any]:
-    path = HERE.parent / "conf" / "base" / name / "parameters.yml"
-    section: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))[name]
+    loader = CONFIG_LOADER_CLASS(str(HERE.parent / "conf"), **CONFIG_LOADER_ARGS)
+    section: dict[str, Any] = loader["parameters"][name]
     return section
 
 

@@ -31,10 +31,9 @@ from main_job import HERE, make_project, make_raw
 from scale import watch
 from table import TABLE
 
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table.cleaning import read_source, select_usable
 
-COLUMNS = [*(name for name in TEXT_COLUMNS if name != "name"), *NUMBER_COLUMNS, "probability"]
+COLUMNS = [*(name for name, one in TABLE.inputs.items() if one.feature), "probability"]
 AIM = 20.0
 DAYS = 10
 IN_A_REQUEST = 100
@@ -181,9 +180,9 @@ def write_requests(folder: Path, characters: pd.DataFrame, records: int) -> None
         requests = []
         for place in range(0, len(some), IN_A_REQUEST):
             rows = some.iloc[place : place + IN_A_REQUEST]
-            sent = rows[["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS]]
+            sent = rows[[TABLE.key, *TABLE.inputs]]
             predictions = [
-                {"prediction": "Alive" if value >= 0.5 else "Dead", "probability": value}  # noqa: PLR2004
+                {"prediction": TABLE.target.classes[value < 0.5], "probability": value}  # noqa: PLR2004
                 for value in rows["probability"]
             ]
             time_of = START + timedelta(days=DAYS * number * IN_A_REQUEST / records)

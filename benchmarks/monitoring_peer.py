@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from table import TABLE
 
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
 from marvel_kedro.monitoring.aggregation.scales import fit_scales
@@ -31,9 +32,10 @@ def main() -> None:
     for _ in range(int(sys.argv[3])):
         begin = time.perf_counter()
         scales = fit_scales(relation(reference), options)
-        groups = aggregate(relation(current), options, scales)
-        baseline = aggregate_baseline(relation(reference), options, scales)
-        tables = [profile_metrics(groups, baseline), drift_metrics(groups, baseline)]
+        groups = aggregate(relation(current), options, TABLE.target, scales)
+        baseline = aggregate_baseline(relation(reference), options, TABLE.target, scales)
+        profile = profile_metrics(groups, baseline, TABLE.target.classes)
+        tables = [profile, drift_metrics(groups, baseline)]
         seconds.append(time.perf_counter() - begin)
         found = sum(
             len(table) - table[name].null_count
@@ -47,14 +49,16 @@ _ABOUT = {
     *("window", "window_cmp", "log_type", "drift_type", "granularity", "slice_key", "slice_value"),
     *("column_name", "data_type", "model_version", "monitor_version"),
 }
-_KEYS = ("request_time", "model_version", "prediction", "alive")
+_KEYS = ("request_time", "model_version", "prediction", TABLE.target.column)
 
 
 def _log(path: str) -> pa.Table:
     """Read rows as unlabelled records of one window."""
     rows = pq.read_table(path)
     rows = pa.table({name: _plain(rows[name]) for name in rows.column_names})
-    for name, value in zip(_KEYS, (pa.scalar(START), "1", "Alive", None), strict=True):
+    for name, value in zip(
+        _KEYS, (pa.scalar(START), "1", TABLE.target.positive, None), strict=True
+    ):
         kind = None if name == "request_time" else pa.string()
         rows = rows.append_column(name, pa.array([value] * len(rows), kind))
     return rows

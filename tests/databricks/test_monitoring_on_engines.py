@@ -10,12 +10,21 @@ import pyarrow as pa
 import pytest
 from pysail.spark import SparkConnectServer
 from pyspark.sql import SparkSession
+from support import other_tables
 from support.inference_traffic import Traffic, make_traffic
 from support.monitoring_state import lakehouse_state, state
+from support.other_tables import CHURN, READINGS, make_rows
 from support.project import Project
-from support.random_log import OPTIONS, make_log
+from support.random_log import OPTIONS, START, make_log
+from support.table import TABLE
 
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate
+from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
+from marvel_kedro.monitoring.defaults import measured_columns
+from marvel_kedro.monitoring.inference_log import records
+from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.local_engine import relation
 
 SMALL = "synthetic.rows=1500,training.fit.max_trees=20,training.fit.folds=2"
@@ -79,10 +88,41 @@ def test_frequent_values_of_a_slice_are_the_same_on_every_engine(
     genders = pa.array([f"g{n * n % 17}" if n % 5 else None for n in range(600)])
     log = log.set_column(log.column_names.index("gender"), "gender", genders)
     options = OPTIONS.model_copy(update={"max_slice_values": 3, "granularities": (longest,)})
-    expected = aggregate(relation(log), options)
-    found = aggregate(sail_session.createDataFrame(log), options)
+    expected = aggregate(relation(log), options, TABLE.target)
+    found = aggregate(sail_session.createDataFrame(log), options, TABLE.target)
     assert found.keys() == expected.keys()
     assert all(pickle.dumps(found[key]) == pickle.dumps(expected[key]) for key in found)
+
+
+@pytest.mark.parametrize("table", [CHURN, READINGS], ids=["every kind", "numbers only"])
+def test_another_table_is_parsed_and_counted_the_same_on_every_engine(
+    table: TableSpec, sail_session: Any
+) -> None:
+    rows = make_rows(table, 90, 1)
+    sent = other_tables.make_traffic(table, rows)
+    slice_of = "order = 'order 1'" if table is CHURN else "value > 0"
+    columns = measured_columns(table.model_dump())
+    options = MonitoringOptions(now=START, columns=columns, slices=(slice_of,), max_slice_values=1)
+    days = ChangedDays({}, tuple(sorted({*sent.payload["request_date"].to_pylist()})), ())
+    labels = sent.labels
+    if table is CHURN:  # numbers in a table of a lakehouse
+        labels = labels.set_column(1, "churned", labels["churned"].cast(pa.int64()))
+    found = []
+    for as_frame in (relation, sail_session.createDataFrame):
+        payload, served, known = (as_frame(one) for one in (sent.payload, sent.served, labels))
+        both = list(records.read_changed_days(payload, served, known, payload, days, table))
+        logs = [one.rows for one, _ in both]
+        if as_frame is relation:
+            logs = [pa.concat_tables(pa.table(one) for one in logs)]
+        log = logs[0] if as_frame is relation else logs[0].toArrow()
+        log = log.cast(tables.inference_log(table)).sort_by(table.key)
+        found.append((log, aggregate(as_frame(log), options, table.target)))
+    (log, counted), (other_log, other_counted) = found
+    assert log.num_rows == 90
+    assert log[table.target.column].null_count == 30
+    assert other_log.equals(log)
+    assert other_counted.keys() == counted.keys()
+    assert all(pickle.dumps(other_counted[key]) == pickle.dumps(counted[key]) for key in counted)
 
 
 @pytest.fixture(scope="module")

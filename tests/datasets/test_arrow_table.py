@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kedro.io import DatasetError
+from support.table import TABLE
 
 from marvel_kedro.datasets.arrow_table import ArrowTableDataset
 
@@ -19,7 +20,7 @@ def labels(folder: Path, labelled_at: Any) -> ArrowTableDataset:
     path = folder / "labels.parquet"
     columns = {"page_id": ["1"], "alive": ["Alive"], "labelled_at": labelled_at}
     pq.write_table(pa.table(columns), path)
-    return ArrowTableDataset(str(path), "LABELS")
+    return ArrowTableDataset(str(path), "LABELS", TABLE.model_dump())
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import yaml
 from support.project import ROOT
+from support.table import TABLE
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Table
+from marvel_kedro.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,7 +83,7 @@ def drifts(*rows: dict[str, Any]) -> dict[Table, pa.Table]:
 
 
 def evaluated(metrics: Any, rules: AlertingOptions, now: datetime = NOW) -> list[dict[str, Any]]:
-    return evaluation.evaluate(metrics, rules, NONE, now).to_pylist()
+    return evaluation.evaluate(metrics, rules, NONE, now, label=TABLE.target.column).to_pylist()
 
 
 def states(rows: pa.Table | list[dict[str, Any]]) -> list[str]:
@@ -94,5 +95,5 @@ def actions(*rows: dict[str, Any]) -> pa.Table:
 
 
 def shipped() -> AlertingOptions:
-    section = yaml.safe_load((ROOT / "conf/base/alerting/parameters.yml").read_text())["alerting"]
-    return AlertingOptions.model_validate(section | {"now": NOW})
+    loader = CONFIG_LOADER_CLASS(str(ROOT / "conf"), **CONFIG_LOADER_ARGS)
+    return AlertingOptions.model_validate(loader["parameters"]["alerting"] | {"now": NOW})

@@ -13,13 +13,13 @@ from deltalake import write_deltalake
 from support.table import TABLE
 
 from marvel_kedro.characters.synthetic import CharacterWorld
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS
-from marvel_kedro.monitoring.tables import INFERENCE_LOG
+from marvel_kedro.monitoring.tables import inference_log
 from marvel_kedro.simulation import traffic_plan
 
+INFERENCE_LOG = inference_log(TABLE)
 COLUMNS = INFERENCE_LOG.names
 _TIMES = ("request_time", "labelled_at")
-_NUMBERS = (*NUMBER_COLUMNS, "probability")
+_NUMBERS = (*TABLE.numbers, "probability")
 _TEXTS = [
     name
     for name in COLUMNS

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from support.metrics_contract import CONTRACT, columns
 from support.project import Project
+from support.table import TABLE
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.tables import conform
@@ -45,7 +46,10 @@ def lakehouse_state(schema: Path) -> dict[str, Any]:
     read = {name: DeltaTable(schema / name).to_pyarrow_table() for name in (*METRICS, *LOGS)}
     for name, contract in CONTRACT.items():
         assert columns(read[name].schema) == contract
-    found = {name: conform(table, getattr(tables, name.upper())) for name, table in read.items()}
+    found = {
+        name: conform(table, tables.named(name.upper(), TABLE.model_dump()))
+        for name, table in read.items()
+    }
     return {name: tables.sort_rows(found[name]).to_pylist() for name in METRICS} | {
         name: _sorted(found[name]) for name in LOGS
     }

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from support.samples import START, distribution, group, scored, window
+from support.samples import CLASSES, START, distribution, group, scored, window
+from support.table import TABLE
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Segment
@@ -50,7 +51,7 @@ def records(
     height = generator.normal(1.8 + moved, 0.1, rows).round(3)
     gender = [None if number % 7 == 0 else genders[number % len(genders)] for number in range(rows)]
     probability = generator.uniform(0.2, 0.9, rows).round(4)
-    alive = [
+    positive = [
         None if number % 3 == 0 else bool(generator.random() < chance)
         for number, chance in enumerate(probability)
     ]
@@ -61,7 +62,7 @@ def records(
             "name": distribution(["x" * (5 + number % 9) for number in range(rows)], "text"),
             "probability": distribution(probability.tolist()),
         },
-        scored(probability, alive=alive),
+        scored(probability, positive=positive),
     )
 
 
@@ -73,7 +74,7 @@ def report_tables(
     given: dict[str, Any] = {
         "health": health([(day, f"entity {part.model_version}", part.model_version, 200, 3)
                           for day, part in groups if part.slice_key is None]),
-        "profile": profile_metrics(keyed, baseline),
+        "profile": profile_metrics(keyed, baseline, CLASSES),
         "drift": drift_metrics(keyed, baseline),
         "estimates": quality_estimates(keyed, baseline),
         "alerts": tables.ALERTS.empty_table(),
@@ -156,7 +157,9 @@ def report_data(
 ) -> ReportData:
     monitoring = monitoring or options()
     alerting = AlertingOptions(now=monitoring.now, rules={"errors": ERRORS, **(rules or {})})
-    return builder.build(found, monitoring, alerting, ReportingOptions(**shown))
+    return builder.build(
+        found, monitoring, alerting, ReportingOptions(**shown), TABLE, "marvel_characters"
+    )
 
 
 @dataclass

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from support.table import TABLE as DESCRIBED
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.value_counts import (
@@ -18,6 +19,7 @@ from marvel_kedro.monitoring.aggregation.value_counts import (
 from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.tables import DRIFT_METRICS, TABLE
 
+CLASSES = DESCRIBED.target.classes
 START = datetime(2026, 1, 5, tzinfo=UTC)
 ALL = Segment("3")
 
@@ -43,12 +45,12 @@ def distribution(sample: Sequence[Any], kind: Kind = "number") -> Distribution:
 def scored(
     probability: Sequence[float] | Floats,
     predicted: Sequence[bool] | None = None,
-    alive: Sequence[bool | None] | None = None,
+    positive: Sequence[bool | None] | None = None,
 ) -> ScoreCounts:
-    """Count scored records; `alive` is None for an unknown label."""
+    """Count scored records; `positive` is None for an unknown label."""
     probabilities = np.asarray(probability, np.float64)
     predictions = probabilities >= 0.5 if predicted is None else np.asarray(predicted, np.bool_)
-    labels = [None] * len(probabilities) if alive is None else list(alive)
+    labels = [None] * len(probabilities) if positive is None else list(positive)
     labelled = np.array([label is not None for label in labels], np.bool_)
     table = np.column_stack([probabilities, predictions, labelled, list(map(bool, labels))])
     cells, rows = np.unique(table.reshape(-1, 4), axis=0, return_counts=True)

@@ -20,20 +20,22 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
 
     READ_ONLY = "the platform writes the metrics"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keys of a catalog entry
         self,
         *,
         catalog: str,
         database: str,
         table: str,
         baseline: str,
+        label: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Name the inference log (`table`) and the table that drift is measured against.
 
-        Both are in the schema `database` of `catalog`.
+        Both are in the schema `database` of `catalog`; `label` is their column of the label.
         """
         super().__init__(metadata)
+        self._label = label
         self._table, self._baseline = (f"{catalog}.{database}.{name}" for name in (table, baseline))
 
     def load(self) -> RefreshManagedMonitor:
@@ -50,6 +52,7 @@ class ManagedMetricsDataset(ReadOnlyDataset[RefreshManagedMonitor]):
             self._baseline,
             granularities=options.granularities,
             slices=options.slices,
+            label=self._label,
         )
         return (
             _read(profile, tables.PROFILE_METRICS, options),

@@ -69,6 +69,7 @@ def refresh(  # noqa: PLR0913 - what is monitored
     *,
     granularities: Sequence[str],
     slices: Sequence[str],
+    label: str,
 ) -> tuple[str, str]:
     """Refresh the metrics of a table; create or update its monitor first if it differs.
 
@@ -80,11 +81,12 @@ def refresh(  # noqa: PLR0913 - what is monitored
         client: The workspace.
         options: Options of the managed monitor alone.
         table: Full name of the inference log, which has the columns `request_time`, `prediction`,
-            `model_version` and `alive` (the label; null while it is unknown).
+            `model_version` and `label`.
         baseline_table: Full name of the table that drift is measured against, with the same
             columns; None to compare each window with the previous one only.
         granularities: Lengths of the windows, such as `1 day`.
         slices: Columns, and SQL conditions over them.
+        label: The column of the label, which is null while it is unknown.
 
     Returns:
         The full names of the tables of profile metrics and of drift metrics.
@@ -97,7 +99,7 @@ def refresh(  # noqa: PLR0913 - what is monitored
         output_schema_id=monitor.schema_id,
         baseline_table_name=monitor.existing(baseline_table) if baseline_table else None,
         slicing_exprs=list(slices),
-        inference_log=_log_config(granularities),
+        inference_log=_log_config(granularities, label),
     )
     found = monitor.settled()
     if found is None:
@@ -109,7 +111,7 @@ def refresh(  # noqa: PLR0913 - what is monitored
     return monitor.metrics_tables()
 
 
-def _log_config(granularities: Sequence[str]) -> sdk.InferenceLogConfig:
+def _log_config(granularities: Sequence[str], label: str) -> sdk.InferenceLogConfig:
     names = {
         text: f"AGGREGATION_GRANULARITY_{text.upper().replace(' ', '_')}" for text in granularities
     }
@@ -125,7 +127,7 @@ def _log_config(granularities: Sequence[str]) -> sdk.InferenceLogConfig:
         granularities=[known[name] for name in names.values()],
         prediction_column="prediction",
         model_id_column="model_version",
-        label_column="alive",
+        label_column=label,
     )
 
 

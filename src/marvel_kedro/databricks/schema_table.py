@@ -1,11 +1,11 @@
 """The catalog type for a managed table with an Arrow schema, whose rows are replaced in part."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 from kedro.io import DatasetError
 
-from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.databricks import session
 from marvel_kedro.databricks.tables import quoted_name
 from marvel_kedro.datasets.base import ProjectDataset
@@ -26,17 +26,18 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         catalog: str,
         database: str,
         schema: str,
+        spec: Mapping[str, Any] | None = None,
         arrow: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Name the table; `database` is its schema in the catalog.
 
-        `schema` names its Arrow schema in `monitoring.tables`. With `arrow` nodes exchange the
-        whole table as Arrow instead of a Spark frame.
+        `schema` names its Arrow schema in `monitoring.tables`, which may follow `spec`, the table
+        description. With `arrow` nodes exchange the whole table as Arrow instead of a Spark frame.
         """
         self._name = quoted_name(catalog, database, table)
         self._is_sail = catalog == "sail"
-        self._schema: pa.Schema = getattr(tables, schema)
+        self._schema_name, self._schema = schema, tables.named(schema, spec)
         self._arrow = arrow
         super().__init__(metadata)
 
@@ -46,7 +47,10 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
             empty = self._schema.empty_table()
             return empty if self._arrow else _frame(empty)
         frame = session.active().table(self._name)
-        return tables.conform(frame.toArrow(), self._schema) if self._arrow else frame
+        if self._arrow:
+            return tables.conform(frame.toArrow(), self._schema)
+        self._check(frame)
+        return frame
 
     def save(self, data: Any) -> None:  # noqa: ANN401 - a replacement or an Arrow table
         """Overwrite the table, or replace some of its rows in one transaction."""
@@ -62,16 +66,18 @@ class SchemaTableDataset(ProjectDataset[Any, Any]):
         condition = data.condition if self._exists() else None
         if condition:
             existing = session.active().table(self._name)
-            if set(existing.columns) != set(self._schema.names):
-                raise ProjectError(
-                    f"The table {self._name} and this version of the project have different "
-                    "columns. Rename the table (ALTER TABLE .. RENAME TO ..): it is rebuilt from "
-                    "the inference table."
-                )
+            self._check(existing)
             if self._is_sail:  # which ignores `replaceWhere` and would overwrite all rows
                 rows = existing.filter(f"NOT coalesce({condition}, false)").unionByName(rows)
                 condition = None
         self._write(rows, condition)
+
+    def _check(self, frame: Any) -> None:  # noqa: ANN401 - Spark frame
+        """Raise a ProjectError if the table has other columns than its schema."""
+        from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415 - only where Spark is used
+
+        found = to_arrow_schema(frame.schema)
+        tables.check_columns(found, self._schema_name, self._schema, self._name)
 
     def _write(self, rows: Any, condition: str | None = None) -> None:  # noqa: ANN401 - Spark frame
         option = ("replaceWhere", condition) if condition else ("overwriteSchema", "true")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,19 @@ _MOVE_AWAY = "Move it away; the pipeline that writes it makes it again."
 class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
     """A Parquet file as an Arrow table, which is empty while there is no file.
 
-    `schema` is the name of its Arrow schema in `monitoring.tables`.
+    `schema` is the name of its Arrow schema in `monitoring.tables`, `spec` the table description,
+    which some of the schemas follow.
     """
 
-    def __init__(self, filepath: str, schema: str, metadata: Metadata = None) -> None:
+    def __init__(
+        self,
+        filepath: str,
+        schema: str,
+        spec: Mapping[str, Any] | None = None,
+        metadata: Metadata = None,
+    ) -> None:
         self._filepath = Path(filepath)
-        self._schema: pa.Schema = getattr(tables, schema)
+        self._name, self._schema = schema, tables.named(schema, spec)
         super().__init__(metadata)
 
     def load(self) -> pa.Table:
@@ -40,6 +48,8 @@ class ArrowTableDataset(ProjectDataset[pa.Table, pa.Table]):
                 f"{self._filepath} cannot be read as a Parquet file: {error}. {_MOVE_AWAY}"
             ) from error
         required = [name for name in self._schema.names if name not in tables.OPTIONAL_COLUMNS]
+        if self._name == "LABELS":
+            tables.check_columns(table.schema, self._name, self._schema, str(self._filepath))
         if missing := [name for name in required if name not in table.column_names]:
             raise ProjectError(f"{self._filepath} lacks {', '.join(missing)}. {_MOVE_AWAY}")
         try:

@@ -1,14 +1,14 @@
 """A Delta table in a folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from kedro.io import DatasetError
 from pyarrow import fs
 
 from marvel_kedro.core import odd_paths
-from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.datasets.base import Metadata, ProjectDataset
 from marvel_kedro.monitoring import tables
 from marvel_kedro.table import local_engine
@@ -26,18 +26,26 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
     would fail without deltalake or with an unreadable table. It also loads the whole table, and
     cannot tell whether it exists.
 
-    `schema` is the name of an Arrow schema in `monitoring.tables`: the table is one that the
-    project writes, and empty until the first save. Without a schema the table is only read.
+    `schema` is the name of an Arrow schema in `monitoring.tables`, which may follow `spec`, the
+    table description: the table is one that the project writes, and empty until the first save.
+    Without a schema the table is only read.
     """
 
-    def __init__(self, filepath: str, schema: str | None = None, metadata: Metadata = None) -> None:
-        self._filepath = filepath
-        self._schema: pa.Schema | None = getattr(tables, schema) if schema else None
+    def __init__(
+        self,
+        filepath: str,
+        schema: str | None = None,
+        spec: Mapping[str, Any] | None = None,
+        metadata: Metadata = None,
+    ) -> None:
+        self._filepath, self._name = filepath, schema
+        self._schema = tables.named(schema, spec) if schema else None
         super().__init__(metadata)
 
     def load(self) -> "DuckDBPyRelation":
-        """Read the table in its current version."""
+        """Read the table in its current version; raise a ProjectError if it has other columns."""
         if (table := self._table()) is not None:
+            self._check(table)
             # Arrow's own access to files: threads that still read through deltalake's, which is
             # in Python, crash or block a process that ends.
             files = fs.SubTreeFileSystem(self._filepath, fs.LocalFileSystem())
@@ -54,22 +62,25 @@ class DeltaFolderDataset(ProjectDataset[Replacement, "DuckDBPyRelation"]):
             return
         from deltalake import write_deltalake  # noqa: PLC0415 - an optional dependency
 
-        rows = pa.table(data.rows).cast(self._schema)  # a frame of any engine
         table = self._table()
+        names = self._check(table) if table else self._schema.names
+        rows = pa.table(data.rows).cast(self._schema).select(names)  # a frame of any engine
         if table is None:
             Path(self._filepath).mkdir(parents=True, exist_ok=True)
             write_deltalake(self._filepath, rows, partition_by=[data.column])
             return
-        if not pa.schema(table.schema()).remove_metadata().equals(self._schema):
-            raise ProjectError(
-                f"The table {self._filepath} has other columns than this version of the project "
-                "gives it. Move it away: it is made again from the inference table."
-            )
         if len(rows):
             write_deltalake(table, rows, mode="overwrite", predicate=data.condition)
         else:
             table.delete(data.condition)
         table.vacuum(dry_run=False)  # removes files that were replaced a week ago
+
+    def _check(self, table: "DeltaTable") -> list[str]:
+        """Return the columns of the table, which must be those of the schema in any order."""
+        found = pa.schema(table.schema())
+        if self._schema is not None:
+            tables.check_columns(found, str(self._name), self._schema, self._filepath)
+        return list(found.names)
 
     def _table(self) -> "DeltaTable | None":
         from deltalake import DeltaTable  # noqa: PLC0415 - an optional dependency

@@ -9,7 +9,7 @@ import pyarrow as pa
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.registry import FindVersion, RegisteredModel
 from marvel_kedro.monitoring.names import shown
-from marvel_kedro.monitoring.tables import MONITORING_BASELINE
+from marvel_kedro.monitoring.tables import monitoring_baseline
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, to_pandas
 
@@ -36,7 +36,7 @@ def score_versions(  # noqa: PLR0913, PLR0917 - two possible test sets
     names it. At most `max_rows` rows are collected from the engine.
 
     Returns:
-        `MONITORING_BASELINE` by version.
+        `monitoring_baseline` by version.
     """
     found: dict[str, pa.Table] = {}
     for version in versions:
@@ -76,4 +76,4 @@ def _score(model: RegisteredModel, test_set: pd.DataFrame, table: TableSpec) -> 
         prediction=scored["prediction"],
         probability=scored["probability"],
     )
-    return pa.Table.from_pandas(rows, schema=MONITORING_BASELINE, preserve_index=False)
+    return pa.Table.from_pandas(rows, schema=monitoring_baseline(table), preserve_index=False)

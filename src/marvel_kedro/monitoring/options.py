@@ -1,15 +1,17 @@
 """Options of monitoring, reporting, exporting and the A/B test; no other code."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from marvel_kedro.core.options import Options
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import Granularity
+from marvel_kedro.table.description import Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +54,14 @@ class MonitoringOptions(Options):
     computed_by: Literal["project", "databricks"] = "project"
     managed: ManagedMonitorOptions = ManagedMonitorOptions()
 
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _leave_out(cls, columns: Any) -> Any:  # noqa: ANN401 - any YAML
+        """Leave out the columns whose kind is null, as another environment may set it."""
+        if not isinstance(columns, dict):
+            return columns
+        return {name: kind for name, kind in columns.items() if kind is not None}
+
     @field_validator("granularities", "slices")
     @classmethod
     def _check_unique(cls, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,11 +81,10 @@ class MonitoringOptions(Options):
         """Return the decimals of a column's scale without a baseline."""
         return self.decimals.get(column, DECIMALS)
 
-    @property
-    def settings(self) -> str:
-        """Return a digest of the options that metrics depend on."""
+    def settings(self, target: Target) -> str:
+        """Return a digest of the options, and the classes, that metrics depend on."""
         names = {"granularities", "slices", "columns", "decimals", "confidence", "computed_by"}
-        text = COUNTING + self.model_dump_json(include=names)
+        text = COUNTING + self.model_dump_json(include=names) + json.dumps(target.classes)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -3,16 +3,20 @@
 `PROFILE_METRICS` and `DRIFT_METRICS` follow Databricks' data profiling of an inference log whose
 model id column is `model_version`. Not verified on a workspace: the members `one_vs_all` and
 `macro` of the performance metrics, and the names and types of the fairness metrics. The other
-tables are specific to this project.
+tables are specific to this project; those of records are functions of the table description.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.options import validate
+from marvel_kedro.table.description import REMEDY, TableSpec
 
 TIME = pa.timestamp("us", "UTC")
 WINDOW = pa.struct([("start", TIME), ("end", TIME)])
@@ -162,26 +166,32 @@ WATERMARKS = _schema("""
 """)
 """One row per day of the inference table: the state of its processing."""
 
-_FEATURES = ", ".join(
-    [*(f"{name} string" for name in TEXT_COLUMNS), *(f"{name} double" for name in NUMBER_COLUMNS)]
-)
 _SERVED = """
     served_entity_id string,
     served_entity_name string,  -- null: not in served_entities
     model_version string        -- the entity id if not in served_entities
 """
 
-INFERENCE_LOG = _schema(f"""
-    databricks_request_id string,
-    record_number long,          -- zero-based position in the request
-    request_date date, request_time time, {_SERVED},
-    client_request_id string, page_id string, {_FEATURES},
-    prediction string, probability double,
-    execution_duration_ms long,  -- of the whole request
-    alive string,                -- the label; null until known
-    labelled_at time
-""")
-"""One row per scored record."""
+
+def inference_log(table: TableSpec) -> pa.Schema:
+    """Return the schema of the log: one row per scored record."""
+    return _schema(f"""
+        databricks_request_id string,
+        record_number long,             -- zero-based position in the request
+        request_date date, request_time time, {_SERVED},
+        client_request_id string, {_record(table)},
+        prediction string, probability double,
+        execution_duration_ms long,     -- of the whole request
+        {table.target.column} string,   -- the label; null until known
+        labelled_at time
+    """)
+
+
+def _record(table: TableSpec) -> str:
+    """Return the columns of a record that a client sends."""
+    kinds = {name: "double" if one.is_number else "string" for name, one in table.inputs.items()}
+    return ", ".join(f"{name} {kind}" for name, kind in ({table.key: "string"} | kinds).items())
+
 
 REJECTED_REQUESTS = _schema(f"""
     databricks_request_id string, request_date date, request_time time, {_SERVED},
@@ -191,19 +201,72 @@ REJECTED_REQUESTS = _schema(f"""
 NO_RECORDS = "it has no records"
 """Reason of a request that could be read, and was empty."""
 
-MONITORING_BASELINE = _schema(f"""
-    model_version string, page_id string, {_FEATURES},
-    prediction string, probability double, alive string
-""")
-"""One row per model version and row of the test set, with the scores of that version."""
+
+def monitoring_baseline(table: TableSpec) -> pa.Schema:
+    """Return the schema of the baseline: the scores of the test set by each model version."""
+    return _schema(f"""
+        model_version string, {_record(table)},
+        prediction string, probability double, {table.target.column} string
+    """)
+
 
 SERVED_ENTITIES = _schema(
     "served_entity_id string, served_entity_name string, entity_version string, change_time time"
 )
 """Columns read from the table of served entities."""
 
-LABELS = _schema("page_id string, alive string, labelled_at time")
-"""Labels by key."""
+
+def labels(table: TableSpec) -> pa.Schema:
+    """Return the schema of the labels by key."""
+    return _schema(f"{table.key} string, {table.target.column} string, labelled_at time")
+
+
+_DESCRIBED: dict[str, Callable[[TableSpec], pa.Schema]] = {
+    "INFERENCE_LOG": inference_log,
+    "MONITORING_BASELINE": monitoring_baseline,
+    "LABELS": labels,
+}
+
+
+def named(name: str, table: Mapping[str, Any] | None = None) -> pa.Schema:
+    """Return the schema that a catalog entry names; some follow from the table description."""
+    if make := _DESCRIBED.get(name):
+        return make(validate(TableSpec, table, REMEDY))
+    found: pa.Schema = globals()[name]
+    return found
+
+
+def check_columns(found: pa.Schema, name: str, schema: pa.Schema, place: str) -> None:
+    """Check that a stored table has the columns of its schema, which may have changed.
+
+    Labels are the user's: they may have more columns, and other types that are converted.
+
+    Raises:
+        ProjectError: It has not; the message names the table, the columns and the remedy.
+    """
+    faults = [f"lacks {one}" for one in schema.names if one not in found.names]
+    if name != "LABELS":
+        faults += [f"also has {one}" for one in found.names if one not in schema.names]
+        faults += [
+            f"has {field.name} as {found.field(field.name).type}, not {field.type}"
+            for field in schema
+            if field.name in found.names and found.field(field.name).type != field.type
+        ]
+    if not faults:
+        return
+    whose, moved = "this version of the project", "it"
+    if name in _DESCRIBED:
+        whose, moved = "the table description (table.yml)", "inference_log and monitoring_baseline"
+    remedy = (
+        f"Move {moved} away (in a lakehouse: ALTER TABLE .. RENAME TO ..); the next run fills a "
+        "new one."
+    )
+    if name == "LABELS":
+        remedy = f"Give it the columns {', '.join(schema.names)}, or move it away."
+    raise ProjectError(
+        f"The table {place} has other columns than {whose} gives it: it {', '.join(faults)}. "
+        f"{remedy}"
+    )
 
 
 def sort_rows(table: pa.Table) -> pa.Table:

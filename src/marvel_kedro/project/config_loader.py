@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from marvel_kedro.core import odd_paths
 from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.monitoring import defaults
 from marvel_kedro.table.description import REMEDY
 
 TABLE = "table"
@@ -39,10 +40,11 @@ _ON_DISK = ("file", "tar", "zip")
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """A loader that resolves `globals`, `runtime_params` and `spec` by its own values.
+    """A loader that resolves `globals`, `runtime_params`, `spec` and others by its own values.
 
     `spec` is a key of the table description, `table.yml` of the environment or of base, or a given
     default; without a key it is the whole description. It is also the parameter `table`, for nodes.
+    `tested_columns` are those that alert rules test by default.
 
     OmegaConf's resolvers belong to the process: those of the newest loader would serve every other
     one, also before it has read its globals. `kedro server start` makes a loader a request.
@@ -70,12 +72,19 @@ class ConfigLoader(OmegaConfigLoader):
             # Read before the rest: an error within a resolver would name the file that uses it.
             spec = partial(self._described, self._table)
             OmegaConf.register_new_resolver("spec", spec, replace=True)
+            for default in (defaults.tested_columns, defaults.measured_slices):
+                made = partial(default, self._table)
+                OmegaConf.register_new_resolver(default.__name__, made, replace=True)
             self._register_globals_resolver()  # Kedro's own registers runtime_params again
             found: dict[str, Any] = super().__getitem__(key)
             if key == "parameters":
                 if TABLE in (self.runtime_params or {}):
                     raise ProjectError(f"--params cannot change the table. {REMEDY}")
                 found[TABLE] = self._table
+                section = found.get("monitoring")
+                # Here, and no resolver, because --params replace what a resolver returns.
+                if isinstance(section, dict) and isinstance(section.get("columns"), dict):
+                    section["columns"] = defaults.measured_columns(self._table) | section["columns"]
             return found
 
     @cached_property

@@ -47,7 +47,8 @@ def check(parameters: dict[str, Any]) -> Parameters:
     monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
         return found
-    measured = {*monitoring.columns, tables.TABLE}
+    # With those that are left out on purpose: rules name columns by default.
+    measured = {*parameters["monitoring"]["columns"], tables.TABLE}
     for name, rule in found.alerting.active.items():
         columns = [] if rule.columns == "all" else rule.columns
         if unknown := [column for column in columns if column not in measured]:

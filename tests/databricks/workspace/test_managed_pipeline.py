@@ -79,7 +79,7 @@ def test_monitoring_reads_the_tables_of_a_managed_monitor(
     (monitor,) = quality.monitors.values()
     config = monitor["data_profiling_config"]
     assert config["inference_log"]["model_id_column"] == "model_version"
-    assert config["slicing_exprs"] == ["gender", "universe = 'Earth-616'"]
+    assert config["slicing_exprs"] == ["identity", "gender", "universe = 'Earth-616'"]
     (refreshes,) = quality.refreshes.values()
     assert len(refreshes) >= 2
     for name, schema in (("profile_metrics", PROFILE_METRICS), ("drift_metrics", DRIFT_METRICS)):

@@ -57,6 +57,7 @@ def refreshed(client: WorkspaceClient, **changes: Any) -> tuple[str, str]:
         "baseline_table": BASELINE,
         "granularities": ["1 hour", "1 day"],
         "slices": ["gender", "universe = 'Earth-616'"],
+        "label": "alive",
     }
     asked |= changes
     options = ManagedMonitorOptions.model_validate(asked.pop("options", {}))

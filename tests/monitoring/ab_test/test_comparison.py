@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 from support.inference_traffic import Traffic, make_traffic
+from support.table import TABLE
 
 from marvel_kedro.monitoring.ab_test import comparison, entities
 from marvel_kedro.monitoring.ab_test.comparison import ABTestResult
@@ -27,8 +28,8 @@ def compare(traffic: Traffic, options: ABTestOptions = FEW, **others: pd.DataFra
     """Compare the entities of the traffic, with some tables replaced."""
     names = ("payload", "served", "labels")
     tables = {name: getattr(traffic, name).to_pandas() for name in names} | others
-    log = parsing.parse_payload(tables["payload"])
-    return comparison.compare(log, tables["served"], tables["labels"], options)
+    log = parsing.parse_payload(tables["payload"], TABLE)
+    return comparison.compare(log, tables["served"], tables["labels"], options, TABLE)
 
 
 def renamed(traffic: Traffic, **names: str) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def test_metrics_of_an_entity_match_its_requests_and_scikit_learn(traffic: Traff
         for percent in (50, 95, 99):
             expected = np.percentile(answered["execution_duration_ms"], percent)
             assert found[f"latency_p{percent}_ms"] == pytest.approx(expected)
-        records = parsing.parse_payload(own).records
+        records = parsing.parse_payload(own, TABLE).records
         alive = (labels[records["page_id"]] == "Alive").to_numpy()
         score = records["probability"].to_numpy()
         assert found["labelled_records"] == len(score)
@@ -211,7 +212,7 @@ def test_empty_inference_table_gives_an_empty_report(traffic: Traffic) -> None:
     assert result.report["requests"] == 0
     assert result.report["verdict"].startswith("The champion has no requests")
     json.dumps(result.report, allow_nan=False)
-    page = render_markdown(result, FEW, set())
+    page = render_markdown(result, FEW, TABLE, "heroes", set())
     assert "| Requests | 0 |" in page
     assert "There are no requests of a served entity." in page
     assert "| records |" not in page
@@ -226,14 +227,14 @@ def test_one_class_is_said_and_has_no_roc_auc(traffic: Traffic, days: int) -> No
     answers = payload["response"].str.replace('"Dead"', '"Alive"')
     given = payload.assign(response=answers)
     result = compare(traffic, payload=given, labels=labels.assign(alive="Alive"))
-    page = render_markdown(result, FEW, set())
+    page = render_markdown(result, FEW, TABLE, "heroes", set())
     assert page.count("champion (version 1) predicts Alive for all ") == 1
     assert page.count(" labels are Alive: there is no ROC AUC.") == 1
     assert "log loss |" in page
     assert "| ROC AUC |" not in page
     both = compare(traffic)
     assert both.report["one_class"] == []
-    assert "| ROC AUC |" in render_markdown(both, FEW, set())
+    assert "| ROC AUC |" in render_markdown(both, FEW, TABLE, "heroes", set())
 
 
 @pytest.mark.parametrize(("share", "fits"), [(30, True), (50, False)])

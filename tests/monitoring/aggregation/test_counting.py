@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from support.random_log import OPTIONS, make_log
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring.aggregation import counting
@@ -27,7 +28,7 @@ from marvel_kedro.table.local_engine import relation
 def test_error_names_option_and_column(changed: dict[str, object], message: str) -> None:
     options = OPTIONS.model_copy(update=changed)
     with pytest.raises(ProjectError, match="monitoring") as raised:
-        counting.count(relation(make_log(500)), options)
+        counting.count(relation(make_log(500)), options, TABLE.target)
     assert message in str(raised.value)
 
 
@@ -37,10 +38,10 @@ def test_rare_values_of_a_slice_are_counted_as_one(caplog: pytest.LogCaptureFixt
     log = make_log(len(genders)).set_column(4, "gender", pa.array(genders))
     options = OPTIONS.model_copy(update={"max_slice_values": 3, "granularities": ("1 year",)})
     with caplog.at_level(logging.WARNING):
-        *_, scores = counting.count(relation(log), options)
-    of_gender = scores.filter(pc.field("slice") == "slice_0").group_by("slice_value")
+        *_, scores = counting.count(relation(log), options, TABLE.target)
+    of_gender = scores.filter(pc.field("_slice") == "_slice_0").group_by("_slice_value")
     rows = of_gender.aggregate([("rows", "sum")]).to_pylist()
-    assert {row["slice_value"]: row["rows_sum"] for row in rows} == {
+    assert {row["_slice_value"]: row["rows_sum"] for row in rows} == {
         "Male": 50, "Female": 40, "g00": 2, "(other values)": 58,
     }  # fmt: skip
     assert (
@@ -65,8 +66,8 @@ def test_columns_and_slices_with_too_many_values_are_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = OPTIONS.model_copy(update={"max_cells": max_cells})
-    found = counting.count(relation(make_log(500)), options)
+    found = counting.count(relation(make_log(500)), options, TABLE.target)
     measured = [{*table["column_name"].to_pylist()} for table in found[:2]]
     assert measured == [texts, numbers]
-    assert all(len({*table["slice"].to_pylist()}) == slices for table in found)
+    assert all(len({*table["_slice"].to_pylist()}) == slices for table in found)
     assert ("not measured" in caplog.text) == (max_cells < 100_000)

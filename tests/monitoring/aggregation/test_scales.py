@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as reference
 from support.random_log import START
+from support.samples import CLASSES
+from support.table import TABLE
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
@@ -57,10 +59,10 @@ def measured(
     """Return the profile of the table and of the number, and its drift."""
     empty = log.slice(0, 0) if baseline is None else baseline
     scales = fit_scales(relation(empty), options)
-    groups = aggregate(relation(log), options, scales)
-    of_baseline = aggregate_baseline(relation(empty), options, scales)
+    groups = aggregate(relation(log), options, TABLE.target, scales)
+    of_baseline = aggregate_baseline(relation(empty), options, TABLE.target, scales)
     table, column = (
-        row for row in profile_metrics(groups, of_baseline).to_pylist() if row["window"]
+        row for row in profile_metrics(groups, of_baseline, CLASSES).to_pylist() if row["window"]
     )
     drift = [row for row in drift_metrics(groups, of_baseline).to_pylist() if row["ks_test"]]
     return table, column, drift[0] if drift else {}

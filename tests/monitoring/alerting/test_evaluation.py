@@ -133,11 +133,8 @@ def test_drift_needs_min_records_unless_the_profile_is_missing() -> None:
 
 
 def test_rule_about_all_columns_leaves_out_the_labels() -> None:
-    """A managed monitor measures them, too; they are null until they arrive."""
-    rows = [
-        drift(0, name, None, percent_null_delta=100.0)
-        for name in ("alive", "labelled_at", "height")
-    ]
+    """Where they are measured, too: they are null until they arrive."""
+    rows = [drift(0, name, None, percent_null_delta=100.0) for name in ("alive", "height")]
     (alert,) = evaluated(drifts(*rows), shipped())
     assert (alert["rule"], alert["column_name"]) == ("more_nulls", "height")
     rules = options(labels=DRIFT | {"metric": "percent_null_delta", "columns": ["alive"]})

@@ -60,22 +60,24 @@ def test_open_alert_is_notified_once_from_min_severity_on(receiver: Receiver) ->
         alert(5, state="resolved"),
         alert(6, notified_at=NOW - timedelta(hours=1)),
     ]
-    sent = notification.notify(table(*rows), Webhook(receiver.url), JSON, NOW)
+    sent = notification.notify(table(*rows), Webhook(receiver.url), JSON, NOW, "heroes")
     assert notified(sent) == [True, True, False, False, False, False, True]
     (message,) = receiver.messages
     assert receiver.content_types == ["application/json"]
-    assert message["text"] == "marvel_kedro: 2 new alerts (1 critical, 1 warning)"
+    assert message["text"] == "heroes: 2 new alerts (1 critical, 1 warning)"
     assert [row["alert_id"] for row in message["alerts"]] == ["id-1", "id-0"]
     assert set(message["alerts"][0]) == set(tables.ALERTS.names)
     assert message["alerts"][0]["window"]["end"] == "2026-03-01T00:00:00+00:00"
-    again = notification.notify(sent, Webhook(receiver.url), JSON, NOW + timedelta(days=1))
+    again = notification.notify(
+        sent, Webhook(receiver.url), JSON, NOW + timedelta(days=1), "heroes"
+    )
     assert again.equals(sent)
     assert len(receiver.messages) == 1
 
 
 def test_slack_message_is_escaped_and_within_the_limits_of_slack(receiver: Receiver) -> None:
     rows = [alert(0, message="a < b & c > d" * 500), *(alert(number) for number in range(1, 50))]
-    notification.notify(table(*rows), Webhook(receiver.url), OPTIONS, NOW)
+    notification.notify(table(*rows), Webhook(receiver.url), OPTIONS, NOW, "heroes")
     assert [len(message["blocks"]) for message in receiver.messages] == [41, 11]
     for message in receiver.messages:
         assert set(message) == {"text", "blocks"}
@@ -93,7 +95,7 @@ def test_slack_message_is_escaped_and_within_the_limits_of_slack(receiver: Recei
 
 def test_delivery_is_retried_after_503_and_429(receiver: Receiver) -> None:
     receiver.statuses = [503, 429]
-    sent = notification.notify(table(alert(0)), Webhook(receiver.url), OPTIONS, NOW)
+    sent = notification.notify(table(alert(0)), Webhook(receiver.url), OPTIONS, NOW, "heroes")
     assert notified(sent) == [True]
     assert len(receiver.messages) == 3
 
@@ -116,20 +118,22 @@ def test_failed_delivery_is_logged_and_repeated_by_the_next_run(
     receiver.statuses = statuses
     rows = table(alert(0))
     with caplog.at_level(logging.WARNING):
-        sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW)
+        sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW, "heroes")
     assert sent.equals(rows)
     assert len(receiver.messages) == tries
     assert f"1 new alert not sent to the webhook (MARVEL_ALERT_WEBHOOK): {expected}" in (
         caplog.text
     )
     receiver.statuses = []
-    assert notified(notification.notify(sent, Webhook(receiver.url), OPTIONS, NOW)) == [True]
+    assert notified(notification.notify(sent, Webhook(receiver.url), OPTIONS, NOW, "heroes")) == [
+        True
+    ]
 
 
 def test_notified_at_is_set_for_delivered_messages_only(receiver: Receiver) -> None:
     receiver.statuses = [200, 400, 200]
     rows = table(*(alert(number) for number in range(100)))
-    sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW)
+    sent = notification.notify(rows, Webhook(receiver.url), OPTIONS, NOW, "heroes")
     assert notified(sent) == [True] * 40 + [False] * 60
     assert len(receiver.messages) == 2
 
@@ -150,7 +154,7 @@ def test_address_is_in_no_log_message_or_representation(
                 SECRET,
             ):
                 tries = OPTIONS.model_copy(update={"tries": 2})
-                sent = notification.notify(table(alert(0)), Webhook(url), tries, NOW)
+                sent = notification.notify(table(alert(0)), Webhook(url), tries, NOW, "heroes")
                 assert notified(sent) == [False]
     assert caplog.text.count("not sent to the webhook") == 5
     assert "no connection" in caplog.text
@@ -166,7 +170,7 @@ def test_delivery_times_out_when_the_server_does_not_answer(
     receiver.seconds = 1
     slow = OPTIONS.model_copy(update={"seconds": 0.1, "tries": 2})
     with caplog.at_level(logging.WARNING):
-        sent = notification.notify(table(alert(0)), Webhook(receiver.url), slow, NOW)
+        sent = notification.notify(table(alert(0)), Webhook(receiver.url), slow, NOW, "heroes")
     assert notified(sent) == [False]
     assert "no answer within 0.1 s" in caplog.text
 
@@ -177,11 +181,11 @@ def test_missing_address_is_logged_only_if_there_are_new_alerts(
 ) -> None:
     rows = table(alert(0), alert(1))
     with caplog.at_level(logging.INFO):
-        assert notification.notify(rows, Webhook(url), OPTIONS, NOW).equals(rows)
+        assert notification.notify(rows, Webhook(url), OPTIONS, NOW, "heroes").equals(rows)
         assert "2 new alerts not sent: MARVEL_ALERT_WEBHOOK is not set" in caplog.text
         caplog.clear()
         resolved = table(alert(0, state="resolved"))
-        assert notification.notify(resolved, Webhook(url), OPTIONS, NOW).equals(resolved)
+        assert notification.notify(resolved, Webhook(url), OPTIONS, NOW, "heroes").equals(resolved)
     assert caplog.text == ""
 
 

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from support.examples import at_most
 from support.inference_traffic import FORMS, PAYLOAD_SCHEMA, START, answer, body, make_traffic
+from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.packaging import SIGNATURE
 from marvel_kedro.monitoring.inference_log import parsing
 
+RECORD_COLUMNS = [
+    *parsing.REQUEST_COLUMNS,
+    *("record_number", TABLE.key, *TABLE.inputs, "prediction", "probability"),
+]
 RECORDS: list[dict[str, Any]] = [
     {"page_id": "One", "universe": "Earth-616", "height": 1.8},
     {"page_id": "Two", "universe": None, "height": None},
@@ -41,7 +45,7 @@ def row(**fields: Any) -> dict[str, Any]:
 
 
 def parse(*rows: dict[str, Any]) -> parsing.InferenceLog:
-    return parsing.parse_payload(pd.DataFrame(list(rows), columns=PAYLOAD_SCHEMA.names))
+    return parsing.parse_payload(pd.DataFrame(list(rows), columns=PAYLOAD_SCHEMA.names), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_every_form_of_a_request_gives_the_same_records(request_body: str) -> No
     log = parse(row(request=request_body))
     assert log.rejected.empty
     records = log.records
-    assert tuple(records.columns) == parsing.RECORD_COLUMNS
+    assert list(records.columns) == RECORD_COLUMNS
     assert records["page_id"].tolist() == ["One", "Two"]
     assert records["record_number"].tolist() == [0, 1]
     assert records["prediction"].tolist() == ["Alive", "Dead"]
@@ -74,7 +78,6 @@ def test_object_of_values_is_one_record() -> None:
 
 
 def test_record_fields_and_types_are_those_of_the_signature() -> None:
-    assert set(SIGNATURE.inputs.input_names()) <= set(parsing.RECORD_COLUMNS)
     kinds = parse(row()).records.dtypes
     assert {str(kinds[column]) for column in ("name", "origin", "page_id")} == {"str"}
     assert {str(kinds[column]) for column in ("height", "weight", "probability")} == {"float64"}
@@ -136,8 +139,10 @@ def test_unreadable_request_is_rejected_with_its_reason(
 
 def test_duplicates_count_once_whatever_the_order_of_rows() -> None:
     payload = make_traffic(days=3, requests_a_day=60).payload.to_pandas()
-    once = parsing.parse_payload(payload)
-    twice = parsing.parse_payload(pd.concat([payload, payload]).sample(frac=1, random_state=1))
+    once = parsing.parse_payload(payload, TABLE)
+    twice = parsing.parse_payload(
+        pd.concat([payload, payload]).sample(frac=1, random_state=1), TABLE
+    )
     for name in ("requests", "records", "rejected"):
         assert_frame_equal(getattr(twice, name), getattr(once, name))
     used = set(once.records["databricks_request_id"])
@@ -150,13 +155,13 @@ def test_smoke_requests_of_a_deployment_are_skipped() -> None:
     payload = make_traffic(days=1, requests_a_day=20).payload.to_pandas()
     payload.loc[payload.index[:3], "client_request_id"] = parsing.SMOKE_REQUEST
     payload.loc[payload.index[3], "client_request_id"] = None
-    ids = set(parsing.parse_payload(payload).requests["databricks_request_id"])
+    ids = set(parsing.parse_payload(payload, TABLE).requests["databricks_request_id"])
     assert ids == set(payload["databricks_request_id"][3:])
 
 
 def test_empty_table_has_all_columns_and_types() -> None:
-    empty = parsing.parse_payload(PAYLOAD_SCHEMA.empty_table().to_pandas())
-    assert tuple(empty.records.columns) == parsing.RECORD_COLUMNS
+    empty = parsing.parse_payload(PAYLOAD_SCHEMA.empty_table().to_pandas(), TABLE)
+    assert list(empty.records.columns) == RECORD_COLUMNS
     own = [name for name in empty.records if name not in parsing.REQUEST_COLUMNS]
     assert_frame_equal(empty.records[own], parse(row()).records[own].head(0))
     assert len(empty.requests) == len(empty.rejected) == 0
@@ -164,7 +169,9 @@ def test_empty_table_has_all_columns_and_types() -> None:
 
 def test_error_names_missing_columns() -> None:
     with pytest.raises(ProjectError, match="lacks status_code, response"):
-        parsing.parse_payload(pd.DataFrame([row()]).drop(columns=["status_code", "response"]))
+        parsing.parse_payload(
+            pd.DataFrame([row()]).drop(columns=["status_code", "response"]), TABLE
+        )
 
 
 json_values = st.recursive(

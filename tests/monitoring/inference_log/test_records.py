@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.table import TABLE
 
 from marvel_kedro.monitoring.inference_log import records
-from marvel_kedro.monitoring.tables import INFERENCE_LOG, SERVED_ENTITIES
+from marvel_kedro.monitoring.tables import SERVED_ENTITIES, inference_log
 
 BODIES = st.lists(st.tuples(*[st.none() | st.text(max_size=9)] * 2), max_size=30)
 
@@ -57,9 +58,9 @@ def test_entity_without_a_name_does_not_count_as_renamed(names: list[str | None]
         }
         for entity, (name, version) in served.items()
     ]
-    log = pa.Table.from_pylist(rows, INFERENCE_LOG)
+    log = pa.Table.from_pylist(rows, inference_log(TABLE))
     assert records.days_with_new_names(log, served) == set()
     rows[0]["model_version"] = "2"
-    assert records.days_with_new_names(pa.Table.from_pylist(rows, INFERENCE_LOG), served) == {
-        date(2026, 1, 1)
-    }
+    assert records.days_with_new_names(
+        pa.Table.from_pylist(rows, inference_log(TABLE)), served
+    ) == {date(2026, 1, 1)}

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
-from support.samples import ALL, distribution, group, scored, window
+from support.samples import ALL, CLASSES, distribution, group, scored, window
 
 from marvel_kedro.monitoring.aggregation.value_counts import ScoreCounts, Segment
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.tables import FAIRNESS_FIELDS, PERFORMANCE_FIELDS, TABLE
 
-CLASSES = ["Alive", "Dead"]
 PERFORMANCE = [field.name for field in PERFORMANCE_FIELDS]
 FAIRNESS = [field.name for field in FAIRNESS_FIELDS]
 Record = tuple[float, bool, bool | None]
@@ -34,13 +33,13 @@ some_records = st.lists(
 
 
 def counted(records: list[Record]) -> ScoreCounts:
-    probability, predicted, alive = zip(*records, strict=True)
-    return scored(probability, predicted, alive)
+    probability, predicted, positive = zip(*records, strict=True)
+    return scored(probability, predicted, positive)
 
 
 def performance_of(records: list[Record]) -> dict[str, Any]:
     columns = {"height": distribution([1.0])}
-    found = profile_metrics({(window(0), ALL): group(columns, counted(records))}, {})
+    found = profile_metrics({(window(0), ALL): group(columns, counted(records))}, {}, CLASSES)
     table, column = found.to_pylist()
     assert table["column_name"] == TABLE
     assert [column[name] for name in (*PERFORMANCE, *FAIRNESS)] == [None] * 11
@@ -51,17 +50,19 @@ def class_names(flags: list[Any]) -> list[str]:
     return ["Alive" if flag else "Dead" for flag in flags]
 
 
-@given(some_records.filter(lambda rows: any(alive is not None for *_, alive in rows)))
+@given(some_records.filter(lambda rows: any(positive is not None for *_, positive in rows)))
 def test_metrics_equal_scikit_learn(records: list[Record]) -> None:
     row = performance_of(records)
-    score, predicted, alive = map(list, zip(*(r for r in records if r[2] is not None), strict=True))
-    predictions, truth = class_names(predicted), class_names(alive)
+    score, predicted, positive = map(
+        list, zip(*(r for r in records if r[2] is not None), strict=True)
+    )
+    predictions, truth = class_names(predicted), class_names(positive)
     assert row["count"] == len(records)
     assert row["accuracy_score"] == pytest.approx(reference.accuracy_score(truth, predictions))
     assert row["log_loss"] == pytest.approx(
-        reference.log_loss(alive, score, labels=[False, True]), abs=1e-9
+        reference.log_loss(positive, score, labels=[False, True]), abs=1e-9
     )
-    matrix = reference.confusion_matrix(truth, predictions, labels=CLASSES)
+    matrix = reference.confusion_matrix(truth, predictions, labels=[*CLASSES])
     assert [
         (each["prediction"], each["label"], each["count"]) for each in row["confusion_matrix"]
     ] == [
@@ -69,9 +70,9 @@ def test_metrics_equal_scikit_learn(records: list[Record]) -> None:
         for one in CLASSES
         for other in CLASSES
     ]
-    if len(set(alive)) == 2:
+    if len(set(positive)) == 2:
         area = row["roc_auc_score"]["one_vs_one"]["weighted"]
-        assert area == pytest.approx(reference.roc_auc_score(alive, score), abs=1e-12)
+        assert area == pytest.approx(reference.roc_auc_score(positive, score), abs=1e-12)
     else:
         assert row["roc_auc_score"] is None
     for name in ("precision", "recall", "f1_score"):
@@ -81,11 +82,11 @@ def test_metrics_equal_scikit_learn(records: list[Record]) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the mean of no values
                 return score_of(
-                    truth, predictions, labels=CLASSES, average=average, zero_division=np.nan
+                    truth, predictions, labels=[*CLASSES], average=average, zero_division=np.nan
                 )
 
         one_vs_all = dict(row[name]["one_vs_all"])
-        assert list(one_vs_all) == CLASSES
+        assert tuple(one_vs_all) == CLASSES
         by_class = [math.nan if value is None else value for value in one_vs_all.values()]
         assert by_class == pytest.approx(expected(None).tolist(), nan_ok=True)
         assert row[name]["macro"] == pytest.approx(expected("macro"))
@@ -139,13 +140,13 @@ def fairness_of(these: list[Record], others: list[Record] | None) -> dict[str, A
         groups[window(1), Segment("3", "gender = 'Female'", "false")] = group(of=counted(these))
         groups[window(0), Segment("4", "gender = 'Female'", "false")] = group(of=counted(these))
         groups[window(0), Segment("3", "origin = 'Human'", "false")] = group(of=counted(these))
-    rows = profile_metrics(groups, {}).to_pylist()
+    rows = profile_metrics(groups, {}, CLASSES).to_pylist()
     (row,) = (r for r in rows if r["slice_value"] == "true")
     return {name: row[name] and dict(row[name]["one_vs_all"]) for name in FAIRNESS}
 
 
-def times(number: int, probability: float, alive: bool | None) -> list[Record]:
-    return [(probability, probability >= 0.5, alive)] * number
+def times(number: int, probability: float, positive: bool | None) -> list[Record]:
+    return [(probability, probability >= 0.5, positive)] * number
 
 
 def test_fairness_equals_a_hand_calculation() -> None:
@@ -182,16 +183,16 @@ def test_performance_of_a_group_is_bitwise_independent_of_other_groups_and_row_o
     groups = {}
     for day in range(8):
         probability = np.round(generator.random(200 + 17 * day), 2)
-        alive = generator.random(len(probability)) < probability
-        groups[window(day), ALL] = group(of=scored(probability, alive=alive.tolist()))
-    together = profile_metrics(groups, {})
-    alone = [profile_metrics({key: each}, {}) for key, each in groups.items()]
+        positive = generator.random(len(probability)) < probability
+        groups[window(day), ALL] = group(of=scored(probability, positive=positive.tolist()))
+    together = profile_metrics(groups, {}, CLASSES)
+    alone = [profile_metrics({key: each}, {}, CLASSES) for key, each in groups.items()]
     assert pa.concat_tables(alone).equals(together)
 
     def shuffled(cells: ScoreCounts) -> ScoreCounts:
         order = generator.permutation(len(cells.rows))
-        names = ("probability", "predicted", "labelled", "alive", "rows")
+        names = ("probability", "predicted", "labelled", "positive", "rows")
         return ScoreCounts(*(getattr(cells, name)[order] for name in names))
 
     again = {key: group(of=shuffled(each.scored)) for key, each in groups.items()}
-    assert profile_metrics(again, {}).equals(together)
+    assert profile_metrics(again, {}, CLASSES).equals(together)

@@ -35,8 +35,8 @@ NANNYML: dict[bool, dict[str, Any]] = {
 
 
 def counted(data: dict[str, Any], *, labels: bool = True) -> Group:
-    alive = data["alive"].tolist() if labels else None
-    return group({}, scored(data["probability"], data["predicted"], alive))
+    positive = data["alive"].tolist() if labels else None
+    return group({}, scored(data["probability"], data["predicted"], positive))
 
 
 def estimates(groups: list[Group], baseline: Group, **options: float) -> list[list[dict[str, Any]]]:
@@ -83,10 +83,10 @@ def test_estimate_is_independent_of_labels_and_realised_is_null_without() -> Non
 def test_baseline_performance_is_that_of_its_labels() -> None:
     data, (chunk, *_) = reference_and_chunks(calibrated=False)
     ((area, accuracy, loss),) = estimates([counted(chunk)], counted(data))
-    alive, score, predicted = data["alive"], data["probability"], data["predicted"]
-    assert area["baseline"] == pytest.approx(reference.roc_auc_score(alive, score))
-    assert accuracy["baseline"] == pytest.approx(reference.accuracy_score(alive, predicted))
-    assert loss["baseline"] == pytest.approx(reference.log_loss(alive, score))
+    positive, score, predicted = data["alive"], data["probability"], data["predicted"]
+    assert area["baseline"] == pytest.approx(reference.roc_auc_score(positive, score))
+    assert accuracy["baseline"] == pytest.approx(reference.accuracy_score(positive, predicted))
+    assert loss["baseline"] == pytest.approx(reference.log_loss(positive, score))
 
 
 def test_calibration_equals_isotonic_regression_of_scikit_learn() -> None:
@@ -104,9 +104,9 @@ def test_only_miscalibrated_probabilities_are_calibrated() -> None:
     def is_calibrated(seed: int, overconfidence: float) -> bool:
         generator = np.random.default_rng(seed)
         logit = generator.normal(0.4, 1.2, 3000)
-        alive = generator.random(3000) < 1 / (1 + np.exp(-logit))
+        positive = generator.random(3000) < 1 / (1 + np.exp(-logit))
         stated = np.round(1 / (1 + np.exp(-overconfidence * logit)), 4)
-        calibrate = fit_calibration(scored(stated, alive=alive.tolist()))
+        calibrate = fit_calibration(scored(stated, positive=positive.tolist()))
         assert calibrate is not None
         return not np.array_equal(calibrate(grid), grid)
 
@@ -167,9 +167,9 @@ def coverage(
 
     def draw(number: int) -> Group:
         logit = generator.normal(model[2], 1.2, number)
-        alive = generator.random(number) < 1 / (1 + np.exp(-logit))
+        positive = generator.random(number) < 1 / (1 + np.exp(-logit))
         stated = 1 / (1 + np.exp(-(model[0] * logit + model[1])))
-        return group({}, scored(np.round(stated, 4), alive=alive.tolist()))
+        return group({}, scored(np.round(stated, 4), positive=positive.tolist()))
 
     found = [row for _ in range(worlds) for row in estimates([draw(size[1])], draw(size[0]))[0]]
     assert all(row["low"] <= row["estimate"] <= row["high"] for row in found)
@@ -223,7 +223,7 @@ def test_bounds_widen_with_confidence_and_stay_in_range() -> None:
 
 
 def test_estimate_is_null_without_baseline_labels_of_the_segment() -> None:
-    records = group({}, scored([0.9, 0.2, 0.7], alive=[True, False, None]))
+    records = group({}, scored([0.9, 0.2, 0.7], positive=[True, False, None]))
     groups = {(window(0), ALL): records, (window(0), Segment("4")): records}
     unlabelled = group({}, scored([0.9, 0.2]))
     found = quality_estimates(groups, {ALL: unlabelled}).to_pylist()
@@ -249,7 +249,7 @@ def test_each_segment_is_calibrated_by_its_own_baseline() -> None:
 
 
 def test_estimate_is_null_for_nan_probability_and_without_records() -> None:
-    baseline = group({}, scored([0.4, 0.6], alive=[False, True]))
+    baseline = group({}, scored([0.4, 0.6], positive=[False, True]))
     (of_nan,) = estimates([group({}, scored([np.nan, 0.9]))], baseline)
     assert [row["estimate"] for row in of_nan] == [None] * 3
     (empty,) = estimates([group({"height": distribution([])}, scored([]))], baseline)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import ALL, distribution, group, many, window
+from support.samples import ALL, CLASSES, distribution, group, many, window
 
 from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Segment
 from marvel_kedro.monitoring.metrics.profile import FREQUENT_ITEMS, profile_metrics
@@ -25,7 +25,7 @@ numbers = st.one_of(
 
 def profile_of(column: Distribution) -> dict[str, Any]:
     """Return the profile of the only column of the only window."""
-    found = profile_metrics({(window(0), ALL): group({"one": column}, records=1)}, {})
+    found = profile_metrics({(window(0), ALL): group({"one": column}, records=1)}, {}, CLASSES)
     assert found.schema.equals(PROFILE_METRICS)
     table, row = found.to_pylist()
     assert (table["column_name"], row["column_name"]) == (TABLE, "one")
@@ -125,7 +125,7 @@ def test_rows_are_ordered_by_window_segment_and_column() -> None:
         (window(0), Segment("3", "gender", "Male")): group({"height": height}, records=4),
         (window(0), ALL): group({"height": height, "weight": distribution([np.nan])}, records=7),
     }
-    found = profile_metrics(groups, {ALL: group({"height": height}, records=9)})
+    found = profile_metrics(groups, {ALL: group({"height": height}, records=9)}, CLASSES)
     names = ["log_type", "slice_value", "column_name", "count", "non_null_columns"]
     assert [list(row.values()) for row in found.select(names).to_pylist()] == [
         ["BASELINE", None, TABLE, 9, ["height"]],
@@ -148,18 +148,18 @@ def test_rows_are_ordered_by_window_segment_and_column() -> None:
 
 
 def test_no_groups_give_an_empty_table() -> None:
-    found = profile_metrics({}, {})
+    found = profile_metrics({}, {}, CLASSES)
     assert found.num_rows == 0
     assert found.schema.equals(PROFILE_METRICS)
-    no_column = profile_metrics({(window(0), ALL): group(records=3)}, {})
+    no_column = profile_metrics({(window(0), ALL): group(records=3)}, {}, CLASSES)
     assert no_column["non_null_columns"].to_pylist() == [[]]
 
 
 def test_profile_of_a_group_is_bitwise_independent_of_other_groups() -> None:
     of = {(window(day), ALL): each for day, each in enumerate(many(0))}
-    together = profile_metrics(of, {})
-    assert profile_metrics(dict(reversed(of.items())), {}).equals(together)
-    alone = [profile_metrics({key: each}, {}) for key, each in of.items()]
+    together = profile_metrics(of, {}, CLASSES)
+    assert profile_metrics(dict(reversed(of.items())), {}, CLASSES).equals(together)
+    alone = [profile_metrics({key: each}, {}, CLASSES) for key, each in of.items()]
     assert pa.concat_tables(alone).equals(together)
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 from support.alert_metrics import evaluated, shipped
-from support.samples import ALL, group, window
+from support.samples import ALL, CLASSES, group, window
 
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.monitoring.aggregation.value_counts import Distribution, Group, Ints, Segment
@@ -99,7 +99,7 @@ def test_window_of_one_frequent_value_raises_the_shipped_alert() -> None:
         groups = {(window(0), ALL): sample(generator, shares, 400)}
         metrics = {
             "drift_metrics": drift_metrics(groups, base),
-            "profile_metrics": profile_metrics(groups, base),
+            "profile_metrics": profile_metrics(groups, base, CLASSES),
         }
         return [row["rule"] for row in evaluated(metrics, shipped(), window(1).end)]
 

@@ -197,10 +197,10 @@ def test_first_running_window_has_figures(tables: MonitoringTables) -> None:
 def test_one_class_is_said_once_and_its_void_measures_are_hidden() -> None:
     part = [Segment("3", "universe = 'x'", value) for value in ("true", "false")]
     whole = records(1)
-    alive = np.full(200, 0.8)
+    positive = np.full(200, 0.8)
     one = group(
         {**whole.columns, "prediction": distribution(["Alive"] * 200, "category")},
-        scored(alive, alive=[True] * 50 + [None] * 150),
+        scored(positive, positive=[True] * 50 + [None] * 150),
     )
     given = dict.fromkeys([ALL, *part], one)
     found = report_tables({(0, key): one for key in given}, dict.fromkeys(given, whole))

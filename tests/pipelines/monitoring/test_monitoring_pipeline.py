@@ -23,6 +23,7 @@ from support.metrics_contract import CONTRACT, columns
 from support.monitoring_state import LOGS, METRICS, metrics, monitor, state
 from support.project import Project
 from support.shared import make_once
+from support.table import TABLE
 
 from marvel_kedro.datasets.delta_folder import DeltaFolderDataset
 from marvel_kedro.monitoring import tables
@@ -84,7 +85,8 @@ def test_tables_have_the_exact_schemas(monitored: Project) -> None:
         assert columns(table.schema) == CONTRACT.get(name, columns(table.schema))
     for name in LOGS:
         found = DeltaTable(monitored.path / "data/07_model_output" / name).to_pyarrow_table()
-        assert found.schema.remove_metadata() == getattr(tables, name.upper()), name
+        described = tables.named(name.upper(), TABLE.model_dump())
+        assert found.schema.remove_metadata() == described, name
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_no_table_has_an_infinite_number_or_an_empty_partition(watched: Project)
         assert len(table) > 5, name
         for column in (each for each in table.columns if pa.types.is_floating(each.type)):
             assert pc.all(pc.is_finite(column)).as_py() is not False, name
-        read = DeltaFolderDataset(folder, name.upper()).load()
+        read = DeltaFolderDataset(folder, name.upper(), TABLE.model_dump()).load()
         assert len(read.filter("request_date IS NOT NULL" if "request_date" in table.column_names
                                else "model_version <> ''").fetchall()) == len(table)  # fmt: skip
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support.examples import at_most
 from support.in_process import Answer, InProcess, deploy, started
 from support.running_server import Store, describe
+from support.table import TABLE
 
 from marvel_kedro.monitoring.inference_log import parsing
 
@@ -91,7 +92,7 @@ def measured(endpoint: InProcess, request: Any) -> list[Any]:
     assert json.loads(row["request"]) == request
     time = pd.to_datetime(row["request_time"], unit="us", utc=True)
     payload = pd.DataFrame([row | {"request_date": time.date(), "request_time": time}])
-    records = parsing.parse_payload(payload).records
+    records = parsing.parse_payload(payload, TABLE).records
     return records.astype(object).where(records.notna(), None).to_dict("records")
 
 

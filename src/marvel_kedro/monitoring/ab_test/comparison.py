@@ -16,6 +16,7 @@ from marvel_kedro.monitoring.ab_test import data, entities, traffic
 from marvel_kedro.monitoring.ab_test.sequential_test import Bounds, always_valid, estimate
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
 from marvel_kedro.monitoring.options import ABTestOptions
+from marvel_kedro.table.description import TableSpec
 
 GAINS = ("log_loss", "accuracy")
 """Metrics of the comparison; the first one decides. A gain is positive where it is better."""
@@ -50,26 +51,33 @@ class ABTestResult:
 
 
 def compare(
-    log: InferenceLog, served: pd.DataFrame, labels: pd.DataFrame, options: ABTestOptions
+    log: InferenceLog,
+    served: pd.DataFrame,
+    labels: pd.DataFrame,
+    options: ABTestOptions,
+    table: TableSpec,
 ) -> ABTestResult:
     """Measure every served entity and compare the others with the champion.
 
-    `served` has `data.SERVED_COLUMNS`; `labels`, which may be empty, has `data.LABEL_COLUMNS` with
-    `alive` as Alive or Dead.
+    `served` has `data.SERVED_COLUMNS`; `labels`, which may be empty, has at most one row a key,
+    with one of the classes.
     """
     names = data.name_entities(log.requests, served, options)
     requests = data.within(log.requests, options)
-    records = data.add_labels(data.within(log.records, options), labels)
+    records = data.add_labels(data.within(log.records, options), labels, table)
     for rows in (requests, records):
         rows["entity"] = rows["served_entity_id"].map(names["entity"])
     present = names[names["entity"].isin(requests["entity"])]
     measured = pd.DataFrame(
-        [entities.measure(row, requests, records, options) for row in present.itertuples()]
+        [
+            entities.measure(row, requests, records, options, table.target.positive)
+            for row in present.itertuples()
+        ]
     )
     daily = traffic.requests_by_day(requests, list(present["entity"]))
     newest, champion, others = _find_test(present, daily, options.champion)
     version = dict(zip(present["entity"], present["entity_version"].fillna(""), strict=True))
-    labelled = records[records["alive"].notna()]
+    labelled = records[records["label"].notna()]
     pairs = {other: labelled[labelled["entity"].isin([champion, other])] for other in others}
     histories = [
         _history(pair, other, metric, options.alpha / len(others), options)
@@ -90,6 +98,7 @@ def compare(
     check = traffic.check_split(requests, names, options)
     reasons = data.within(log.rejected, options)["reason"].value_counts().to_dict()
     report = {
+        "table": table.name,
         "first_request": _iso(requests["request_time"].min()),
         "last_request": _iso(requests["request_time"].max()),
         "requests": len(requests),

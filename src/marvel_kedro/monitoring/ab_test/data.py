@@ -11,13 +11,14 @@ from marvel_kedro.model import metrics
 from marvel_kedro.monitoring.inference_log import parsing
 from marvel_kedro.monitoring.inference_log.parsing import InferenceLog
 from marvel_kedro.monitoring.options import ABTestOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import collect, lazily
 
 SERVED_COLUMNS = ("served_entity_id", "served_entity_name", "entity_version", "change_time")
-LABEL_COLUMNS = ("page_id", "alive", "labelled_at")
+SCORED_COLUMNS = (*parsing.REQUEST_COLUMNS, "prediction", "probability")
 
 
-def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
+def read_requests(payload: IntoFrame, options: ABTestOptions, table: TableSpec) -> InferenceLog:
     """Read the inference table: requests, scored records and rejected requests.
 
     Raises:
@@ -32,7 +33,7 @@ def read_requests(payload: IntoFrame, options: ABTestOptions) -> InferenceLog:
     if options.until:
         rows = rows.filter(day <= options.until + slack)
     collected = collect_columns(rows.to_native(), parsing.PAYLOAD_COLUMNS, options)
-    return parsing.parse_payload(collected)
+    return parsing.parse_payload(collected, table)
 
 
 def collect_columns(
@@ -73,20 +74,25 @@ def within(rows: pd.DataFrame, options: ABTestOptions) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def add_labels(records: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Add to each record its label, its loss and accuracy, and the day on which both are known."""
-    keyed = labels[[*LABEL_COLUMNS]].dropna(subset=["page_id"])
-    found = records.merge(keyed, on="page_id", how="left", validate="many_to_one")
-    alive = found["alive"].eq("Alive").to_numpy(dtype=bool, na_value=False)
-    labelled_at = pd.to_datetime(found["labelled_at"], utc=True)
+def add_labels(records: pd.DataFrame, labels: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
+    """Add to each record its label, its loss and accuracy, and the day on which both are known.
+
+    Returns:
+        `SCORED_COLUMNS`, and these: `label` is null while it is unknown.
+    """
+    keyed = labels.dropna(subset=[table.key]).set_index(table.key)
+    own = keyed.reindex(records[table.key]).set_axis(records.index)
+    found = records[[*SCORED_COLUMNS]].assign(label=own[table.target.column])
+    positive = found["label"].eq(table.target.positive).to_numpy(dtype=bool, na_value=False)
+    labelled_at = pd.to_datetime(own["labelled_at"], utc=True)
     known = found["request_time"].where(
         ~(labelled_at > found["request_time"]), labelled_at.astype(found["request_time"].dtype)
     )
     return found.assign(
         day=found["request_time"].dt.floor("D"),
         known=known.dt.floor("D"),
-        log_loss=-metrics.losses(alive, found["probability"].to_numpy(dtype=np.float64)),
-        accuracy=(found["prediction"] == found["alive"]).astype("float64"),
+        log_loss=-metrics.losses(positive, found["probability"].to_numpy(dtype=np.float64)),
+        accuracy=(found["prediction"] == found["label"]).astype("float64"),
         client=client(found),
     )
 
@@ -98,7 +104,7 @@ def one_class(records: pd.DataFrame) -> list[str]:
         for entity, rows in records.groupby("entity", sort=False)
         if len(rows) > 1 and len({*rows["prediction"]}) == 1
     ]
-    labels = records["alive"].dropna()
+    labels = records["label"].dropna()
     if len(labels) > 1 and len({*labels}) == 1:
         sentences.append(f"All {len(labels):,} labels are {labels.iloc[0]}: there is no ROC AUC.")
     return sentences

@@ -19,17 +19,19 @@ def measure(
     requests: pd.DataFrame,
     records: pd.DataFrame,
     options: ABTestOptions,
+    positive: str,
 ) -> dict[str, Any]:
     """Measure a served entity, a row of `data.name_entities`, as a row of the table `ab_entities`.
 
-    Requests and scored records are those of all entities; records have labels.
+    Requests and scored records are those of all entities; records have labels. `positive` is the
+    class of the probability.
     """
     own = requests[requests["entity"] == entity.entity]
     status = own["status_code"]
     throttled = float((status == HTTPStatus.TOO_MANY_REQUESTS).mean())
     latency = own.loc[status == ANSWERED, "execution_duration_ms"].dropna()
     scored = records[records["entity"] == entity.entity]
-    labelled = scored[scored["alive"].notna()]
+    labelled = scored[scored["label"].notna()]
     return {
         "entity": entity.entity,
         "served_entity_name": entity.served_entity_name,
@@ -44,18 +46,18 @@ def measure(
         "scored_records": len(scored),
         "labelled_records": len(labelled),
         "clusters": labelled["client"].nunique(),
-        **_performance(labelled, options),
+        **_performance(labelled, options, positive),
     }
 
 
-def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, float]:
+def _performance(labelled: pd.DataFrame, options: ABTestOptions, positive: str) -> dict[str, float]:
     """Compute metrics, with intervals by a bootstrap over clients, whose records correlate."""
     ends = {"": "value", "_low": "low", "_high": "high"}
     if labelled.empty:
         return {f"{name}{end}": np.nan for name in METRICS for end in ends}
-    predicted_alive = labelled.loc[labelled["prediction"] == "Alive", "probability"]
+    predicted = labelled.loc[labelled["prediction"] == positive, "probability"]
     table = evaluation.evaluate(
-        (labelled["alive"] == "Alive").to_numpy(),
+        (labelled["label"] == positive).to_numpy(),
         {"entity": labelled["probability"].to_numpy(dtype=np.float64)},
         pd.DataFrame(index=labelled.index),
         EvaluationOptions(
@@ -65,7 +67,7 @@ def _performance(labelled: pd.DataFrame, options: ABTestOptions) -> dict[str, fl
             calibration_bins=options.calibration_bins,
         ),
         # The model's threshold, as its answers show it.
-        float(predicted_alive.min()) if len(predicted_alive) else np.inf,
+        float(predicted.min()) if len(predicted) else np.inf,
         cluster=pd.factorize(labelled["client"])[0].astype(np.int64),
     ).set_index("metric")
     return {

@@ -7,14 +7,23 @@ from marvel_kedro.monitoring.ab_test.comparison import GAINS, ABTestResult, p_va
 from marvel_kedro.monitoring.ab_test.entities import METRICS
 from marvel_kedro.monitoring.options import ABTestOptions
 from marvel_kedro.monitoring.report.formatting import UNKNOWN, interval, millis, number
+from marvel_kedro.table.description import TableSpec
 
 
-def render_markdown(result: ABTestResult, options: ABTestOptions, plots: set[str]) -> str:
+def render_markdown(
+    result: ABTestResult, options: ABTestOptions, table: TableSpec, model: str, plots: set[str]
+) -> str:
     """Render the result with those plots of `traffic` and `gain` that exist as files beside it."""
     entities = result.report["entities"]
     known = [name for name in METRICS if any(row[name] is not None for row in entities)]
     return _templates.get_template("ab_page.md.j2").render(
-        report=result.report, options=options, plots=plots, gains=GAINS, metrics=known
+        report=result.report,
+        options=options,
+        table=table,
+        model=model,
+        plots=plots,
+        gains=GAINS,
+        metrics=known,
     )
 
 

@@ -3,8 +3,11 @@
 Numbers are counted in rounded units, see `scales`. Beside each count are the least and the greatest
 number and what rounding took from the sum, as an integer: engines that add floats in different
 orders would differ.
+
+Columns that are made here begin with an underscore, which no column of a table does.
 """
 
+import re
 from typing import Any, get_args
 
 import narwhals as nw
@@ -12,11 +15,18 @@ import pyarrow as pa
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.monitoring.aggregation import scales as scaling
-from marvel_kedro.monitoring.aggregation.limits import NO_SLICE, bound_slices, collect, cut
+from marvel_kedro.monitoring.aggregation.limits import (
+    NO_SLICE,
+    bound_slices,
+    collect,
+    cut,
+    slice_column,
+)
 from marvel_kedro.monitoring.aggregation.scales import SCORE, Scales
 from marvel_kedro.monitoring.aggregation.value_counts import Kind
 from marvel_kedro.monitoring.aggregation.windows import unit_of
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.table.description import Target
 from marvel_kedro.table.frames import AnyFrame, lazily
 
 NOT_FINITE, NO_NUMBER = 2.0**1023, -(2.0**1023)
@@ -24,23 +34,26 @@ NOT_FINITE, NO_NUMBER = 2.0**1023, -(2.0**1023)
 NO_TEXT, TEXT_PREFIX = "", "="
 """Code of null, and prefix of all other texts."""
 
-KEYS = ["unit", "model_version", "slice", "slice_value"]
-"""`unit` is the start of a time unit."""
-_SCORES = ["value", "above_half", "predicted", "labelled", "lives"]
+KEYS = ["_unit", "model_version", "_slice", "_slice_value"]
+"""`_unit` is the start of a time unit."""
+FLAGS = ["_predicted", "_labelled", "_positive"]
+"""The prediction is the positive class, the label is known, and it is the positive class."""
+_SCORES = ["value", "_above_half", *FLAGS]
+_LEADING_NAME = re.compile(r"[a-z][a-z0-9_]*(?=\s*(?:=|$))")
 # An empty text that is nullable, as the slices are: otherwise Sail cannot unpivot them together.
 _EMPTY = nw.col("model_version").str.slice(0, 0)
 
 
 def count(
-    log: AnyFrame, options: MonitoringOptions, scales: Scales | None = None
+    log: AnyFrame, options: MonitoringOptions, target: Target, scales: Scales | None = None
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, in three tables.
 
     Returns:
         - Categories: `KEYS`, `column_name`, `value`, `rows`.
         - Numbers, in rounded units, and lengths: the same columns, and those of `_sums`.
-        - Scores: `KEYS`, the probability or, `above_half`, the probability minus 1 as `value` in
-          rounded units, `predicted`, `labelled`, `lives`, `rows`, and those of `_sums`.
+        - Scores: `KEYS`, the probability or, `_above_half`, the probability minus 1 as `value` in
+          rounded units, `FLAGS`, `rows`, and those of `_sums`.
 
     Raises:
         ProjectError: A column or slice does not exist, or there are too many values.
@@ -51,8 +64,8 @@ def count(
         kind: [name for name, given in options.columns.items() if given == kind]
         for kind in get_args(Kind)
     }
-    slices = [NO_SLICE, *(f"slice_{number}" for number in range(len(options.slices)))]
-    score = nw.col(SCORE).cast(nw.Float64)
+    slices = [NO_SLICE, *(slice_column(number) for number in range(len(options.slices)))]
+    score, label = nw.col(SCORE).cast(nw.Float64), nw.col(target.column)
     is_above = score.is_finite() & (score > 0.5)  # noqa: PLR2004 - half
     above = nw.when(is_above).then(nw.lit(value=True)).otherwise(nw.lit(value=False))
     # Scores near 1 are as far apart as those near 0.
@@ -65,27 +78,28 @@ def count(
             *map(_text_code, names["category"]),
             *map(_length, names["text"]),
             *(_units(nw.col(name), name, options, scales).alias(name) for name in names["number"]),
-            unit=nw.col("request_time").dt.truncate(unit_of(options.granularities)),
-            slice_none=_EMPTY,
-            score_units=_units(distance, SCORE, options, scales),
-            above_half=above,
-            predicted=nw.col("prediction") == "Alive",
-            labelled=~nw.col("alive").is_null(),
-            lives=nw.coalesce(nw.col("alive"), nw.lit("")) == "Alive",
+            _unit=nw.col("request_time").dt.truncate(unit_of(options.granularities)),
+            _slice_none=_EMPTY,
+            _score_units=_units(distance, SCORE, options, scales),
+            _above_half=above,
+            _predicted=nw.col("prediction") == target.positive,
+            _labelled=~label.is_null(),
+            _positive=nw.coalesce(label, nw.lit("")) == target.positive,
         )
         .unpivot(
             on=slices,
-            index=[*KEYS[:2], *options.columns, "score_units", *_SCORES[1:]],
-            variable_name="slice",
-            value_name="slice_value",
+            index=[*KEYS[:2], *options.columns, "_score_units", *_SCORES[1:]],
+            variable_name="_slice",
+            value_name="_slice_value",
         )
-        .filter(~nw.col("slice_value").is_null(), ~nw.col("model_version").is_null())
+        .filter(~nw.col("_slice_value").is_null(), ~nw.col("model_version").is_null())
     )
     # The scores first, since a slice may be left out.
-    scores = collect(_sums(records.rename({"score_units": "units"}), *KEYS, *_SCORES), options)
-    measured = set(scores["slice"].unique().to_pylist())
+    scored = records.select(*KEYS, *_SCORES[1:], units=nw.col("_score_units"))
+    scores = collect(_sums(scored, *KEYS, *_SCORES), options)
+    measured = set(scores["_slice"].unique().to_pylist())
     if len(scores) and measured < set(slices):
-        records = records.filter(nw.col("slice").is_in(sorted(measured)))
+        records = records.filter(nw.col("_slice").is_in(sorted(measured)))
     texts = _text_counts(records, names["category"])
     numbers = _number_counts(records, [*names["number"], *names["text"]])
     return collect(texts, options), collect(numbers, options), scores
@@ -116,7 +130,8 @@ def _unpivot(
     if not names:  # engines cannot unpivot no columns
         none = records.select(*KEYS, nothing.alias(value), column_name=nw.lit(""))
         return none.filter(nw.col("column_name") != nw.lit(""))
-    return records.unpivot(on=names, index=KEYS, variable_name="column_name", value_name=value)
+    values = records.unpivot(on=names, index=KEYS, variable_name="_column", value_name="_value")
+    return values.rename({"_column": "column_name", "_value": value})
 
 
 def _sums(records: nw.LazyFrame[Any], *keys: str) -> nw.LazyFrame[Any]:
@@ -140,10 +155,11 @@ def _sums(records: nw.LazyFrame[Any], *keys: str) -> nw.LazyFrame[Any]:
 
 def _add_slice(table: AnyFrame, expression: str, number: int) -> AnyFrame:
     """Add the column of a slice, as text; the engine parses the expression."""
-    column = f"CAST(({expression}) AS STRING) AS slice_{number}"
-    if hasattr(table, "selectExpr"):
-        return table.selectExpr("*", column)
-    return table.project(f"*, {column}")
+    is_spark = hasattr(table, "selectExpr")
+    quote = "`" if is_spark else '"'  # a column may be called `order`
+    expression = _LEADING_NAME.sub(rf"{quote}\g<0>{quote}", expression.strip(), count=1)
+    column = f"CAST(({expression}) AS STRING) AS {slice_column(number)}"
+    return table.selectExpr("*", column) if is_spark else table.project(f"*, {column}")
 
 
 def _add_slices(log: AnyFrame, options: MonitoringOptions) -> nw.LazyFrame[Any]:

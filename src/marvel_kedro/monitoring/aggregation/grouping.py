@@ -14,7 +14,7 @@ from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring.aggregation import counting
 from marvel_kedro.monitoring.aggregation.arrays import encode, sorted_keys
 from marvel_kedro.monitoring.aggregation.counted_numbers import CountedNumbers
-from marvel_kedro.monitoring.aggregation.limits import NO_SLICE
+from marvel_kedro.monitoring.aggregation.limits import NO_SLICE, slice_column
 from marvel_kedro.monitoring.aggregation.scales import SCORE, Scales, exponent_of
 from marvel_kedro.monitoring.aggregation.value_counts import (
     Baseline,
@@ -30,6 +30,7 @@ from marvel_kedro.monitoring.aggregation.value_counts import (
 )
 from marvel_kedro.monitoring.aggregation.windows import window_at
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.table.description import Target
 from marvel_kedro.table.frames import AnyFrame
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,9 @@ BLURRED = 0.05
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None = None) -> Groups:
+def aggregate(
+    log: AnyFrame, options: MonitoringOptions, target: Target, scales: Scales | None = None
+) -> Groups:
     """Count the records of `inference_log`, a lazy frame of DuckDB or Spark, by window and segment.
 
     Only groups that were counted by equal scales are compared. A warning names the columns whose
@@ -53,11 +56,11 @@ def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None =
         ProjectError: A column or slice does not exist, or there are too many values.
     """
     scales = scales or {}
-    texts, numbers, scores = tables = counting.count(log, options, scales)
+    texts, numbers, scores = tables = counting.count(log, options, target, scales)
     # The tables end to end, so that they share the codes of units and segments.
     keys = pa.concat_tables([table.select(counting.KEYS) for table in tables])
     ends = np.cumsum([len(texts), len(numbers)])
-    unit, units = encode(keys["unit"].combine_chunks())
+    unit, units = encode(keys["_unit"].combine_chunks())
     segment, segments = _segments(keys, options)
     segment_of_row = np.split(segment, ends)
     values = [_Values.of(table) for table in (texts, numbers)]
@@ -96,7 +99,7 @@ def aggregate(log: AnyFrame, options: MonitoringOptions, scales: Scales | None =
 
 
 def aggregate_baseline(
-    baseline: AnyFrame, options: MonitoringOptions, scales: Scales | None = None
+    baseline: AnyFrame, options: MonitoringOptions, target: Target, scales: Scales | None = None
 ) -> Baseline:
     """Count the records of `monitoring_baseline`, a lazy frame of DuckDB or Spark, by segment.
 
@@ -109,7 +112,7 @@ def aggregate_baseline(
         "columns": {name: kind for name, kind in options.columns.items() if name in names},
         "slices": tuple(key for key in options.slices if counting.can_evaluate(table, key)),
     }
-    groups = aggregate(table, options.model_copy(update=changes), scales)
+    groups = aggregate(table, options.model_copy(update=changes), target, scales)
     return {segment: group for (_, segment), group in groups.items()}
 
 
@@ -173,17 +176,17 @@ def _score_counts(
 
     `scores` and `at` are the group's rows of the table that `numbers` are of.
     """
-    above = scores["above_half"].to_numpy()
+    above = scores["_above_half"].to_numpy()
     merged, code = numbers.merge(at, above)
     value = np.where(merged.is_finite, np.ldexp(merged.means, exponent), np.nan)
     _, place = np.unique(code, return_index=True)
     value = np.where(above[place], 1 + value, value)
     code <<= 3
-    for bit, name in enumerate(("predicted", "labelled", "lives")):
+    for bit, name in enumerate(counting.FLAGS):
         code |= scores[name].to_numpy().astype(np.int64) << bit
     codes, rows = _sum_by_value(code, numbers.rows[at])
-    predicted, labelled, alive = ((codes & bit) > 0 for bit in (1, 2, 4))
-    counts = ScoreCounts(value[codes >> 3], predicted, labelled, alive, rows)
+    predicted, labelled, positive = ((codes & bit) > 0 for bit in (1, 2, 4))
+    counts = ScoreCounts(value[codes >> 3], predicted, labelled, positive, rows)
     return counts, merged.blurred
 
 
@@ -199,7 +202,7 @@ def _split(*keys: Ints) -> Iterator[tuple[tuple[int, ...], Ints]]:
 
 def _segments(keys: pa.Table, options: MonitoringOptions) -> tuple[Ints, list[Segment]]:
     """Return the index of each row's segment, and the segments."""
-    slices = {NO_SLICE: None} | {f"slice_{n}": key for n, key in enumerate(options.slices)}
+    slices = {NO_SLICE: None} | {slice_column(n): key for n, key in enumerate(options.slices)}
     (version, versions), (place, names), (value, values) = (
         encode(keys[name].combine_chunks()) for name in counting.KEYS[1:]
     )

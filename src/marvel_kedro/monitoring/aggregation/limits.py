@@ -15,8 +15,13 @@ MAX_LETTERS = 200
 """Longer categories and values of slices are cut."""
 OTHERS = "(other values)"
 """Value of a slice that holds all but its most frequent values."""
-NO_SLICE = "slice_none"
+NO_SLICE = "_slice_none"
 """Name of the slice that holds all records."""
+
+
+def slice_column(number: int) -> str:
+    """Return the column of a slice; no column of a table begins with an underscore."""
+    return f"_slice_{number}"
 
 
 def cut(text: nw.Expr) -> nw.Expr:
@@ -32,7 +37,7 @@ def _sent(value: nw.Expr) -> nw.Expr:
 
 def bound_slices(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> nw.LazyFrame[Any]:
     """Cut the values of slices, and join all but the most frequent ones of a slice into one."""
-    names = {f"slice_{number}": key for number, key in enumerate(options.slices)}
+    names = {slice_column(number): key for number, key in enumerate(options.slices)}
     if not names:
         return frame
     frame = frame.with_columns(_sent(cut(nw.col(name))).alias(name) for name in names)
@@ -47,11 +52,11 @@ def _join_rare_values(
     frame: nw.LazyFrame[Any], name: str, key: str, options: MonitoringOptions
 ) -> nw.LazyFrame[Any]:
     length, period = _period(options)
-    most, group = options.max_slice_values, ["period", name]
-    frame = frame.with_columns(period=period)
+    most, group = options.max_slice_values, ["_period", name]
+    frame = frame.with_columns(_period=period)
     counted = frame.filter(~nw.col(name).is_null()).group_by(*group).agg(rows=nw.len())
     ordered = counted.with_columns(one=nw.lit(1), fewer=-nw.col("rows").cast(nw.Int64))
-    place = nw.col("one").cum_sum().over("period", order_by=["fewer", name])
+    place = nw.col("one").cum_sum().over("_period", order_by=["fewer", name])
     rare = ordered.with_columns(place=place).filter(nw.col("place") > most)
     lost = rare.select(nw.col("rows").sum()).collect("pyarrow").to_native()[0][0].as_py()
     if lost:
@@ -61,9 +66,9 @@ def _join_rare_values(
             "one slice, %s",
             *(key, f"{most:,}", length, f"{lost:,}", OTHERS),
         )
-        frame = frame.join(rare.select(*group, rare=nw.lit(OTHERS)), on=group, how="left")
-        frame = frame.with_columns(nw.coalesce("rare", name).alias(name)).drop("rare")
-    return frame.drop("period")
+        frame = frame.join(rare.select(*group, _rare=nw.lit(OTHERS)), on=group, how="left")
+        frame = frame.with_columns(nw.coalesce("_rare", name).alias(name)).drop("_rare")
+    return frame.drop("_period")
 
 
 def _period(options: MonitoringOptions) -> tuple[str, nw.Expr]:
@@ -90,7 +95,7 @@ def collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
     table: pa.Table = frame.head(options.max_cells + 1).collect("pyarrow").to_native()
     if len(table) <= options.max_cells:
         return table
-    name = "column_name" if "column_name" in table.column_names else "slice"
+    name = "column_name" if "column_name" in table.column_names else "_slice"
     counted = frame.group_by(name).agg(values=nw.len()).collect("pyarrow").to_native()
     sizes: dict[str, int] = {row[name]: row["values"] for row in counted.to_pylist()}
     kept = sum(sizes.values())
@@ -112,5 +117,6 @@ def collect(frame: nw.LazyFrame[Any], options: MonitoringOptions) -> pa.Table:
         )
     listed = ", ".join(f"{key} ({values:,})" for key, values in dropped.items())
     text = "          more than %s distinct values (monitoring.max_cells): not measured: %s. %s"
-    logger.warning(text, f"{options.max_cells:,}", f"{name.removesuffix('_name')} {listed}", remedy)
+    kind = name.strip("_").removesuffix("_name")
+    logger.warning(text, f"{options.max_cells:,}", f"{kind} {listed}", remedy)
     return frame.filter(~nw.col(name).is_in([*dropped])).collect("pyarrow").to_native()

@@ -48,25 +48,25 @@ def fit_scales(baseline: AnyFrame, options: MonitoringOptions) -> Scales:
     )
     if not names:
         return {}
-    key, value = ("model_version", "column_name"), nw.col("value")
+    key, value = ("model_version", "_column"), nw.col("_value")
     deciles = (
         frame.select("model_version", *map(_finite, names))
-        .unpivot(on=names, index=key[0], variable_name=key[1], value_name="value")
+        .unpivot(on=names, index=key[0], variable_name=key[1], value_name="_value")
         .filter(~value.is_null())
-        .group_by(*key, "value")
+        .group_by(*key, "_value")
         .agg(rows=nw.len())
         .with_columns(
             rank=value.rank("ordinal").over(*key).cast(nw.Int64) - 1,
             number=nw.len().over(*key).cast(nw.Int64),
         )
         .filter((nw.col("rank") * _DECILES) % nw.col("number") < _DECILES)
-        .select(*key, "value")
+        .select(*key, "_value")
         .collect("pyarrow")
         .to_native()
     )
     found: dict[tuple[str, str], list[float]] = {}
     for row in deciles.to_pylist():
-        found.setdefault((row["column_name"], row["model_version"]), []).append(row["value"])
+        found.setdefault((row["_column"], row["model_version"]), []).append(row["_value"])
     return {at: _exponent(sorted(some)) for at, some in found.items() if len(some) > 1}
 
 

@@ -48,18 +48,18 @@ class ScoreCounts:
     """Counts of the scored records of one group, one element per distinct combination.
 
     Attributes:
-        probability: Probability of Alive, NaN if it is missing, shape (elements,). It is the mean
-            of those of the group that were counted together.
-        predicted: True if the prediction is Alive, shape (elements,).
+        probability: Probability of the positive class, NaN if it is missing, shape (elements,). It
+            is the mean of those of the group that were counted together.
+        predicted: True if the prediction is the positive class, shape (elements,).
         labelled: True if the label is known, shape (elements,).
-        alive: True if the label is Alive, false if unknown, shape (elements,).
+        positive: True if the label is the positive class, false if unknown, shape (elements,).
         rows: Records by element, all positive, shape (elements,).
     """
 
     probability: Floats
     predicted: Flags
     labelled: Flags
-    alive: Flags
+    positive: Flags
     rows: Ints
 
 

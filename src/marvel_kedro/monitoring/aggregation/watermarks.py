@@ -19,6 +19,7 @@ from marvel_kedro.monitoring.aggregation import windows
 from marvel_kedro.monitoring.aggregation.value_counts import Groups, Window
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.monitoring.tables import WATERMARKS, sort_rows
+from marvel_kedro.table.description import Target
 
 logger = logging.getLogger(__name__)
 
@@ -101,12 +102,13 @@ def mark_unread(days: ChangedDays, watermarks: pa.Table) -> pa.Table:
     return _to_table(rows.values())
 
 
-def find_scope(  # noqa: PLR0913 - inputs of the decision
+def find_scope(  # noqa: PLR0913, PLR0917 - inputs of the decision
     days: ChangedDays,
     watermarks: pa.Table,
     versions: Mapping[date, Iterable[str]],
     baselines: set[str],
     options: MonitoringOptions,
+    target: Target,
     *,
     lost: bool,
 ) -> tuple[RunScope, pa.Table]:
@@ -119,14 +121,15 @@ def find_scope(  # noqa: PLR0913 - inputs of the decision
         The scope, and watermarks that mark all days if all are recomputed, so that the next run
         does so if this one is killed.
     """
+    now = options.settings(target)
     known = {row["request_date"]: row["settings"] for row in watermarks.to_pylist()}
     all_days = {*known, *days.requests}
     settings = {
-        day: " ".join([options.settings, *sorted(baselines.intersection(versions.get(day, ())))])
+        day: " ".join([now, *sorted(baselines.intersection(versions.get(day, ())))])
         for day in all_days
     }
     digests = {text.removeprefix(_STARTED).partition(" ")[0] for text in known.values()}
-    recompute_all = lost or bool(digests - {"", options.settings})
+    recompute_all = lost or bool(digests - {"", now})
     if recompute_all:
         logger.info(
             "          all metrics are computed again: a table of them is empty"

@@ -18,12 +18,13 @@ from marvel_kedro.monitoring.names import shown
 _ALARM = {">": "alarm above", ">=": "alarm at", "<": "alarm below", "<=": "alarm at"}
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - what alerts depend on
     metrics: Metrics,
     options: AlertingOptions,
     previous: pa.Table,
     now: datetime,
     retired: Collection[str] = (),
+    label: str = "",
 ) -> pa.Table:
     """Evaluate the rules on the metrics.
 
@@ -40,6 +41,7 @@ def evaluate(
         previous: `tables.ALERTS` of the previous evaluation.
         now: Windows that end later are incomplete and ignored.
         retired: Model versions that no endpoint serves any more.
+        label: The column of the label, which a rule about all columns leaves out.
 
     Returns:
         `tables.ALERTS`, ordered by time, rule and subject. Repeating it changes nothing.
@@ -47,21 +49,22 @@ def evaluate(
     found = [
         _alert(name, rule, subject, windows) | {"resolution": resolution}
         for name, rule in options.active.items()
-        for subject, windows, resolution in _episodes(rule, metrics, options, now, retired)
+        for subject, windows, resolution in _episodes(rule, metrics, options, now, retired, label)
     ]
     return continue_alerts(found, previous, now)
 
 
-def _episodes(
+def _episodes(  # noqa: PLR0913, PLR0917 - as `evaluate`
     rule: Rule,
     metrics: Metrics,
     options: AlertingOptions,
     now: datetime,
     retired: Collection[str],
+    label: str,
 ) -> Iterator[tuple[Subject, list[Observation], str | None]]:
     """Yield the consecutive windows in which a rule fires, and why that is over, if it is."""
     rows = observations.rule_rows(rule, metrics, now)
-    observed = observations.observe(rule, rows, metrics, options)
+    observed = observations.observe(rule, rows, metrics, options, label)
     if rule.records is not None:  # such as labels: an alert does not expire because they are late
         rows = rows.filter(pa.array(observations.has_records(rule, rows, metrics)))
     ends = set(rows["end"].to_pylist())

@@ -23,12 +23,13 @@ MAX_ALERTS = 40
 
 
 def notify(
-    alerts: pa.Table, webhook: Webhook, options: NotificationOptions, now: datetime
+    alerts: pa.Table, webhook: Webhook, options: NotificationOptions, now: datetime, table: str
 ) -> pa.Table:
     """Post the open alerts of `tables.ALERTS` that have not been notified yet.
 
-    A message that cannot be delivered is a warning in the log and does not fail the run: the next
-    run posts its alerts. If the process dies between posting and saving, they are posted twice.
+    The message names the `table`. One that cannot be delivered is a warning in the log and does not
+    fail the run: the next run posts its alerts. If the process dies between posting and saving,
+    they are posted twice.
 
     Returns:
         The alerts, with `now` as `notified_at` where a message was delivered.
@@ -44,7 +45,7 @@ def notify(
     for first in range(0, len(due), MAX_ALERTS):
         batch = due[first : first + MAX_ALERTS]
         try:
-            webhook.post(message_body(batch, options), options)
+            webhook.post(message_body(batch, options, table), options)
         except NotificationError as error:
             text = "%s not sent to the webhook (%s): %s. The next run tries again."
             logger.warning(text, new_alerts(len(due) - first), VARIABLE, error)

@@ -15,7 +15,6 @@ from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import expressions
 from marvel_kedro.monitoring.alerting.multiple_testing import holm_by_group
 from marvel_kedro.monitoring.alerting.rules import SCHEMAS, AlertingOptions, Rule, Table
-from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS
 
 Metrics = Mapping[Table, pa.Table]
 
@@ -58,7 +57,7 @@ def rule_rows(rule: Rule, metrics: Metrics, now: datetime) -> pa.Table:
 
 
 def observe(
-    rule: Rule, rows: pa.Table, metrics: Metrics, options: AlertingOptions
+    rule: Rule, rows: pa.Table, metrics: Metrics, options: AlertingOptions, label: str
 ) -> dict[Subject, list[Observation]]:
     """Evaluate a rule's metric and test on the rows of `rule_rows`.
 
@@ -67,7 +66,7 @@ def observe(
         left out.
     """
     value = expressions.values(rule.metric, rows)
-    usable = ~np.isnan(value) & has_records(rule, rows, metrics) & _has_column(rule, rows)
+    usable = ~np.isnan(value) & has_records(rule, rows, metrics) & _has_column(rule, rows, label)
     fires = _COMPARISONS[rule.comparison](value, rule.threshold)
     pvalue, adjusted = np.full((2, len(rows)), np.nan)
     tests = np.zeros(len(rows), dtype=np.int64)
@@ -149,12 +148,12 @@ def has_records(rule: Rule, rows: pa.Table, metrics: Metrics) -> Flags:
     return np.greater_equal(known, rule.min_records)
 
 
-def _has_column(rule: Rule, rows: pa.Table) -> Flags:
+def _has_column(rule: Rule, rows: pa.Table, label: str) -> Flags:
     if "column_name" not in rows.column_names:
         return np.ones(len(rows), dtype=bool)
     names = rows["column_name"].to_pylist()
-    # A managed monitor also measures the labels, which are null until they arrive.
-    inputs = set(names) - {tables.TABLE, *LABEL_COLUMNS}
+    # Labels are null until they arrive.
+    inputs = set(names) - {tables.TABLE, label}
     chosen = inputs if rule.columns == "all" else rule.columns
     return np.array([name in chosen for name in names], dtype=bool)
 

@@ -10,6 +10,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.monitoring.alerting.lifecycle import firing
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import lazily
 from marvel_kedro.table.local_engine import on_engine
 
@@ -97,17 +98,21 @@ def last_training(retraining_log: pa.Table) -> datetime | None:
 
 
 def count_labelled(
-    inference_log: IntoFrame, retraining_log: pa.Table, now: datetime
+    inference_log: IntoFrame, retraining_log: pa.Table, now: datetime, table: TableSpec
 ) -> LabelCounts:
     """Count the keys with a label, and those labelled since the last retraining.
 
     Records later than `now` do not count, since no training uses them.
     """
     rows = lazily(on_engine(inference_log)).filter(
-        ~nw.col("page_id").is_null(), ~nw.col("alive").is_null(), nw.col("request_time") <= now
+        ~nw.col(table.key).is_null(),
+        ~nw.col(table.target.column).is_null(),
+        nw.col("request_time") <= now,
     )
-    in_all, last = _keys(rows), last_training(retraining_log)
-    since = in_all if last is None else _keys(rows.filter(nw.col("labelled_at") > last))
+    in_all, last = _count(rows, table.key), last_training(retraining_log)
+    since = in_all
+    if last is not None:
+        since = _count(rows.filter(nw.col("labelled_at") > last), table.key)
     return count_labels(in_all, since, retraining_log)
 
 
@@ -125,8 +130,8 @@ def count_labels(in_all: int, labelled_since: int, retraining_log: pa.Table) -> 
     return LabelCounts(new=max(labelled_since, more), in_all=in_all)
 
 
-def _keys(rows: nw.LazyFrame[Any]) -> int:
-    return int(rows.select("page_id").unique().select(nw.len()).lazy().collect().item())
+def _count(rows: nw.LazyFrame[Any], key: str) -> int:
+    return int(rows.select(key).unique().select(nw.len()).lazy().collect().item())
 
 
 def _list_versions(versions: set[str]) -> str:

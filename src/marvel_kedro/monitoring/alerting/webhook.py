@@ -64,7 +64,7 @@ class Webhook:
         raise (_TemporaryNotificationError if temporary else NotificationError)(failure)
 
 
-def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[str, Any]:
+def message_body(alerts: Sequence[Row], options: NotificationOptions, table: str) -> dict[str, Any]:
     """Build the body of the request: a message about new alerts, which are sorted by severity.
 
     The format `slack` has `text` and `blocks`, as for an incoming webhook of Slack; `json` has
@@ -73,7 +73,7 @@ def message_body(alerts: Sequence[Row], options: NotificationOptions) -> dict[st
     counts = Counter(row["severity"] for row in alerts)
     severities = [severity for severity in reversed(SEVERITIES) if counts[severity]]
     listed = ", ".join(f"{counts[severity]} {severity}" for severity in severities)
-    text = f"marvel_kedro: {new_alerts(len(alerts))} ({listed})"
+    text = f"{table}: {new_alerts(len(alerts))} ({listed})"
     if options.format == "json":
         return {"text": text, "alerts": [_to_json(row) for row in alerts]}
     header = {"type": "header", "text": {"type": "plain_text", "text": text}}

@@ -11,6 +11,7 @@ from marvel_kedro.monitoring.aggregation.watermarks import UNREAD, ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing, records
 from marvel_kedro.monitoring.metrics.operational_metrics import days_with_rejected
 from marvel_kedro.monitoring.options import MonitoringOptions
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 
@@ -28,6 +29,7 @@ def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     health: pa.Table,
     known: pa.Table,
     options: MonitoringOptions,
+    table: TableSpec,
 ) -> tuple[ChangedDays, pa.Table]:
     """Find the days to read and to relabel, and warn of requests and labels that do not count.
 
@@ -41,17 +43,18 @@ def find_days(  # noqa: PLR0913, PLR0917 - each of them can change
     Raises:
         ProjectError: The inference table lacks a column.
     """
-    if not records.versions(log):  # the log is new or was removed
+    # The log is new or was removed, or the classes have other names.
+    if not records.versions(log) or records.has_other_classes(log, table):
         known = known.slice(0, 0)
     requests = _requests_by_day(payload)
-    records.warn_of_unknown_labels(labels)
+    records.warn_of_unknown_labels(labels, table)
     served = records.read_served_entities(served_entities)
     has_rejected = lazily(on_engine(rejected)).select("reason").head(1).collect("pyarrow")
     # Days whose rejected requests are lost (health counted some), or whose entities have new names.
     altered = set() if len(has_rejected) else days_with_rejected(health)
     altered |= records.days_with_new_names(log, served)
     altered |= records.days_with_new_names(rejected, served)
-    relabelled = records.relabelled_days(log, labels)
+    relabelled = records.relabelled_days(log, labels, table)
     before = dict(
         zip(known["request_date"].to_pylist(), known["requests"].to_pylist(), strict=True)
     )

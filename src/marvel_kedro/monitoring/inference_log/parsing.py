@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number, text
-from marvel_kedro.monitoring.tables import INFERENCE_LOG, NO_RECORDS
+from marvel_kedro.model.portable.fields import number, text
+from marvel_kedro.monitoring.tables import NO_RECORDS
+from marvel_kedro.table.description import TableSpec
 
 REQUEST_COLUMNS = (
     *("databricks_request_id", "client_request_id", "request_date", "request_time"),
@@ -22,12 +23,6 @@ REQUEST_COLUMNS = (
 )
 PAYLOAD_COLUMNS = (*REQUEST_COLUMNS, "request", "response", "logging_error_codes")
 """Columns read from the inference table."""
-
-LABEL_COLUMNS = ("alive", "labelled_at")
-UNLABELLED_COLUMNS = tuple(name for name in INFERENCE_LOG.names if name not in LABEL_COLUMNS)
-RECORD_COLUMNS = tuple(
-    name for name in UNLABELLED_COLUMNS if name not in ("served_entity_name", "model_version")
-)
 
 REQUEST_KEY = ("request_date", "databricks_request_id")
 """Identity of a request. Days are read one by one."""
@@ -49,8 +44,9 @@ class InferenceLog:
     Attributes:
         requests: One row per request, without duplicates: `REQUEST_COLUMNS`.
         records: One row per scored record, by request time, id and position in the request:
-            `RECORD_COLUMNS`. Fields have the types of the model signature; a field that is absent
-            or cannot be converted is null.
+            `REQUEST_COLUMNS`, `record_number`, the key, the inputs of the model, `prediction` and
+            `probability`. Fields have the types of the model signature; a field that is absent or
+            cannot be converted is null, and one that the table description lacks is left out.
         rejected: One row per request without rows in `records`: `REQUEST_COLUMNS` and `reason`.
     """
 
@@ -59,7 +55,7 @@ class InferenceLog:
     rejected: pd.DataFrame
 
 
-def parse_payload(payload: pd.DataFrame) -> InferenceLog:
+def parse_payload(payload: pd.DataFrame, table: TableSpec) -> InferenceLog:
     """Parse rows of the inference table, in any order, with at least `PAYLOAD_COLUMNS`.
 
     Duplicates of a request on a day count once; test requests of a deployment are skipped. A
@@ -79,7 +75,7 @@ def parse_payload(payload: pd.DataFrame) -> InferenceLog:
     pairs: list[list[tuple[Record, Record]]] = []
     for row in rows.itertuples(index=False):
         try:
-            pairs.append(list(_records(row)))
+            pairs.append(list(_records(row, table.target.classes)))
             reasons.append(None)
         except _RejectedError as rejection:
             pairs.append([])
@@ -87,7 +83,7 @@ def parse_payload(payload: pd.DataFrame) -> InferenceLog:
     rejected = rows.assign(reason=pd.Series(reasons, dtype="str")).dropna(subset="reason")
     return InferenceLog(
         requests=rows[list(REQUEST_COLUMNS)],
-        records=_to_frame(rows, pairs),
+        records=_to_frame(rows, pairs, table),
         rejected=rejected[[*REQUEST_COLUMNS, "reason"]].reset_index(drop=True),
     )
 
@@ -109,7 +105,10 @@ class _RejectedError(Exception):
     """Reason for rejecting a request."""
 
 
-def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a named tuple
+def _records(
+    row: Any,  # noqa: ANN401 - a named tuple
+    classes: tuple[str, str],
+) -> Iterator[tuple[Record, Record]]:
     """Return the records of a request, each with its prediction."""
     if pd.isna(row.databricks_request_id):
         raise _RejectedError("it has no id")
@@ -135,8 +134,10 @@ def _records(row: Any) -> Iterator[tuple[Record, Record]]:  # noqa: ANN401 - a n
         raise _RejectedError(f"{len(records)} records and {len(predictions)} predictions")
     if not records:
         raise _RejectedError(NO_RECORDS)
-    if not all(map(_is_prediction, predictions)):
-        raise _RejectedError("a prediction is not Alive or Dead with a probability from 0 to 1")
+    if not all(_is_prediction(prediction, classes) for prediction in predictions):
+        raise _RejectedError(
+            f"a prediction is not {' or '.join(classes)} with a probability from 0 to 1"
+        )
     return zip(records, predictions, strict=True)
 
 
@@ -178,29 +179,39 @@ def _parse_rows(value: Any, form: str) -> list[Record]:  # noqa: ANN401 - any JS
     return value
 
 
-def _is_prediction(prediction: Record) -> bool:
+def _is_prediction(prediction: Record, classes: tuple[str, str]) -> bool:
     probability = prediction.get("probability")
     return (
-        prediction.get("prediction") in ("Alive", "Dead")
+        prediction.get("prediction") in classes
         and isinstance(probability, (int, float))
         and not isinstance(probability, bool)
         and 0 <= probability <= 1
     )
 
 
-def _to_frame(rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]]) -> pd.DataFrame:
+def _to_frame(
+    rows: pd.DataFrame, pairs: list[list[tuple[Record, Record]]], table: TableSpec
+) -> pd.DataFrame:
     repeated = rows.index.repeat([len(some) for some in pairs])
     frame = rows.loc[repeated, list(REQUEST_COLUMNS)].reset_index(drop=True)
     frame["record_number"] = np.array([n for some in pairs for n in range(len(some))], np.int64)
     records = [record for some in pairs for record, _ in some]
     predictions = [prediction for some in pairs for _, prediction in some]
-    for name in ("page_id", *TEXT_COLUMNS):
-        frame[name] = pd.Series([_to_text(record.get(name)) for record in records], dtype="str")
-    for name in NUMBER_COLUMNS:
-        frame[name] = pd.Series([number(record.get(name)) for record in records], dtype="float64")
-    for name, dtype in (("prediction", "str"), ("probability", "float64")):
-        frame[name] = pd.Series([one[name] for one in predictions], dtype=dtype)
-    return frame[list(RECORD_COLUMNS)]
+    fields: dict[str, Any] = {table.key: [_to_text(record.get(table.key)) for record in records]}
+    for name, column in table.inputs.items():
+        values = (record.get(name) for record in records)
+        if column.is_number:
+            fields[name] = [number(value, *column.bounds) for value in values]
+        else:
+            fields[name] = [_to_text(value) for value in values]
+    for name in ("prediction", "probability"):
+        fields[name] = [one[name] for one in predictions]
+    numbers = {*table.numbers, "probability"}
+    typed = {
+        name: pd.Series(values, dtype="float64" if name in numbers else "str")
+        for name, values in fields.items()
+    }
+    return pd.concat([frame, pd.DataFrame(typed)], axis=1)  # at once: there may be 2,000
 
 
 def _to_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON

@@ -18,21 +18,14 @@ import pyarrow.compute as pc
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.watermarks import ChangedDays
 from marvel_kedro.monitoring.inference_log import parsing
-from marvel_kedro.monitoring.inference_log.parsing import LABEL_COLUMNS, UNLABELLED_COLUMNS
 from marvel_kedro.monitoring.names import shown
+from marvel_kedro.table.classes import to_class
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
 from marvel_kedro.table.replacement import Replacement
 
 logger = logging.getLogger(__name__)
-
-PARSED = pa.unify_schemas(
-    [
-        pa.schema([tables.INFERENCE_LOG.field(name) for name in UNLABELLED_COLUMNS]),
-        tables.REJECTED_REQUESTS,
-    ]
-)
-"""Records, and rejected requests, which have a `reason`."""
 
 ServedEntities = Mapping[str, tuple[str | None, str]]
 """Name and model version by id of the served entity."""
@@ -63,10 +56,26 @@ def read_served_entities(served_entities: AnyFrame) -> ServedEntities:
     }
 
 
-def read_changed_days(
-    payload: AnyFrame, served_entities: AnyFrame, labels: AnyFrame, log: AnyFrame, days: ChangedDays
+def _unlabelled(table: TableSpec) -> pa.Schema:
+    """Return the columns of the log that do not change when labels arrive."""
+    labels = (table.target.column, "labelled_at")
+    return pa.schema([field for field in tables.inference_log(table) if field.name not in labels])
+
+
+def _parsed(table: TableSpec) -> pa.Schema:
+    """Return the columns of records, and of rejected requests, which have a `reason`."""
+    return pa.unify_schemas([_unlabelled(table), tables.REJECTED_REQUESTS])
+
+
+def read_changed_days(  # noqa: PLR0913, PLR0917 - one a table
+    payload: AnyFrame,
+    served_entities: AnyFrame,
+    labels: AnyFrame,
+    log: AnyFrame,
+    days: ChangedDays,
+    table: TableSpec,
 ) -> Iterator[tuple[Replacement, Replacement]]:
-    """Parse the requests of changed days and join the newest label of each page.
+    """Parse the requests of changed days and join the newest label of each key.
 
     Records that only get new labels are taken from `log`, the current `inference_log`.
 
@@ -76,12 +85,12 @@ def read_changed_days(
     """
     payload, served = on_engine(payload), read_served_entities(served_entities)
     if lazily(payload).implementation.is_spark_like() or not days.changed:
-        yield _replacements(payload, served, labels, log, days)
+        yield _replacements(payload, served, labels, log, days, table)
         return
     steps = [ChangedDays({}, (day,), ()) for day in days.read]
     steps += [ChangedDays({}, (), (day,)) for day in days.relabel]
     for step in steps:
-        both = _replacements(payload, served, labels, log, step)
+        both = _replacements(payload, served, labels, log, step, table)
         # Computed once, in this process.
         recorded, refused = (
             Replacement(one.column, one.values, _consuming_reader(one.rows.to_arrow_table()))
@@ -90,17 +99,23 @@ def read_changed_days(
         yield recorded, refused
 
 
-def _replacements(
-    payload: AnyFrame, served: ServedEntities, labels: AnyFrame, log: AnyFrame, days: ChangedDays
+def _replacements(  # noqa: PLR0913, PLR0917 - one a table
+    payload: AnyFrame,
+    served: ServedEntities,
+    labels: AnyFrame,
+    log: AnyFrame,
+    days: ChangedDays,
+    table: TableSpec,
 ) -> tuple[Replacement, Replacement]:
-    parsed, is_record = lazily(on_engine(_parse(payload, days, served))), nw.col("reason").is_null()
-    records = parsed.filter(is_record).select(*UNLABELLED_COLUMNS)
+    unlabelled, is_record = _unlabelled(table).names, nw.col("reason").is_null()
+    parsed = lazily(on_engine(_parse(payload, days, served, table)))
+    records = parsed.filter(is_record).select(*unlabelled)
     rejected = parsed.filter(~is_record).select(*tables.REJECTED_REQUESTS.names)
     if days.relabel:
         known = lazily(on_engine(log)).filter(nw.col("request_date").is_in(days.relabel))
-        records = nw.concat([records, known.select(*UNLABELLED_COLUMNS)], how="vertical")
-    labelled = records.join(newest_labels(labels), on="page_id", how="left")
-    labelled = labelled.select(*tables.INFERENCE_LOG.names)
+        records = nw.concat([records, known.select(*unlabelled)], how="vertical")
+    labelled = records.join(newest_labels(labels, table), on=table.key, how="left")
+    labelled = labelled.select(*tables.inference_log(table).names)
     return (
         Replacement("request_date", days.changed, labelled.to_native()),
         Replacement("request_date", days.read, rejected.to_native()),
@@ -115,19 +130,22 @@ def _consuming_reader(table: pa.Table) -> pa.RecordBatchReader:
     )
 
 
-def _parse(payload: AnyFrame, days: ChangedDays, served: ServedEntities) -> AnyFrame:
+def _parse(
+    payload: AnyFrame, days: ChangedDays, served: ServedEntities, table: TableSpec
+) -> AnyFrame:
     """Parse the requests of the days to read, without duplicates of a day.
 
     Returns:
-        `PARSED`: a lazy Spark frame for a Spark frame, otherwise an Arrow table.
+        `_parsed`: a lazy Spark frame for a Spark frame, otherwise an Arrow table.
     """
     rows = lazily(payload).filter(nw.col("request_date").is_in(days.read))
-    unique = _drop_duplicates(rows.select(*parsing.PAYLOAD_COLUMNS))
+    unique, schema = _drop_duplicates(rows.select(*parsing.PAYLOAD_COLUMNS)), _parsed(table)
+    parse = _parser(served, table)
     if rows.implementation.is_spark_like():
-        types = ", ".join(f"{field.name} {_SPARK_TYPES[field.type]}" for field in PARSED)
-        return unique.to_native().mapInArrow(_parser(served), types)
+        types = ", ".join(f"`{field.name}` {_SPARK_TYPES[field.type]}" for field in schema)
+        return unique.to_native().mapInArrow(parse, types)
     batches = unique.to_native().to_arrow_reader(_BATCH_REQUESTS)
-    parsed = pa.Table.from_batches(_parser(served)(batches), PARSED)
+    parsed = pa.Table.from_batches(parse(batches), schema)
     return parsed.sort_by([(name, "ascending") for name in _SORT_COLUMNS])
 
 
@@ -152,7 +170,7 @@ def _drop_duplicates(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def _parser(
-    served: ServedEntities,
+    served: ServedEntities, table: TableSpec
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def parse_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # The worker's own module: globals pickled with this function would be rebuilt per task.
@@ -160,7 +178,7 @@ def _parser(
 
         for batch in batches:
             for piece in records.split_batch(batch):
-                yield from records.parse_batch(piece, served)
+                yield from records.parse_batch(piece, served, table)
 
     return parse_batches
 
@@ -180,15 +198,17 @@ def split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         start = end
 
 
-def parse_batch(batch: pa.RecordBatch, served: ServedEntities) -> list[pa.RecordBatch]:
-    """Parse requests to `PARSED`."""
-    log = parsing.parse_payload(batch.to_pandas(date_as_object=True))
+def parse_batch(
+    batch: pa.RecordBatch, served: ServedEntities, table: TableSpec
+) -> list[pa.RecordBatch]:
+    """Parse requests to `_parsed`."""
+    log, schema = parsing.parse_payload(batch.to_pandas(date_as_object=True), table), _parsed(table)
     both = (_add_entity(rows, served) for rows in (log.records, log.rejected))
     found = (  # typed here: a cast would accept an id of another type, which matches no entity
-        pa.Table.from_pandas(rows, pa.schema(map(PARSED.field, rows.columns)), preserve_index=False)
+        pa.Table.from_pandas(rows, pa.schema(map(schema.field, rows.columns)), preserve_index=False)
         for rows in both
     )
-    return pa.concat_tables(tables.conform(rows, PARSED) for rows in found).to_batches()
+    return pa.concat_tables(tables.conform(rows, schema) for rows in found).to_batches()
 
 
 def _add_entity(rows: pd.DataFrame, served: ServedEntities) -> pd.DataFrame:
@@ -202,6 +222,12 @@ def _add_entity(rows: pd.DataFrame, served: ServedEntities) -> pd.DataFrame:
 def versions(table: AnyFrame) -> set[str]:
     """Return the model versions of a log or baseline."""
     return {version for version, *_ in _distinct(table, ["model_version"])} - {None}
+
+
+def has_other_classes(log: AnyFrame, table: TableSpec) -> bool:
+    """Return whether a log has predictions of classes that the target no longer has."""
+    found = {prediction for (prediction,) in _distinct(log, ["prediction"])}
+    return bool(found - {None, *table.target.classes})
 
 
 def versions_by_day(log: AnyFrame) -> dict[date, set[str]]:
@@ -227,36 +253,45 @@ def days_with_new_names(log: AnyFrame, served: ServedEntities) -> set[date]:
     }
 
 
-def relabelled_days(log: AnyFrame, labels: AnyFrame) -> set[date]:
+def relabelled_days(log: AnyFrame, labels: AnyFrame, table: TableSpec) -> set[date]:
     """Return the days with records whose label differs from the newest one."""
-    newest = newest_labels(labels).rename({name: f"{name}_now" for name in LABEL_COLUMNS})
-    joined = lazily(on_engine(log)).join(newest, on="page_id", how="left")
-    changed = joined.filter(_differs("alive") | _differs("labelled_at"))
+    label = (table.target.column, "labelled_at")
+    newest = newest_labels(labels, table).rename({name: f"_{name}" for name in label})
+    logged = lazily(on_engine(log)).select("request_date", table.key, *label)
+    joined = logged.join(newest, on=table.key, how="left")
+    changed = joined.filter(_differs(label[0]) | _differs(label[1]))
     return {day for (day,) in _distinct(changed.to_native(), ["request_date"])}
 
 
 def _differs(name: str) -> nw.Expr:
-    logged, now = nw.col(name), nw.col(f"{name}_now")  # a comparison with null is null
+    logged, now = nw.col(name), nw.col(f"_{name}")  # a comparison with null is null
     return nw.coalesce(logged != now, logged.is_null() != now.is_null())
 
 
-_IS_LABEL = nw.col("alive").is_in(["Alive", "Dead"])
-
-
-def warn_of_unknown_labels(labels: AnyFrame) -> None:
-    """Log the number of labels that are neither Alive nor Dead, with some of their values."""
-    odd = lazily(on_engine(labels)).filter(~nw.coalesce(_IS_LABEL, nw.lit(False)))
+def warn_of_unknown_labels(labels: AnyFrame, table: TableSpec) -> None:
+    """Log the number of labels that are none of the classes, with some of their values."""
+    given = _texts(labels, table).with_columns(_class=to_class(table.target, ()))
+    odd = given.filter(nw.col("_class").is_null()).select(table.target.column)
     (unknown,) = odd.select(nw.len()).collect("pyarrow").to_native()[0].to_pylist()
     if unknown:
-        found = odd.select("alive").unique().head(_MAX_UNKNOWN_LABELS).collect("pyarrow")
-        values = sorted({shown(value) for value in found.to_native()["alive"].to_pylist()})
-        text = "          %s labels are neither Alive nor Dead and are ignored, such as %s"
-        logger.warning(text, f"{unknown:,}", ", ".join(values))
+        found = odd.unique().head(_MAX_UNKNOWN_LABELS).collect("pyarrow").to_native()
+        logger.warning(
+            "          %s labels are neither %s nor %s and are ignored, such as %s",
+            *(f"{unknown:,}", *table.target.classes),
+            ", ".join(sorted({shown(value) for value in found[0].to_pylist()})),
+        )
 
 
-def newest_labels(labels: AnyFrame) -> nw.LazyFrame[Any]:
-    """Select the newest label of each page."""
-    known = lazily(on_engine(labels)).select("page_id", *LABEL_COLUMNS)
-    known = known.filter(~nw.col("page_id").is_null() & _IS_LABEL)
+def newest_labels(labels: AnyFrame, table: TableSpec) -> nw.LazyFrame[Any]:
+    """Select the newest label of each key, as a class; labels may be in words of the source."""
+    key, label = table.key, table.target.column
+    known = _texts(labels, table).with_columns(to_class(table.target, ()))
+    known = known.filter(~nw.col(key).is_null() & ~nw.col(label).is_null())
     # The label breaks ties of time: engines differ in their row order.
-    return known.unique(["page_id"], keep="last", order_by=["labelled_at", "alive"])
+    return known.unique([key], keep="last", order_by=["labelled_at", label])
+
+
+def _texts(labels: AnyFrame, table: TableSpec) -> nw.LazyFrame[Any]:
+    """Select key, label and time; the first two may be numbers in a table of a lakehouse."""
+    texts = (nw.col(name).cast(nw.String) for name in (table.key, table.target.column))
+    return lazily(on_engine(labels)).select(*texts, "labelled_at")

@@ -20,17 +20,17 @@ SEPARATED = 0.999
 class Calibration:
     """A calibration, a function of probabilities.
 
-    The isotonic regression has blocks of neighbouring probabilities with the same share of Alive.
-    A block's share has a sampling error, whether the calibration uses it or not: it is all that the
-    baseline shows about the chances there.
+    The isotonic regression has blocks of neighbouring probabilities with the same share of the
+    positive class. A block's share has a sampling error, whether the calibration uses it or not: it
+    is all that the baseline shows about the chances there.
 
     Attributes:
         known: Distinct probabilities of the labelled records, ascending, shape (values,).
         fitted: Calibrated probability by value.
         starts: First value of each block, shape (blocks,).
         rows: Labelled records by block.
-        variance: p (1 - p) by block, where p is the share of Alive among its records and half a
-            record more of either class.
+        variance: p (1 - p) by block, where p is the share of the positive class among its records
+            and half a record more of either class.
     """
 
     known: Floats
@@ -40,13 +40,15 @@ class Calibration:
     variance: Floats
 
     @classmethod
-    def of(cls, score: Floats, alive: Ints, dead: Ints, *, calibrates: bool) -> "Calibration":
+    def of(
+        cls, score: Floats, positive: Ints, negative: Ints, *, calibrates: bool
+    ) -> "Calibration":
         """Fit to the labelled records by ascending probability."""
-        rows = alive + dead
-        fitted = optimize.isotonic_regression(alive / rows, weights=rows.astype(np.float64))
+        rows = positive + negative
+        fitted = optimize.isotonic_regression(positive / rows, weights=rows.astype(np.float64))
         starts = fitted.blocks[:-1].astype(np.int64)
         of_block = np.add.reduceat(rows, starts)
-        share = (np.add.reduceat(alive, starts) + 0.5) / (of_block + 1)
+        share = (np.add.reduceat(positive, starts) + 0.5) / (of_block + 1)
         values = fitted.x if calibrates else score
         return cls(score, values, starts, of_block, share * (1 - share))
 
@@ -82,36 +84,36 @@ def fit_calibration(scores: ScoreCounts) -> Calibration | None:
     if not known.any():
         return None
     score, index = np.unique(scores.probability[known], return_inverse=True)
-    alive, dead = (
+    positive, negative = (
         np.bincount(index, np.where(which, scores.rows[known], 0), len(score)).astype(np.int64)
-        for which in (scores.alive[known], ~scores.alive[known])
+        for which in (scores.positive[known], ~scores.positive[known])
     )
     records = ScoredRecords.of([scores])
     area, _ = performance.roc_auc(records, *records.rows_by_label)
-    mixed = bool(alive.any() and dead.any()) and not area[0] > SEPARATED
-    calibrates = mixed and _helps(score, alive, dead)
-    return Calibration.of(score, alive, dead, calibrates=calibrates)
+    mixed = bool(positive.any() and negative.any()) and not area[0] > SEPARATED
+    calibrates = mixed and _helps(score, positive, negative)
+    return Calibration.of(score, positive, negative, calibrates=calibrates)
 
 
-def _helps(score: Floats, alive: Ints, dead: Ints) -> bool:
+def _helps(score: Floats, positive: Ints, negative: Ints) -> bool:
     """Return true if calibration lowers the Brier score of unseen records."""
     generator = np.random.default_rng(SEED)
     gain = 0.0
     for _ in range(FOLDS):
-        test_alive, test_dead = (  # drawn without replacement
+        test_positive, test_negative = (  # drawn without replacement
             generator.multivariate_hypergeometric(
                 side, int(side.sum()) // FOLDS, method="marginals"
             )
-            for side in (alive, dead)
+            for side in (positive, negative)
         )
-        fitted = _fit(score, alive - test_alive, dead - test_dead)
-        gain += float(test_alive @ ((1 - score) ** 2 - (1 - fitted) ** 2))
-        gain += float(test_dead @ (score**2 - fitted**2))
+        fitted = _fit(score, positive - test_positive, negative - test_negative)
+        gain += float(test_positive @ ((1 - score) ** 2 - (1 - fitted) ** 2))
+        gain += float(test_negative @ (score**2 - fitted**2))
     return gain > 0
 
 
-def _fit(score: Floats, alive: Ints, dead: Ints) -> Floats:
+def _fit(score: Floats, positive: Ints, negative: Ints) -> Floats:
     """Fit to records of some of the probabilities, and return the calibrated one of each."""
-    known = alive + dead > 0
-    fitted = Calibration.of(score[known], alive[known], dead[known], calibrates=True)
+    known = positive + negative > 0
+    fitted = Calibration.of(score[known], positive[known], negative[known], calibrates=True)
     return fitted(score)

@@ -4,7 +4,7 @@ Deltas are this window's figure minus the other's. Tests compare non-null values
 `percent_null_delta` covers nulls. Where one side has no value, a test is null, never zero. A column
 that only one side has keeps a row without figures and counts in `non_null_columns_delta`.
 
-Numbers, and free text by its length in characters:
+Numbers, and free text by its length:
 
 - `ks_test`: two-sided two-sample Kolmogorov-Smirnov test, see `statistical_tests.ks_pvalue`.
 - `wasserstein_distance`: of order 1, the area between the two distribution functions.

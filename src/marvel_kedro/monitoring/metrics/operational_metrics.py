@@ -35,17 +35,17 @@ _COUNTED = pa.schema(
 
 
 def health_metrics(
-    log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity]
+    log: AnyFrame, rejected: AnyFrame, granularities: Sequence[Granularity], label: str
 ) -> pa.Table:
     """Count requests and records on the engine, by time unit, and add them up to windows.
 
     `log` and `rejected` are rows of `inference_log` and `rejected_requests`: lazy frames of one
-    engine.
+    engine. `label` is the column of the label.
 
     Returns:
         `HEALTH_METRICS`, one row per window and served entity with a request.
     """
-    tables = _count(lazily(log), lazily(rejected), unit_of(granularities))
+    tables = _count(lazily(log), lazily(rejected), unit_of(granularities), label)
     counted, scored = (table.to_pandas() for table in tables)
     # A request without a time, or with that of another day, belongs to its request_date.
     counted["unit"] = pd.to_datetime(counted.pop("day"), utc=True).fillna(counted["unit"])
@@ -75,7 +75,7 @@ def health_metrics(
 
 
 def _count(
-    log: nw.LazyFrame[Any], rejected: nw.LazyFrame[Any], length: str
+    log: nw.LazyFrame[Any], rejected: nw.LazyFrame[Any], length: str, label: str
 ) -> tuple[pa.Table, pa.Table]:
     """Count by served entity and time unit; `length` is that of a unit, such as `1d`.
 
@@ -104,7 +104,7 @@ def _count(
         for frame in (answered, others)
     )
     scored = (
-        log.with_columns(unit=unit, labelled=(~nw.col("alive").is_null()).cast(nw.Int64))
+        log.select(*_ENTITY, unit=unit, labelled=(~nw.col(label).is_null()).cast(nw.Int64))
         .group_by("unit", *_ENTITY)
         .agg(records=nw.len().cast(nw.Int64), labelled=nw.col("labelled").sum())
     )

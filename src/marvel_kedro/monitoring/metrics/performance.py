@@ -34,9 +34,10 @@ from marvel_kedro.monitoring.aggregation.distributions import concatenate, ratio
 from marvel_kedro.monitoring.aggregation.ragged import Number, RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Group, Ints, ScoreCounts
 
-CLASSES = ("Alive", "Dead")
 _OPPOSITE = {"true": "false", "false": "true"}
 
+Classes = tuple[str, str]
+"""The positive class and the other."""
 Fields = dict[str, pa.Array]
 
 
@@ -53,13 +54,13 @@ class ScoredRecords(ScoreCounts):
         probability = concatenate((one.probability for one in scores), np.float64)
         flags = [
             concatenate((getattr(one, name) for one in scores), np.bool_)
-            for name in ("predicted", "labelled", "alive")
+            for name in ("predicted", "labelled", "positive")
         ]
         rows = concatenate((one.rows for one in scores), np.int64)
         # Sums of floats depend on the order, which engines do not guarantee.
         order = np.lexsort((*flags, probability, index.parent))
-        predicted, labelled, alive = (flag[order] for flag in flags)
-        return cls(probability[order], predicted, labelled, alive, rows[order], index)
+        predicted, labelled, positive = (flag[order] for flag in flags)
+        return cls(probability[order], predicted, labelled, positive, rows[order], index)
 
     @cached_property
     def records(self) -> Ints:
@@ -73,19 +74,21 @@ class ScoredRecords(ScoreCounts):
 
     @cached_property
     def confusion(self) -> Ints:
-        """Labelled records by group, prediction and label; shape (groups, 2, 2), as `CLASSES`."""
+        """Labelled records by group, prediction and label: (groups, 2, 2), positive first."""
         counts = [
-            self.rows_where(self.labelled & (self.predicted == predicted) & (self.alive == alive))
+            self.rows_where(
+                self.labelled & (self.predicted == predicted) & (self.positive == positive)
+            )
             for predicted in (True, False)
-            for alive in (True, False)
+            for positive in (True, False)
         ]
         return np.stack(counts, axis=1).reshape(-1, 2, 2)
 
     @cached_property
     def rows_by_label(self) -> tuple[Ints, Ints]:
-        """Records by element that are labelled Alive, and Dead; each of shape (elements,)."""
+        """Records by element that are labelled with each class, both of shape (elements,)."""
         known = np.where(self.labelled, self.rows, 0)
-        return np.where(self.alive, known, 0), np.where(self.alive, 0, known)
+        return np.where(self.positive, known, 0), np.where(self.positive, 0, known)
 
     @cached_property
     def ties(self) -> tuple[RaggedIndex, RaggedIndex]:
@@ -102,23 +105,23 @@ class ScoredRecords(ScoreCounts):
 
 
 def roc_auc(
-    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+    records: ScoredRecords, positive: npt.NDArray[Number], negative: npt.NDArray[Number]
 ) -> tuple[Floats, Floats]:
     """Compute the ROC AUC, ties half, and its standard error.
 
-    The error is that of DeLong et al. (1988): the variance over the Alive records of the share of
-    Dead records below each, divided by their number, plus the same with the classes swapped.
-    `alive` and `dead` are numbers of records by element, possibly expectations.
+    The error is that of DeLong et al. (1988): the variance over the positive records of the share
+    of negative records below each, divided by their number, plus the same with the classes swapped.
+    `positive` and `negative` are numbers of records by element, possibly expectations.
 
     Returns:
         Both by group; NaN if there is only one class, or a probability is NaN.
     """
     groups, ties = records.ties
-    alive, dead = ties.sums(alive), ties.sums(dead)
-    all_alive, all_dead = groups.sums(alive), groups.sums(dead)
-    dead_below, alive_above = _beaten(groups, alive, dead)
+    positive, negative = ties.sums(positive), ties.sums(negative)
+    all_positive, all_negative = groups.sums(positive), groups.sums(negative)
+    negative_below, positive_above = _beaten(groups, positive, negative)
     unknown = records.index.counts(np.isnan(records.probability)) > 0
-    area = ratio(groups.sums(alive * dead_below), all_alive * all_dead)
+    area = ratio(groups.sums(positive * negative_below), all_positive * all_negative)
     area = np.where(unknown, np.nan, area)
     variance = sum(
         ratio(
@@ -126,49 +129,58 @@ def roc_auc(
             total**2,
         )
         for own, won, total, others in (
-            (alive, dead_below, all_alive, all_dead),
-            (dead, alive_above, all_dead, all_alive),
+            (positive, negative_below, all_positive, all_negative),
+            (negative, positive_above, all_negative, all_positive),
         )
     )
     return area, np.sqrt(variance)
 
 
 def roc_auc_gradient(
-    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number], area: Floats
+    records: ScoredRecords,
+    positive: npt.NDArray[Number],
+    negative: npt.NDArray[Number],
+    area: Floats,
 ) -> Floats:
-    """Return by element how the ROC AUC changes with a record's chance of being Alive."""
+    """Return by element how the ROC AUC changes with a record's chance of the positive class."""
     groups, ties = records.ties
-    below, above = _beaten(groups, ties.sums(alive), ties.sums(dead))
-    all_alive, all_dead = (records.index.sums(side)[records.index.parent] for side in (alive, dead))
+    below, above = _beaten(groups, ties.sums(positive), ties.sums(negative))
+    all_positive, all_negative = (
+        records.index.sums(side)[records.index.parent] for side in (positive, negative)
+    )
     area = area[records.index.parent]
-    won, lost = ratio(below[ties.parent], all_dead), ratio(above[ties.parent], all_alive)
-    return ratio(won - area, all_alive) - ratio(lost - area, all_dead)
+    won, lost = ratio(below[ties.parent], all_negative), ratio(above[ties.parent], all_positive)
+    return ratio(won - area, all_positive) - ratio(lost - area, all_negative)
 
 
 def _beaten(
-    groups: RaggedIndex, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+    groups: RaggedIndex, positive: npt.NDArray[Number], negative: npt.NDArray[Number]
 ) -> tuple[Floats, Floats]:
-    """Return by tie the Dead records below and the Alive ones above, ties half."""
-    alive_above = groups.sums(alive)[groups.parent] - groups.sums_before(alive) - alive / 2
-    return groups.sums_before(dead) + dead / 2, alive_above
+    """Return by tie the negative records below and the positive ones above, ties half."""
+    positive_above = (
+        groups.sums(positive)[groups.parent] - groups.sums_before(positive) - positive / 2
+    )
+    return groups.sums_before(negative) + negative / 2, positive_above
 
 
-def performance_columns(keys: Sequence[GroupKey], groups: Sequence[Group]) -> Fields:
+def performance_columns(
+    keys: Sequence[GroupKey], groups: Sequence[Group], classes: Classes
+) -> Fields:
     """Compute the performance and fairness fields by name, with one element per group."""
     records = ScoredRecords.of([group.scored for group in groups])
-    return _performance(records) | _fairness(records, _opposite_slices(keys))
+    return _performance(records, classes) | _fairness(records, _opposite_slices(keys), classes)
 
 
-def _performance(records: ScoredRecords) -> Fields:
+def _performance(records: ScoredRecords, classes: Classes) -> Fields:
     confusion = records.confusion
     hits, predicted, actual = _margins(confusion)
     unlabelled = records.labels == 0
-    loss = losses(records.alive, records.probability) * records.rows
+    loss = losses(records.positive, records.probability) * records.rows
     loss_sum = records.index.sums(np.where(records.labelled, loss, 0.0))
     matrix = arrays.structs(
         {
-            "prediction": pa.array(np.tile(np.repeat(CLASSES, 2), len(confusion))),
-            "label": pa.array(np.tile(CLASSES, 2 * len(confusion))),
+            "prediction": pa.array(np.tile(np.repeat(classes, 2), len(confusion))),
+            "label": pa.array(np.tile(classes, 2 * len(confusion))),
             "count": pa.array(confusion.reshape(-1)),
         }
     ).filter(pa.array(np.repeat(~unlabelled, 4)))
@@ -180,22 +192,22 @@ def _performance(records: ScoredRecords) -> Fields:
         "log_loss": arrays.doubles(ratio(loss_sum, records.labels)),
         "confusion_matrix": arrays.lists(matrix, np.where(unlabelled, 0, 4), unlabelled),
         "roc_auc_score": arrays.structs({"one_vs_one": weighted}, no_area),
-        "precision": _averages(ratio(hits, predicted), actual, unlabelled),
-        "recall": _averages(ratio(hits, actual), actual, unlabelled),
-        "f1_score": _averages(ratio(2 * hits, predicted + actual), actual, unlabelled),
+        "precision": _averages(ratio(hits, predicted), actual, unlabelled, classes),
+        "recall": _averages(ratio(hits, actual), actual, unlabelled, classes),
+        "f1_score": _averages(ratio(2 * hits, predicted + actual), actual, unlabelled, classes),
     }
 
 
-def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
+def _fairness(records: ScoredRecords, opposite: Ints, classes: Classes) -> Fields:
     hits, predicted, actual = _margins(records.confusion)
     labels = records.labels[:, None]
-    predicted_alive = records.rows_where(records.predicted)
+    predicted_positive = records.rows_where(records.predicted)
     rates = {
         "predictive_parity": ratio(hits, predicted),
         "predictive_equality": ratio(predicted - hits, labels - actual),
         "equal_opportunity": ratio(hits, actual),
         "statistical_parity": ratio(
-            np.stack([predicted_alive, records.records - predicted_alive], axis=1),
+            np.stack([predicted_positive, records.records - predicted_positive], axis=1),
             records.records[:, None],
         ),
     }
@@ -204,7 +216,7 @@ def _fairness(records: ScoredRecords, opposite: Ints) -> Fields:
     for name, rate in rates.items():
         parity = np.where(alone, np.nan, ratio(rate, rate[opposite]))
         missing = np.all(np.isnan(parity), axis=1)
-        fields[name] = arrays.structs({"one_vs_all": _by_class(parity, missing)}, missing)
+        fields[name] = arrays.structs({"one_vs_all": _by_class(parity, missing, classes)}, missing)
     return fields
 
 
@@ -213,7 +225,7 @@ def _margins(confusion: Ints) -> tuple[Ints, Ints, Ints]:
     return np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1)
 
 
-def _averages(scores: Floats, labels: Ints, missing: Flags) -> pa.StructArray:
+def _averages(scores: Floats, labels: Ints, missing: Flags, classes: Classes) -> pa.StructArray:
     """Combine a score by class with its means over the classes where it is defined."""
     known = ~np.isnan(scores)
     filled = np.where(known, scores, 0.0)
@@ -222,7 +234,7 @@ def _averages(scores: Floats, labels: Ints, missing: Flags) -> pa.StructArray:
     weighted = ratio((filled * weight).sum(axis=1), weight.sum(axis=1))
     return arrays.structs(
         {
-            "one_vs_all": _by_class(scores, missing),
+            "one_vs_all": _by_class(scores, missing, classes),
             "macro": arrays.doubles(macro),
             # As in scikit-learn if only a class without labels has a score.
             "weighted": arrays.doubles(np.where(np.isnan(weighted), macro, weighted)),
@@ -231,11 +243,11 @@ def _averages(scores: Floats, labels: Ints, missing: Flags) -> pa.StructArray:
     )
 
 
-def _by_class(scores: Floats, missing: Flags) -> pa.MapArray:
-    offsets = np.concatenate([[0], np.cumsum(np.where(missing, 0, len(CLASSES)))])
+def _by_class(scores: Floats, missing: Flags, classes: Classes) -> pa.MapArray:
+    offsets = np.concatenate([[0], np.cumsum(np.where(missing, 0, len(classes)))])
     return pa.MapArray.from_arrays(
         pa.array(offsets, pa.int32()),
-        pa.array(CLASSES * int((~missing).sum()), pa.string()),
+        pa.array(classes * int((~missing).sum()), pa.string()),
         arrays.doubles(scores[~missing].reshape(-1)),
         mask=pa.array(missing),
     )

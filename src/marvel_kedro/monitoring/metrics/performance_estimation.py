@@ -1,10 +1,10 @@
 """Performance estimation without labels: the table `quality_estimates`.
 
 Confidence-based performance estimation, as NannyML's CBPE: a calibrated probability is the chance
-that the record is Alive, so the expected confusion matrix, ROC curve and loss of a window follow
-from its probabilities alone. This requires that the relation of features and label is unchanged:
-it detects data that moves to where the model is uncertain, not concept drift, which only labels
-show.
+that the record is of the positive class, so the expected confusion matrix, ROC curve and loss of a
+window follow from its probabilities alone. This requires that the relation of features and label is
+unchanged: it detects data that moves to where the model is uncertain, not concept drift, which only
+labels show.
 
 Probabilities are calibrated by isotonic regression on the baseline's labels if that helps, see
 `fit_calibration`. Metrics are of the model's own probabilities and predictions; the calibrated ones
@@ -19,7 +19,7 @@ and labels:
 
 - accuracy a of n records: sqrt(a (1 - a) / n), half a record more right and wrong.
 - log loss: the standard deviation of the loss, over records and expected labels, by sqrt(n).
-- ROC AUC: `performance.roc_auc`, with expected numbers of Alive and Dead.
+- ROC AUC: `performance.roc_auc`, with expected numbers of both classes.
 
 The other is the sampling error of the baseline's labels, from which the chances come, see
 `_Chances.variances`. `realised_error` and `baseline_error` are the first part alone, for the known
@@ -124,12 +124,12 @@ class _Metrics:
 
 @dataclass(frozen=True)
 class _Chances:
-    """Chances of the label Alive by element, with their uncertainty; NaN without a calibration.
+    """Chances of the positive label by element, with their uncertainty; NaN without a calibration.
 
     Attributes:
         chance: Calibrated probability.
         block: Block of the segment's calibration; its number is unique in a group only.
-        variance: Variance of the block's share of Alive, in the baseline.
+        variance: Variance of the block's share of the positive class, in the baseline.
     """
 
     chance: Floats
@@ -167,21 +167,26 @@ class _Chances:
 
 
 def _measure(
-    records: ScoredRecords, alive: npt.NDArray[Number], dead: npt.NDArray[Number]
+    records: ScoredRecords, positive: npt.NDArray[Number], negative: npt.NDArray[Number]
 ) -> _Metrics:
-    """Compute metrics of numbers of Alive and Dead records by element, possibly expectations."""
+    """Compute metrics of positive and negative records by element, possibly expectations."""
     index = records.index
-    number = index.sums(alive + dead)
-    area, area_error = performance.roc_auc(records, alive, dead)
-    accuracy = ratio(index.sums(np.where(records.predicted, alive, dead)), number)
-    if_alive, if_dead = (
-        losses(np.full(len(records.rows), is_alive), records.probability)
-        for is_alive in (True, False)
+    number = index.sums(positive + negative)
+    area, area_error = performance.roc_auc(records, positive, negative)
+    accuracy = ratio(index.sums(np.where(records.predicted, positive, negative)), number)
+    if_positive, if_negative = (
+        losses(np.full(len(records.rows), is_positive), records.probability)
+        for is_positive in (True, False)
     )
-    loss_alive, loss_dead = np.where(alive > 0, if_alive, 0.0), np.where(dead > 0, if_dead, 0.0)
-    loss = ratio(index.sums(alive * loss_alive + dead * loss_dead), number)
+    loss_positive, loss_negative = (
+        np.where(positive > 0, if_positive, 0.0),
+        np.where(negative > 0, if_negative, 0.0),
+    )
+    loss = ratio(index.sums(positive * loss_positive + negative * loss_negative), number)
     mean = loss[index.parent]
-    squares = index.sums(alive * (loss_alive - mean) ** 2 + dead * (loss_dead - mean) ** 2)
+    squares = index.sums(
+        positive * (loss_positive - mean) ** 2 + negative * (loss_negative - mean) ** 2
+    )
     likely = (accuracy * number + 0.5) / (number + 1)  # a few records, all right, are not certain
     errors = [
         area_error,
@@ -189,9 +194,9 @@ def _measure(
         np.sqrt(ratio(squares, number**2)),
     ]
     gradients = [
-        performance.roc_auc_gradient(records, alive, dead, area),
+        performance.roc_auc_gradient(records, positive, negative, area),
         ratio(np.where(records.predicted, 1.0, -1.0), number[index.parent]),
-        ratio(if_alive - if_dead, number[index.parent]),
+        ratio(if_positive - if_negative, number[index.parent]),
     ]
     figures = [area, accuracy, loss], errors, gradients
     return _Metrics(*(np.stack(some, axis=1) for some in figures))

@@ -10,7 +10,7 @@ and `quantiles` numbers that were counted together are their mean, in `distinct_
 - `quantiles`: the percentiles 0 to 100 with linear interpolation, the default of `numpy.quantile`.
 - `distinct_count` excludes null and NaN. `frequent_items`: the `FREQUENT_ITEMS` categories with
   the most rows, ties by name.
-- Lengths are in characters. Free text has lengths only: its values are not counted.
+- Lengths are in letters. Free text has lengths only: its values are not counted.
 - `non_null_columns` of the row `TABLE`: sorted by name. NaN is not null.
 - `logging_table_commit_version` is null: windows cover the requests of days, not commits of the
   inference table.
@@ -26,6 +26,7 @@ from marvel_kedro.monitoring.aggregation import arrays
 from marvel_kedro.monitoring.aggregation.distributions import Columns, Distributions, Numbers, ratio
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
 from marvel_kedro.monitoring.metrics import performance
+from marvel_kedro.monitoring.metrics.performance import Classes
 
 FREQUENT_ITEMS = 100
 PERCENTILES = np.arange(101)
@@ -33,8 +34,10 @@ _MEDIAN = 50
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
+def profile_metrics(groups: Groups, baseline: Baseline, classes: Classes) -> pa.Table:
     """Profile the columns and compute the performance of every window and of the baseline.
+
+    `classes` are the positive class and the other.
 
     Returns:
         `PROFILE_METRICS`: first the baseline, then by window and segment. The row `TABLE` of a
@@ -60,7 +63,7 @@ def profile_metrics(groups: Groups, baseline: Baseline) -> pa.Table:
     non_null = names.take(pa.array(np.nonzero(columns.filled)[1]))
     on_table_rows = {
         "non_null_columns": arrays.lists(non_null, columns.filled.sum(axis=1)),
-        **performance.performance_columns(keys, counted),
+        **performance.performance_columns(keys, counted, classes),
     }
     fields = {
         "column_name": pa.array([tables.TABLE, *columns.names], pa.string()).take(pa.array(column)),

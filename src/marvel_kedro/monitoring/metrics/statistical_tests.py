@@ -41,7 +41,7 @@ def chi_squared_pvalue(
     of Dawson (1954, "A simplified expression for the variance of the chi-squared function on a
     contingency table", Biometrika 41). The p-value is that of the gamma distribution with these two
     moments. For frequent categories it is the chi-squared distribution. With many rare categories
-    and samples of unequal size, as universes in a window and a baseline, the variance is a multiple
+    and samples of unequal size, as a window and a baseline, the variance is a multiple
     of that of the chi-squared distribution, which would report drift on most days without any.
     `scipy.stats.chi2_contingency`, and presumably Databricks, always use the latter.
 

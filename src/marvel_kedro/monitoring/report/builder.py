@@ -19,6 +19,7 @@ from marvel_kedro.monitoring.report import data, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables
 from marvel_kedro.monitoring.report.windows import Row, Window
 from marvel_kedro.monitoring.tables import BASELINE, INPUT, TABLE
+from marvel_kedro.table.description import TableSpec
 
 _STATES = (lifecycle.OPEN, lifecycle.ACKNOWLEDGED, lifecycle.SILENCED, lifecycle.RESOLVED)
 
@@ -26,16 +27,20 @@ Performances = defaultdict[tuple[Window, str | None, str | None, str], data.Perf
 """By window, slice key, slice value and metric."""
 
 
-def build(
+def build(  # noqa: PLR0913, PLR0917 - what the report is about
     tables: MonitoringTables,
     monitoring: MonitoringOptions,
     alerting: AlertingOptions,
     options: ReportingOptions,
+    table: TableSpec,
+    model: str,
 ) -> data.ReportData:
-    """Build the report data; any table may be empty."""
-    rows = _Rows(tables, monitoring, alerting, options)
+    """Build the report data of a registered model; any table of metrics may be empty."""
+    rows = _Rows(tables, monitoring, alerting, options, table.target.positive)
     versions = rows.version_names()
     return data.ReportData(
+        table=table,
+        model=model,
         granularity=rows.selected.granularity,
         windows=rows.windows,
         windows_omitted=rows.selected.omitted,
@@ -61,8 +66,9 @@ class _Rows:
         monitoring: MonitoringOptions,
         alerting: AlertingOptions,
         options: ReportingOptions,
+        positive: str,
     ) -> None:
-        self.options = options
+        self.options, self.positive = options, positive
         self.tested = [rule.columns for rule in alerting.active.values() if rule.test is not None]
         # Of slices only the rows about all columns are needed, and those of columns are many.
         profile = tables.profile.filter(
@@ -195,7 +201,7 @@ class _Rows:
                 metric: performances[row["window"], *key, metric] for metric in data.METRICS
             }
             drifted = largest[key][::-1] if key in largest else None
-            fairness = {name: _for_alive(row[name]) for name in data.FAIRNESS}
+            fairness = {name: _of_class(row[name], self.positive) for name in data.FAIRNESS}
             found.append(data.Slice(*key, row["count"], performance, drifted, fairness))
         return sorted(found, key=lambda one: (-one.records, one.key, one.value))
 
@@ -274,9 +280,9 @@ def _realised(row: Row) -> dict[str, float | None]:
     }
 
 
-def _for_alive(measure: Row | None) -> float | None:
-    """Return the value for the class Alive of a map by class."""
-    return _finite(dict((measure or {}).get("one_vs_all") or ()).get("Alive"))
+def _of_class(measure: Row | None, name: str) -> float | None:
+    """Return the value for a class of a map by class."""
+    return _finite(dict((measure or {}).get("one_vs_all") or ()).get(name))
 
 
 def _alerts(table: pa.Table, options: ReportingOptions) -> data.Alerts:

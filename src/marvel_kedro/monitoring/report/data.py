@@ -11,6 +11,7 @@ from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.names import shown
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report.windows import Row, Window
+from marvel_kedro.table.description import TableSpec
 
 METRICS = ("roc_auc", "accuracy", "log_loss")
 FAIRNESS = ("predictive_parity", "predictive_equality", "equal_opportunity", "statistical_parity")
@@ -109,7 +110,7 @@ class Slice:
         key: The column or the condition.
         performance: By metric.
         drift: The column with the largest distance beyond chance, and that.
-        fairness: By measure, for the class Alive; None where unknown.
+        fairness: By measure, for the positive class; None where unknown.
     """
 
     key: str
@@ -193,12 +194,16 @@ class ReportData:
     """All data of the report; `retrain`, `rejected` and `ab_report` are as in `MonitoringTables`.
 
     Attributes:
+        table: The description of the table.
+        model: The registered model.
         windows: The windows shown, oldest first; the last one may be running.
         windows_omitted: Number of older windows.
         health: Rows of `health_metrics` by window shown.
         versions: Versions with the most records first, without those omitted.
     """
 
+    table: TableSpec
+    model: str
     granularity: str
     windows: Sequence[Window]
     windows_omitted: int

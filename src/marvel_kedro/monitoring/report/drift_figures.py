@@ -104,9 +104,9 @@ def _distribution(version: str, column: Column, now: Row, max_items: int) -> fmt
     else:
         length = f"{fmt.measure(before['avg_length'])} in the baseline"
         chart = Markup(
-            "<p>Free text, measured by its length: {} characters on average, {}.</p>"
+            "<p>Free text, measured by its length: {} letters on average, {}.</p>"
         ).format(fmt.measure(now["avg_length"]), length if column.baseline else "no baseline")
-        head = "Length in characters"
+        head = "Length in letters"
         lengths = {"Shortest": "min_length", "Mean": "avg_length", "Longest": "max_length"}
         rows = [compared(figure, key) for figure, key in lengths.items()]
     rows.append(compared("Rows", "count", fmt.whole))

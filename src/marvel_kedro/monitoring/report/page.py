@@ -27,8 +27,9 @@ _templates.trim_blocks = _templates.lstrip_blocks = True
 
 def render(data: ReportData) -> str:
     """Render the page."""
+    title = f"{TITLE}: {data.table.name}"
     body = _templates.get_template("report.html.j2").render(
-        title=TITLE,
+        title=title,
         data=data,
         fmt=fmt,
         symbols=_SYMBOLS,
@@ -52,7 +53,7 @@ def render(data: ReportData) -> str:
     )
     style = _templates.get_template("report.css").render()
     # The template escapes its inputs.
-    return page.document(TITLE, Markup(body), Markup(style))  # noqa: S704
+    return page.document(title, Markup(body), Markup(style))  # noqa: S704
 
 
 def _verdict(data: ReportData) -> str:

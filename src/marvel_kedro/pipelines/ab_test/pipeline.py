@@ -12,19 +12,19 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 data.read_requests,
-                ["inference_payload", "params:ab_test"],
+                ["inference_payload", "params:ab_test", "params:table"],
                 "ab_log",
                 name="read_requests",
             ),
             node(
                 nodes.compare_entities,
-                ["ab_log", "served_entities", "labels", "params:ab_test"],
+                ["ab_log", "served_entities", "labels", "params:ab_test", "params:table"],
                 ["ab_reading", "ab_report", "ab_entities"],
                 name="compare_entities",
             ),
             node(
                 nodes.write_ab_page,
-                ["ab_reading", "params:ab_test"],
+                ["ab_reading", "params:ab_test", "params:table", "params:endpoint"],
                 "ab_page",
                 name="write_ab_page",
             ),

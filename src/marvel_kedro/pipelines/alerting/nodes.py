@@ -8,6 +8,7 @@ from marvel_kedro.monitoring.alerting.retraining_policy import LabelCounts
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.alerting.webhook import Webhook
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.table.description import TableSpec
 
 
 def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
@@ -20,6 +21,7 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
     version_aliases: dict[str, set[str]],
     endpoint: EndpointOptions,
     options: AlertingOptions,
+    table: TableSpec,
 ) -> pa.Table:
     """Evaluate the rules, and apply acknowledgements and silences."""
     alerts = evaluation.evaluate(
@@ -33,19 +35,25 @@ def evaluate_alerts(  # noqa: PLR0913, PLR0917 - one a table
         known_alerts,
         options.now,
         endpoint.retired_versions(version_aliases),
+        table.target.column,
     )
     return lifecycle.apply_actions(alerts, alert_actions, options.now)
 
 
 def notify(
-    evaluated_alerts: pa.Table, alert_webhook: Webhook, options: AlertingOptions
+    evaluated_alerts: pa.Table, alert_webhook: Webhook, options: AlertingOptions, table: TableSpec
 ) -> pa.Table:
     """Post new alerts to the webhook, and record the time."""
-    return notification.notify(evaluated_alerts, alert_webhook, options.notification, options.now)
+    return notification.notify(
+        evaluated_alerts, alert_webhook, options.notification, options.now, table.name
+    )
 
 
 def count_labelled(
-    inference_log: IntoFrame, retraining_log: pa.Table, options: AlertingOptions
+    inference_log: IntoFrame,
+    retraining_log: pa.Table,
+    options: AlertingOptions,
+    table: TableSpec,
 ) -> LabelCounts:
     """Count the keys with a label, and those labelled since the last retraining."""
-    return retraining_policy.count_labelled(inference_log, retraining_log, options.now)
+    return retraining_policy.count_labelled(inference_log, retraining_log, options.now, table)

@@ -15,20 +15,20 @@ def create_pipeline() -> Pipeline:
                 nodes.evaluate_alerts,
                 [
                     *(*METRICS, "known_alerts", "alert_actions", "version_aliases"),
-                    *("params:endpoint", "params:alerting"),
+                    *("params:endpoint", "params:alerting", "params:table"),
                 ],
                 "evaluated_alerts",
                 name="evaluate_alerts",
             ),
             node(
                 nodes.notify,
-                ["evaluated_alerts", "alert_webhook", "params:alerting"],
+                ["evaluated_alerts", "alert_webhook", "params:alerting", "params:table"],
                 "alerts",
                 name="notify",
             ),
             node(
                 nodes.count_labelled,
-                ["inference_log", "retraining_log", "params:alerting"],
+                ["inference_log", "retraining_log", "params:alerting", "params:table"],
                 "label_counts",
                 name="count_labelled",
             ),

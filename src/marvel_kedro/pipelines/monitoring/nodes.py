@@ -7,6 +7,7 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.registry import FindVersion
 from marvel_kedro.monitoring import baseline as baselines
+from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation import grouping, watermarks
 from marvel_kedro.monitoring.aggregation.scales import fit_scales
 from marvel_kedro.monitoring.aggregation.value_counts import Baseline, Groups
@@ -16,7 +17,6 @@ from marvel_kedro.monitoring.inference_log import records
 from marvel_kedro.monitoring.metrics import drift, performance_estimation, profile
 from marvel_kedro.monitoring.metrics.operational_metrics import health_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions, RefreshManagedMonitor
-from marvel_kedro.monitoring.tables import MONITORING_BASELINE
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, lazily
 from marvel_kedro.table.local_engine import on_engine
@@ -43,16 +43,17 @@ def extend_baseline(  # noqa: PLR0913, PLR0917 - two possible test sets
         table,
         max_rows,
     )
-    rows = pa.concat_tables([MONITORING_BASELINE.empty_table(), *found.values()])
+    rows = pa.concat_tables([tables.monitoring_baseline(table).empty_table(), *found.values()])
     return Replacement("model_version", list(found), rows)
 
 
-def find_scope(
+def find_scope(  # noqa: PLR0913, PLR0917 - one a table
     days: ChangedDays,
     known_watermarks: pa.Table,
     inference_log: IntoFrame,
     monitoring_baseline: IntoFrame,
     options: MonitoringOptions,
+    table: TableSpec,
     *known_metrics: pa.Table,
 ) -> tuple[RunScope, pa.Table]:
     """Select the windows to measure, and mark all days if all are recomputed."""
@@ -62,6 +63,7 @@ def find_scope(
         records.versions_by_day(inference_log),
         records.versions(monitoring_baseline),
         options,
+        table.target,
         lost=len(known_watermarks) > 0 and not all(map(len, known_metrics)),
     )
 
@@ -71,24 +73,27 @@ def count_records(
     monitoring_baseline: IntoFrame,
     scope: RunScope,
     options: MonitoringOptions,
+    table: TableSpec,
 ) -> tuple[Groups, Baseline]:
     """Count the records of the scope and of the baseline, on the engine."""
     baseline = on_engine(monitoring_baseline)
     scales = fit_scales(baseline, options)
-    groups = grouping.aggregate(_of_days(inference_log, scope), options, scales)
-    return groups, grouping.aggregate_baseline(baseline, options, scales)
+    groups = grouping.aggregate(_of_days(inference_log, scope), options, table.target, scales)
+    return groups, grouping.aggregate_baseline(baseline, options, table.target, scales)
 
 
-def measure_operations(
+def measure_operations(  # noqa: PLR0913, PLR0917 - one a table
     inference_log: IntoFrame,
     rejected_requests: IntoFrame,
     known_health: pa.Table,
     scope: RunScope,
     options: MonitoringOptions,
+    table: TableSpec,
 ) -> pa.Table:
     """Compute traffic, errors and latency by window and served entity."""
-    log, rejected = (_of_days(table, scope) for table in (inference_log, rejected_requests))
-    return scope.merge(known_health, health_metrics(log, rejected, options.granularities))
+    log, rejected = (_of_days(rows, scope) for rows in (inference_log, rejected_requests))
+    found = health_metrics(log, rejected, options.granularities, table.target.column)
+    return scope.merge(known_health, found)
 
 
 def refresh_managed_monitor(
@@ -115,17 +120,19 @@ def refresh_managed_monitor(
     return managed_monitor(options)
 
 
-def profile_columns(
+def profile_columns(  # noqa: PLR0913, PLR0917 - one a table
     groups: Groups,
     baseline: Baseline,
     known_profile: pa.Table,
     scope: RunScope,
     managed: tuple[pa.Table, ...],
+    table: TableSpec,
 ) -> pa.Table:
     """Profile every column in every window, and compute the model's performance."""
     if managed:
         return managed[0]
-    return scope.merge(known_profile, profile.profile_metrics(scope.select(groups), baseline))
+    found = profile.profile_metrics(scope.select(groups), baseline, table.target.classes)
+    return scope.merge(known_profile, found)
 
 
 def measure_drift(
@@ -162,5 +169,5 @@ def complete_watermarks(
     return watermarks.complete(days, known_watermarks, scope)
 
 
-def _of_days(table: IntoFrame, scope: RunScope) -> AnyFrame:
-    return lazily(on_engine(table)).filter(nw.col("request_date").is_in(scope.days)).to_native()
+def _of_days(rows: IntoFrame, scope: RunScope) -> AnyFrame:
+    return lazily(on_engine(rows)).filter(nw.col("request_date").is_in(scope.days)).to_native()

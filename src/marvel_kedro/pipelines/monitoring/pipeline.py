@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline, node
 from marvel_kedro.monitoring.inference_log import changed_days, records
 from marvel_kedro.pipelines.monitoring import METRICS, nodes
 
-_OPTIONS = "params:monitoring"
+_OPTIONS, _TABLE = "params:monitoring", "params:table"
 
 
 def create_pipeline() -> Pipeline:
@@ -16,14 +16,17 @@ def create_pipeline() -> Pipeline:
                 changed_days.find_days,
                 [
                     *("inference_payload", "served_entities", "known_labels", "known_log"),
-                    *("known_rejected", "known_health", "known_watermarks", _OPTIONS),
+                    *("known_rejected", "known_health", "known_watermarks", _OPTIONS, _TABLE),
                 ],
                 ["days", "begun_watermarks"],
                 name="find_days",
             ),
             node(
                 records.read_changed_days,
-                ["inference_payload", "served_entities", "known_labels", "known_log", "days"],
+                [
+                    *("inference_payload", "served_entities", "known_labels", "known_log"),
+                    *("days", _TABLE),
+                ],
                 ["inference_log", "rejected_requests"],
                 name="update_log",
             ),
@@ -32,7 +35,7 @@ def create_pipeline() -> Pipeline:
                 [
                     *("inference_log", "known_baseline", "registered_versions", "test_set"),
                     *("newest_retraining_test_set", "known_retraining_log"),
-                    *("params:table", "params:training.max_rows"),
+                    *(_TABLE, "params:training.max_rows"),
                 ],
                 "monitoring_baseline",
                 name="extend_baseline",
@@ -40,7 +43,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.find_scope,
                 [
-                    *("days", "known_watermarks", "inference_log", "monitoring_baseline", _OPTIONS),
+                    *("days", "known_watermarks", "inference_log", "monitoring_baseline"),
+                    *(_OPTIONS, _TABLE),
                     *("known_health", "known_profile", "known_drift", "known_estimates"),
                 ],
                 ["scope", "anew_watermarks"],
@@ -48,13 +52,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.count_records,
-                ["inference_log", "monitoring_baseline", "scope", _OPTIONS],
+                ["inference_log", "monitoring_baseline", "scope", _OPTIONS, _TABLE],
                 ["groups", "baseline"],
                 name="count_records",
             ),
             node(
                 nodes.measure_operations,
-                ["inference_log", "rejected_requests", "known_health", "scope", _OPTIONS],
+                ["inference_log", "rejected_requests", "known_health", "scope", _OPTIONS, _TABLE],
                 "health_metrics",
                 name="measure_operations",
             ),
@@ -66,7 +70,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.profile_columns,
-                ["groups", "baseline", "known_profile", "scope", "managed_metrics"],
+                ["groups", "baseline", "known_profile", "scope", "managed_metrics", _TABLE],
                 "profile_metrics",
                 name="profile_columns",
             ),

@@ -9,6 +9,8 @@ from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.monitoring.options import MonitoringOptions, ReportingOptions
 from marvel_kedro.monitoring.report import builder, rejected_requests, windows
 from marvel_kedro.monitoring.report.data import MonitoringTables, ReportData
+from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.table.description import TableSpec
 
 
 def count_rejected(
@@ -34,9 +36,11 @@ def build_report_data(  # noqa: PLR0913, PLR0917 - one a table
     monitoring: MonitoringOptions,
     alerting: AlertingOptions,
     options: ReportingOptions,
+    table: TableSpec,
+    endpoint: EndpointOptions,
 ) -> ReportData:
     """Build the data of the report and its plots from the tables."""
     tables = MonitoringTables(
         health, profile, drift, estimates, alerts, rejected, retrain, ab_report
     )
-    return builder.build(tables, monitoring, alerting, options)
+    return builder.build(tables, monitoring, alerting, options, table, endpoint.model)

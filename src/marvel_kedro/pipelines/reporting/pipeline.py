@@ -24,7 +24,13 @@ def create_pipeline() -> Pipeline:
                 nodes.build_report_data,
                 [
                     *(*METRICS, "alerts", "rejected_by_reason", "retrain", "newest_ab_report"),
-                    *(_MONITORING, "params:alerting", _REPORTING),
+                    *(
+                        _MONITORING,
+                        "params:alerting",
+                        _REPORTING,
+                        "params:table",
+                        "params:endpoint",
+                    ),
                 ],
                 "report_facts",
                 name="build_report_data",

@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 count_labelled,
-                ["inference_log", "known_retraining_log", _ALERTING],
+                ["inference_log", "known_retraining_log", _ALERTING, _TABLE],
                 "labels_since",
                 name="count_labels_since",
             ),
