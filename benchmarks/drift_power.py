@@ -35,7 +35,6 @@ from monitoring import evidently_python
 from scipy import stats
 from table import TABLE
 
-from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
@@ -50,7 +49,7 @@ from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions, SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
 from marvel_kedro.table.options import SplitOptions

@@ -15,10 +15,10 @@ from support.project import ROOT
 from support.synthetic_rows import ROWS, generate, share
 from support.table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL, make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 

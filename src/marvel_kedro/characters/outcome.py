@@ -39,7 +39,7 @@ class OutcomeModel:
     @classmethod
     def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":
         """Fit the intercept so that the pilot rows have the required share of Alive."""
-        size = 0.0 if drift.scenario == "none" else drift.magnitude
+        size = drift.size
         generator = np.random.default_rng([seed, 1, 1])
         universes = generator.normal(0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES)
         universes[0] = 0.0  # Earth-616 has its own effect

@@ -171,6 +171,8 @@ class TableSpec(Options):
         group: Rows that share its value stay on one side of a split or fold; by default the key.
         columns: The columns of the table, in its order.
         features: The module whose functions are more features than those of the kinds.
+        world: The class that generates rows of this table, for a raw file and for traffic; without
+            one, traffic resamples the rows of the table.
     """
 
     name: Name
@@ -181,6 +183,7 @@ class TableSpec(Options):
     group: Name | None = None
     columns: dict[Name, Column] = Field(min_length=2)
     features: str | None = None
+    world: str | None = None
 
     @property
     def inputs(self) -> dict[str, Column]:

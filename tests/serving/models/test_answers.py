@@ -18,11 +18,11 @@ from support.running_server import Server, Store, mlflow_files
 from support.spooled import ANY_TEXT
 from support.table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.model.packaging import conform
 from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 mlflow_serves: Any = invocations
