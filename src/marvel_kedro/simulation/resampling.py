@@ -11,7 +11,7 @@ from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import digest
 
-CHUNK_ROWS = 20_000
+CHUNK_ROWS = 5_000
 SAMPLE_ROWS = 100_000
 """Maximum number of rows that are kept in memory and drawn from."""
 

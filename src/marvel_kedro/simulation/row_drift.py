@@ -97,7 +97,7 @@ class _Sample:
         if not self.table.columns[name].is_number:
             rarer = pd.Series(self.rarer.astype(float), values.index)
             values = rarer.groupby(_levels(values)).transform("mean")
-        ranks: Floats = values.rank(pct=True).fillna(0.5).to_numpy(np.float64)
+        ranks = np.asarray(values.rank(pct=True).fillna(0.5), dtype=np.float64)
         relation = float(ranks[self.rarer].mean() - ranks[~self.rarer].mean())
         rising = 1 - ranks if relation < 0 else ranks
         return _Ranked(name, rising, abs(relation))
