@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from marvel_kedro.model.portable.features import feature_names
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 Message = dict[str, Any]
@@ -20,7 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _MODEL = CharacterModel.load(Path(os.environ["MODEL"]))
-_ROW = np.zeros((1, len(feature_names(_MODEL.encoder))), dtype=np.float32)
+_ROW = np.zeros((1, len(_MODEL.features.names)), dtype=np.float32)
 _BOOSTER = _MODEL.booster
 
 

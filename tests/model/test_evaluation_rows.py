@@ -11,11 +11,11 @@ from marvel_kedro.model.portable.predictor import ENCODER_FILE, CharacterModel
 
 def in_order(settings: dict[str, Any]) -> None:
     """A list that was learnt as a mapping, in JSON with sorted keys."""
-    settings["origin_words"].sort()
+    settings["columns"]["origin"]["parts"].sort()
 
 
 def rounded(settings: dict[str, Any]) -> None:
-    for rows_and_rate in settings["universes"].values():
+    for rows_and_rate in settings["columns"]["universe"]["rates"].values():
         rows_and_rate[1] = round(rows_and_rate[1], 1)
 
 
@@ -36,7 +36,7 @@ def test_candidate_that_scores_differently_from_its_files_is_not_registered(
         return files(self) | {ENCODER_FILE: json.dumps(settings)}
 
     monkeypatch.setattr(CharacterModel, "_files", changed)
-    fit = "training.fit.max_trees=30,training.fit.folds=2,training.fit.min_word_rows=1"
+    fit = "training.fit.max_trees=30,training.fit.folds=2,training.fit.min_part_rows=1"
     outcome = watched.cli("--pipelines", "training", "--params", fit)
     assert outcome.status == 1, outcome.output
     assert "test rows differently once it is loaded back" in " ".join(outcome.output.split())

@@ -14,8 +14,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import fit as fitting
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable import features
-from marvel_kedro.model.portable.features import Encoder
+from marvel_kedro.model.portable.kinds import Encoder
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 
@@ -31,7 +30,7 @@ def test_texts_for_a_missing_value_have_no_effect_on_model(
     characters: pd.DataFrame, marker: str
 ) -> None:
     options = FitOptions(max_trees=10, folds=2)
-    inputs = [name for name in features.TEXT_COLUMNS if name not in features.UNUSED_COLUMNS]
+    inputs = [name for name, one in TABLE.inputs.items() if one.feature and not one.is_number]
     filled = characters.assign(**{name: characters[name].fillna(marker) for name in inputs})
     assert (filled[inputs] == marker).any().sum() > 3
     assert fit(filled, TABLE, options).digest == fit(characters, TABLE, options).digest
@@ -64,20 +63,19 @@ def test_other_seed_gives_other_model(model: CharacterModel, characters: pd.Data
     assert fit(characters, TABLE, FitOptions(seed=1)).digest != model.digest
 
 
-def test_text_column_without_feature_is_rejected(
-    characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The endpoint would accept the column, and its values would have no effect."""
-    columns = (*features.TEXT_COLUMNS, "eye_colour")
-    monkeypatch.setattr(features, "TEXT_COLUMNS", columns)
-    with pytest.raises(ProjectError, match=r"take eye_colour and not use it.*text_features"):
-        fit(characters.assign(eye_colour="blue"), TABLE, FitOptions())
+def test_table_without_feature_is_rejected(characters: pd.DataFrame) -> None:
+    """The endpoint would accept the columns, and their values would have no effect."""
+    unused = {
+        name: one.model_copy(update={"feature": False}) for name, one in TABLE.columns.items()
+    }
+    with pytest.raises(ProjectError, match=r"No column of the table has a feature.*table\.yml"):
+        fit(characters, TABLE.model_copy(update={"columns": unused}), FitOptions())
 
 
 def test_smoothed_rates_equal_manual_calculation() -> None:
     universe = pd.Series(["a", "a", "a", "b"])
     alive = np.array([True, True, False, False])
-    rates = fitting._universes(universe, alive, FitOptions(universe_smoothing=2.0))
+    rates = fitting._rates(universe, alive, FitOptions(rate_smoothing=2.0))
     # Overall 1/2; a: (2 + 2 * 0.5) / (3 + 2), b: (0 + 2 * 0.5) / (1 + 2).
     assert {name: rows for name, (rows, _) in rates.items()} == {"a": 3.0, "b": 1.0}
     assert rates["a"][1] == pytest.approx(0.6)
@@ -88,7 +86,7 @@ def test_rate_of_row_excludes_labels_of_same_name(characters: pd.DataFrame) -> N
     rows = characters.head(400).reset_index(drop=True)
     alive = (rows["alive"] == "Alive").to_numpy()
     options = FitOptions()
-    fold = fitting._bucket(rows["name"]) % options.folds
+    fold = fitting._hashes(rows["name"]) % options.folds
     before = fitting._rates_out_of_fold(rows["universe"], alive, fold, options)
     for row in (0, 57, 311):
         namesakes = (rows["name"] == rows["name"][row]).to_numpy()
@@ -101,8 +99,8 @@ def test_rate_of_row_excludes_labels_of_same_name(characters: pd.DataFrame) -> N
 
 def test_encoder_has_share_and_universes(model: CharacterModel) -> None:
     assert isinstance(model.encoder, Encoder)
-    assert model.encoder.alive_share == pytest.approx(0.77, abs=0.04)
-    assert "earth-616" in model.encoder.universes
+    assert model.encoder.positive_share == pytest.approx(0.77, abs=0.04)
+    assert "earth-616" in model.encoder.columns["universe"].rates
 
 
 def test_too_few_rows_are_rejected(characters: pd.DataFrame) -> None:

@@ -43,7 +43,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def through_pyfunc(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    return pairs(mlflow.pyfunc.load_model(str(folder)).predict(conform(pd.DataFrame(records))))
+    model = mlflow.pyfunc.load_model(str(folder))
+    return pairs(model.predict(conform(pd.DataFrame(records), model.metadata.get_input_schema())))
 
 
 def as_champion(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, float]]:

@@ -18,7 +18,7 @@ from marvel_kedro.model.options import (
     RetrainingOptions,
     TrainingOptions,
 )
-from marvel_kedro.model.portable import features
+from marvel_kedro.model.portable import fields
 from marvel_kedro.model.retraining_rows import choose_share, select_newest, split_rows
 from marvel_kedro.pipelines.processing.nodes import split_records
 from marvel_kedro.table.cleaning import select_usable
@@ -98,16 +98,15 @@ def test_newest_label_wins_and_missing_fields_come_from_known_page(engine: Any) 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_bounds_of_features_apply_to_processing_and_retraining(
-    engine: Any, monkeypatch: pytest.MonkeyPatch
+    engine: Any,
 ) -> None:
     """Negative and large numbers are valid where another table sets other bounds."""
-    monkeypatch.setattr(features, "ABOVE", -1000.0)
-    monkeypatch.setattr(features, "BELOW", 10_000_000.0)
     bounds = {"above": -1000.0, "below": 10_000_000.0}
     measures = {name: TABLE.columns[name].model_copy(update=bounds) for name in TABLE.numbers}
     table = TABLE.model_copy(update={"columns": TABLE.columns | measures})
-    assert features.number("-60.14") == features.number(-60.14) == -60.14
-    assert features.number("2500000") == features.number(2_500_000) == 2_500_000
+    limits = table.columns["height"].bounds
+    assert fields.number("-60.14", *limits) == fields.number(-60.14, *limits) == -60.14
+    assert fields.number("2500000", *limits) == fields.number(2_500_000, *limits) == 2_500_000
     rows = pages_of({"page_id": "a", "alive": "Dead"}, {"page_id": "b", "alive": "Dead"})
     source = rows.assign(reason=None, height=["-60.14", "2500000"], weight="-2000")
     read = to_pandas(select_usable(engine(source.astype("str")), table), "page_id", 10)

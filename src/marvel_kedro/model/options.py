@@ -26,11 +26,10 @@ class FitOptions(Options):
     l2: float = Field(10.0, ge=0)
     feature_share: float = Field(0.5, gt=0, le=1)
     row_share: float = Field(0.7, gt=0, le=1)
-    universe_smoothing: float = Field(10.0, gt=0)
+    rate_smoothing: float = Field(10.0, gt=0)
     folds: int = Field(10, ge=2)
-    origin_words: int = Field(40, ge=0)
-    teams: int = Field(40, ge=0)
-    min_word_rows: int = Field(12, ge=1)
+    max_parts: int = Field(40, ge=0)
+    min_part_rows: int = Field(12, ge=1)
 
 
 class EvaluationOptions(Options):

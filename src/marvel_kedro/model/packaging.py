@@ -11,44 +11,35 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS, number
+from marvel_kedro.model.portable.fields import number
 from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.table.description import TableSpec
 
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
-SIGNATURE = ModelSignature(
-    # Every input column is optional: the model scores records without it.
-    inputs=Schema(
-        [
-            *(ColSpec(DataType.string, name, required=False) for name in TEXT_COLUMNS),
-            *(ColSpec(DataType.double, name, required=False) for name in NUMBER_COLUMNS),
-        ]
-    ),
-    outputs=Schema(
-        [ColSpec(DataType.string, "prediction"), ColSpec(DataType.double, "probability")]
-    ),
-)
 
-EXAMPLE = pd.DataFrame(
-    {
-        "name": ["Example Character"],
-        "universe": ["Earth-616"],
-        "identity": ["Public"],
-        "gender": ["Female"],
-        "marital_status": ["Single"],
-        "teams": ["First Team; Second Team"],
-        "origin": ["Human mutate"],
-        "height": [1.78],
-        "weight": [61.2],
-    }
-)
+def signature(model: CharacterModel) -> ModelSignature:
+    """Return the signature of a model: the inputs of its table, all of them optional."""
+    inputs = TableSpec.model_validate(model.description["table"]).inputs
+    types = {True: DataType.double, False: DataType.string}
+    return ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(types[column.is_number], name, required=False)
+                for name, column in inputs.items()
+            ]
+        ),
+        outputs=Schema(
+            [ColSpec(DataType.string, "prediction"), ColSpec(DataType.double, "probability")]
+        ),
+    )
 
 
-def conform(records: pd.DataFrame, schema: Schema = SIGNATURE.inputs) -> pd.DataFrame:
+def conform(records: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Convert records of any types to the types of the signature.
 
     MLflow rejects a column of another type than the signature's, and turns the nulls of pyarrow
-    columns into text. `portable/features.py` describes the values of a field.
+    columns into text. `portable/fields.py` describes the values of a field.
 
     Returns:
         The same rows with exactly the columns of the schema, absent ones null: text or null as
@@ -73,8 +64,23 @@ def log_candidate(model: CharacterModel, name: str) -> ModelInfo:
             name=name,
             python_model=str(Path(__file__).with_name("portable") / "pyfunc.py"),
             artifacts={"model": str(folder)},
-            signature=SIGNATURE,
-            input_example=EXAMPLE,
+            signature=signature(model),
+            input_example=pd.DataFrame([model.description["example"]]),
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            metadata={"model_digest": model.digest},
+            metadata={"model_digest": model.digest, "table": model.description["table"]},
         )
+
+
+EXAMPLE = pd.DataFrame(
+    {
+        "name": ["Example Character"],
+        "universe": ["Earth-616"],
+        "identity": ["Public"],
+        "gender": ["Female"],
+        "marital_status": ["Single"],
+        "teams": ["First Team; Second Team"],
+        "origin": ["Human mutate"],
+        "height": [1.78],
+        "weight": [61.2],
+    }
+)

@@ -13,7 +13,6 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.metrics import ScorePairs, log_loss, value_of
 from marvel_kedro.model.options import RetrainingOptions, TrainingOptions
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.table import missing_markers
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import AnyFrame, collect, lazily, to_pandas
@@ -52,7 +51,7 @@ def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
     key, target = table.key, table.target
     rows = lazily(on_engine(inference_log)).with_columns(
         missing_markers.replace(name, table.columns[name], processing.missing_markers)
-        for name in (key, *TEXT_COLUMNS)
+        for name in (key, *(name for name, column in table.inputs.items() if not column.is_number))
     )
     rows = rows.filter(
         ~nw.col(key).is_null(),
@@ -69,10 +68,11 @@ def select_newest(  # noqa: PLR0913, PLR0917 - inputs of a node
         )
     if options.days is not None:
         rows = rows.filter(nw.col("request_time") >= newest - timedelta(days=options.days))
-    valid = {name: nw.col(name) != "" for name in TEXT_COLUMNS}
-    valid |= {
-        name: nw.col(name).is_between(*table.columns[name].bounds, closed="none")
-        for name in NUMBER_COLUMNS
+    valid = {
+        name: nw.col(name).is_between(*column.bounds, closed="none")
+        if column.is_number
+        else nw.col(name) != ""
+        for name, column in table.inputs.items()
     }
     fields = [nw.when(is_valid).then(nw.col(name)).alias(name) for name, is_valid in valid.items()]
     sent = rows.unique(key, keep="last", order_by=_AGE_ORDER)
@@ -88,7 +88,7 @@ def _complete(
     """Fill the missing fields of sent records from the known ones."""
     columns = known.collect_schema().names()
     renamed = known.rename({name: f"_{name}" for name in columns if name != table.key})
-    filled = {name: nw.coalesce(name, f"_{name}") for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS)}
+    filled = {name: nw.coalesce(name, f"_{name}") for name in table.inputs}
     filled |= {name: nw.col(name) for name in (table.key, table.target.column)}
     return sent.join(renamed, on=table.key, how="left").select(
         filled.get(name, nw.col(f"_{name}")).alias(name) for name in columns
@@ -162,9 +162,9 @@ def _loss(
         return np.inf
     if not len(held_out):
         return np.inf
-    alive = (held_out[table.target.column] == table.target.positive).to_numpy()
+    positive = (held_out[table.target.column] == table.target.positive).to_numpy()
     probability = model.predict(held_out)["probability"].to_numpy()
-    return value_of(log_loss, ScorePairs.of(alive, probability))
+    return value_of(log_loss, ScorePairs.of(positive, probability))
 
 
 def _thin(

@@ -6,7 +6,7 @@ import narwhals as nw
 from narwhals.typing import IntoFrameT
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable.features import PLAIN_NUMBER
+from marvel_kedro.model.portable.fields import PLAIN_NUMBER
 from marvel_kedro.table import missing_markers
 from marvel_kedro.table.classes import to_class
 from marvel_kedro.table.description import REMEDY, Column, TableSpec

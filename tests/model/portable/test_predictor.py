@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from support.table import TABLE
 
-from marvel_kedro.model.portable import features, predictor
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
+from marvel_kedro.model.portable import fields, predictor
 from marvel_kedro.model.portable.predictor import CharacterModel
 
 RECORD = {
@@ -62,7 +62,7 @@ def test_empty_frame_has_empty_result(model: CharacterModel) -> None:
     assert list(scored.columns) == ["prediction", "probability"]
 
 
-@pytest.mark.parametrize("column", [*TEXT_COLUMNS, *NUMBER_COLUMNS])
+@pytest.mark.parametrize("column", [*TABLE.inputs])
 @pytest.mark.parametrize(
     "missing",
     [None, math.nan, "", "  ", pd.NA, pd.NaT, Decimal("NaN"), [], {}, b"x", np.array([1])],
@@ -82,12 +82,10 @@ def test_invalid_number_scores_as_absent_field(model: CharacterModel, height: An
 
 
 def test_number_as_text_equals_number() -> None:
-    assert (
-        features.number("1.80") == features.number(1.8) == features.number(np.float64(1.8)) == 1.8
-    )
-    assert features.number(" 2 ") == features.number(2) == 2.0
-    assert features.number(Decimal("1.8")) == 1.8
-    assert math.isnan(features.number(np.bool_(True)))
+    assert fields.number("1.80") == fields.number(1.8) == fields.number(np.float64(1.8)) == 1.8
+    assert fields.number(" 2 ") == fields.number(2) == 2.0
+    assert fields.number(Decimal("1.8")) == 1.8
+    assert math.isnan(fields.number(np.bool_(True)))
 
 
 def test_case_and_white_space_have_no_effect(model: CharacterModel) -> None:
@@ -152,13 +150,15 @@ def test_records_without_fields_are_scored(model: CharacterModel) -> None:
     assert scored["probability"].tolist() == [probability(model, {"name": None})] * 2
 
 
-def test_footnotes_are_removed_in_linear_time() -> None:
-    """A pattern that follows each opening bracket to the end would take hours here."""
-    assert features.origin_words("[" * 1_000_000) == set()
+def test_words_are_found_in_linear_time() -> None:
+    """A pattern that went back would take hours here."""
+    assert fields.words("[" * 1_000_000) == []
 
 
-def test_origin_words_are_singular_and_without_footnotes() -> None:
-    assert features.origin_words("human mutants [ ab 12 ], gas") == {"human", "mutant", "gas"}
+def test_words_are_singular_and_of_any_alphabet() -> None:
+    assert fields.words("human mutants [ 12 ], gas d'or größe") == [
+        *("human", "mutant", "gas", "d'or", "größe")
+    ]
 
 
 def test_saved_model_loads_equal(model: CharacterModel, tmp_path: Any) -> None:
@@ -169,5 +169,5 @@ def test_saved_model_loads_equal(model: CharacterModel, tmp_path: Any) -> None:
 
 def test_importances_name_every_feature(model: CharacterModel) -> None:
     importances = model.importances()
-    assert set(importances.index) == set(features.feature_names(model.encoder))
+    assert set(importances.index) == set(model.features.names)
     assert importances.is_monotonic_decreasing

@@ -33,7 +33,7 @@ class CharacterPyfunc(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's signature
     ) -> pd.DataFrame:
-        """Score raw records; `features.py` describes the values of a field.
+        """Score raw records; `fields.py` describes the values of a field.
 
         Raises:
             MlflowException: The input is a Spark frame; a value is neither text nor a number; or no
@@ -48,7 +48,7 @@ class CharacterPyfunc(PythonModel):
         if not len(model_input.columns):
             raise _invalid(
                 "No record has a field that the model knows: send at least one of "
-                "name, universe, identity, gender, marital_status, teams, origin, height, weight."
+                f"{', '.join(self._model.encoder.columns)}."
             )
         for column in model_input:
             _check_values(model_input[column])
@@ -78,7 +78,7 @@ def _invalid(message: str) -> MlflowException:
 
 
 def _import_saved_code(folder: Path) -> ModuleType:
-    """Import `predictor.py` and `features.py` of a folder as a package with a unique name."""
+    """Import `predictor.py` of a folder and what it imports as a package with a unique name."""
     package = ModuleType(f"marvel_model_{uuid.uuid4().hex}")
     package.__path__ = [str(folder)]
     sys.modules[package.__name__] = package
