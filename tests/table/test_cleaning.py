@@ -8,7 +8,7 @@ from support.raw_rows import ROW, raw_rows, usable
 from support.table import TABLE
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.model.portable import features
+from marvel_kedro.model.portable import fields
 from marvel_kedro.table import cleaning
 from marvel_kedro.table.options import MISSING_MARKERS, ProcessingOptions
 
@@ -41,7 +41,9 @@ def test_cleaning_fills_absent_optional_columns_with_nulls() -> None:
         ("nan", None),
         ("1,80", None),
         ("6 ft", None),
-        ("1e3", None),
+        ("1e3", 1000.0),
+        ("2E-05", 2e-5),
+        ("e3", None),
     ],
 )
 def test_measurement_is_plain_positive_number_or_null(cell: str, number: float | None) -> None:
@@ -79,7 +81,7 @@ def test_default_markers_are_those_of_the_configuration() -> None:
     text = (ROOT / "conf" / "base" / "processing" / "parameters.yml").read_text("utf-8")
     configured: Any = OmegaConf.to_container(OmegaConf.create(text))
     assert configured["processing"]["missing_markers"] == list(MISSING_MARKERS)
-    assert {marker.lower() for marker in MISSING_MARKERS} <= features.MISSING_TEXTS
+    assert {marker.lower() for marker in MISSING_MARKERS} <= fields.MISSING_TEXTS
 
 
 def test_header_line_with_byte_order_mark_is_rejected() -> None:

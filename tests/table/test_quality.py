@@ -6,9 +6,18 @@ from support.table import TABLE
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.table import quality
 from marvel_kedro.table.cleaning import read_source
+from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.options import QualityOptions
 
-OPTIONS = QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
+OPTIONS = QualityOptions()
+
+
+def with_values(**values: tuple[str, ...]) -> TableSpec:
+    columns = {
+        name: column.model_copy(update={"values": values.get(name, ())})
+        for name, column in TABLE.columns.items()
+    }
+    return TABLE.model_copy(update={"columns": columns})
 
 
 def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
@@ -18,7 +27,8 @@ def test_summary_counts_rejected_rows_nulls_and_unexpected_values() -> None:
         {"PageID": "3", "Alive": "?"},
         {"PageID": ""},
     )
-    summary = quality.summarise(read_source(raw, TABLE), TABLE, OPTIONS)
+    table = with_values(gender=("Male", "Female"), identity=("Public",))
+    summary = quality.summarise(read_source(raw, table), table, OPTIONS)
     assert summary["rows_in"] == 4
     assert summary["rows_kept"] == 2
     assert summary["rejected"] == {"no page_id": 1, "unknown alive": 1}
@@ -39,9 +49,7 @@ def test_new_categories_beyond_listed_examples_are_counted() -> None:
     for column in set(TABLE.columns) - {"gender"}:
         rows[column] = None
     rows = rows.astype("str").where(rows.notna(), None)
-    summary = quality.summarise(
-        rows, TABLE, QualityOptions(expected={"gender": ["Male"]}, examples=2)
-    )
+    summary = quality.summarise(rows, with_values(gender=("Male",)), QualityOptions(examples=2))
     assert summary["new_categories"] == {"gender": {"new 0": 3, "new 1": 3}}
     assert quality.metrics(summary)["new_gender_rows"] == 12
 

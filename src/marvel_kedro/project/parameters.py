@@ -44,11 +44,6 @@ def check(parameters: dict[str, Any]) -> Parameters:
             measured could never fire. It names each key, its problem and where to fix it.
     """
     found = validate(Parameters, parameters, REMEDY)
-    if unknown := sorted(found.processing.quality.expected.keys() - found.table.columns.keys()):
-        raise ProjectError(
-            f"processing.quality.expected.{unknown[0]}: the table {found.table.name} has no such "
-            f"column; it has {', '.join(found.table.columns)}. {REMEDY}"
-        )
     monitoring = found.monitoring
     if monitoring.computed_by != "project":  # a managed monitor measures every column
         return found

@@ -114,6 +114,7 @@ class Column(Options):
         above: Exclusive lower bound of a number. Others are null.
         below: Exclusive upper bound of a number. Others are null.
         separator: What separates the items of a set.
+        values: The usual values of a category; others are counted as new ones.
         format: The format of a date, as Python's `strptime` takes it; by default ISO 8601.
         feature: Whether the model uses it.
         required: Whether a file without it is refused.
@@ -126,6 +127,7 @@ class Column(Options):
     above: float | None = None
     below: float | None = None
     separator: str = Field(";", pattern=r"^[^\\$]+$")  # which replacements would interpret
+    values: tuple[str, ...] = ()
     format: str | None = Field(None, min_length=2)
     feature: bool = True
     required: bool = True
@@ -150,6 +152,7 @@ class Column(Options):
             ("above", "number"),
             ("below", "number"),
             ("separator", "set"),
+            ("values", "category"),
             ("format", "date"),
         ):
             if self.kind != kind and getattr(self, key) != Column.model_fields[key].default:

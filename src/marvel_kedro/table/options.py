@@ -21,12 +21,8 @@ class RecordedSplit(SplitOptions):
 
 
 class QualityOptions(Options):
-    """Parameters of the data-quality summary: other values than `expected` are new categories.
+    """Parameters of the data-quality summary: at most `examples` new categories are listed."""
 
-    At most `examples` of them are listed per column.
-    """
-
-    expected: dict[str, list[str]] = Field(default_factory=dict)
     examples: int = Field(20, ge=1)
 
 
@@ -40,7 +36,8 @@ MISSING_MARKERS = (
 class ProcessingOptions(Options):
     """The section `processing` of the parameters.
 
-    A cell, or a team, that is one of `missing_markers` is missing; names are left as they are.
+    A cell, or an item of a set, that is one of `missing_markers` is missing; texts without a
+    feature are left as they are.
     """
 
     missing_markers: list[str] = Field(list(MISSING_MARKERS))

@@ -1,4 +1,4 @@
-"""Data quality of the source rows: counts of rejected rows, nulls and unexpected categories."""
+"""Data quality of the source rows: counts of rejected rows, nulls and unusual categories."""
 
 from collections.abc import Collection
 from typing import Any
@@ -20,13 +20,13 @@ def summarise(
     options: QualityOptions,
     markers: Collection[str] = MISSING_MARKERS,
 ) -> dict[str, Any]:
-    """Count usable and rejected rows, nulls and unexpected values in `cleaning.read_source`'s rows.
+    """Count usable and rejected rows, nulls and unusual values in `cleaning.read_source`'s rows.
 
     Returns:
         - `rows_in`, `rows_kept`, `rows_rejected`, and `rejected` (rows by reason);
         - `missing_markers`: of all rows, the cells with such a marker by column, if there are any;
         - of the usable rows, by column: `nulls`; `unusable` (numbers that are given but are not
-          plain decimals within their bounds); `new_categories` (rows by unexpected value, most
+          plain decimals within their bounds); `new_categories` (rows by unusual value, most
           frequent first, at most `options.examples`); `new_category_rows` (rows with any such
           value).
     """
@@ -42,6 +42,7 @@ def summarise(
     numbers = {name: filled.pop(f"_number_{name}", 0) for name in table.numbers}
     rejected = {reason: counts["_rows"] for reason, counts in reasons.items()}
     rejected = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
+    usual = {name: column.values for name, column in table.columns.items() if column.values}
     return {
         "rows_in": kept + sum(rejected.values()),
         "rows_kept": kept,
@@ -50,7 +51,7 @@ def summarise(
         "nulls": {name: kept - (filled | numbers).get(name, 0) for name in table.columns},
         "unusable": {name: filled.get(name, 0) - numbers[name] for name in table.numbers},
         "missing_markers": {name: cells for name, cells in marked.items() if cells},
-    } | _new_categories(usable, options)
+    } | _new_categories(usable, usual, options)
 
 
 def metrics(data_quality: dict[str, Any]) -> dict[str, float]:
@@ -99,15 +100,17 @@ def _counts_by_reason(
     }
 
 
-def _new_categories(usable: nw.LazyFrame[Any], options: QualityOptions) -> dict[str, Any]:
-    """Count rows with unexpected values by column: the most frequent values, and the total."""
-    found: dict[str, dict[str, int]] = {column: {} for column in options.expected}
-    totals = dict.fromkeys(options.expected, 0)
+def _new_categories(
+    usable: nw.LazyFrame[Any], usual: dict[str, tuple[str, ...]], options: QualityOptions
+) -> dict[str, Any]:
+    """Count rows with unusual values by column: the most frequent values, and the total."""
+    found: dict[str, dict[str, int]] = {column: {} for column in usual}
+    totals = dict.fromkeys(usual, 0)
     new = [
-        usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(expected)).select(
+        usable.filter(~nw.col(column).is_null() & ~nw.col(column).is_in(values)).select(
             nw.lit(column).alias("column"), nw.col(column).alias("value")
         )
-        for column, expected in options.expected.items()
+        for column, values in usual.items()
     ]
     if new:  # one query for all columns
         rows = nw.col("rows").cast(nw.Int64)

@@ -137,7 +137,7 @@ def test_records_score_alike_alone_in_batch_and_after_loading(
     model.save(tmp_path)
     loaded = CharacterModel.load(tmp_path)
     assert loaded == model
-    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    records: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     for scored in (model.score(records), [loaded.score([one])[0] for one in records[:40]]):
         assert scored == list(batch[: len(scored)].itertuples(index=False, name=None))
 

@@ -10,12 +10,10 @@ from support.table import TABLE
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.pipelines.processing import nodes
 from marvel_kedro.table.cleaning import read_source, select_usable
-from marvel_kedro.table.options import ProcessingOptions, QualityOptions, SplitOptions
+from marvel_kedro.table.options import ProcessingOptions, SplitOptions
 from marvel_kedro.table.rejected_rows import select_rejected
 
-OPTIONS = ProcessingOptions(
-    quality=QualityOptions(expected={"gender": ["Male", "Female"], "identity": ["Public"]})
-)
+OPTIONS = ProcessingOptions()
 
 
 def test_split_node_returns_record_of_split() -> None:

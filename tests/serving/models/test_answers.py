@@ -41,7 +41,7 @@ def body_of(form: str, frame: pd.DataFrame, missing: float | None = None) -> dic
 def check(served: Server, registered: Store, frame: pd.DataFrame) -> None:
     """Compare all forms, in batches and single records, with MLflow's answers."""
     model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
-    expected = model.predict(conform(frame))
+    expected = model.predict(conform(frame, model.metadata.get_input_schema()))
     scored = list(zip(expected["prediction"], expected["probability"], strict=True))
     assert len(set(expected["probability"])) > len(frame) / 20
     with contextlib.closing(HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
@@ -87,7 +87,9 @@ def test_all_real_rows_score_the_same_in_every_form_in_mlflow_and_here(
     model: Any = mlflow.pyfunc.load_model(mlflow_files(registered.client(), "1"))
     scored = [
         {"prediction": prediction, "probability": probability}
-        for prediction, probability in model.predict(conform(frame)).itertuples(index=False)
+        for prediction, probability in model.predict(
+            conform(frame, model.metadata.get_input_schema())
+        ).itertuples(index=False)
     ]
     for form in FORMS:
         body = json.dumps(body_of(form, frame, missing))

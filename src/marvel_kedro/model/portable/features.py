@@ -18,6 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from .fields import number, text
+
+__all__ = ["Features", "Floats", "OwnFeature", "number", "own_features", "text"]
 from .kinds import KINDS, ColumnEncoder, Encoder, TextFeatures
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
