@@ -10,6 +10,14 @@ from marvel_kedro.simulation.world import DriftOptions
 
 _PRIOR_FALL = 0.32  # decrease of the share of Alive at magnitude 1 of prior drift
 
+DRIFT_EVENTS = {
+    "none": "no drift",
+    "covariate": "covariate drift: other universes, more secret identities and mutants",
+    "prior": "prior drift: fewer characters are alive",
+    "concept": "concept drift: inputs have other outcomes than before",
+}
+"""What drift does, by scenario."""
+
 
 @dataclass(frozen=True)
 class Traits:

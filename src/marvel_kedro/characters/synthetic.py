@@ -9,7 +9,7 @@ import pandas as pd
 
 from marvel_kedro.characters import marginals, vocabulary
 from marvel_kedro.characters.marginals import Floats, Integers, look_up, pick
-from marvel_kedro.characters.outcome import OutcomeModel, Traits
+from marvel_kedro.characters.outcome import DRIFT_EVENTS, OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
 from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions, SyntheticOptions
@@ -19,13 +19,6 @@ from marvel_kedro.table.description import TableSpec
 CHUNK_ROWS = 20_000
 SYNTHETIC_URL = "https://example.org/synthetic/"
 """Prefix of the URL of every synthetic row, by which the project recognises synthetic data."""
-
-_DRIFT = {
-    "none": "no drift",
-    "covariate": "covariate drift: other universes, more secret identities and mutants",
-    "prior": "prior drift: fewer characters are alive",
-    "concept": "concept drift: inputs have other outcomes than before",
-}
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -50,7 +43,7 @@ class CharacterWorld:
 
     def describe(self, drift: DriftOptions) -> str:
         """Describe drift in a sentence without its end."""
-        return _DRIFT[drift.scenario]
+        return DRIFT_EVENTS[drift.scenario]
 
     def raw_rows(self, options: SyntheticOptions) -> Iterator[pd.DataFrame]:
         """Generate a raw file in chunks."""
