@@ -41,7 +41,9 @@ class Configuration:
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create a dataset of the catalog without a session; a missing one is a `ProjectError`."""
-        return AbstractDataset.from_config(name, self.entry(name))
+        entry = self.entry(name)
+        entry.pop("validator", None)  # of Kedro's catalog, not of the dataset
+        return AbstractDataset.from_config(name, entry)
 
     def entry(self, name: str) -> dict[str, Any]:
         """Return an entry of the catalog with the whole path of its file."""

@@ -67,8 +67,13 @@ def run(project: Path, folder: Path, console: Console, read: Readers) -> Path:
             "stay as they are."
         )
         table = settings.table
-        rows = f"synthetic {table.row.many}" if table.world else f"{table.row.many} of {table.file}"
+        rows = f"synthetic {table.row.many}" if table.world else f"{table.row.many} in {table.file}"
         console.print(f"Training a champion for the table {table.name} on {rows} ..")
+        if table.world is None:
+            console.print(
+                f"Requests are {table.row.many} of its test rows, drawn again and again: a version "
+                "that is retrained on them knows them, and its figures are too good."
+            )
         demo = _Demo(DemoProject(folder, read), DemoServer(folder, port), console)
         demo.run()
         console.print()
