@@ -1,6 +1,7 @@
 """`kedro demo`, whole: its output agrees with the tables and the registry."""
 
 import re
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -114,6 +115,8 @@ def test_demo_of_another_table_has_alert_retraining_and_promotion(
     """A small table, in the words of its description; its raw file stays where it is."""
     described = yaml.safe_dump({"table": CHURN.model_dump(mode="json", exclude_defaults=True)})
     (project.path / "conf" / "base" / "table.yml").write_text(described)
+    if rows == 569:  # without what is Marvel's alone
+        shutil.rmtree(project.path / "src" / "marvel_kedro" / "characters")
     sources = {name: source for source, name in CHURN.sources.items()}
     customers(rows).rename(columns=sources).to_csv(project.raw.with_name(CHURN.file), index=False)
     outcome = project.kedro("demo")
