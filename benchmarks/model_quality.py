@@ -54,11 +54,9 @@ def main() -> None:
         "recipe": lambda train, test: recipe.fit_and_score(train, test, characters),
         "marvel_kedro": lambda train, test: fit(train, TABLE, FitOptions()).probabilities(test),
         "logistic regression": lambda train, test: baselines.logistic_regression(
-            train, test, TABLE.target
+            train, test, TABLE
         ),
-        "share of Alive": lambda train, test: np.full(
-            len(test), baselines.always_alive(train, TABLE.target)
-        ),
+        "constant": lambda train, test: np.full(len(test), baselines.constant(train, TABLE)),
     }
     print(machine.describe())
     print(

@@ -73,11 +73,11 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
     """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
-    slices = evaluation.slices(test)
+    slices = evaluation.slices(test, TABLE)
     scores: dict[str, Any] = {
         "candidate": model.probabilities(test),
-        "logistic_regression": baselines.logistic_regression(train, test, TABLE.target),
-        "always_alive": baselines.always_alive(train, TABLE.target),
+        "logistic_regression": baselines.logistic_regression(train, test, TABLE),
+        "constant": baselines.constant(train, TABLE),
     }
     if (folder / "model").exists():
         scores["champion"] = CharacterModel.load(folder / "model").probabilities(test)
@@ -89,14 +89,21 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
     measured.to_parquet(folder / "evaluation.parquet")
     contender = promotion.Contender(by_model["candidate"])
     champion = promotion.Contender(by_model["champion"]) if "champion" in by_model else None
-    decision = promotion.decide(alive, contender, champion, slices, GateOptions())
-    figures = plots.draw_all(table, measured, model, options.calibration_bins)
+    baseline = (by_model["constant"], by_model["logistic_regression"])
+    rows = promotion.MeasuredRows(alive, *baseline, slices)
+    decision = promotion.decide(contender, champion, rows, GateOptions())
+    figures = plots.draw_all(table, measured, model, TABLE, options.calibration_bins)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", format="png", dpi=110)
     version, logged = Version("marvel_characters", "1"), LoggedModel("", "", model.digest)
     record, _ = promotion.promote(decision, version, logged, None, "test_set")
     tables = {
-        name: {"digest": digest(rows), "rows": len(rows), "data_source": "synthetic"}
+        name: {
+            "digest": digest(rows),
+            "rows": len(rows),
+            "positive": int((rows["alive"] == "Alive").sum()),
+            "data_source": "synthetic",
+        }
         for name, rows in (("train_set", train), ("test_set", test))
     }
     training = TrainingOptions(
@@ -106,7 +113,9 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
         evaluation=options,
         gate=GateOptions(),
     )
-    markdown = model_card.render_markdown(record, tables, measured, training)
+    markdown = model_card.render_markdown(
+        record, tables, measured, model.threshold, TABLE, training
+    )
     (folder / "model_card.md").write_text(markdown)
     (folder / "model_card.html").write_text(page.render(markdown, figures))
 

@@ -111,7 +111,7 @@ def test_gate_checks_are_a_table(done: Project) -> None:
     checks = pd.read_csv(done.path / "data" / "08_reporting" / "gate_checks.csv")
     recorded = pd.DataFrame(done.report("promotion")["checks"])
     assert_frame_equal(checks, recorded, rtol=1e-9)
-    assert {"roc_auc", "log_loss", "calibration_error"} <= set(checks["check"])
+    assert {"constant_gain", "regression_gain", "calibration_error"} <= set(checks["check"])
 
 
 def test_predictions_are_those_of_the_champion(done: Project) -> None:

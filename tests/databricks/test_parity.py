@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 from conftest import SHARED_DATA
+from deltalake import write_deltalake
 from pandas.testing import assert_frame_equal
 from support.project import Project
 
@@ -70,6 +71,9 @@ def ran(template: Path, raw: Path, folder: Path, *words: str, **environment: str
     shutil.copytree(template, folder)
     project = Project(folder)
     shutil.copy(raw, project.raw)
+    if environment:  # a table of an earlier description, which a run replaces
+        earlier = pd.DataFrame({"page_id": ["a"], "earth_616": ["no"], "always_alive": [0.5]})
+        write_deltalake(folder / "data/warehouse/marvel_characters/test_scores", earlier)
     run(project, *words, **environment)
     return project
 

@@ -8,18 +8,18 @@ from marvel_kedro.model import baselines, evaluation
 from marvel_kedro.model.options import EvaluationOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
 
-MODELS = ("candidate", "logistic_regression", "always_alive")
+MODELS = ("candidate", "logistic_regression", "constant")
 
 
 @pytest.fixture(scope="session")
 def scores(characters: pd.DataFrame, model: CharacterModel) -> pd.DataFrame:
     """The test scores of a training without a champion."""
     train, test = characters.iloc[:2000], characters.iloc[2000:]
-    return evaluation.slices(test).assign(
+    return evaluation.slices(test, TABLE).assign(
         alive=test["alive"] == "Alive",
         candidate=model.probabilities(test),
-        logistic_regression=baselines.logistic_regression(train, test, TABLE.target),
-        always_alive=baselines.always_alive(train, TABLE.target),
+        logistic_regression=baselines.logistic_regression(train, test, TABLE),
+        constant=baselines.constant(train, TABLE),
     )
 
 
@@ -29,7 +29,7 @@ def measured(scores: pd.DataFrame) -> pd.DataFrame:
     return evaluation.evaluate(
         scores["alive"].to_numpy(),
         {name: scores[name].to_numpy() for name in MODELS},
-        scores[list(evaluation.SLICES)],
+        scores[list(TABLE.slices_by_name)],
         EvaluationOptions(resamples=50),
         0.5,
     )

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from support.browser import check_accessibility
 from support.project import Project
+from support.table import TABLE
 
 from marvel_kedro.core import page
 from marvel_kedro.datasets.mlflow import RegisteredModelDataset
@@ -41,7 +42,7 @@ PROMOTION = {
     ],
 }
 TABLES = {
-    name: {"digest": "d1", "rows": 10, "data_source": "synthetic"}
+    name: {"digest": "d1", "rows": 10, "positive": 7, "data_source": "synthetic"}
     for name in ("train_set", "test_set")
 }
 MODEL = "marvel_characters"
@@ -56,7 +57,7 @@ OPTIONS = TrainingOptions(
 
 
 def card(measured: pd.DataFrame, **promotion: Any) -> str:
-    return model_card.render_markdown(PROMOTION | promotion, TABLES, measured, OPTIONS)
+    return model_card.render_markdown(PROMOTION | promotion, TABLES, measured, 0.5, TABLE, OPTIONS)
 
 
 def test_card_states_metrics_checks_and_provenance(measured: pd.DataFrame) -> None:
@@ -90,8 +91,8 @@ def test_one_class_is_said_and_void_measures_are_hidden(
     rows = rows.assign(candidate=(0.6 if answer == "Alive" else 0.1) + rows["candidate"] / 4)
     found = evaluation.evaluate(
         rows["alive"].to_numpy(),
-        {name: rows[name].to_numpy() for name in ("candidate", "always_alive")},
-        rows[list(evaluation.SLICES)],
+        {name: rows[name].to_numpy() for name in ("candidate", "constant")},
+        rows[list(TABLE.slices_by_name)],
         EvaluationOptions(resamples=20),
         0.5,
     )
@@ -103,7 +104,7 @@ def test_one_class_is_said_and_void_measures_are_hidden(
     assert ("All test labels are Alive: there is no ROC AUC." in text) == one
     assert ("| ROC AUC |" in text.split("## Slices")[0]) != one
     assert ("roc.png" in text) != one
-    title = plots.draw_roc(rows, found).axes[0].get_title("left")
+    title = plots.draw_roc(rows, found, TABLE).axes[0].get_title("left")
     assert title.startswith("No ROC curve") == one
 
 

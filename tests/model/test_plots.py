@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
+from support.table import TABLE
 
 from marvel_kedro.model import evaluation, plots
 from marvel_kedro.model.portable.predictor import CharacterModel
@@ -21,16 +22,17 @@ def test_wilson_intervals_equal_those_of_scipy() -> None:
 def test_plots_show_every_model_and_have_titles(
     scores: pd.DataFrame, measured: pd.DataFrame, model: CharacterModel
 ) -> None:
-    figures = plots.draw_all(scores, measured, model, 10)
+    figures = plots.draw_all(scores, measured, model, TABLE, 10)
     assert list(figures) == ["roc", "calibration", "confusion", "importance"]
     drawn = figures["roc"].axes[0].get_legend()
     assert drawn
     legend = [re.sub(r"  .*", "", text.get_text()) for text in drawn.get_texts()]
-    assert legend == [evaluation.MODELS[name] for name in measured["model"].unique()]
+    titles = evaluation.titles(scores["constant"].mean())
+    assert legend == [titles[name] for name in measured["model"].unique()]
     assert len(legend) == 3
     assert all(figure.axes[0].get_title(loc="left") for figure in figures.values())
 
 
 def test_confusion_plot_counts_every_row(scores: pd.DataFrame) -> None:
-    texts = [text.get_text() for text in plots.draw_confusion(scores, 0.5).axes[0].texts]
+    texts = [text.get_text() for text in plots.draw_confusion(scores, 0.5, TABLE).axes[0].texts]
     assert sum(int(text.split("\n")[0].replace(",", "")) for text in texts) == len(scores)

@@ -36,7 +36,7 @@ PROMOTION = {
 EVALUATION = pd.DataFrame(
     [
         (model, None, None, 1234, metric, 0.7123, 0.6891, 0.7355)
-        for model in ("candidate", "champion", "logistic_regression", "always_alive")
+        for model in ("candidate", "champion", "logistic_regression", "constant")
         for metric in summary.METRICS
     ],
     columns=["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"],

@@ -29,11 +29,11 @@ PARAMETERS = {
     # Every different candidate is promoted, so that kills fall into a promotion.
     "training": {
         "gate": {
-            "min_roc_auc": 0.0,
-            "max_log_loss": 10.0,
-            "max_ece": 1.0,
+            "min_constant_gain": -10.0,
+            "min_regression_gain": -10.0,
+            "max_ece_share": 10.0,
             "min_gain": -10.0,
-            "max_slice_loss": 10.0,
+            "min_slice_gain": -10.0,
         }
     },
     "serving": {"scored_at": "2026-01-01T00:00:00+00:00"},

@@ -50,6 +50,18 @@ def described(**changes: Any) -> TableSpec:
 
 
 @pytest.mark.parametrize(
+    ("changes", "question"),
+    [
+        ({}, "Is left Yes or No?"),
+        ({"target.negative": None}, "Is left Yes?"),
+        ({"question": "Does the customer leave?"}, "Does the customer leave?"),
+    ],
+)
+def test_question_is_made_of_the_target(changes: dict[str, Any], question: str) -> None:
+    assert described(**changes).question == question
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"key": "nr"}, "key is nr, which columns lacks; it has customer, household"),
@@ -71,7 +83,16 @@ def described(**changes: Any) -> TableSpec:
         ({"columns.household.kind": "number"}, "group is household, of the kind number"),
         ({"target.positive": True}, "YAML reads Yes, No, On and Off as true and false"),
         ({"target.words": {False: "No"}}, "put them in quotes"),
+        ({"target": {"column": "left"}}, "target.positive: Field required"),
+        ({"question": ""}, "question: String should have at least 1 character"),
         ({"slice": "left"}, "slice: Extra inputs are not permitted"),
+        ({"slices": ["town"]}, "slices has 'town', and columns has no town: write a column, or"),
+        ({"slices": ["tags = x"]}, "columns has no tags = x: write a column, or column = 'value'"),
+        (
+            {"slices": ["balance"]},
+            "slices has 'balance': balance is the key, the target or a number",
+        ),
+        ({"slices": ["left = 'Yes'"]}, "left is the key, the target or a number"),
     ],
 )
 def test_wrong_description_is_refused_with_key_and_remedy(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
-from marvel_kedro.table.contracts import ContractName, schema
+from marvel_kedro.table.contracts import CHANGES_WITH_DESCRIPTION, ContractName, schema
 from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def check_columns(
             f"{_difference(dict(columns), contract.types)}. Fix the node that makes it or the "
             "contract. This table was not written."
         )
+    may_change = may_change or contract.name in CHANGES_WITH_DESCRIPTION
     if existing is not None and dict(existing) != dict(columns) and not may_change:
         raise ProjectError(
             f"The existing table {name} has other columns than its contract: "

@@ -9,37 +9,51 @@ from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model import metrics
 from marvel_kedro.model.metrics import Flags, Floats, Integers, ScorePairs, value_of
 from marvel_kedro.model.options import EvaluationOptions
+from marvel_kedro.table.description import TableSpec
 
 MODELS = {
     "candidate": "candidate",
     "champion": "champion",
     "logistic_regression": "logistic regression",
-    "always_alive": "always Alive",
+    "constant": "constant",
 }
 """The models of a training with their titles in reports."""
 
-SLICES = ("identity", "gender", "earth_616")
 GRID_STEPS = 1000
 COLUMNS = ["model", "slice_key", "slice_value", "rows", "metric", "value", "low", "high"]
 
+_SLICE_VALUES = 6
+_SLICE_SHARE = 0.02
+_SLICE_ROWS = 20
 
-def slices(records: pd.DataFrame) -> pd.DataFrame:
-    """Assign each raw record to its slices by `identity`, `gender` and `universe`.
+
+def slices(records: pd.DataFrame, table: TableSpec) -> pd.DataFrame:
+    """Assign each raw record to its slices.
 
     Returns:
-        `identity` (Public, Secret or Unknown), `gender` (Male, Female, Other or Unknown) and
-        `earth_616` (yes or no), with the index of the records.
+        A column of text by slice of the description, with the index of the records. A condition
+        is `yes` or `no`. Of a column the most frequent values are slices; rarer ones are `Other`,
+        missing ones `Unknown`.
     """
-    identity = records["identity"].fillna("Unknown")
-    gender = records["gender"].fillna("Unknown")
-    return pd.DataFrame(
-        {
-            "identity": identity.where(identity.isin(["Public", "Secret"]), "Unknown"),
-            "gender": gender.where(gender.isin(["Male", "Female", "Unknown"]), "Other"),
-            "earth_616": np.where(records["universe"].eq("Earth-616"), "yes", "no"),
-        },
-        index=records.index,
-    ).astype("str")
+    columns = {
+        name: _slice_values(records[each.column])
+        if each.value is None
+        else np.where(records[each.column].eq(each.value), "yes", "no")
+        for name, each in table.slices_by_name.items()
+    }
+    return pd.DataFrame(columns, index=records.index).astype("str")
+
+
+def _slice_values(values: "pd.Series[str]") -> "pd.Series[str]":
+    filled = values.fillna("Unknown")
+    rows = (
+        filled[values.notna()]
+        .value_counts()
+        .sort_index()
+        .sort_values(ascending=False, kind="stable")
+    )  # of equally frequent values the first one by name
+    frequent = rows[rows >= max(_SLICE_SHARE * len(values), _SLICE_ROWS)].head(_SLICE_VALUES)
+    return filled.where(filled.isin([*frequent.index, "Unknown"]), "Other")
 
 
 def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None, Flags]]:
@@ -51,7 +65,7 @@ def groups(slice_columns: pd.DataFrame) -> Iterator[tuple[str | None, str | None
 
 
 def evaluate(  # noqa: PLR0913 - `cluster` is optional
-    alive: Flags,
+    positive: Flags,
     scores: dict[str, Floats],
     slice_columns: pd.DataFrame,
     options: EvaluationOptions,
@@ -62,12 +76,12 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
     """Measure models on the same rows; the order of the rows does not matter.
 
     Args:
-        alive: The labels, shape (rows,).
-        scores: Probabilities of Alive by model, each of shape (rows,). NaN excludes a row from the
+        positive: The labels, shape (rows,): true for the positive class.
+        scores: Probabilities of it by model, each of shape (rows,). NaN excludes a row from the
             metrics of a model: it was trained on it.
         slice_columns: The result of `slices` for the rows.
         options: Resamples, confidence and bins.
-        threshold: Probability at or above which the prediction is Alive.
+        threshold: Probability at or above which the prediction is the positive class.
         cluster: The cluster of each row; rows of one depend on each other, so intervals come from
             drawing whole clusters. None: rows are independent.
 
@@ -84,7 +98,7 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
             unseen = inside & ~np.isnan(score)
             if not unseen.any():
                 continue
-            labels, probability = alive[unseen], np.asarray(score[unseen], dtype=np.float64)
+            labels, probability = positive[unseen], np.asarray(score[unseen], dtype=np.float64)
             clusters = None if cluster is None else cluster[unseen]
             pairs, gridded, drawn = _resample(labels, probability, clusters, options)
             draws = [[metric(gridded, counts) for metric in functions.values()] for counts in drawn]
@@ -97,7 +111,7 @@ def evaluate(  # noqa: PLR0913 - `cluster` is optional
 
 
 def _resample(
-    alive: Flags, score: Floats, cluster: Integers | None, options: EvaluationOptions
+    positive: Flags, score: Floats, cluster: Integers | None, options: EvaluationOptions
 ) -> tuple[ScorePairs, ScorePairs, Iterator[Floats]]:
     """Return the pairs, the pairs to resample (merged if there are many), and the resamples.
 
@@ -105,11 +119,11 @@ def _resample(
     neighbouring scores does not change the width of an interval. Scores are merged by their rank,
     so that those of a rare class, all of them small, stay apart.
     """
-    pairs, member = ScorePairs.with_members(alive, score)
+    pairs, member = ScorePairs.with_members(positive, score)
     gridded, generator = pairs, np.random.default_rng(options.seed)
     drawn_from = pairs.rows if cluster is None else score  # clusters are drawn by row
     if len(drawn_from) > 2 * GRID_STEPS:
-        gridded, member = ScorePairs.with_members(alive, _merged(score))
+        gridded, member = ScorePairs.with_members(positive, _merged(score))
     if cluster is None:
         return pairs, gridded, metrics.resamples(gridded.rows, options.resamples, generator)
     number = np.unique(cluster, return_inverse=True)[1]
@@ -142,22 +156,27 @@ def _interval(metric: str, figure: float, shifts: Floats, tail: float) -> tuple[
     return figure + low, figure + high
 
 
-def one_class(evaluation: pd.DataFrame) -> dict[str, str]:
+def titles(constant: float) -> dict[str, str]:
+    """Return the titles of the models; that of the constant model has its probability."""
+    return MODELS | {"constant": f"constant ({rounded(constant, '.0%')})"}
+
+
+def one_class(evaluation: pd.DataFrame, table: TableSpec) -> dict[str, str]:
     """Return a sentence each for `labels` and `predictions` of the candidate that have one class.
 
-    The average precision of a constant is the share of Alive. With accuracy and F1 it shows whether
-    both classes are predicted.
+    The average precision of a constant is the share of positive rows. With accuracy and F1 it shows
+    whether both classes are predicted.
     """
-    overall = evaluation[evaluation["slice_key"].isna()].set_index(["model", "metric"])["value"]
-    names = [("always_alive", "pr_auc"), ("candidate", "accuracy"), ("candidate", "f1")]
+    overall, (positive, other) = _overall(evaluation), table.target.classes
+    names = [("constant", "pr_auc"), ("candidate", "accuracy"), ("candidate", "f1")]
     if not set(names) <= {*overall.index}:
         return {}
-    alive, accuracy, f1 = np.nan_to_num(overall.reindex(names).to_numpy(dtype=np.float64))
+    share, accuracy, f1 = np.nan_to_num(overall.reindex(names).to_numpy(dtype=np.float64))
     sentences = {}
-    if alive in {0, 1}:
-        label = "Alive" if alive else "Dead"
+    if share in {0, 1}:
+        label = positive if share else other
         sentences["labels"] = f"All test labels are {label}: there is no ROC AUC."
-    answers = {"Alive": (alive, 2 * alive / (1 + alive)), "Dead": (1 - alive, 0.0)}
+    answers = {positive: (share, 2 * share / (1 + share)), other: (1 - share, 0.0)}
     for answer, figures in answers.items():
         if np.allclose((accuracy, f1), figures, rtol=0, atol=1e-9):
             sentences["predictions"] = (
@@ -165,6 +184,12 @@ def one_class(evaluation: pd.DataFrame) -> dict[str, str]:
                 f"its accuracy, {rounded(accuracy, '.1%')}, is the share of {answer}."
             )
     return sentences
+
+
+def _overall(evaluation: pd.DataFrame) -> "pd.Series[float]":
+    """Return the values on all rows by model and metric."""
+    rows = evaluation[evaluation["slice_key"].isna()]
+    return rows.set_index(["model", "metric"])["value"]
 
 
 def candidate_metrics(evaluation: pd.DataFrame) -> dict[str, float]:

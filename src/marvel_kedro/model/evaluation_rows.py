@@ -9,6 +9,7 @@ from narwhals.typing import IntoFrame
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.evaluation import slices
+from marvel_kedro.model.other_table import difference
 from marvel_kedro.model.portable.predictor import CharacterModel
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source
 from marvel_kedro.table.description import TableSpec
@@ -23,6 +24,8 @@ _COMPARED_ROWS = 100_000
 
 def source_of(table: IntoFrame, synthetic_url: str) -> Source:
     """Return the kind of data: synthetic if any row has a URL that starts with the given one."""
+    if "url" not in lazily(table).collect_schema().names():
+        return "file"
     synthetic = lazily(table).select("url").filter(nw.col("url").str.starts_with(synthetic_url))
     return "synthetic" if synthetic.select(nw.len()).lazy().collect().item() else "file"
 
@@ -91,8 +94,8 @@ def score(  # noqa: PLR0913, PLR0917 - inputs of a node
     Returns:
         One row per test row: the key, the target (true for the positive class), the columns of
         `evaluation.slices`, and the probability of the positive class by `candidate`,
-        `logistic_regression`, `always_alive` and `champion` (NaN without one, and for rows that it
-        was trained on by another split).
+        `logistic_regression`, `constant` and `champion` (NaN without one or with one of another
+        table, and for rows that it was trained on by another split).
 
     Raises:
         ProjectError: There are no test rows, or the candidate came back from the store as another
@@ -107,13 +110,20 @@ def score(  # noqa: PLR0913, PLR0917 - inputs of a node
         )
     scored, target = logged.predict(test), table.target
     _check_same(scored, candidate.predict(test.head(_COMPARED_ROWS)))
-    scores = slices(test).assign(
+    scores = slices(test, table).assign(
         **{table.key: test[table.key], target.column: test[target.column] == target.positive},
         candidate=scored["probability"],
-        logistic_regression=baselines.logistic_regression(train, test, target),
-        always_alive=baselines.always_alive(train, target),
+        logistic_regression=baselines.logistic_regression(train, test, table),
+        constant=baselines.constant(train, table),
     )
     if champion is None:
+        return scores.assign(champion=np.nan)
+    if other := difference(champion, table):
+        logger.warning(
+            "          no comparison with the champion: %s. The checks against the baselines "
+            "decide; if they pass, the alias moves to the candidate",
+            other,
+        )
         return scores.assign(champion=np.nan)
     probability = champion.predict(test)["probability"]
     return scores.assign(champion=probability.where(champion.is_unseen(test, table)))

@@ -14,11 +14,12 @@ import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import own_features
-from marvel_kedro.model.metrics import Flags
+from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.fields import items, text, words
 from marvel_kedro.model.portable.kinds import ColumnEncoder, Encoder
 from marvel_kedro.model.portable.predictor import CharacterModel, read_code
+from marvel_kedro.model.threshold import choose_threshold
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ def fit(
         fold = bucket % options.folds
         features[:, feature] = _rates_out_of_fold(rows[name], positive, fold, options)
     booster = _train(features, positive, bucket % 4 == 0, options, progress)
-    return replace(model, booster_text=booster.model_to_string(), threshold=options.threshold)
+    probability = np.empty(0)
+    if not isinstance(options.threshold, float):
+        probability = _out_of_fold(features, positive, bucket % 4, booster.num_trees(), options)
+    threshold = choose_threshold(positive, probability, options.threshold)
+    return replace(model, booster_text=booster.model_to_string(), threshold=threshold)
 
 
 def learn_encoder(
@@ -243,6 +248,25 @@ def _train(
     names = [f"f{number}" for number in range(features.shape[1])]
     dataset = lightgbm.Dataset(features, positive, feature_name=names)
     return lightgbm.train(parameters, dataset, trees, callbacks=_callbacks(progress, "trees"))
+
+
+def _out_of_fold(
+    features: npt.NDArray[np.float32],
+    positive: Flags,
+    fold: npt.NDArray[np.int64],
+    trees: int,
+    options: FitOptions,
+) -> Floats:
+    """Compute the probability of each row by a model of the other folds."""
+    import lightgbm  # noqa: PLC0415 - takes seconds
+
+    probability = np.empty(len(positive))
+    for number in np.unique(fold):
+        inside = fold == number
+        rest = lightgbm.Dataset(features[~inside], positive[~inside])
+        booster = lightgbm.train(_parameters(options, features.shape), rest, trees)
+        probability[inside] = booster.predict(features[inside])
+    return probability
 
 
 def _parameters(options: FitOptions, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Rows with the same score and label are one pair, and a metric is a function of the rows per pair. A
 bootstrap resample is then one multinomial draw over the pairs, which has the distribution of
 drawing rows with replacement, and each metric is computed for many resamples at once. Labels are
-true for Alive; a score is the probability of Alive.
+true for the positive class; a score is its probability.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,19 +26,19 @@ class ScorePairs:
     """Distinct (score, label) pairs by ascending score, and the rows of each: shape (pairs,)."""
 
     score: Floats
-    alive: Flags
+    positive: Flags
     rows: Integers
 
     @classmethod
-    def of(cls, alive: Flags, score: Floats) -> "ScorePairs":
+    def of(cls, positive: Flags, score: Floats) -> "ScorePairs":
         """Count the rows of each pair."""
-        return cls.with_members(alive, score)[0]
+        return cls.with_members(positive, score)[0]
 
     @classmethod
-    def with_members(cls, alive: Flags, score: Floats) -> "tuple[ScorePairs, Integers]":
+    def with_members(cls, positive: Flags, score: Floats) -> "tuple[ScorePairs, Integers]":
         """Count the rows of each pair; also return the pair of each row."""
         pairs, member, rows = np.unique(
-            np.column_stack([score, alive.astype(np.float64)]),
+            np.column_stack([score, positive.astype(np.float64)]),
             axis=0,
             return_inverse=True,
             return_counts=True,
@@ -58,64 +58,64 @@ def value_of(metric: Metric, pairs: ScorePairs) -> float:
 def roc_auc(pairs: ScorePairs, counts: Floats) -> Floats:
     """Compute the area under the ROC curve; NaN where a resample has only one class.
 
-    It is the probability that an Alive row scores above a Dead one, where ties count half.
+    It is the probability that a positive row scores above a negative one, where ties count half.
     """
-    dead, alive = _by_score(pairs, counts)
-    below = np.cumsum(dead, axis=1) - dead
-    comparisons = dead.sum(axis=1) * alive.sum(axis=1)
-    return _ratio(np.sum(alive * (below + dead / 2), axis=1), comparisons)
+    negative, positive = _by_score(pairs, counts)
+    below = np.cumsum(negative, axis=1) - negative
+    comparisons = negative.sum(axis=1) * positive.sum(axis=1)
+    return _ratio(np.sum(positive * (below + negative / 2), axis=1), comparisons)
 
 
 def pr_auc(pairs: ScorePairs, counts: Floats) -> Floats:
-    """Compute the average precision; NaN where a resample has no Alive row.
+    """Compute the average precision; NaN where a resample has no positive row.
 
     As `sklearn.metrics.average_precision_score`: the precision at each threshold, weighted by the
     recall that it adds.
     """
-    dead, alive = (side[:, ::-1] for side in _by_score(pairs, counts))
-    found, taken = np.cumsum(alive, axis=1), np.cumsum(alive + dead, axis=1)
+    negative, positive = (side[:, ::-1] for side in _by_score(pairs, counts))
+    found, taken = np.cumsum(positive, axis=1), np.cumsum(positive + negative, axis=1)
     precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-    return _ratio(np.sum(precision * alive, axis=1), alive.sum(axis=1))
+    return _ratio(np.sum(precision * positive, axis=1), positive.sum(axis=1))
 
 
 def log_loss(pairs: ScorePairs, counts: Floats) -> Floats:
     """Compute the mean negative log likelihood in nats."""
-    return _ratio(counts @ losses(pairs.alive, pairs.score), counts.sum(axis=1))
+    return _ratio(counts @ losses(pairs.positive, pairs.score), counts.sum(axis=1))
 
 
-def losses(alive: Flags, score: Floats) -> Floats:
+def losses(positive: Flags, score: Floats) -> Floats:
     """Compute the negative log likelihood of each label, in nats."""
     likely = np.clip(score, _EPSILON, 1 - _EPSILON)
-    return -np.log(np.where(alive, likely, 1 - likely))
+    return -np.log(np.where(positive, likely, 1 - likely))
 
 
 def brier(pairs: ScorePairs, counts: Floats) -> Floats:
     """Compute the mean squared difference of probability and outcome (Brier, 1950)."""
-    return _ratio(counts @ (pairs.score - pairs.alive) ** 2, counts.sum(axis=1))
+    return _ratio(counts @ (pairs.score - pairs.positive) ** 2, counts.sum(axis=1))
 
 
 def ece(pairs: ScorePairs, counts: Floats, *, bins: int) -> Floats:
     """Compute the expected calibration error over bins of equal width (Naeini et al., 2015).
 
     It is the mean over rows of the distance, in the row's bin, between the mean probability and the
-    share of Alive.
+    share of positive rows.
     """
     member = np.minimum((pairs.score * bins).astype(int), bins - 1)
-    gaps = counts @ (np.eye(bins)[member] * (pairs.score - pairs.alive)[:, None])
+    gaps = counts @ (np.eye(bins)[member] * (pairs.score - pairs.positive)[:, None])
     return _ratio(np.abs(gaps).sum(axis=1), counts.sum(axis=1))
 
 
 def accuracy(pairs: ScorePairs, counts: Floats, *, threshold: float) -> Floats:
-    """Compute the share of correct predictions; a score at or above the threshold is Alive."""
-    correct = (pairs.score >= threshold) == pairs.alive
+    """Compute the share of correct predictions; a score at or above the threshold is positive."""
+    correct = (pairs.score >= threshold) == pairs.positive
     return _ratio(counts @ correct.astype(np.float64), counts.sum(axis=1))
 
 
 def f1(pairs: ScorePairs, counts: Floats, *, threshold: float) -> Floats:
-    """Compute the F1 score of Alive; NaN where no row is Alive or predicted to be."""
+    """Compute the F1 score of the positive class; NaN where no row is or is predicted positive."""
     predicted = pairs.score >= threshold
-    hits = counts @ (predicted & pairs.alive).astype(np.float64)
-    return _ratio(2 * hits, counts @ (predicted.astype(np.float64) + pairs.alive))
+    hits = counts @ (predicted & pairs.positive).astype(np.float64)
+    return _ratio(2 * hits, counts @ (predicted.astype(np.float64) + pairs.positive))
 
 
 def all_metrics(threshold: float, bins: int) -> dict[str, Metric]:
@@ -166,10 +166,10 @@ def cluster_resamples(
 
 
 def _by_score(pairs: ScorePairs, counts: Floats) -> tuple[Floats, Floats]:
-    """Count Dead and Alive rows by distinct score, ascending."""
+    """Count negative and positive rows by distinct score, ascending."""
     starts = np.flatnonzero(np.r_[True, np.diff(pairs.score) > 0])
-    alive = np.add.reduceat(counts * pairs.alive, starts, axis=1)
-    return np.add.reduceat(counts, starts, axis=1) - alive, alive
+    positive = np.add.reduceat(counts * pairs.positive, starts, axis=1)
+    return np.add.reduceat(counts, starts, axis=1) - positive, positive
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

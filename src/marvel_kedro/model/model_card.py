@@ -8,8 +8,9 @@ import pandas as pd
 from marvel_kedro import __version__
 from marvel_kedro.core.page import cell, templates
 from marvel_kedro.core.rounding import rounded
-from marvel_kedro.model.evaluation import MODELS, one_class
+from marvel_kedro.model.evaluation import one_class, titles
 from marvel_kedro.model.options import TrainingOptions
+from marvel_kedro.table.description import Column, TableSpec
 
 METRICS = {
     "roc_auc": "ROC AUC",
@@ -23,27 +24,31 @@ METRICS = {
 SLICE_METRICS = ("roc_auc", "log_loss", "ece")
 PLOTS = {
     "roc": "ROC curves of the candidate and the baselines",
-    "calibration": "Share of Alive by predicted probability",
+    "calibration": "Share of the positive class by predicted probability",
     "confusion": "Predictions and labels",
     "importance": "The features with the largest gain",
 }
 SOFTWARE = ("lightgbm", "mlflow", "pandas", "numpy")
 
 
-def render_markdown(
+def render_markdown(  # noqa: PLR0913, PLR0917 - what a card is about
     promotion: dict[str, Any],
     tables: dict[str, dict[str, Any]],
     evaluation: pd.DataFrame,
+    threshold: float,
+    table: TableSpec,
     options: TrainingOptions,
 ) -> str:
     """Write the card of a record of promotion; the plots are files beside it.
 
-    `tables` has `digest` and `rows` of the train and the test set.
+    `tables` has `digest`, `rows` and `positive` of the train and the test set; `threshold` is that
+    of the candidate.
     """
     overall = evaluation[evaluation["slice_key"].isna()]
-    models = [name for name in MODELS if name in set(overall["model"])]
+    title_of = titles(_share(tables["train_set"]))
+    models = [name for name in title_of if name in set(overall["model"])]
     known = set(overall.loc[overall["value"].notna(), "metric"])
-    sentences = one_class(evaluation)
+    sentences = one_class(evaluation, table)
     plots = dict(PLOTS)
     if "predictions" in sentences:
         known -= {"f1"}
@@ -60,10 +65,15 @@ def render_markdown(
         software=", ".join(
             [f"marvel_kedro {__version__}", *(f"{name} {version(name)}" for name in SOFTWARE)]
         ),
-        tables=tables,
+        table=table,
+        question=cell(table.question),
+        positive=cell(table.target.positive),
+        other=cell(table.target.other),
+        columns={name: cell(_describe(each)) for name, each in table.inputs.items()},
+        tables=[_rows(name, each) for name, each in tables.items()],
         test_rows=int(overall["rows"].max()),
         confidence=f"{100 * options.evaluation.confidence:g}%",
-        models=[MODELS[name] for name in models],
+        models=[title_of[name] for name in models],
         metrics={
             title: [_figure(overall, model, metric) for model in models]
             for metric, title in METRICS.items()
@@ -73,7 +83,7 @@ def render_markdown(
         slice_metrics=[METRICS[metric] for metric in SLICE_METRICS],
         slices=_slices(evaluation),
         plots=plots,
-        threshold=options.fit.threshold,
+        threshold=f"{threshold:.4g}",
         parameters={name: cell(value) for name, value in options.fit.model_dump().items()},
     )
 
@@ -87,6 +97,21 @@ def _verdict(promotion: dict[str, Any]) -> str:
     if promotion.get("alias") == "challenger":
         return f"**Challenger.** Version {version} is tested against the champion."
     return "**Not promoted.**"
+
+
+def _describe(column: Column) -> str:
+    meaning = column.meaning or column.source
+    meaning += f", in {column.unit}" * bool(column.unit)
+    return meaning if column.feature else f"{meaning} (accepted and not used)".strip()
+
+
+def _rows(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    share = rounded(_share(facts), ".1%")
+    return {"name": name, "rows": facts["rows"], "share": share, "digest": facts["digest"]}
+
+
+def _share(facts: dict[str, Any]) -> float:
+    return float(facts["positive"] / max(facts["rows"], 1))
 
 
 def _figure(rows: pd.DataFrame, model: str, metric: str) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from marvel_kedro.core.rounding import rounded
-from marvel_kedro.model.evaluation import MODELS
+from marvel_kedro.model.evaluation import titles
 from marvel_kedro.model.metrics import Floats
 from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,53 +20,63 @@ COLOURS = {
     "candidate": "#0072B2",
     "champion": "#009E73",
     "logistic_regression": "#E69F00",
-    "always_alive": "#999999",
+    "constant": "#999999",
 }
 INK = "#333333"
 
 
 def draw_all(
-    test_scores: pd.DataFrame, evaluation: pd.DataFrame, candidate: CharacterModel, bins: int
+    test_scores: pd.DataFrame,
+    evaluation: pd.DataFrame,
+    candidate: CharacterModel,
+    table: TableSpec,
+    bins: int,
 ) -> "dict[str, Figure]":
     """Draw `roc`, `calibration` (with `bins` bins), `confusion` and `importance`."""
     return {
-        "roc": draw_roc(test_scores, evaluation),
-        "calibration": draw_calibration(test_scores, evaluation, bins),
-        "confusion": draw_confusion(test_scores, candidate.threshold),
+        "roc": draw_roc(test_scores, evaluation, table),
+        "calibration": draw_calibration(test_scores, evaluation, table, bins),
+        "confusion": draw_confusion(test_scores, candidate.threshold, table),
         "importance": draw_importance(candidate.importances()),
     }
 
 
-def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame) -> "Figure":
+def draw_roc(test_scores: pd.DataFrame, evaluation: pd.DataFrame, table: TableSpec) -> "Figure":
     """Draw the ROC curves of the candidate, the champion and the baselines."""
     from sklearn.metrics import roc_curve  # noqa: PLC0415 - monitoring's plots need no scikit-learn
 
     figure = _figure(6.0, 5.6)
     axes = figure.subplots()
-    areas = _overall(evaluation, "roc_auc")
+    areas, models = _overall(evaluation, "roc_auc"), titles(test_scores["constant"].mean())
     if np.isnan(areas["candidate"]):
         axes.axis("off")
         title(axes, "No ROC curve: all labels are of one class")
         return figure
     for name, area in areas.items():
         rows = test_scores.dropna(subset=[name])  # without those a champion was trained on
-        false, true, _ = roc_curve(rows["alive"], rows[name])
-        axes.plot(false, true, color=COLOURS[name], label=f"{MODELS[name]}  {area:.3f}", lw=2)
+        false, true, _ = roc_curve(rows[table.target.column], rows[name])
+        axes.plot(false, true, color=COLOURS[name], label=f"{models[name]}  {area:.3f}", lw=2)
     axes.set(xlabel="False positive rate", ylabel="True positive rate")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     plain(axes)
     axes.legend(title="area under the curve", loc="lower right", frameon=False)
-    title(axes, f"Ranks Alive above Dead in {rounded(areas['candidate'], '.0%')} of pairs")
+    positive, other = table.target.classes
+    share = rounded(areas["candidate"], ".0%")
+    title(axes, f"Ranks {positive} above {other} in {share} of pairs")
     return figure
 
 
-def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: int) -> "Figure":
-    """Draw the share of Alive by predicted probability, with 95 % Wilson intervals."""
-    figure = _figure(6.4, 6.0)
+def draw_calibration(
+    test_scores: pd.DataFrame, evaluation: pd.DataFrame, table: TableSpec, bins: int
+) -> "Figure":
+    """Draw the share of the positive class by predicted probability, with 95 % Wilson intervals."""
+    figure, positive = _figure(6.4, 6.0), table.target.positive
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     member = np.minimum((test_scores["candidate"] * bins).astype(int), bins - 1)
-    groups = test_scores.groupby(member)["alive"].agg(share="mean", hits="sum", rows="size")
-    above.plot([0, 1], [0, 1], color=COLOURS["always_alive"], ls="--", label="perfect")
+    groups = test_scores.groupby(member)[table.target.column].agg(
+        share="mean", hits="sum", rows="size"
+    )
+    above.plot([0, 1], [0, 1], color=COLOURS["constant"], ls="--", label="perfect")
     above.errorbar(
         test_scores["candidate"].groupby(member).mean(),
         groups["share"],
@@ -76,10 +87,10 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
         lw=1.5,
         label="candidate",
     )
-    above.set(ylim=(0, 1), xlim=(0, 1), ylabel="Share of Alive")
+    above.set(ylim=(0, 1), xlim=(0, 1), ylabel=f"Share of {positive}")
     above.legend(frameon=False, loc="upper left")
     below.hist(test_scores["candidate"], bins=40, range=(0, 1), color=COLOURS["candidate"])
-    below.set(xlabel="Predicted probability of Alive", ylabel="Rows")
+    below.set(xlabel=f"Predicted probability of {positive}", ylabel="Rows")
     for axes in (above, below):
         plain(axes)
     gap = _overall(evaluation, "ece")["candidate"]
@@ -87,14 +98,14 @@ def draw_calibration(test_scores: pd.DataFrame, evaluation: pd.DataFrame, bins: 
     return figure
 
 
-def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> "Figure":
+def draw_confusion(test_scores: pd.DataFrame, threshold: float, table: TableSpec) -> "Figure":
     """Draw the confusion matrix: rows, and their share of each label."""
     figure = _figure(5.4, 4.6)
     axes = figure.subplots()
-    predicted = np.where(test_scores["candidate"] >= threshold, "Alive", "Dead")
-    truth = np.where(test_scores["alive"], "Alive", "Dead")
-    labels = ["Alive", "Dead"]
-    counts = np.array([[np.sum((truth == t) & (predicted == p)) for p in labels] for t in labels])
+    labels, sides = table.target.classes, (True, False)
+    predicted = (test_scores["candidate"] >= threshold).to_numpy()
+    truth = test_scores[table.target.column].to_numpy()
+    counts = np.array([[np.sum((truth == t) & (predicted == p)) for p in sides] for t in sides])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), rows in np.ndenumerate(counts):
@@ -106,9 +117,11 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float) -> "Figure":
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    hits, alive = np.trace(counts), counts[0].sum()
-    right, base = (rounded(part / max(counts.sum(), 1), ".1%") for part in (hits, alive))
-    title(axes, f"{right} are right; of “all Alive”, {base} would be")
+    of_class = counts.sum(axis=1)
+    right, base = (
+        rounded(part / max(counts.sum(), 1), ".1%") for part in (np.trace(counts), of_class.max())
+    )
+    title(axes, f"{right} are right; of “all {labels[of_class.argmax()]}”, {base} would be")
     return figure
 
 

@@ -43,7 +43,7 @@ def show(
         promotion = catalog.load("promotion")
         evaluation = catalog.load("evaluation")
         grid.add_row("Model", _models(evaluation))
-        if sentences := one_class(evaluation):
+        if sentences := one_class(evaluation, catalog.load("params:table")):
             grid.add_row("", f"[yellow]{' '.join(sentences.values())}[/yellow]")
         grid.add_row("Gate", _gate(promotion))
         if promotion["data_source"] == "synthetic":

@@ -73,15 +73,14 @@ def create_project(project: Path, folder: Path, port: int, settings: Settings) -
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(project / name, folder / name)
     server = {"port": port, "accept_simulated_time": True, "poll_seconds": 1, "flush_seconds": 1}
-    parameters: dict[str, Any] = {
+    parameters = {
         "synthetic": {"rows": SYNTHETIC_ROWS},
         "server": server,
+        "training": {"gate": _OPEN_GATE},
         "retraining": {"release": "challenger", "days": 2},
         # At 5 % a false alarm in fifteen windows is likely; and the endpoint stops at the end.
         "alerting": {"alpha": 0.001, "rules": {"no_traffic": None}},
     }
-    if table.world is None:
-        parameters["training"] = {"gate": _OPEN_GATE}
     local = folder / "conf" / "local"
     local.mkdir()
     if (project / "conf" / "local" / "table.yml").exists():

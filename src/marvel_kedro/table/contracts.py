@@ -13,8 +13,12 @@ from kedro.validation.pandera_validator import PanderaValidator
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import validate
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
+from marvel_kedro.table.slices import Slice
 
 Columns = dict[str, pa.Column]
+
+CHANGES_WITH_DESCRIPTION = frozenset({"TestScores"})
+"""Contracts of small results that are replaced whole, also by a table of other columns."""
 ContractName = Literal["SourceRows", "Records", "TestScores", "Predictions"]
 
 _TIME = "datetime64[us, UTC]"
@@ -61,16 +65,15 @@ def _records(table: TableSpec) -> tuple[str, Columns]:
 def _test_scores(table: TableSpec) -> tuple[str, Columns]:
     positive = table.target.positive
     columns = {
-        "identity": _column(str, "Slice: Public, Secret or Unknown"),
-        "gender": _column(str, "Slice: Male, Female, Other or Unknown"),
-        "earth_616": _column(str, "Slice: whether the universe is Earth-616"),
+        **{name: _column(str, _slice(each, table)) for name, each in table.slices_by_name.items()},
         table.key: _key(table),
         table.target.column: _column(bool, f"Whether it is {positive}"),
         "candidate": _probability("By the candidate"),
         "logistic_regression": _probability("By a logistic regression"),
-        "always_alive": _probability(f"The share of {positive}"),
+        "constant": _probability(f"The share of {positive} in the training rows"),
         "champion": _probability(
-            "By the champion; null without one and for rows it was trained on", nullable=True
+            "By the champion; null without one of this table and for rows it was trained on",
+            nullable=True,
         ),
     }
     return f"One row per test row: probabilities of {positive} by each model.", columns
@@ -110,6 +113,12 @@ def _probability(meaning: str, *, nullable: bool = False) -> pa.Column:
 
 def _key(table: TableSpec) -> pa.Column:
     return _column(str, f"{_meaning(table.columns[table.key])}; the key", unique=True)
+
+
+def _slice(each: Slice, table: TableSpec) -> str:
+    if each.value is None:
+        return f"Slice: {_meaning(table.columns[each.column])}; rare values are Other"
+    return f"Slice: whether {each.column} is {each.value}"
 
 
 def _classes(table: TableSpec, meaning: str) -> pa.Column:

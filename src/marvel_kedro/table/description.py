@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from marvel_kedro.core.options import Options
+from marvel_kedro.table.slices import Slice, by_name, parse
 
 Kind = Literal["id", "number", "category", "boolean", "text", "set", "date"]
 REMEDY = "Fix conf/base/table.yml, or the table.yml of your environment."
@@ -21,11 +22,14 @@ RESERVED = frozenset(
         *("prediction", "probability", "reason", "labelled_at", "scored_at", "model_name"),
         *("model_version", "request_date", "request_time", "record_number", "client_request_id"),
         *("served_entity_id", "served_entity_name", "databricks_request_id", "window"),
-        *("status_code", "execution_duration_ms", "candidate", "champion", "always_alive"),
-        *("logistic_regression", "earth_616"),
+        *("status_code", "execution_duration_ms", "candidate", "champion", "constant"),
+        *("logistic_regression",),
     }
 )
 """Columns that the project adds to tables of records."""
+
+DEFAULT_SLICES = 3
+"""The number of columns that are slices where the description names none."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -162,6 +166,14 @@ class Column(Options):
         return self
 
 
+def _question(validated: dict[str, Any]) -> str:
+    target: Target | None = validated.get("target")  # None: invalid, which has its own message
+    if target is None:
+        return ""
+    other = f" or {target.negative}" if target.negative else ""
+    return f"Is {target.column.replace('_', ' ')} {target.positive}{other}?"
+
+
 class TableSpec(Options):
     """The section `table`: the table and the target of the prediction.
 
@@ -171,8 +183,11 @@ class TableSpec(Options):
         row: What a row is.
         key: The unique column; text.
         target: The column to predict.
+        question: What the model answers, for people; by default made of the target.
         group: Rows that share its value stay on one side of a split or fold; by default the key.
         columns: The columns of the table, in its order.
+        slices: Columns, and conditions `column = 'value'`, by which models are measured. None: the
+            first columns of categories and Booleans that the model takes.
         features: The module whose functions are more features than those of the kinds.
         world: The class that generates rows of this table, for a raw file and for traffic; without
             one, traffic resamples the rows of the table.
@@ -183,8 +198,10 @@ class TableSpec(Options):
     row: RowWords = RowWords()
     key: Name
     target: Target
+    question: str = Field(default_factory=_question, min_length=1)
     group: Name | None = None
     columns: dict[Name, Column] = Field(min_length=2)
+    slices: tuple[str, ...] | None = None
     features: str | None = None
     world: str | None = None
 
@@ -214,6 +231,32 @@ class TableSpec(Options):
     def numbers(self) -> tuple[str, ...]:
         """The columns of numbers."""
         return tuple(name for name, column in self.columns.items() if column.is_number)
+
+    @property
+    def slices_by_name(self) -> dict[str, Slice]:
+        """The slices by the column that they have in tables of test rows."""
+        texts = self.slices
+        if texts is None:
+            kinds = {"category", "boolean"}
+            found = (n for n, each in self.inputs.items() if each.kind in kinds and n != self.group)
+            texts = tuple(found)[:DEFAULT_SLICES]
+        return by_name(texts, {self.key, self.target.column, *RESERVED})
+
+    @model_validator(mode="after")
+    def _check_slices(self) -> Self:
+        for text in self.slices or ():
+            name = parse(text).column
+            if name not in self.columns:
+                raise ValueError(
+                    f"slices has {text!r}, and columns has no {name}: write a column, or "
+                    f"column = 'value'; it has {', '.join(self.columns)}"
+                )
+            if name in {self.key, self.target.column} or self.columns[name].is_number:
+                raise ValueError(
+                    f"slices has {text!r}: {name} is the key, the target or a number, which "
+                    "cannot be a slice; write another column"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:

@@ -54,11 +54,17 @@ def release(
     reigning_champion: RegisteredModel | None,
     options: RetrainingOptions,
 ) -> tuple[dict[str, Any], dict[str, str], Outcome]:
-    """Choose the alias of the candidate's version; return the record, the aliases, the outcome."""
+    """Choose the alias of the candidate's version; return the record, the aliases, the outcome.
+
+    A candidate that replaces a champion of another table becomes champion also with
+    `retraining.release: challenger`.
+    """
     record, aliases = promotions.promote(
         decision, candidate_version, logged_candidate, reigning_champion, "retraining_test_set"
     )
-    if options.release == "challenger":
+    # An A/B test of models of two tables would compare answers to different questions.
+    is_no_rival = reigning_champion is not None and not decision.has_rival
+    if options.release == "challenger" and not is_no_rival:
         record, aliases = promotions.release_as_challenger(record, aliases)
     if not aliases:
         return record, aliases, "refused"

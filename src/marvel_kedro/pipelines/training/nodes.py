@@ -13,11 +13,11 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.characters.synthetic import SYNTHETIC_URL
 from marvel_kedro.core.options import validate
 from marvel_kedro.core.progress import progress_logger
-from marvel_kedro.model import evaluation, evaluation_rows, plots
+from marvel_kedro.model import evaluation, evaluation_rows, other_table, plots
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import CharacterModel
-from marvel_kedro.model.promotion import Contender, Decision, decide
+from marvel_kedro.model.promotion import Contender, Decision, MeasuredRows, decide
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.table.description import TableSpec
@@ -42,6 +42,8 @@ def choose_test_rows(  # noqa: PLR0913, PLR0917 - inputs of a node
         return test_set, "test_set"
     if reigning_champion.version not in retraining_policy.retrained_versions(retraining_log):
         return test_set, "test_set"
+    if other_table.difference(reigning_champion, table):
+        return test_set, "test_set"
     return evaluation_rows.rows_of_retraining(
         test_set, retested_on, reigning_champion, table, _split(split), SYNTHETIC_URL
     )
@@ -59,13 +61,20 @@ def describe_tables(
     """Record which rows the run uses; the second copy is logged in MLflow.
 
     Returns:
-        For `train_set` and `test_set`: `digest`, `rows` and `data_source` (file or synthetic).
+        For `train_set` and `test_set`: `digest`, `rows`, `positive` (the number of rows of the
+        positive class) and `data_source` (file or synthetic).
     """
     tables = {}
     for name, frame in (("train_set", train_set), ("test_set", gate_set)):
         rows = to_pandas(frame, table.key, options.max_rows)
         source = evaluation_rows.source_of(rows, SYNTHETIC_URL)
-        tables[name] = {"digest": digest(rows), "rows": len(rows), "data_source": source}
+        positive = int((rows[table.target.column] == table.target.positive).sum())
+        tables[name] = {
+            "digest": digest(rows),
+            "rows": len(rows),
+            "positive": positive,
+            "data_source": source,
+        }
     return tables, tables
 
 
@@ -102,7 +111,7 @@ def evaluate_models(
     return evaluation.evaluate(
         test_scores[table.target.column].to_numpy(),
         {name: test_scores[name].to_numpy() for name in evaluation.MODELS},
-        test_scores[list(evaluation.SLICES)],
+        test_scores[list(table.slices_by_name)],
         options.evaluation,
         candidate.threshold,
     )
@@ -115,17 +124,22 @@ def decide_promotion(
     table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[Decision, pd.DataFrame]:
-    """Compare the candidate with the thresholds and the champion; return decision and checks."""
+    """Compare the candidate with the baselines and the champion; return decision and checks."""
     source, champion = run_tables["train_set"]["data_source"], None
     if reigning_champion:
-        champion = Contender(test_scores["champion"].to_numpy(), reigning_champion.data_source)
-    decision = decide(
+        champion = Contender(
+            test_scores["champion"].to_numpy(),
+            reigning_champion.data_source,
+            other_table.difference(reigning_champion, table),
+        )
+    rows = MeasuredRows(
         test_scores[table.target.column].to_numpy(),
-        Contender(test_scores["candidate"].to_numpy(), source),
-        champion,
-        test_scores[list(evaluation.SLICES)],
-        options.gate,
+        test_scores["constant"].to_numpy(),
+        test_scores["logistic_regression"].to_numpy(),
+        test_scores[list(table.slices_by_name)],
     )
+    candidate = Contender(test_scores["candidate"].to_numpy(), source)
+    decision = decide(candidate, champion, rows, options.gate)
     return decision, decision.checks
 
 
@@ -148,24 +162,29 @@ def draw_plots(
     test_scores: pd.DataFrame,
     evaluation_table: pd.DataFrame,
     candidate: CharacterModel,
+    table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
     """Draw the ROC, calibration, confusion and importance plots; the last output has all four."""
     bins = options.evaluation.calibration_bins
-    figures = plots.draw_all(test_scores, evaluation_table, candidate, bins)
+    figures = plots.draw_all(test_scores, evaluation_table, candidate, table, bins)
     return (*figures.values(), figures)  # type: ignore[return-value] # four of them
 
 
-def write_model_card(
+def write_model_card(  # noqa: PLR0913, PLR0917 - inputs of a node
     promotion: dict[str, Any],
     run_tables: dict[str, dict[str, Any]],
     evaluation_table: pd.DataFrame,
     figures: dict[str, Any],
+    candidate: CharacterModel,
+    table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[str, str]:
     """Write the model card in Markdown and as a page."""
     from marvel_kedro.core import page  # noqa: PLC0415 - imports matplotlib
     from marvel_kedro.model import model_card  # noqa: PLC0415 - imports matplotlib
 
-    markdown = model_card.render_markdown(promotion, run_tables, evaluation_table, options)
+    markdown = model_card.render_markdown(
+        promotion, run_tables, evaluation_table, candidate.threshold, table, options
+    )
     return markdown, page.render(markdown, figures)

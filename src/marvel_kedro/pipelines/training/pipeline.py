@@ -81,13 +81,16 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.draw_plots,
-                ["test_scores", "evaluation", "candidate", "params:training"],
+                ["test_scores", "evaluation", "candidate", "params:table", "params:training"],
                 ["roc_plot", "calibration_plot", "confusion_plot", "importance_plot", "plots"],
                 name="draw_plots",
             ),
             node(
                 nodes.write_model_card,
-                ["promotion", "run_tables", "evaluation", "plots", "params:training"],
+                [
+                    *("promotion", "run_tables", "evaluation", "plots", "candidate"),
+                    *("params:table", "params:training"),
+                ],
                 ["model_card_markdown", "model_card"],
                 name="write_model_card",
             ),
