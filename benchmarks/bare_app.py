@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_MODEL = CharacterModel.load(Path(os.environ["MODEL"]))
+_MODEL = TabularModel.load(Path(os.environ["MODEL"]))
 _ROW = np.zeros((1, len(_MODEL.features.names)), dtype=np.float32)
 _BOOSTER = _MODEL.booster
 

@@ -34,11 +34,10 @@ from monitoring import evidently_python
 from scipy import stats
 from table import TABLE
 
-from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
 from marvel_kedro.characters.synthetic import chunks
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.aggregation.grouping import aggregate, aggregate_baseline
 from marvel_kedro.monitoring.aggregation.scales import fit_scales
@@ -49,7 +48,7 @@ from marvel_kedro.monitoring.metrics.performance_estimation import quality_estim
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
 from marvel_kedro.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
-from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions, SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
 from marvel_kedro.table.options import SplitOptions
@@ -304,7 +303,7 @@ def other_rows(drift: DriftOptions, number: int, pool: int) -> pd.DataFrame:
     return pd.concat(parts).sample(number, random_state=np.random.default_rng(OTHER_ROWS))
 
 
-def score(model: CharacterModel, rows: pd.DataFrame) -> pd.DataFrame:
+def score(model: TabularModel, rows: pd.DataFrame) -> pd.DataFrame:
     """Score rows and return them as inference records."""
     records = rows[[TABLE.key, *TABLE.inputs, TABLE.target.column]].reset_index(drop=True)
     scored = model.predict(records)

@@ -19,9 +19,9 @@ from typing import Any
 import machine
 from arguments import parse
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.simulation.world import SyntheticOptions
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

@@ -21,11 +21,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.model import baselines
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.cleaning import read_source, select_usable
 

@@ -19,7 +19,7 @@ from table import TABLE  # noqa: E402
 from marvel_kedro.core import page  # noqa: E402
 from marvel_kedro.model import baselines, evaluation, fit, model_card, plots, promotion  # noqa: E402
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions, TrainingOptions  # noqa: E402
-from marvel_kedro.model.portable.predictor import CharacterModel  # noqa: E402
+from marvel_kedro.model.portable.predictor import TabularModel  # noqa: E402
 from marvel_kedro.model.registry import LoggedModel, Version  # noqa: E402
 from marvel_kedro.pipelines.processing import nodes as processing  # noqa: E402
 from marvel_kedro.table import cleaning, contracts, rejected_rows  # noqa: E402
@@ -39,7 +39,7 @@ def main(raw: Path, folder: Path) -> None:
     evaluate(folder, model, train, test)
     model.save(folder / "model")
     watch.lap("evaluation, gate, card")
-    champion = CharacterModel.load(folder / "model")
+    champion = TabularModel.load(folder / "model")
     predictions = champion.predict(characters).assign(
         page_id=characters["page_id"],
         model_name="marvel_characters",
@@ -70,7 +70,7 @@ def process(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     )
 
 
-def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
+def evaluate(folder: Path, model: TabularModel, train: pd.DataFrame, test: pd.DataFrame) -> None:
     """Evaluate, decide, draw, write the card."""
     alive = (test["alive"] == "Alive").to_numpy()
     slices = evaluation.slices(test, TABLE)
@@ -80,7 +80,7 @@ def evaluate(folder: Path, model: CharacterModel, train: pd.DataFrame, test: pd.
         "constant": baselines.constant(train, TABLE),
     }
     if (folder / "model").exists():
-        scores["champion"] = CharacterModel.load(folder / "model").probabilities(test)
+        scores["champion"] = TabularModel.load(folder / "model").probabilities(test)
     table = slices.assign(page_id=test["page_id"], alive=alive, **scores)
     table.to_parquet(folder / "test_scores.parquet")
     by_model = {name: table[name].to_numpy() for name in scores}

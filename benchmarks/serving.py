@@ -35,12 +35,12 @@ from arguments import parse
 from mlflow import MlflowClient
 from table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.packaging import log_candidate
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 HERE = Path(__file__).parent

@@ -16,12 +16,12 @@ from support.shared import make_once
 from support.table import TABLE
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 # `make test` tries few examples of each property; `make test-all` passes --hypothesis-profile=full.
@@ -141,13 +141,13 @@ def characters(synthetic_path: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def model(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> CharacterModel:
+def model(characters: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TabularModel:
     """A model fitted on all of them."""
 
     def make(folder: Path) -> None:
         fit(characters, TABLE, FitOptions()).save(folder)
 
-    return CharacterModel.load(make_once(tmp_path_factory, "model", make))
+    return TabularModel.load(make_once(tmp_path_factory, "model", make))
 
 
 @pytest.fixture(scope="session")

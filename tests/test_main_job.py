@@ -14,13 +14,13 @@ from pandas.testing import assert_frame_equal
 from support.project import Project
 from support.table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.options import EvaluationOptions, FitOptions, GateOptions
 from marvel_kedro.project import parameters
 from marvel_kedro.project.config_loader import ConfigLoader
 from marvel_kedro.serving.lookup import Lookup
 from marvel_kedro.settings import CONFIG_LOADER_ARGS
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.options import SplitOptions
 
 FIXED_TIME = {"serving": {"scored_at": "2026-01-01T00:00:00+00:00"}}

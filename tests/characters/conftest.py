@@ -7,7 +7,7 @@ from support.table import TABLE
 
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 
@@ -18,6 +18,6 @@ def raw() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def fitted(raw: pd.DataFrame) -> CharacterModel:
+def fitted(raw: pd.DataFrame) -> TabularModel:
     """A model of the world without drift."""
     return fit(select_usable(read_source(raw, TABLE), TABLE), TABLE, FitOptions())

@@ -9,7 +9,7 @@ from support.table import TABLE
 
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.simulation.world import DriftOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.options import SplitOptions
@@ -32,7 +32,7 @@ def test_covariate_drift_moves_inputs(raw: pd.DataFrame) -> None:
     assert share(drifted, "Identity", "Secret") > 1.5 * share(raw, "Identity", "Secret")
 
 
-def test_covariate_drift_keeps_probability_given_inputs(fitted: CharacterModel) -> None:
+def test_covariate_drift_keeps_probability_given_inputs(fitted: TabularModel) -> None:
     """Probabilities learnt without drift stay calibrated, overall and in each fifth."""
     drift = DriftOptions(scenario="covariate", magnitude=1)
     # The second half: not trained on, and of the same seed, because another seed is another world.
@@ -52,7 +52,7 @@ def test_prior_drift_moves_only_share_of_alive(raw: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(drifted[inputs], raw[inputs])
 
 
-def test_concept_drift_reverses_effect_of_inputs(raw: pd.DataFrame, fitted: CharacterModel) -> None:
+def test_concept_drift_reverses_effect_of_inputs(raw: pd.DataFrame, fitted: TabularModel) -> None:
     drifted = generate(rows=ROWS, drift=DriftOptions(scenario="concept", magnitude=1))
     assert share(drifted, "Alive", "Alive") == pytest.approx(share(raw, "Alive", "Alive"), abs=0.02)
     characters = select_usable(read_source(drifted, TABLE), TABLE)

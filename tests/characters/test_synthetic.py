@@ -15,10 +15,10 @@ from support.project import ROOT
 from support.synthetic_rows import ROWS, generate, share
 from support.table import TABLE
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
@@ -114,7 +114,7 @@ def test_same_seed_gives_same_bytes_and_longer_file_begins_with_shorter(tmp_path
 
 
 def test_other_row_seed_gives_other_rows_of_same_world(
-    raw: pd.DataFrame, fitted: CharacterModel
+    raw: pd.DataFrame, fitted: TabularModel
 ) -> None:
     """A model of the world scores the other rows as well as new rows of the first seed."""
     other = generate(rows=ROWS, row_seed=1)

@@ -13,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from support.project import Project, at_kill_points, clean_environment
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.frames import digest
 
 TABLES = ("records", "rejected_records", "train_set", "test_set")

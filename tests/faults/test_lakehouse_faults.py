@@ -21,9 +21,9 @@ from kedro.framework.project import LOGGING
 from pandas.testing import assert_frame_equal
 from support.project import Outcome, Project, at_kill_points, clean_environment
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.datasets.raw_csv import RawCSVDataset
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.frames import digest
 
 LAKEHOUSE = ("--env", "lakehouse", "--pipelines", "processing")

@@ -6,13 +6,13 @@ from support.table import TABLE
 
 from marvel_kedro.model import baselines, evaluation
 from marvel_kedro.model.options import EvaluationOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 MODELS = ("candidate", "logistic_regression", "constant")
 
 
 @pytest.fixture(scope="session")
-def scores(characters: pd.DataFrame, model: CharacterModel) -> pd.DataFrame:
+def scores(characters: pd.DataFrame, model: TabularModel) -> pd.DataFrame:
     """The test scores of a training without a champion."""
     train, test = characters.iloc[:2000], characters.iloc[2000:]
     return evaluation.slices(test, TABLE).assign(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.project import Project
 
-from marvel_kedro.model.portable.predictor import ENCODER_FILE, CharacterModel
+from marvel_kedro.model.portable.predictor import ENCODER_FILE, TabularModel
 
 
 def in_order(settings: dict[str, Any]) -> None:
@@ -28,14 +28,14 @@ def threshold(settings: dict[str, Any]) -> None:
 def test_candidate_that_scores_differently_from_its_files_is_not_registered(
     watched: Project, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
-    files = CharacterModel._files
+    files = TabularModel._files
 
-    def changed(self: CharacterModel) -> dict[str, str]:
+    def changed(self: TabularModel) -> dict[str, str]:
         settings = json.loads(files(self)[ENCODER_FILE])
         change(settings)
         return files(self) | {ENCODER_FILE: json.dumps(settings)}
 
-    monkeypatch.setattr(CharacterModel, "_files", changed)
+    monkeypatch.setattr(TabularModel, "_files", changed)
     fit = "training.fit.max_trees=30,training.fit.folds=2,training.fit.min_part_rows=1"
     outcome = watched.cli("--pipelines", "training", "--params", fit)
     assert outcome.status == 1, outcome.output

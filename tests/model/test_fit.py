@@ -15,11 +15,11 @@ from marvel_kedro.model import fit as fitting
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.kinds import Encoder
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 
 def test_order_of_rows_has_no_effect_on_model(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     shuffled = characters.sample(frac=1, random_state=3)
     assert fit(shuffled, TABLE, FitOptions()).digest == model.digest
@@ -38,7 +38,7 @@ def test_texts_for_a_missing_value_have_no_effect_on_model(
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_number_of_threads_has_no_effect_on_model(
-    model: CharacterModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
+    model: TabularModel, characters: pd.DataFrame, threads: str, tmp_path: os.PathLike[str]
 ) -> None:
     path = os.path.join(tmp_path, "records.parquet")  # noqa: PTH118
     characters.to_parquet(path)
@@ -59,7 +59,7 @@ def test_number_of_threads_has_no_effect_on_model(
     assert done.stdout.strip() == model.digest
 
 
-def test_other_seed_gives_other_model(model: CharacterModel, characters: pd.DataFrame) -> None:
+def test_other_seed_gives_other_model(model: TabularModel, characters: pd.DataFrame) -> None:
     assert fit(characters, TABLE, FitOptions(seed=1)).digest != model.digest
 
 
@@ -97,7 +97,7 @@ def test_rate_of_row_excludes_labels_of_same_name(characters: pd.DataFrame) -> N
     assert (turned != before).any()
 
 
-def test_encoder_has_share_and_universes(model: CharacterModel) -> None:
+def test_encoder_has_share_and_universes(model: TabularModel) -> None:
     assert isinstance(model.encoder, Encoder)
     assert model.encoder.positive_share == pytest.approx(0.77, abs=0.04)
     assert "earth-616" in model.encoder.columns["universe"].rates

@@ -7,7 +7,7 @@ functionality (simple cases).
 import pandas as pd
 import pytest
 
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from marvel_kedro.model.portable.predictor import CharacterModel
     ids=lambda change: next(iter(change)),
 )
 def test_invariance_to_columns_without_feature(
-    model: CharacterModel, characters: pd.DataFrame, change: dict[str, str]
+    model: TabularModel, characters: pd.DataFrame, change: dict[str, str]
 ) -> None:
     assert model.predict(characters.assign(**change)).equals(model.predict(characters))
 
 
 def test_invariance_to_case_space_and_footnotes(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     spelt = characters.assign(
         origin=characters["origin"] + " [ 7 ]",
@@ -43,7 +43,7 @@ def test_invariance_to_case_space_and_footnotes(
 
 
 def test_direction_temporary_universes_score_above_earth_616(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     """In the training rows, the share of Alive is lower on Earth-616."""
     alive = characters["alive"] == "Alive"
@@ -54,7 +54,7 @@ def test_direction_temporary_universes_score_above_earth_616(
     assert (temporary > on_616).mean() > 0.9
 
 
-def test_minimum_functionality_empty_record_scores_near_base_rate(model: CharacterModel) -> None:
+def test_minimum_functionality_empty_record_scores_near_base_rate(model: TabularModel) -> None:
     """An empty record scores near the share of Alive and is predicted Alive."""
     nothing = model.predict(pd.DataFrame([{}]))
     assert nothing["prediction"].tolist() == ["Alive"]
@@ -62,7 +62,7 @@ def test_minimum_functionality_empty_record_scores_near_base_rate(model: Charact
 
 
 def test_mean_probability_equals_share_of_alive_on_training_rows(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     mean = model.probabilities(characters).mean()
     assert mean == pytest.approx((characters["alive"] == "Alive").mean(), abs=0.02)

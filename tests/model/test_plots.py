@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from support.table import TABLE
 
 from marvel_kedro.model import evaluation, plots
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 
 def test_wilson_intervals_equal_those_of_scipy() -> None:
@@ -20,7 +20,7 @@ def test_wilson_intervals_equal_those_of_scipy() -> None:
 
 
 def test_plots_show_every_model_and_have_titles(
-    scores: pd.DataFrame, measured: pd.DataFrame, model: CharacterModel
+    scores: pd.DataFrame, measured: pd.DataFrame, model: TabularModel
 ) -> None:
     figures = plots.draw_all(scores, measured, model, TABLE, 10)
     assert list(figures) == ["roc", "calibration", "confusion", "importance"]

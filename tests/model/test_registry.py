@@ -14,7 +14,7 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.table.options import RecordedSplit
 
@@ -22,7 +22,7 @@ NAME = "characters"
 
 
 @pytest.fixture
-def logged(model: CharacterModel, empty_store: Path, tmp_path: Path) -> LoggedModel:
+def logged(model: TabularModel, empty_store: Path, tmp_path: Path) -> LoggedModel:
     """Log a model in a store of its own."""
     shutil.copy(empty_store, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
@@ -112,7 +112,7 @@ def test_error_without_text_is_named_by_its_type(
         registry.find(NAME, "champion")
 
 
-def test_champion_scores_records_of_any_type(logged: LoggedModel, model: CharacterModel) -> None:
+def test_champion_scores_records_of_any_type(logged: LoggedModel, model: TabularModel) -> None:
     move_alias(NAME, "champion", register(logged))
     champion = registry.find(NAME, "champion")
     assert champion

@@ -1,11 +1,15 @@
 """`kedro demo`, whole: its output agrees with the tables and the registry."""
 
+import re
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from rich.console import Console
+from support.churn import CHURN, customers
 from support.project import Project
 
 from marvel_kedro import cli
@@ -101,6 +105,37 @@ def test_demo_follows_the_decisions_of_a_day(
     story._react(7)
     assert story.timeline.events[7] == ["alert realised_roc_auc, version 1", *events]
     assert done == actions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [569, 1500])
+def test_demo_of_another_table_has_alert_retraining_and_promotion(
+    project: Project, rows: int
+) -> None:
+    """A small table, in the words of its description; its raw file stays where it is."""
+    described = yaml.safe_dump({"table": CHURN.model_dump(mode="json", exclude_defaults=True)})
+    (project.path / "conf" / "base" / "table.yml").write_text(described)
+    if rows == 569:  # without what is Marvel's alone
+        shutil.rmtree(project.path / "src" / "marvel_kedro" / "characters")
+    sources = {name: source for source, name in CHURN.sources.items()}
+    customers(rows).rename(columns=sources).to_csv(project.raw.with_name(CHURN.file), index=False)
+    outcome = project.kedro("demo")
+    assert outcome.status == 0, outcome.output
+    output = " ".join(outcome.output.split())
+    for words in (
+        "Training a champion for the table churn on customers in customers.csv",
+        "concept drift: Yes and No are exchanged for",
+        "of the customers, those with",
+        "alert realised_roc_auc, version 1",
+        "new labels: version 2",
+        "version 2 is promoted",
+        "Champion: version 2. Open alerts: 0.",
+    ):
+        assert words in output, output
+    assert outcome.output.count("  calm\n") == 3, "a calm day has an alert"
+    assert not (project.path / "data" / "demo" / "data" / "01_raw").exists()
+    for word in ("alive", "dead", "character", "page_id"):
+        assert not re.search(rf"\b{word}", output, re.IGNORECASE), word
 
 
 @pytest.mark.slow

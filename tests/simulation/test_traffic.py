@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -12,17 +13,21 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.framework.startup import bootstrap_project
+from support.churn import CHURN, customers
 from support.project import Project
 
 from marvel_kedro import cli
+from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.project import configuration
 from marvel_kedro.simulation import traffic_replay
 from marvel_kedro.simulation.traffic import local_url
 from marvel_kedro.simulation.traffic_plan import Request
+from marvel_kedro.simulation.world import synthetic_world
 
 
 class Endpoint:
@@ -137,6 +142,55 @@ def test_traffic_sends_every_request_once_and_writes_late_labels(
     assert set(labels["page_id"]) <= set(pages)
     assert labels["page_id"].nunique() == 160  # the last day's labels are due after it
     assert labels["labelled_at"].max() < pd.Timestamp("2026-03-04", tz="UTC")
+
+
+def test_traffic_and_synthetic_rows_of_another_table(
+    endpoint: Endpoint, run: Callable[..., Result], project: Project
+) -> None:
+    described = yaml.safe_dump({"table": CHURN.model_dump(mode="json", exclude_defaults=True)})
+    (project.path / "conf" / "local" / "table.yml").write_text(described)
+    words = [*("--url", endpoint.url, "--rate", "5000", "--requests", "100", "--days", "2")]
+    words += ["--scenario", "concept", "--magnitude", "1", "--drift-from-day", "2"]
+    refused = run(*words)
+    assert refused.exit_code == 1
+    assert "test_set is not there, from which customers are drawn: kedro run" in refused.output
+
+    rows = customers()
+    (project.path / "data" / "05_model_input").mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(project.path / "data" / "05_model_input" / "test_set.parquet", index=False)
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    assert "from day 2: concept drift: Yes and No are exchanged for" in result.output
+    assert "of the customers, those with" in result.output
+    sent = [json.loads(body)["dataframe_records"][0] for body in endpoint.bodies]
+    assert set(sent[0]) == {CHURN.key, *CHURN.inputs}
+    labels = project.table("labels")
+    assert list(labels) == [CHURN.key, CHURN.target.column, "labelled_at"]
+    assert set(labels[CHURN.key]) <= {record[CHURN.key] for record in sent}
+    assert set(labels[CHURN.target.column]) == {"Yes", "No"}
+
+    outcome = project.cli("--pipelines", "synthetic")
+    assert outcome.status == 1
+    assert outcome.output.count("Error:") == 1
+    assert "no rows of the table churn" in " ".join(outcome.output.split())
+    assert "customers.csv" in outcome.output.replace("\n", "")
+    assert not list(project.path.glob("data/01_raw/*.csv"))
+
+
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [
+        (
+            None,
+            "can generate no rows of the table churn. Put its file at data/01_raw/customers.csv",
+        ),
+        ("marvel_kedro.nowhere.World", "world is marvel_kedro.nowhere.World, which cannot be"),
+        ("yaml.World", "name a class, such as package.module.Class, or leave the key out"),
+    ],
+)
+def test_world_that_is_not_there_is_named(world: str | None, words: str) -> None:
+    with pytest.raises(ProjectError, match=re.escape(words)):
+        synthetic_world(CHURN.model_copy(update={"world": world}))
 
 
 def test_same_seed_sends_same_bodies(run: Callable[..., Result]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import at_most
-from support.raw_rows import many_raw_rows
+from support.raw_rows import many_raw_rows, usable
 from support.table import TABLE
 
 from marvel_kedro.characters.synthetic import CharacterWorld
@@ -32,7 +32,10 @@ class SmallWorld:
     def draw(
         self, seed: int, row_seed: int, drift: DriftOptions
     ) -> tuple[str, Iterator[pd.DataFrame]]:
-        return f"{seed} {row_seed} {drift}", iter([many_raw_rows(self.max_rows)])
+        return f"{seed} {row_seed} {drift}", iter([usable(many_raw_rows(self.max_rows))])
+
+    def describe(self, drift: DriftOptions) -> str:
+        return drift.scenario
 
 
 def options(**changed: Any) -> TrafficOptions:

@@ -36,7 +36,7 @@ from support.table import TABLE
 
 from marvel_kedro.model import registry
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.serving.configuration import ServingConfiguration
 from marvel_kedro.serving.models.registry_watch import Registry
 from marvel_kedro.table.description import TableSpec
@@ -102,7 +102,7 @@ def mlflow_files(client: MlflowClient, version: str) -> str:
     return client.get_model_version_download_uri(MODEL, version).removeprefix("file://")
 
 
-def make_store(folder: Path, models: list[CharacterModel]) -> Store:
+def make_store(folder: Path, models: list[TabularModel]) -> Store:
     """Log and register models; the first one is the champion."""
     store = Store(folder, folder / "fetched")
     mlflow.set_tracking_uri(store.uri)

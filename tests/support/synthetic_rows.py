@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
+from marvel_kedro.simulation.world import SyntheticOptions
 
 ROWS = 40_000
 

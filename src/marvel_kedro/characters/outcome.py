@@ -10,6 +10,14 @@ from marvel_kedro.simulation.world import DriftOptions
 
 _PRIOR_FALL = 0.32  # decrease of the share of Alive at magnitude 1 of prior drift
 
+DRIFT_EVENTS = {
+    "none": "no drift",
+    "covariate": "covariate drift: other universes, more secret identities and mutants",
+    "prior": "prior drift: fewer characters are alive",
+    "concept": "concept drift: inputs have other outcomes than before",
+}
+"""What drift does, by scenario."""
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -39,7 +47,7 @@ class OutcomeModel:
     @classmethod
     def calibrated(cls, drift: DriftOptions, pilot: Traits, seed: int) -> "OutcomeModel":
         """Fit the intercept so that the pilot rows have the required share of Alive."""
-        size = 0.0 if drift.scenario == "none" else drift.magnitude
+        size = drift.size
         generator = np.random.default_rng([seed, 1, 1])
         universes = generator.normal(0, marginals.UNIVERSE_SPREAD, marginals.UNIVERSES)
         universes[0] = 0.0  # Earth-616 has its own effect

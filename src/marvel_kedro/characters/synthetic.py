@@ -9,11 +9,11 @@ import pandas as pd
 
 from marvel_kedro.characters import marginals, vocabulary
 from marvel_kedro.characters.marginals import Floats, Integers, look_up, pick
-from marvel_kedro.characters.options import MAX_ROWS, SyntheticOptions
-from marvel_kedro.characters.outcome import OutcomeModel, Traits
+from marvel_kedro.characters.outcome import DRIFT_EVENTS, OutcomeModel, Traits
 from marvel_kedro.characters.vocabulary import Texts, texts
 from marvel_kedro.core.progress import track
-from marvel_kedro.simulation.world import DriftOptions
+from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions, SyntheticOptions
+from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.synthetic_rows import KEY_PREFIX
 
@@ -32,9 +32,20 @@ class CharacterWorld:
     def draw(
         self, seed: int, row_seed: int, drift: DriftOptions
     ) -> tuple[str, Iterator[pd.DataFrame]]:
-        """Draw rows: a text that differs wherever they differ, and the chunks."""
+        """Draw records: a text that differs wherever they differ, and the chunks."""
         options = SyntheticOptions(rows=MAX_ROWS, seed=seed, row_seed=row_seed, drift=drift)
-        return options.model_dump_json(), chunks(options)
+        cleaned = (
+            select_usable(read_source(raw, self.table), self.table) for raw in chunks(options)
+        )
+        return options.model_dump_json(), cleaned
+
+    def describe(self, drift: DriftOptions) -> str:
+        """Describe drift in a sentence without its end."""
+        return DRIFT_EVENTS[drift.scenario]
+
+    def raw_rows(self, options: SyntheticOptions) -> Iterator[pd.DataFrame]:
+        """Generate a raw file in chunks."""
+        return make_characters(options)
 
 
 def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:

@@ -37,7 +37,7 @@ _COMMANDS = {
     "run": "Run the pipeline.",
     "serve": "Serve the model over HTTP, as the parameter sections `endpoint` and `server` "
     "describe.",
-    "traffic": "Send synthetic characters to an endpoint, over simulated days with drift and late "
+    "traffic": "Send records of the table to an endpoint, over simulated days with drift and late "
     "labels.",
 }
 """First sentence of the help, by command."""

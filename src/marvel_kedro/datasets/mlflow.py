@@ -17,7 +17,7 @@ from marvel_kedro.model import card_status, registry, tracking
 from marvel_kedro.model.aliases import aliases_by_version, find_version, move_alias
 from marvel_kedro.model.card_status import RegisteredVersion
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.registry import FindVersion, LoggedModel, RegisteredModel, Version
 
 
@@ -77,7 +77,7 @@ class RunMetricsDataset(ProjectDataset[dict[str, float], dict[str, float]]):
         raise DatasetError(f"No run has metrics '{self._prefix}' yet: kedro run.")
 
 
-class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
+class LoggedModelDataset(ProjectDataset[TabularModel, LoggedModel]):
     """Log a fitted model in the active run when saved; load its location.
 
     Metrics that the run logs afterwards are linked to this model.
@@ -88,7 +88,7 @@ class LoggedModelDataset(ProjectDataset[CharacterModel, LoggedModel]):
         self._logged: LoggedModel | None = None
         super().__init__(metadata)
 
-    def save(self, data: CharacterModel) -> None:
+    def save(self, data: TabularModel) -> None:
         """Log the model in the active run."""
         info = log_candidate(data, self._name)
         mlflow.set_active_model(model_id=info.model_id)

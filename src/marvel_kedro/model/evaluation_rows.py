@@ -10,7 +10,7 @@ from narwhals.typing import IntoFrame
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.evaluation import slices
 from marvel_kedro.model.other_table import difference
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, Source
 from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.description import TableSpec
@@ -80,7 +80,7 @@ def rows_of_retraining(
 def score(  # noqa: PLR0913, PLR0917 - inputs of a node
     train: pd.DataFrame,
     test: pd.DataFrame,
-    candidate: CharacterModel,
+    candidate: TabularModel,
     logged: LoggedModel,
     champion: RegisteredModel | None,
     table: TableSpec,

@@ -18,7 +18,7 @@ from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.fields import items, text, words
 from marvel_kedro.model.portable.kinds import ColumnEncoder, Encoder
-from marvel_kedro.model.portable.predictor import CharacterModel, read_code
+from marvel_kedro.model.portable.predictor import TabularModel, read_code
 from marvel_kedro.model.threshold import choose_threshold
 from marvel_kedro.table.description import REMEDY, Column, TableSpec
 
@@ -39,7 +39,7 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 def fit(
     train: pd.DataFrame, table: TableSpec, options: FitOptions, progress: Progress | None = None
-) -> CharacterModel:
+) -> TabularModel:
     """Fit a model.
 
     Args:
@@ -63,7 +63,7 @@ def fit(
     bucket = _buckets(rows, positive, table)
     encoder = learn_encoder(rows, positive, table, options)
     code = read_code() | own_features.read(table)
-    model = CharacterModel("", encoder, table.target.classes, 0.5, code, describe(rows, table))
+    model = TabularModel("", encoder, table.target.classes, 0.5, code, describe(rows, table))
     features = own_features.encode(model, rows, table)
     for name, feature in model.features.rates.items():
         # The rate of a row's category must not contain the row's own label.

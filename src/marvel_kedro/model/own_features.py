@@ -9,7 +9,7 @@ import pandas as pd
 
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model.portable.features import Floats
-from marvel_kedro.model.portable.predictor import OWN_CODE_FILE, CharacterModel
+from marvel_kedro.model.portable.predictor import OWN_CODE_FILE, TabularModel
 from marvel_kedro.table.description import TableSpec
 
 INSTALLED_WITH_MODELS = frozenset({"numpy", "pandas"})
@@ -36,7 +36,7 @@ def read(table: TableSpec) -> dict[str, str]:
     return {OWN_CODE_FILE: source}
 
 
-def encode(model: CharacterModel, rows: pd.DataFrame, table: TableSpec) -> Floats:
+def encode(model: TabularModel, rows: pd.DataFrame, table: TableSpec) -> Floats:
     """Encode the training rows; name the module if a function of it fails.
 
     Raises:

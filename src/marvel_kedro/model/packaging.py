@@ -12,13 +12,13 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 
 from marvel_kedro.model.portable.fields import number
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.table.description import TableSpec
 
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 
 
-def signature(model: CharacterModel) -> ModelSignature:
+def signature(model: TabularModel) -> ModelSignature:
     """Return the signature of a model: the inputs of its table, all of them optional."""
     inputs = TableSpec.model_validate(model.description["table"]).inputs
     types = {True: DataType.double, False: DataType.string}
@@ -55,7 +55,7 @@ def conform(records: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return conformed
 
 
-def log_candidate(model: CharacterModel, name: str) -> ModelInfo:
+def log_candidate(model: TabularModel, name: str) -> ModelInfo:
     """Log a model in the active MLflow run under a name."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"

@@ -8,7 +8,7 @@ import pandas as pd
 from marvel_kedro.core.rounding import rounded
 from marvel_kedro.model.evaluation import titles
 from marvel_kedro.model.metrics import Floats
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.table.description import TableSpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ INK = "#333333"
 def draw_all(
     test_scores: pd.DataFrame,
     evaluation: pd.DataFrame,
-    candidate: CharacterModel,
+    candidate: TabularModel,
     table: TableSpec,
     bins: int,
 ) -> "dict[str, Figure]":

@@ -41,6 +41,12 @@ class Configuration:
 
     def dataset(self, name: str) -> AbstractDataset[Any, Any]:
         """Create a dataset of the catalog without a session; a missing one is a `ProjectError`."""
+        entry = self.entry(name)
+        entry.pop("validator", None)  # of Kedro's catalog, not of the dataset
+        return AbstractDataset.from_config(name, entry)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Return an entry of the catalog with the whole path of its file."""
         entries = self.loader["catalog"]
         if name not in entries:
             raise ProjectError(f"The catalog in conf/ has no dataset '{name}'. Restore the entry.")
@@ -48,7 +54,7 @@ class Configuration:
         odd_paths.check_entry(name, entry)
         if "filepath" in entry and "://" not in entry["filepath"]:
             entry["filepath"] = str(project_path() / entry["filepath"])
-        return AbstractDataset.from_config(name, entry)
+        return entry
 
 
 def project_path() -> Path:

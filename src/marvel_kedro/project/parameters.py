@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options, validate
 from marvel_kedro.model.options import RetrainingOptions, ServingOptions, TrainingOptions
 from marvel_kedro.monitoring import options, tables
 from marvel_kedro.monitoring.alerting.rules import AlertingOptions
 from marvel_kedro.serving.configuration import EndpointOptions, ServerOptions
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.options import ProcessingOptions
 

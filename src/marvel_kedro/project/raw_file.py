@@ -30,14 +30,12 @@ _REMEDY = (
 def require_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec) -> None:
     """Raise a `ProjectError` if the raw file is missing, or would be made, for another table.
 
-    Synthetic rows are characters: they stand in for no other table.
+    A table without a `world` has no synthetic rows to stand in for the file.
     """
     makes = RAW in pipeline.all_outputs()
     if not makes and (RAW not in pipeline.inputs() or catalog.exists(RAW)):
         return
-    if _synthetic_columns().issuperset(
-        name for name, column in table.sources.items() if table.columns[column].required
-    ):
+    if table.world is not None:
         return
     path = getattr(catalog.get(RAW), "_filepath", table.file)
     raise ProjectError(
@@ -47,13 +45,6 @@ def require_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: 
         else f"There is no raw file of the table {table.name} at {path}. Put it there, or describe "
         "another file: kedro adopt FILE."
     )
-
-
-def _synthetic_columns() -> set[str]:
-    from marvel_kedro.characters.options import SyntheticOptions  # noqa: PLC0415 - slow
-    from marvel_kedro.characters.synthetic import chunks  # noqa: PLC0415
-
-    return set(next(chunks(SyntheticOptions(rows=1))).columns)
 
 
 def keep_real_file(

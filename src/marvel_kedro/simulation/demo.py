@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +24,7 @@ from rich.table import Table
 from marvel_kedro.core.rounding import rounded
 from marvel_kedro.monitoring.ab_test.comparison import CHALLENGER, describe, newest_comparison
 from marvel_kedro.simulation import traffic_plan
-from marvel_kedro.simulation.demo_project import DemoProject, Settings, create_project
+from marvel_kedro.simulation.demo_project import DemoProject, Readers, create_project
 from marvel_kedro.simulation.demo_server import DemoServer, free_port, wait_until
 from marvel_kedro.simulation.traffic_plan import Day, TrafficOptions
 from marvel_kedro.simulation.traffic_replay import Sender, Tally, replay_day
@@ -42,21 +42,14 @@ _PROJECT_VARIABLES = ("MLFLOW_", "MARVEL_", "KEDRO_", "SPARK_", "DATABRICKS_", "
 _KEPT_VARIABLES = ("TELEMETRY", "RETRIES", "TIMEOUT", "LOGGING_CONFIG")
 
 
-def run(
-    project: Path,
-    folder: Path,
-    console: Console,
-    read_settings: Callable[[], Settings],
-    world: World,
-) -> Path:
+def run(project: Path, folder: Path, console: Console, read: Readers) -> Path:
     """Simulate the days; print a line per day, and the timeline at the end.
 
     Args:
         project: The project whose code and configuration are copied.
         folder: Folder of the demo's own project; an earlier demo in it is replaced.
         console: Receives the output.
-        read_settings: Reads the settings of the project in the current folder.
-        world: The synthetic world that the requests are drawn from.
+        read: Reads the settings of either project, and the world that requests are drawn from.
 
     Returns:
         The path of the report.
@@ -64,17 +57,25 @@ def run(
     Raises:
         ProjectError: The server does not start, or a step fails.
     """
+    settings = read.settings()
     with _without_project_variables():
         began = time.monotonic()
         port = free_port()
-        create_project(project, folder, port)
+        create_project(project, folder, port, settings)
         console.print(
             f"The demo runs in its own project, [bold]{folder}[/bold]; your data and models "
             "stay as they are."
         )
-        console.print("Training a champion on synthetic characters ..")
-        demo = _Demo(DemoProject(folder, read_settings), DemoServer(folder, port), console)
-        demo.run(world)
+        table = settings.table
+        rows = f"synthetic {table.row.many}" if table.world else f"{table.row.many} in {table.file}"
+        console.print(f"Training a champion for the table {table.name} on {rows} ..")
+        if table.world is None:
+            console.print(
+                f"Requests are {table.row.many} of its test rows, drawn again and again: a version "
+                "that is retrained on them knows them, and its figures are too good."
+            )
+        demo = _Demo(DemoProject(folder, read), DemoServer(folder, port), console)
+        demo.run()
         console.print()
         console.print(demo.timeline.table(demo.project.performance_by_day()))
         for line in demo.project.final_lines():
@@ -136,9 +137,8 @@ class _Demo:
     planned: list[Day] = field(default_factory=list)
     tested: str | None = None  # the version whose A/B test is read every day
 
-    def run(self, world: World) -> None:
-        self.project.run("synthetic")
-        self.project.run()
+    def run(self) -> None:
+        world = self.project.train()
         with self.server.running():
             self.console.print(f"The endpoint {self.server.url} is ready; {DAYS} days begin.\n")
             self._simulate_days(world)
@@ -154,8 +154,7 @@ class _Demo:
         for day in traffic_plan.days(options, world):
             self.planned.append(day)
             if day.number == DRIFT_FROM:
-                event = "concept drift: inputs have other outcomes than before"
-                self.timeline.events[day.number].append(event)
+                self.timeline.events[day.number].append(world.describe(options.drift))
             tally = replay_day(day, sender, rate=RATE, connections=CONNECTIONS, total=total)
             self.timeline.requests[day.number] = tally.entities
             wait_until(

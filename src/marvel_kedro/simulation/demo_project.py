@@ -21,8 +21,13 @@ from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.model import aliases, tracking
 from marvel_kedro.serving import traffic_shift
 from marvel_kedro.serving.configuration import EndpointOptions
+from marvel_kedro.simulation.world import World
+from marvel_kedro.table.description import TableSpec
 
 SYNTHETIC_ROWS = 6000
+
+_OPEN_GATE = {"min_constant_gain": -1, "min_regression_gain": -1, "max_ece_share": 1}
+"""Few test rows may not prove that a model is of use: the demo serves it all the same."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,31 @@ class Settings:
 
     endpoint: EndpointOptions
     world_seed: int  # the seed of the synthetic rows
+    table: TableSpec
+    raw_table: dict[str, Any]  # its entry in the catalog, with the whole path
 
 
-def create_project(project: Path, folder: Path, port: int) -> None:
+@dataclass(frozen=True)
+class Readers:
+    """Read the project in the current folder."""
+
+    settings: Callable[[], Settings]
+    world: Callable[[], World]
+
+
+def create_project(project: Path, folder: Path, port: int, settings: Settings) -> None:
     """Copy a project into the demo's folder, with the demo's settings in `conf/local`.
 
+    The raw file of a table is read where it is, unless the project generates it.
+
     Raises:
-        ProjectError: The folder has other files.
+        ProjectError: The folder has other files, or there is no raw file.
     """
+    table, raw_file = settings.table, settings.raw_table["filepath"]
+    if table.world is None and "://" not in raw_file and not Path(raw_file).exists():
+        raise ProjectError(
+            f"The demo trains on the file of the table {table.name}, and {raw_file} is not there."
+        )
     odd_paths.check_project(folder.absolute())
     if folder.exists() and not (folder / ".demo").exists() and any(folder.iterdir()):
         raise ProjectError(f"{folder} is not empty, and no demo: name another folder, --folder.")
@@ -54,27 +76,34 @@ def create_project(project: Path, folder: Path, port: int) -> None:
     parameters = {
         "synthetic": {"rows": SYNTHETIC_ROWS},
         "server": server,
+        "training": {"gate": _OPEN_GATE},
         "retraining": {"release": "challenger", "days": 2},
         # At 5 % a false alarm in fifteen windows is likely; and the endpoint stops at the end.
         "alerting": {"alpha": 0.001, "rules": {"no_traffic": None}},
     }
     local = folder / "conf" / "local"
     local.mkdir()
+    if (project / "conf" / "local" / "table.yml").exists():
+        shutil.copy(project / "conf" / "local" / "table.yml", local)
+    if table.world is None:
+        entry = yaml.safe_dump({"raw_table": settings.raw_table})
+        (local / "catalog.yml").write_text(entry, "utf-8")
     (local / "parameters.yml").write_text(yaml.safe_dump(parameters), "utf-8")
 
 
 class DemoProject:
     """Runs the pipelines of the project in a folder in this process, and reads their results."""
 
-    def __init__(self, folder: Path, read_settings: Callable[[], Settings]) -> None:
+    def __init__(self, folder: Path, read: Readers) -> None:
         self._folder = folder.resolve()
         self._reporting = self._folder / "data/08_reporting"
         self._alert_states: dict[str, str] = {}
         self.labels = self._folder / "data/03_primary/labels.parquet"
         self.report_page = folder / "data/08_reporting/monitoring_report.html"
         bootstrap_project(self._folder)
+        self._read = read
         with chdir(self._folder):
-            self.settings = read_settings()
+            self.settings = read.settings()
         self._store = tracking.find_store(self._folder).uri
 
     def run(self, *pipelines: str, **parameters: Mapping[str, Any]) -> None:
@@ -88,6 +117,18 @@ class DemoProject:
             KedroSession.create(self._folder, runtime_params=parameters) as session,
         ):
             session.run(pipeline_names=list(pipelines) or None)
+
+    def train(self) -> World:
+        """Train the first champion, and return the world that its records come from.
+
+        Raises:
+            ProjectError: The gate rejects the model.
+        """
+        if self.settings.table.world is not None:
+            self.run("synthetic")
+        self.run()
+        with chdir(self._folder):
+            return self._read.world()
 
     def report(self, name: str) -> Any:  # noqa: ANN401 - what JSON holds
         """Read a JSON report."""

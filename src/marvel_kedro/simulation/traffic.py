@@ -61,6 +61,8 @@ def run(  # noqa: PLR0913 - one per option
     labels, delay = 0, options.label_delay_days
     planned: deque[traffic_plan.Day] = deque(maxlen=delay + 1)
     days = traffic_plan.days(options, world)
+    if options.drift.scenario != "none" and options.drift_from_day <= options.days:
+        click.echo(f"from day {options.drift_from_day}: {world.describe(options.drift)}")
     try:
         for day in days:
             planned.append(day)

@@ -1,7 +1,7 @@
 """Plan traffic: the requests of each simulated day, and the labels that become known later."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
@@ -16,12 +16,10 @@ from pydantic import Field
 from marvel_kedro.core.atomic_files import AtomicFile
 from marvel_kedro.core.errors import ProjectError
 from marvel_kedro.core.options import Options
-from marvel_kedro.model.portable.features import NUMBER_COLUMNS, TEXT_COLUMNS
 from marvel_kedro.simulation.world import DriftOptions, World
-from marvel_kedro.table.cleaning import read_source, select_usable
+from marvel_kedro.table.description import TableSpec
 
 _DAY = timedelta(days=1)
-_LABELS = ["page_id", "alive", "labelled_at"]
 
 
 class TrafficOptions(Options):
@@ -35,8 +33,8 @@ class TrafficOptions(Options):
     drift: DriftOptions = DriftOptions()
     drift_from_day: int = Field(6, ge=1)  # counted from 1
     label_delay_days: int = Field(1, ge=0)  # from a request to its labels
-    world_seed: int = Field(42, ge=0)  # with which the model's synthetic rows were generated
-    seed: int = Field(1, ge=1)  # of the new rows of that world, and of the clients that send them
+    world_seed: int = Field(42, ge=0)  # of a synthetic world: that of the model's rows
+    seed: int = Field(1, ge=1)  # of the rows that are drawn, and of the clients that send them
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Day:
     date: date
     drifts: bool
     requests: list[Request]  # in the order of their times
-    labels: pd.DataFrame  # page_id, alive, labelled_at: one row per record, known after the delay
+    labels: pd.DataFrame  # key, target, labelled_at: one row per record, known after the delay
 
 
 def days(options: TrafficOptions, world: World) -> Iterator[Day]:
@@ -67,8 +65,8 @@ def days(options: TrafficOptions, world: World) -> Iterator[Day]:
     rows = options.days * options.requests * options.records
     if rows > world.max_rows:
         raise ProjectError(
-            f"{rows:,} rows are too many: the synthetic generator makes at most "
-            f"{world.max_rows:,}. Reduce --days, --requests or --records."
+            f"{rows:,} rows are too many: the simulation makes at most {world.max_rows:,}. "
+            "Reduce --days, --requests or --records."
         )
     return _days(options, world)
 
@@ -80,8 +78,8 @@ def _days(options: TrafficOptions, world: World) -> Iterator[Day]:
         drifts = options.drift.scenario != "none" and number >= options.drift_from_day
         records = list(islice(streams[drifts], options.requests * options.records))
         times = request_times(day, options.requests)
-        requests = _requests(records, times, options, number)
-        yield Day(number, day, drifts, requests, _labels(records, times, options))
+        requests = _requests(records, times, options, number, world.table.target.column)
+        yield Day(number, day, drifts, requests, _labels(records, times, options, world.table))
 
 
 def request_times(day: date, requests: int) -> list[datetime]:
@@ -90,44 +88,49 @@ def request_times(day: date, requests: int) -> list[datetime]:
     return [midnight + _DAY * number / requests for number in range(requests)]
 
 
-def labels_due(planned: Iterable[Day], today: int, delay_days: int) -> pd.DataFrame:
-    """Return the labels that became known by the end of a day."""
+def labels_due(planned: Sequence[Day], today: int, delay_days: int) -> pd.DataFrame:
+    """Return the labels that became known by the end of a day, of at least one planned day."""
     due = (day.labels for day in planned if day.number == today - delay_days)
-    return next(due, pd.DataFrame(columns=_LABELS))
+    return next(due, planned[0].labels[:0])
 
 
 def add_labels(path: Path, labels: pd.DataFrame) -> int:
-    """Add rows atomically to the table of labels, newest per page; return its number of rows."""
+    """Add rows atomically to the table of labels, newest per key; return its number of rows."""
+    key = labels.columns[0]
     existing = [pd.read_parquet(path)] if path.exists() else []
     rows = pd.concat([*existing, labels])
-    rows = rows.drop_duplicates("page_id", keep="last", ignore_index=True)
+    rows = rows.drop_duplicates(key, keep="last", ignore_index=True)
     with AtomicFile(path, "wb") as file:
         file.write(rows.to_parquet(index=False))
     return len(rows)
 
 
 def _stream(options: TrafficOptions, world: World, *, drifts: bool) -> Iterator[dict[str, Any]]:
-    """Draw new records, shuffled, because the variants of a name are generated in sequence."""
+    """Draw new records, shuffled, because a world may generate related ones in sequence."""
     drift = options.drift if drifts else DriftOptions()
     fingerprint, chunks = world.draw(options.world_seed, options.seed, drift)
-    # Other rows under the same title are other pages: their labels may differ.
+    # Other rows have other keys: their labels may differ.
     suffix = f"~{crc32(fingerprint.encode()):08x}"
-    names = ["page_id", *TEXT_COLUMNS, *NUMBER_COLUMNS, "alive"]
-    for number, raw in enumerate(chunks):
+    table = world.table
+    names = [table.key, *table.inputs, table.target.column]
+    for number, records in enumerate(chunks):
         generator = np.random.default_rng([options.seed, number])
-        usable = select_usable(read_source(raw, world.table), world.table)
-        rows = usable[names].sample(frac=1, random_state=generator)
-        rows["page_id"] += suffix
+        rows = records[names].sample(frac=1, random_state=generator)
+        rows[table.key] += suffix
         for values in rows.astype(object).where(rows.notna(), None).itertuples(index=False):
             yield dict(zip(names, values, strict=True))
 
 
 def _requests(
-    rows: list[dict[str, Any]], times: list[datetime], options: TrafficOptions, day: int
+    rows: list[dict[str, Any]],
+    times: list[datetime],
+    options: TrafficOptions,
+    day: int,
+    target: str,
 ) -> list[Request]:
     generator = np.random.default_rng([options.seed, day])
     clients = generator.integers(max(options.clients, 1), size=len(times))
-    records = ({name: row[name] for name in row if name != "alive"} for row in rows)
+    records = ({name: row[name] for name in row if name != target} for row in rows)
     requests = []
     for at, client in zip(times, clients, strict=True):
         body: dict[str, Any] = {"dataframe_records": list(islice(records, options.records))}
@@ -139,8 +142,11 @@ def _requests(
 
 
 def _labels(
-    records: list[dict[str, Any]], times: list[datetime], options: TrafficOptions
+    records: list[dict[str, Any]],
+    times: list[datetime],
+    options: TrafficOptions,
+    table: TableSpec,
 ) -> pd.DataFrame:
-    labels = pd.DataFrame(records, columns=_LABELS[:2], dtype="str")
+    labels = pd.DataFrame(records, columns=[table.key, table.target.column], dtype="str")
     known = pd.Series(times, dtype="datetime64[us, UTC]") + options.label_delay_days * _DAY
     return labels.assign(labelled_at=known.repeat(options.records).array)

@@ -227,6 +227,8 @@ class TableSpec(Options):
         slices: Columns, and conditions `column = 'value'`, by which models are measured. None: the
             first columns of categories and Booleans that the model takes.
         features: The module whose functions are more features than those of the kinds.
+        world: The class that generates rows of this table, for a raw file and for traffic; without
+            one, traffic resamples the rows of the table.
     """
 
     name: Annotated[str, Field(max_length=63), AfterValidator(_plain_name)]  # as of endpoints
@@ -240,6 +242,7 @@ class TableSpec(Options):
     columns: dict[Name, Column] = Field(min_length=2)
     slices: tuple[str, ...] | None = None
     features: str | None = None
+    world: str | None = None
 
     @property
     def inputs(self) -> dict[str, Column]:

@@ -12,7 +12,7 @@ from marvel_kedro.cli import job
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.table.options import RecordedSplit
 
 MODEL = f"{SCHEMA}.marvel_characters"
@@ -161,7 +161,7 @@ class Server:
 
 
 @pytest.fixture
-def trained(project: Project, model: CharacterModel) -> Project:
+def trained(project: Project, model: TabularModel) -> Project:
     """A project with a champion in its store."""
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     files = (project.path / "mlartifacts").as_uri()

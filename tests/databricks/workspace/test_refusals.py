@@ -14,7 +14,7 @@ from support.workspace.server import TOKEN, ApiError, Reply
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import move_alias
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.project.error_messages import explain
 from marvel_kedro.table.options import RecordedSplit
@@ -25,7 +25,7 @@ FOREVER = 999
 
 @pytest.fixture(scope="module")
 def store(
-    template: Path, model: CharacterModel, tmp_path_factory: pytest.TempPathFactory
+    template: Path, model: TabularModel, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, LoggedModel]:
     """An SQLite store with a logged model."""
     folder = tmp_path_factory.mktemp("store")

@@ -20,7 +20,7 @@ from support.workspace.host import SCHEMA
 from marvel_kedro.model import registry
 from marvel_kedro.model.aliases import find_version, move_alias
 from marvel_kedro.model.packaging import log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.registry import LoggedModel
 from marvel_kedro.table.options import RecordedSplit
 
@@ -73,7 +73,7 @@ def logged(
     request: pytest.FixtureRequest,
     server: str,
     template: Path,
-    model: CharacterModel,
+    model: TabularModel,
     tmp_path: Path,
 ) -> LoggedModel:
     """A model that a run has logged, in each of the stores."""
@@ -103,7 +103,7 @@ def version(alias: str) -> str | None:
 
 
 def test_model_is_registered_promoted_and_loaded_in_every_store(
-    logged: LoggedModel, model: CharacterModel
+    logged: LoggedModel, model: TabularModel
 ) -> None:
     assert registry.find(NAME, "champion") is None  # no model
 

@@ -18,7 +18,7 @@ from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import FitOptions
 from marvel_kedro.model.portable.features import Features
 from marvel_kedro.model.portable.kinds import ColumnEncoder, Encoder
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 OWN = '''
 """Features of customers."""
@@ -43,16 +43,16 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def churn(table: pd.DataFrame) -> CharacterModel:
+def churn(table: pd.DataFrame) -> TabularModel:
     return fit(table, CHURN, FitOptions(max_trees=60))
 
 
 @pytest.fixture(scope="module")
-def with_own(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> CharacterModel:
+def with_own(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TabularModel:
     return fit_with(OWN, table, tmp_path_factory.mktemp("own"))
 
 
-def fit_with(source: str, table: pd.DataFrame, folder: Path) -> CharacterModel:
+def fit_with(source: str, table: pd.DataFrame, folder: Path) -> TabularModel:
     name = f"own_{folder.name.replace('-', '_')}"
     (folder / f"{name}.py").write_text(source, "utf-8")
     sys.path.insert(0, str(folder))
@@ -131,18 +131,18 @@ def test_default_features_find_what_decides(table: pd.DataFrame) -> None:
 def test_records_score_alike_alone_in_batch_and_after_loading(
     name: str, table: pd.DataFrame, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    model: CharacterModel = request.getfixturevalue(name)
+    model: TabularModel = request.getfixturevalue(name)
     batch = model.predict(table)
     assert set(batch["prediction"]) == {"Yes", "No"}
     model.save(tmp_path)
-    loaded = CharacterModel.load(tmp_path)
+    loaded = TabularModel.load(tmp_path)
     assert loaded == model
     records: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     for scored in (model.score(records), [loaded.score([one])[0] for one in records[:40]]):
         assert scored == list(batch[: len(scored)].itertuples(index=False, name=None))
 
 
-def test_own_features_read_several_columns(with_own: CharacterModel) -> None:
+def test_own_features_read_several_columns(with_own: TabularModel) -> None:
     names = with_own.features.names
     assert names[-3:] == ["debt", "call_day", "basic_call"]
     record = {"balance": 30.0, "age": 30, "last_call": "2024-05-06T07:08:09Z", "plan": "Basic"}
@@ -160,7 +160,7 @@ def test_own_features_read_several_columns(with_own: CharacterModel) -> None:
     "products": st.text("ab| ", max_size=9), "paperless": st.booleans() | st.text(max_size=3),
 }))  # fmt: skip
 def test_any_record_scores_alike_alone_and_in_batch(
-    with_own: CharacterModel, record: dict[str, Any]
+    with_own: TabularModel, record: dict[str, Any]
 ) -> None:
     frame = pd.DataFrame([record, {}], dtype=object)
     expected = with_own.probabilities(frame)[0] if len(frame.columns) else None

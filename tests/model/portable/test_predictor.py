@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from support.table import TABLE
 
 from marvel_kedro.model.portable import fields, predictor
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 RECORD = {
     "name": "Vik Dellquist",
@@ -28,12 +28,12 @@ RECORD = {
 }
 
 
-def probability(model: CharacterModel, record: dict[str, Any]) -> float:
+def probability(model: TabularModel, record: dict[str, Any]) -> float:
     return float(model.probabilities(pd.DataFrame([record], dtype=object))[0])
 
 
 def test_record_scores_the_same_alone_and_in_batch(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     batch = model.predict(characters)
     for row in range(0, len(characters), 37):
@@ -42,21 +42,21 @@ def test_record_scores_the_same_alone_and_in_batch(
 
 
 def test_order_of_rows_and_columns_has_no_effect(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     shuffled = characters.sample(frac=1, random_state=0)[sorted(characters.columns, reverse=True)]
     assert_frame_equal(model.predict(shuffled).sort_index(), model.predict(characters))
 
 
 def test_chunk_size_has_no_effect(
-    model: CharacterModel, characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    model: TabularModel, characters: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.predict(characters)
     monkeypatch.setattr(predictor, "_CHUNK_ROWS", 7)
     assert_frame_equal(model.predict(characters), whole, check_exact=True)
 
 
-def test_empty_frame_has_empty_result(model: CharacterModel) -> None:
+def test_empty_frame_has_empty_result(model: TabularModel) -> None:
     scored = model.predict(pd.DataFrame({"name": []}))
     assert scored.empty
     assert list(scored.columns) == ["prediction", "probability"]
@@ -69,14 +69,14 @@ def test_empty_frame_has_empty_result(model: CharacterModel) -> None:
     ids=repr,
 )
 def test_missing_value_scores_as_absent_field(
-    model: CharacterModel, column: str, missing: Any
+    model: TabularModel, column: str, missing: Any
 ) -> None:
     absent = {name: value for name, value in RECORD.items() if name != column}
     assert probability(model, RECORD | {column: missing}) == probability(model, absent)
 
 
 @pytest.mark.parametrize("height", [0, -1, -1.0, "-1", math.inf, "inf", "1,80", "tall", True, 1e9])
-def test_invalid_number_scores_as_absent_field(model: CharacterModel, height: Any) -> None:
+def test_invalid_number_scores_as_absent_field(model: TabularModel, height: Any) -> None:
     absent = {name: value for name, value in RECORD.items() if name != "height"}
     assert probability(model, RECORD | {"height": height}) == probability(model, absent)
 
@@ -88,18 +88,18 @@ def test_number_as_text_equals_number() -> None:
     assert math.isnan(fields.number(np.bool_(True)))
 
 
-def test_case_and_white_space_have_no_effect(model: CharacterModel) -> None:
+def test_case_and_white_space_have_no_effect(model: TabularModel) -> None:
     shouted = {k: f"  {v.upper()} " if isinstance(v, str) else v for k, v in RECORD.items()}
     assert probability(model, shouted) == probability(model, RECORD)
 
 
-def test_unseen_categories_score_alike(model: CharacterModel) -> None:
+def test_unseen_categories_score_alike(model: TabularModel) -> None:
     one = probability(model, RECORD | {"gender": "Q", "identity": "W", "marital_status": "E"})
     two = probability(model, RECORD | {"gender": "R", "identity": "T", "marital_status": "Y"})
     assert one == two
 
 
-def test_equal_numbers_and_booleans_keep_their_own_text_in_batch(model: CharacterModel) -> None:
+def test_equal_numbers_and_booleans_keep_their_own_text_in_batch(model: TabularModel) -> None:
     """1, 1.0 and True are equal in Python, but their texts differ."""
     values = [1, 1.0, True, "1", "1.0", "True"]
     batch = model.probabilities(pd.DataFrame([RECORD | {"universe": value} for value in values]))
@@ -108,10 +108,10 @@ def test_equal_numbers_and_booleans_keep_their_own_text_in_batch(model: Characte
 
 
 @pytest.fixture(scope="session")
-def model_box(model: CharacterModel) -> list[CharacterModel]:
+def model_box(model: TabularModel) -> list[TabularModel]:
     """Wrap a model so that hypothesis does not print its fields."""
 
-    class Box(list[CharacterModel]):
+    class Box(list[TabularModel]):
         def __repr__(self) -> str:
             return "Box"
 
@@ -136,7 +136,7 @@ ANYTHING = st.one_of(
     st.lists(st.dictionaries(st.sampled_from([*RECORD, "other"]), ANYTHING), min_size=1, max_size=8)
 )
 def test_any_record_is_scored_and_equally_alone(
-    model_box: list[CharacterModel], records: list[dict[str, Any]]
+    model_box: list[TabularModel], records: list[dict[str, Any]]
 ) -> None:
     (model,) = model_box
     together = model.probabilities(pd.DataFrame(records, dtype=object))
@@ -145,7 +145,7 @@ def test_any_record_is_scored_and_equally_alone(
         assert probability(model, record) == expected
 
 
-def test_records_without_fields_are_scored(model: CharacterModel) -> None:
+def test_records_without_fields_are_scored(model: TabularModel) -> None:
     scored = model.predict(pd.DataFrame([{}, {}]))
     assert scored["probability"].tolist() == [probability(model, {"name": None})] * 2
 
@@ -161,13 +161,13 @@ def test_words_are_singular_and_of_any_alphabet() -> None:
     ]
 
 
-def test_saved_model_loads_equal(model: CharacterModel, tmp_path: Any) -> None:
+def test_saved_model_loads_equal(model: TabularModel, tmp_path: Any) -> None:
     model.save(tmp_path)
-    assert CharacterModel.load(tmp_path) == model
-    assert CharacterModel.load(tmp_path).digest == model.digest
+    assert TabularModel.load(tmp_path) == model
+    assert TabularModel.load(tmp_path).digest == model.digest
 
 
-def test_importances_name_every_feature(model: CharacterModel) -> None:
+def test_importances_name_every_feature(model: TabularModel) -> None:
     importances = model.importances()
     assert set(importances.index) == set(model.features.names)
     assert importances.is_monotonic_decreasing

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from support.table import TABLE
 
 from marvel_kedro.model.packaging import conform, log_candidate
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 
 ELSEWHERE = """
 import builtins, json, pickle, sys
@@ -63,7 +63,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("store")
 def test_model_scores_equally_without_project_and_unpickles_nothing(
-    model: CharacterModel, characters: pd.DataFrame, tmp_path: Path
+    model: TabularModel, characters: pd.DataFrame, tmp_path: Path
 ) -> None:
     with mlflow.start_run():
         uri = log_candidate(model, "m").model_uri
@@ -88,7 +88,7 @@ def test_model_scores_equally_without_project_and_unpickles_nothing(
 
 
 @pytest.mark.usefixtures("store")
-def test_signature_has_optional_inputs_and_both_outputs(model: CharacterModel) -> None:
+def test_signature_has_optional_inputs_and_both_outputs(model: TabularModel) -> None:
     with mlflow.start_run():
         info = log_candidate(model, "m")
     inputs = info.signature.inputs
@@ -99,7 +99,7 @@ def test_signature_has_optional_inputs_and_both_outputs(model: CharacterModel) -
 
 @pytest.mark.usefixtures("store")
 def test_two_versions_in_one_process_use_their_own_code(
-    model: CharacterModel, characters: pd.DataFrame
+    model: TabularModel, characters: pd.DataFrame
 ) -> None:
     """A version scores with the features that it was fitted with, not with the project's."""
     source = model.code["features.py"]
@@ -118,7 +118,7 @@ def test_two_versions_in_one_process_use_their_own_code(
 
 @pytest.fixture(scope="module")
 def served(
-    model: CharacterModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+    model: TabularModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
     """Load the model by `mlflow.pyfunc`."""
     folder = tmp_path_factory.mktemp("served")
@@ -156,7 +156,7 @@ def test_records_without_known_field_are_rejected(served: Any, rows: list[Any]) 
     ],
 )
 def test_signature_error_names_column_and_conform_converts_it(
-    served: Any, model: CharacterModel, record: dict[str, Any], column: str
+    served: Any, model: TabularModel, record: dict[str, Any], column: str
 ) -> None:
     """Records that MLflow rejects are scored once `conform` has converted them."""
     with pytest.raises(MlflowException, match=column):
@@ -185,7 +185,7 @@ GAPS = [
 
 
 @pytest.mark.parametrize("gap", GAPS, ids=repr)
-def test_missing_text_scores_as_absent_field(served: Any, model: CharacterModel, gap: Any) -> None:
+def test_missing_text_scores_as_absent_field(served: Any, model: TabularModel, gap: Any) -> None:
     frame = pd.DataFrame({"gender": ["Female", gap], "universe": [gap, "Earth-616"]}, dtype=object)
     records: Any = frame.to_dict("records")
     expected = [
@@ -255,7 +255,7 @@ def test_value_that_is_no_text_is_refused_with_its_column(
 
 
 def test_nulls_of_pyarrow_columns_are_missing(
-    served: Any, model: CharacterModel, characters: pd.DataFrame
+    served: Any, model: TabularModel, characters: pd.DataFrame
 ) -> None:
     expected = model.predict(characters)["probability"].tolist()
     held = characters.convert_dtypes(dtype_backend="pyarrow")
@@ -268,7 +268,7 @@ def test_nulls_of_pyarrow_columns_are_missing(
 
 
 def test_conform_converts_unusual_frames(
-    served: Any, model: CharacterModel, characters: pd.DataFrame
+    served: Any, model: TabularModel, characters: pd.DataFrame
 ) -> None:
     odd = pd.DataFrame(
         {

@@ -18,10 +18,10 @@ from support.running_server import Server, Store, mlflow_files
 from support.spooled import ANY_TEXT
 from support.table import NUMBER_COLUMNS, TABLE, TEXT_COLUMNS
 
-from marvel_kedro.characters.options import SyntheticOptions
 from marvel_kedro.characters.synthetic import make_characters
 from marvel_kedro.model.packaging import conform
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
+from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 
 mlflow_serves: Any = invocations
@@ -119,7 +119,7 @@ VALUES = {name: st.none() | ANY_TEXT | st.sampled_from(["<NA>", "nan", "None", "
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=VALUES), max_size=6))
-def test_score_equals_predict(model: CharacterModel, records: list[dict[str, Any]]) -> None:
+def test_score_equals_predict(model: TabularModel, records: list[dict[str, Any]]) -> None:
     """Records as `protocol.conform` returns them."""
     frame = pd.DataFrame(
         {name: [record.get(name) for record in records] for name in VALUES}, dtype=object
@@ -134,7 +134,7 @@ def test_score_equals_predict(model: CharacterModel, records: list[dict[str, Any
 @given(
     st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.lists(st.integers()) | st.binary()
 )
-def test_score_equals_predict_for_any_value(model: CharacterModel, column: str, value: Any) -> None:
+def test_score_equals_predict_for_any_value(model: TabularModel, column: str, value: Any) -> None:
     """Other servers may pass any value."""
     frame = pd.DataFrame({column: pd.Series([value], dtype=object)})
     predicted = model.predict(frame)

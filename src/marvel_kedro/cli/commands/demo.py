@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.cli.error_handling import errors_as_messages
 from marvel_kedro.core.terminal import wide_enough
-from marvel_kedro.project import configuration
+from marvel_kedro.project import configuration, simulated_world
 
 if TYPE_CHECKING:
     from marvel_kedro.simulation.demo_project import Settings
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 def demo(folder: Path, *, show: bool) -> None:
     """Simulate ten days: drift, an alert, a retraining, an A/B test, a promotion and recovery."""
     from marvel_kedro.simulation import demo as days  # noqa: PLC0415 - the extra `server`
+    from marvel_kedro.simulation.demo_project import Readers  # noqa: PLC0415 - as above
 
-    path, console = configuration.project_path(), wide_enough()
-    world = CharacterWorld(configuration.load().parameters.table)
-    report = days.run(path, folder, console, _settings, world)
+    read = Readers(_settings, lambda: simulated_world.find_world(configuration.load()))
+    report = days.run(configuration.project_path(), folder, wide_enough(), read)
     if show:
         click.launch(str(report))
 
@@ -39,4 +38,9 @@ def _settings() -> "Settings":
     from marvel_kedro.simulation.demo_project import Settings  # noqa: PLC0415 - as above
 
     read = configuration.load()
-    return Settings(read.description.endpoint, read.parameters.synthetic.seed)
+    return Settings(
+        endpoint=read.description.endpoint,
+        world_seed=read.parameters.synthetic.seed,
+        table=read.parameters.table,
+        raw_table=read.entry("raw_table"),
+    )

@@ -1,4 +1,4 @@
-"""`kedro traffic`: send synthetic characters to an endpoint."""
+"""`kedro traffic`: send simulated requests to an endpoint."""
 
 import os
 from datetime import datetime
@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from marvel_kedro.characters.synthetic import CharacterWorld
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
-from marvel_kedro.project import configuration
+from marvel_kedro.project import configuration, simulated_world
 from marvel_kedro.simulation import traffic as simulation
 
 
@@ -44,7 +43,7 @@ from marvel_kedro.simulation import traffic as simulation
     type=click.Path(dir_okay=False, path_type=Path),
     help="Parquet file of the labels; by default the table `labels`.",
 )
-@click.option("--records", default=1, help="Characters a request.")
+@click.option("--records", default=1, help="Records a request.")
 @click.option("--clients", default=1000, help="Distinct client_request_ids; 0 sends none.")
 @click.option("--connections", default=16, type=click.IntRange(1), help="Concurrent requests.")
 @click.option("--seed", default=1, help="Seed of rows and clients; equal seeds send equal bytes.")
@@ -62,7 +61,7 @@ def traffic(  # noqa: PLR0913 - one an option
     connections: int,
     **options: Any,  # noqa: ANN401 - those of `TrafficOptions`
 ) -> None:
-    """Send synthetic characters to an endpoint, over simulated days with drift and late labels.
+    """Send records of the table to an endpoint, over simulated days with drift and late labels.
 
     MARVEL_TOKEN is the bearer token, if the server requires one.
     """
@@ -79,5 +78,5 @@ def traffic(  # noqa: PLR0913 - one an option
             drift={"scenario": scenario, "magnitude": magnitude},
             world_seed=read.parameters.synthetic.seed,
         ),
-        world=CharacterWorld(read.parameters.table),
+        world=simulated_world.find_world(read),
     )

@@ -18,8 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from .fields import number, text
-
-__all__ = ["Features", "Floats", "OwnFeature", "number", "own_features", "text"]
 from .kinds import KINDS, ColumnEncoder, Encoder, TextFeatures
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
@@ -274,7 +272,3 @@ def _number_encoder(name: str, reader: Callable[[Any], float]) -> FieldEncoder:
             return _as_bytes([reader(value)])
 
     return encode_field
-
-
-TEXT_COLUMNS = ("name", "universe", "identity", "gender", "marital_status", "teams", "origin")
-NUMBER_COLUMNS = ("height", "weight")

@@ -38,7 +38,7 @@ _CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class CharacterModel:
+class TabularModel:
     """A fitted model.
 
     Attributes:
@@ -171,7 +171,7 @@ class CharacterModel:
             (folder / name).write_bytes(content.encode())
 
     @classmethod
-    def load(cls, folder: Path) -> "CharacterModel":
+    def load(cls, folder: Path) -> "TabularModel":
         """Read the model that `save` wrote."""
         saved = json.loads((folder / ENCODER_FILE).read_bytes())
         columns = {name: _column(found) for name, found in saved["columns"].items()}

@@ -19,13 +19,13 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class CharacterPyfunc(PythonModel):
+class TabularPyfunc(PythonModel):
     """The MLflow model: takes raw records, returns `prediction` and `probability`."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model with the code in its own folder."""
         folder = Path(context.artifacts["model"])
-        self._model = _import_saved_code(folder).CharacterModel.load(folder)
+        self._model = _import_saved_code(folder).TabularModel.load(folder)
 
     def predict(
         self,
@@ -90,4 +90,4 @@ def _import_saved_code(folder: Path) -> ModuleType:
             del sys.modules[name]
 
 
-set_model(CharacterPyfunc())
+set_model(TabularPyfunc())

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from marvel_kedro.characters import synthetic
-from marvel_kedro.characters.options import SyntheticOptions
+from marvel_kedro.simulation.world import SyntheticOptions, synthetic_world
+from marvel_kedro.table.description import TableSpec
 
 
-def make_characters(options: SyntheticOptions) -> Iterator[pd.DataFrame]:
+def make_rows(options: SyntheticOptions, table: TableSpec) -> Iterator[pd.DataFrame]:
     """Generate a raw file in chunks."""
-    return synthetic.make_characters(options)
+    return synthetic_world(table).raw_rows(options)

@@ -7,5 +7,6 @@ from marvel_kedro.pipelines.synthetic import nodes
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline `synthetic`."""
-    make = node(nodes.make_characters, "params:synthetic", "raw_table", name="make_characters")
+    inputs = ["params:synthetic", "params:table"]
+    make = node(nodes.make_rows, inputs, "raw_table", name="make_rows")
     return Pipeline([make], tags="synthetic")

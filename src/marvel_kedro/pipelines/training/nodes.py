@@ -15,7 +15,7 @@ from marvel_kedro.core.progress import progress_logger
 from marvel_kedro.model import evaluation, evaluation_rows, other_table, plots
 from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import TrainingOptions
-from marvel_kedro.model.portable.predictor import CharacterModel
+from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.promotion import Contender, Decision, MeasuredRows, decide
 from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
 from marvel_kedro.monitoring.alerting import retraining_policy
@@ -79,7 +79,7 @@ def describe_tables(
 
 def fit_model(
     train_set: IntoFrame, table: TableSpec, options: TrainingOptions
-) -> tuple[CharacterModel, CharacterModel]:
+) -> tuple[TabularModel, TabularModel]:
     """Fit the candidate; the second copy is logged in MLflow."""
     rows = to_pandas(train_set, table.key, options.max_rows)
     model = fit(rows, table, options.fit, progress=progress_logger)
@@ -89,7 +89,7 @@ def fit_model(
 def score_test_set(  # noqa: PLR0913, PLR0917 - every model that is measured
     train_set: IntoFrame,
     gate_set: IntoFrame,
-    candidate: CharacterModel,
+    candidate: TabularModel,
     logged_candidate: LoggedModel,
     reigning_champion: RegisteredModel | None,
     table: TableSpec,
@@ -102,7 +102,7 @@ def score_test_set(  # noqa: PLR0913, PLR0917 - every model that is measured
 
 def evaluate_models(
     test_scores: pd.DataFrame,
-    candidate: CharacterModel,
+    candidate: TabularModel,
     table: TableSpec,
     options: TrainingOptions,
 ) -> pd.DataFrame:
@@ -160,7 +160,7 @@ def describe_version(
 def draw_plots(
     test_scores: pd.DataFrame,
     evaluation_table: pd.DataFrame,
-    candidate: CharacterModel,
+    candidate: TabularModel,
     table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -175,7 +175,7 @@ def write_model_card(  # noqa: PLR0913, PLR0917 - inputs of a node
     run_tables: dict[str, dict[str, Any]],
     evaluation_table: pd.DataFrame,
     figures: dict[str, Any],
-    candidate: CharacterModel,
+    candidate: TabularModel,
     table: TableSpec,
     options: TrainingOptions,
 ) -> tuple[str, str]:

@@ -116,7 +116,7 @@ def load(folder: Path) -> ServedModel:
     import_lightgbm()
     described = _read_mlmodel(folder)
     code = import_saved_code(folder / _FILES)
-    model: Any = code.CharacterModel.load(folder / _FILES) if code else None
+    model: Any = code.TabularModel.load(folder / _FILES) if code else None
     inputs = input_fields(described)
     example = request_body(described, lambda path: (folder / path).read_bytes())
     if not hasattr(model, "score"):
