@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def import_saved_code(folder: Path) -> ModuleType | None:
-    """Import the module of a model's folder that has `TabularModel`, if there is one.
+    """Import the module of a model's folder that has its class, if there is one.
 
     The folder becomes a package under a unique name, so that two versions in one process use their
     own code each. `pyfunc.py`, which imports nothing of the project, has a copy of this function.

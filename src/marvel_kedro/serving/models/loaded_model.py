@@ -116,7 +116,9 @@ def load(folder: Path) -> ServedModel:
     import_lightgbm()
     described = _read_mlmodel(folder)
     code = import_saved_code(folder / _FILES)
-    model: Any = code.TabularModel.load(folder / _FILES) if code else None
+    # Earlier versions of the project gave the class the name of their table.
+    kind = getattr(code, "TabularModel", None) or getattr(code, "CharacterModel", None)
+    model: Any = kind.load(folder / _FILES) if kind else None
     inputs = input_fields(described)
     example = request_body(described, lambda path: (folder / path).read_bytes())
     if not hasattr(model, "score"):
