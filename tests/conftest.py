@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from support.project import ROOT, Project, reset_store
 from support.running_server import Store, make_store
 from support.shared import make_once
-from support.table import TABLE
+from support.table import TABLE, copy_configuration
 
 import marvel_kedro.settings  # noqa: F401 - as Kedro does: files are written whole
 from marvel_kedro.characters.synthetic import make_characters
@@ -68,11 +68,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make_template(folder: Path) -> None:
-    for name in ("conf", "src"):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "local")
-        )
-    (folder / "conf" / "local").mkdir()
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_configuration(folder / "conf")
     for layer in (ROOT / "data").iterdir():
         (folder / "data" / layer.name).mkdir(parents=True)
     for name in ("pyproject.toml", ".telemetry"):

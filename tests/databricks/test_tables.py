@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from support.project import ROOT, Project, clean_environment
-from support.table import TABLE
+from support.table import TABLE, configuration
 
 from marvel_kedro.databricks.contract import Contract
 from marvel_kedro.databricks.tables import Feature, create_statement
@@ -35,7 +35,7 @@ BY_THE_ENDPOINT = {"inference_payload", "served_entities"}
 
 def catalog(env: str) -> dict[str, Any]:
     arguments: dict[str, Any] = CONFIG_LOADER_ARGS
-    found: dict[str, Any] = ConfigLoader(str(ROOT / "conf"), env=env, **arguments)["catalog"]
+    found: dict[str, Any] = ConfigLoader(str(configuration()), env=env, **arguments)["catalog"]
     return found
 
 

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from support.project import ROOT
-from support.table import TABLE
+from support.table import TABLE, configuration
 
 from marvel_kedro.monitoring import tables
 from marvel_kedro.monitoring.alerting import evaluation
@@ -95,5 +94,5 @@ def actions(*rows: dict[str, Any]) -> pa.Table:
 
 
 def shipped() -> AlertingOptions:
-    loader = CONFIG_LOADER_CLASS(str(ROOT / "conf"), **CONFIG_LOADER_ARGS)
+    loader = CONFIG_LOADER_CLASS(str(configuration()), **CONFIG_LOADER_ARGS)
     return AlertingOptions.model_validate(loader["parameters"]["alerting"] | {"now": NOW})

@@ -117,9 +117,7 @@ def test_two_versions_in_one_process_use_their_own_code(
 
 
 @pytest.fixture(scope="module")
-def served(
-    model: TabularModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+def served(model: TabularModel, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Load the model by `mlflow.pyfunc`."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(empty_store, folder)
