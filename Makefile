@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run lakehouse serve demo wheel test test-all lint format viz ui bench lock clean
+.PHONY: help run adopt lakehouse serve demo wheel test test-all lint format viz ui bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/.base ## Run from the raw file to a promoted model and predictions (ARGS="--params ..")
 	@$(BIN)/kedro run $(ARGS)
+
+adopt: $(VENV)/.base ## Describe your own file as the table (FILE=customers.csv ARGS="--target churned")
+	@$(BIN)/kedro adopt $(FILE) $(ARGS)
 
 lakehouse: $(VENV)/.spark ## Run the same on Delta tables, with Sail (MARVEL_ENGINE=spark for Apache Spark)
 	@$(BIN)/kedro run --env lakehouse $(ARGS)

@@ -346,7 +346,7 @@ def test_warnings_name_column_and_remedy(project: Project, tmp_path: Path) -> No
         assert words in outcome.output
     columns = description(project)["columns"]
     assert columns["empty"] == {"kind": "text", "feature": False, "required": False}
-    assert columns["constant"]["feature"] is False
+    assert columns["constant_"]["feature"] is False
     assert columns["account"] == {"kind": "id", "feature": False}
     assert columns["when_"]["kind"] == "category"
 
@@ -398,3 +398,18 @@ def test_adopted_file_is_known_by_the_real_wiki(project: Project, other_schema_p
         "negative": "Living Characters",
     }
     assert "processing rejects them" in outcome.output
+
+
+def test_odd_names_and_classes_are_adopted_as_they_are(project: Project, tmp_path: Path) -> None:
+    """A file named like a word of Python, columns whose names differ in case, numbers as texts."""
+    frame = customers(60).rename(columns={"churned": "A B"}).assign(a_b=["1e5", "2b7"] * 30)
+    frame["__index_level_0__"] = range(60)
+    file = write_csv(tmp_path, frame, "class.csv")
+    outcome = adopt(project, file, "--target", "a_b", "--positive", "1e5")
+    assert outcome.status == 0, outcome.output
+    found = description(project)
+    assert found["name"] == "class_table"
+    target = found["columns"][found["target"]["column"]]
+    assert target.get("source", found["target"]["column"]) == "a_b"
+    assert (found["target"]["positive"], found["target"]["negative"]) == ("1e5", "2b7")
+    assert not [column for column in found["columns"] if "index" in column]

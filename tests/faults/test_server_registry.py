@@ -126,7 +126,7 @@ def sealed(files: Path) -> None:
     parts = [
         part
         for path in sorted((files / "artifacts" / "model").glob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "description.json"
         for part in (path.name.encode(), path.read_bytes())
     ]
     described["metadata"]["model_digest"] = hashlib.sha256(b"\0".join(parts)).hexdigest()

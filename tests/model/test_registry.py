@@ -48,6 +48,18 @@ def test_equal_digest_registers_one_version(logged: LoggedModel) -> None:
     assert [register(logged), register(logged, "other"), register(logged)] == ["1", "2", "1"]
 
 
+def test_equal_trees_for_another_target_are_another_version(logged: LoggedModel) -> None:
+    """Otherwise the champion of the other table would be found, and score no records of this."""
+    tags = registry.version_tags(logged, "file", "0" * 16, RecordedSplit(column="page_id"))
+    words = TABLE.target.model_copy(update={"words": {"Lives": "Alive"}})
+    renamed = TABLE.model_copy(update={"target": words})
+    found = [
+        registry.register(NAME, logged.uri, tags | {registry.TABLE_TAG: table.fingerprint})
+        for table in (TABLE, renamed, TABLE)
+    ]
+    assert found == ["1", "2", "1"]
+
+
 def test_version_has_split_and_data_source(logged: LoggedModel) -> None:
     split: dict[str, Any] = {"by": "group", "test_share": 0.3, "column": "name"}
     move_alias(NAME, "champion", register(logged, **split))

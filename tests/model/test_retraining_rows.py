@@ -247,7 +247,7 @@ def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
 def test_chosen_share_is_high_only_if_old_labels_contradict_new_ones(
     characters: pd.DataFrame,
 ) -> None:
-    newest, past = characters.iloc[:800], characters.iloc[800:]
+    newest, past = characters.iloc[:400], characters.iloc[400:]
     before = past.assign(alive=relabelled(past)["alive"].map({"Alive": "Dead", "Dead": "Alive"}))
     now = newest.assign(alive=relabelled(newest)["alive"])
     assert chosen(now, before) == 0.9

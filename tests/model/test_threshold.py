@@ -69,11 +69,11 @@ def test_wrong_threshold_has_one_message(given: Any) -> None:
     "policy", ["max_f1", "{false_negative: 1, false_positive: 4}"], ids=["max_f1", "costs"]
 )
 def test_policy_is_a_parameter_of_a_run(watched: Project, policy: str) -> None:
-    """Three of four are positive: F1 is largest far below 0.5, and costs demand far more."""
+    """Three of four are positive: F1 is largest where nearly all are, and costs demand more."""
     fit = f"training.fit.max_trees=20,training.fit.folds=2,training.fit.threshold={policy}"
     outcome = watched.cli("--pipelines", "training", "--params", fit)
     assert outcome.status == 0, outcome.output
     card = (watched.path / "data/08_reporting/model_card.md").read_text()
     threshold = float(card.split("if the probability is at least ")[1].split(",")[0])
-    low, high = (0.1, 0.5) if policy == "max_f1" else (0.65, 0.95)
+    low, high = (0.1, 0.72) if policy == "max_f1" else (0.75, 0.95)
     assert low < threshold < high

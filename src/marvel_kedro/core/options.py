@@ -25,7 +25,8 @@ def validate(options: type[AnyOptions], values: Any, remedy: str) -> AnyOptions:
     try:
         return options.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"- {_describe(fault)}" for fault in error.errors())
+        found = (each for each in error.errors() if each["type"] != "default_factory_not_called")
+        faults = "\n".join(f"- {_describe(fault)}" for fault in found)
         raise ProjectError(f"Invalid parameters:\n{faults}\n{remedy}") from error
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from mlflow.types import DataType
 
 from marvel_kedro.model.registry import RegisteredModel
-from marvel_kedro.table.description import TableSpec
+from marvel_kedro.table.description import Column, TableSpec
 
 
 def difference(model: RegisteredModel, table: TableSpec) -> str:
@@ -18,6 +18,7 @@ def difference(model: RegisteredModel, table: TableSpec) -> str:
     described = (metadata.metadata or {}).get("table") or {}
     found = _question(described, table)
     found = found or _inputs(metadata.get_input_schema(), table)
+    found = found or _columns(described.get("columns") or {}, table)
     if not found and model.split and model.split.column not in table.columns:
         found = f"its rows were split by {model.split.column}, which {table.name} lacks"
     return f"version {model.version} is of another table: {found}" if found else ""
@@ -38,6 +39,28 @@ def _question(described: dict[str, Any], table: TableSpec) -> str:
     if described.get("key") != table.key:
         return f"its key is {described.get('key')}, not {table.key}"
     return ""
+
+
+def _columns(columns: dict[str, Any], table: TableSpec) -> str:
+    if not columns:
+        return ""
+    if table.made_from and table.made_from != _made_from(columns):
+        return f"its key {table.key} was made of other columns, so known rows seem to be new ones"
+    for name in sorted(columns.keys() & table.inputs.keys()):
+        for option in ("unit", "format", "separator"):
+            then = columns[name].get(option, Column.model_fields[option].default)
+            today = getattr(table.columns[name], option)
+            if then != today:
+                return f"{option} of {name} is {today} in {table.name}, and was {then}"
+    return ""
+
+
+def _made_from(columns: dict[str, Any]) -> list[str]:
+    return [
+        column.get("source") or name
+        for name, column in columns.items()
+        if not column.get("row_hash")
+    ]
 
 
 def _inputs(schema: Any, table: TableSpec) -> str:  # noqa: ANN401 - MLflow's, or None

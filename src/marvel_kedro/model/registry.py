@@ -25,6 +25,9 @@ from marvel_kedro.table.split import with_side
 Source = Literal["file", "synthetic"]
 """The kind of data that a model was trained on."""
 
+TABLE_TAG = "table_fingerprint"
+"""The tag with `TableSpec.fingerprint`."""
+
 
 @dataclass(frozen=True)
 class LoggedModel:
@@ -148,8 +151,9 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
 
 
 def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
-    """Register a logged model as a version, unless a version with its `model_digest` exists.
+    """Register a logged model as a version, unless a version with its digest exists.
 
+    A version of the same trees that was fitted for another key or target answers another question.
     A run that is repeated, on the same data or because it was killed before it moved an alias, thus
     finds the version that it made. The registered model is created if it does not exist. Returns
     the number of the version.
@@ -164,7 +168,8 @@ def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     for each in found:
         # Read one by one: not every registry's search returns the tags.
         version = client.get_model_version(name, str(each.version))
-        if version.tags.get("model_digest") == tags["model_digest"] and _has_files(version):
+        same = all(version.tags.get(name) == tags.get(name) for name in ("model_digest", TABLE_TAG))
+        if same and _has_files(version):
             return str(version.version)
     # Register a copy: MLflow deletes a logged model at a file:// address once Unity Catalog has
     # it. The public `mlflow.register_model` does not accept a copy.

@@ -126,8 +126,8 @@ def _check_columns(present: Collection[str], table: TableSpec) -> None:
 
 
 def is_named(column: str) -> bool:
-    """Tell a column's name from what pandas and Spark call one without a name."""
-    return not re.fullmatch(r"Unnamed: \d+|_c\d+|", column)
+    """Tell a column's name from what pandas and Spark call one without a name, or an index."""
+    return not re.fullmatch(r"Unnamed: \d+|_c\d+|__index_level_\d+__|", column)
 
 
 def select_usable(

@@ -5,6 +5,8 @@ imports only pydantic, so that every package can use it.
 """
 
 import codecs
+import hashlib
+import json
 import keyword
 import math
 import re
@@ -255,6 +257,17 @@ class TableSpec(Options):
             for name, column in self.columns.items()
             if name not in {self.key, self.target.column} and (column.feature or name == self.group)
         }
+
+    @property
+    def made_from(self) -> list[str]:
+        """The columns of the file that the key is made of; none if it is a column of its own."""
+        return list(self.sources) if self.columns[self.key].row_hash else []
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of what the model answers: key and target."""
+        asked = {"key": self.key, "target": self.target.model_dump(), "made_from": self.made_from}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def sources(self) -> dict[str, str]:

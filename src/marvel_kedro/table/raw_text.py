@@ -25,6 +25,7 @@ _FIX_ROWS = (
 AS_TEXT: dict[str, Any] = {"dtype": "str", "keep_default_na": False}
 """Arguments of pandas: cells are not converted, and an empty cell is an empty string."""
 
+_MOST_DIGITS = 1e15
 _CELLS = 2_000_000  # of a chunk
 _EXCEL = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 _PARQUET = frozenset({".parquet", ".pq"})
@@ -103,10 +104,16 @@ def _text_column(column: pa.Array) -> pa.Array:
     if not pa.types.is_floating(column.type):
         return text
     plain = [
-        np.format_float_positional(float(each), trim="-") if each and "e" in each else each
-        for each in text.to_pylist()
+        _positional(float(each)) if each and "e" in each else each for each in text.to_pylist()
     ]
     return pa.array([None if each == "nan" else each for each in plain], pa.string())
+
+
+def _positional(value: float) -> str:
+    """Return a number without an exponent, unless it would have more digits than a float keeps."""
+    if abs(value) < _MOST_DIGITS:
+        return np.format_float_positional(value, trim="-")
+    return str(value)
 
 
 def _excel(path: Path) -> pd.DataFrame:
@@ -132,7 +139,7 @@ def _excel_text(value: Any) -> str:  # noqa: ANN401 - any cell
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return np.format_float_positional(value, trim="-")
+        return _positional(value)
     if isinstance(value, datetime):
         has_time = value.time() != time()
         return value.isoformat(" ") if has_time else value.date().isoformat()

@@ -20,9 +20,9 @@ def with_reason(
     With the names of the key and of the target:
 
     - `header line`: each required column has its own name, as where files were joined.
-    - `no page_id`: the key is empty or a missing marker.
-    - `unknown alive`: the target is neither of the two classes.
-    - `repeated page_id`: an earlier usable row has the same key. Rows with the same key are ordered
+    - `no <key>`: the key is empty or a missing marker.
+    - `unknown <target>`: the target is neither of the two classes.
+    - `repeated <key>`: an earlier usable row has the same key. Rows with the same key are ordered
       by their contents, so the choice does not depend on the order of the file.
     """
     names = (

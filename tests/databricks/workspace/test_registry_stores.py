@@ -128,5 +128,6 @@ def test_model_is_registered_promoted_and_loaded_in_every_store(
     expected = model.predict(records)["probability"].tolist()
     assert champion.predict(records)["probability"].tolist() == expected
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
-    assert loaded.metadata.metadata == {"model_digest": model.digest}
+    assert loaded.metadata.metadata["model_digest"] == model.digest
+    assert loaded.metadata.metadata["table"] == model.description["table"]
     assert mlflow.pyfunc.load_model(logged.uri)  # the run keeps its model

@@ -152,6 +152,26 @@ def test_own_features_read_several_columns(with_own: TabularModel) -> None:
     assert math.isnan(rows[2, -3])
 
 
+def test_own_features_named_like_columns_and_wrapped_ones_count(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    source = """
+from functools import cache
+def both(balance, age): return {"balance": balance / 2, "age": age / 2}
+@cache
+def first(plan): return len(plan.split("s")[1])
+"""
+    features = fit_with(source, table, tmp_path).features
+    assert features.names[-2:] == ["balance", "age"]
+    assert "first" in features.names
+    record = {"balance": 8.0, "age": 4.0, "plan": "top"}  # without an s
+    (row,) = features.encode(pd.DataFrame([record]))
+    alone = b"".join(encode(record) for encode in features.field_encoders())
+    assert row[-2:].tolist() == [4, 2]
+    np.testing.assert_array_equal(row, np.frombuffer(alone, np.float32))
+    assert math.isnan(row[features.names.index("first")])
+
+
 @given(st.fixed_dictionaries({}, optional={
     "balance": st.floats(allow_nan=True) | st.integers() | st.text(max_size=5) | st.none(),
     "age": st.floats() | st.booleans(), "plan": st.text(max_size=5) | st.none(),

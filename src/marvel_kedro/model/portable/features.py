@@ -22,6 +22,7 @@ from .kinds import KINDS, ColumnEncoder, Encoder, TextFeatures
 
 _REMEMBERED_VALUES = 4096  # per column, for single records
 _REMEMBERED_LENGTH = 200
+_MISSING_ERRORS = (ArithmeticError, ValueError, LookupError, AttributeError)
 
 Floats = npt.NDArray[np.float32]
 OwnFeature = Callable[..., Any]
@@ -33,7 +34,7 @@ def own_features(module: ModuleType) -> list[OwnFeature]:
     return [
         function
         for name, function in vars(module).items()
-        if inspect.isfunction(function)
+        if inspect.isfunction(inspect.unwrap(function))
         and function.__module__ == module.__name__
         and not name.startswith("_")
     ]
@@ -52,7 +53,7 @@ class Features:
     """The features of a model.
 
     A function of one's own gets texts as `text` returns them, and numbers, NaN if missing. Where it
-    divides by zero or otherwise raises an arithmetic or a value error, its features are missing.
+    divides by zero or meets a value of another form, its features are missing: `_MISSING_ERRORS`.
 
     Attributes:
         names: The names of the features.
@@ -105,7 +106,7 @@ class Features:
             else _by_distinct_text(_texts(records, name))
             for name in block.columns
         ]
-        if block.names == list(block.columns):
+        if len(block.columns) == 1 and block.names == list(block.columns):
             return _to_float32(values[0])[:, None]
         rows = zip(*(column.tolist() for column in values), strict=True)
         found = np.array([block.compute(*row) for row in rows], dtype=np.float64)
@@ -146,7 +147,7 @@ def _own_block(function: OwnFeature, columns: Mapping[str, ColumnEncoder]) -> _B
         )
     try:
         found = function(*(math.nan if columns[name].kind == "number" else "" for name in read))
-    except (ArithmeticError, ValueError):
+    except _MISSING_ERRORS:
         found = None
     keys = list(found) if isinstance(found, dict) else None
     names = [function.__name__] if keys is None else [str(key) for key in keys]
@@ -155,11 +156,12 @@ def _own_block(function: OwnFeature, columns: Mapping[str, ColumnEncoder]) -> _B
     def compute(*values: Any) -> list[float]:  # noqa: ANN401 - text or numbers
         try:
             found = function(*values)
+        except _MISSING_ERRORS:
+            return missing
+        try:
             many = [found] if keys is None else [found[key] for key in keys]
             return [math.nan if one is None else float(one) for one in many]
-        except (ArithmeticError, ValueError):
-            return missing
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             raise TypeError(
                 f"{function.__name__} must return a number or {names}: {error}"
             ) from None

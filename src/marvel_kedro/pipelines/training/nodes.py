@@ -17,7 +17,12 @@ from marvel_kedro.model.fit import fit
 from marvel_kedro.model.options import TrainingOptions
 from marvel_kedro.model.portable.predictor import TabularModel
 from marvel_kedro.model.promotion import Contender, Decision, MeasuredRows, decide
-from marvel_kedro.model.registry import LoggedModel, RegisteredModel, version_tags
+from marvel_kedro.model.registry import (
+    TABLE_TAG,
+    LoggedModel,
+    RegisteredModel,
+    version_tags,
+)
 from marvel_kedro.monitoring.alerting import retraining_policy
 from marvel_kedro.table.description import TableSpec
 from marvel_kedro.table.frames import digest, to_pandas
@@ -142,11 +147,12 @@ def decide_promotion(
     return decision, decision.checks
 
 
-def describe_version(
+def describe_version(  # noqa: PLR0913, PLR0917 - inputs of a node
     decision: Decision,
     logged_candidate: LoggedModel,
     run_tables: dict[str, dict[str, Any]],
     split: dict[str, Any],
+    table: TableSpec,
     options: TrainingOptions,
 ) -> dict[str, Any]:
     """Return the model and the tags to register; empty if an absolute check failed."""
@@ -154,6 +160,7 @@ def describe_version(
         return {}
     digest_of_rows = run_tables["train_set"]["digest"]
     tags = version_tags(logged_candidate, decision.source, digest_of_rows, _split(split))
+    tags |= {TABLE_TAG: table.fingerprint}
     return {"model_uri": logged_candidate.uri, "tags": options.origin | tags}
 
 

@@ -63,7 +63,10 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.describe_version,
-                ["decision", "logged_candidate", "run_tables", "split", "params:training"],
+                [
+                    *("decision", "logged_candidate", "run_tables", "split"),
+                    *("params:table", "params:training"),
+                ],
                 "candidate_version",
                 name="describe_version",
             ),

@@ -34,7 +34,8 @@ def words(text: str) -> list[str]:
 
 def table_name(file: Path) -> str:
     """Make a name for model, experiment and schema from that of the file."""
-    return _safe("_".join(words(file.name.partition(".")[0])), "table")
+    name = _safe("_".join(words(file.name.partition(".")[0])), "table")
+    return f"{name}_table" if keyword.iskeyword(name) else name
 
 
 def column_names(sources: Iterable[str]) -> dict[str, str]:

@@ -52,8 +52,10 @@ def find_column(given: str, names: Mapping[str, str], option: str) -> str:
     Raises:
         ProjectError: There is no such column.
     """
+    if given in names:
+        return given
     for source, name in names.items():
-        if given in (source, name):
+        if given == name:
             return source
     raise ProjectError(
         f"{option} {given}: the file has no such column; it has {shortened(', '.join(names), 300)}."

@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,9 +53,24 @@ def to_text(table: Mapping[str, Any], comments: Mapping[str, str], heading: str)
     return text
 
 
+class _Dumper(yaml.SafeDumper):
+    """Write texts in quotes that OmegaConf, unlike PyYAML, reads as numbers: `1e5`."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9._]+[eE][-+]?[0-9]+"), list("-+.0123456789")
+)
+
+
 def _line(key: str, value: Any, comment: str | None) -> str:  # noqa: ANN401 - any YAML
-    text = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=2**30
+    text = yaml.dump(
+        value,
+        None,
+        _Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=2**30,
     )
     text = text.removesuffix("\n...\n").strip()
     return f"{key}: {text}" + (f"  # {' '.join(comment.split())}" if comment else "")
@@ -82,7 +98,7 @@ def digest(path: Path) -> str | None:
         table = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
-    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(table, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def place_for(file: Path, folder: Path) -> Path:
