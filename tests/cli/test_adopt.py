@@ -403,7 +403,7 @@ def test_adopted_file_is_known_by_the_real_wiki(project: Project, other_schema_p
 def test_odd_names_and_classes_are_adopted_as_they_are(project: Project, tmp_path: Path) -> None:
     """A file named like a word of Python, columns whose names differ in case, numbers as texts."""
     frame = customers(60).rename(columns={"churned": "A B"}).assign(a_b=["1e5", "2b7"] * 30)
-    frame["__index_level_0__"] = range(60)
+    frame["__index_level_0__"] = frame["place"] = range(60)
     file = write_csv(tmp_path, frame, "class.csv")
     outcome = adopt(project, file, "--target", "a_b", "--positive", "1e5")
     assert outcome.status == 0, outcome.output
@@ -411,5 +411,7 @@ def test_odd_names_and_classes_are_adopted_as_they_are(project: Project, tmp_pat
     assert found["name"] == "class_table"
     target = found["columns"][found["target"]["column"]]
     assert target.get("source", found["target"]["column"]) == "a_b"
+    assert "not describe" not in outcome.output
     assert (found["target"]["positive"], found["target"]["negative"]) == ("1e5", "2b7")
     assert not [column for column in found["columns"] if "index" in column]
+    assert found["columns"]["place"] == {"kind": "id", "feature": False}, "it numbers the rows"

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from marvel_kedro.core.errors import shortened
@@ -116,6 +117,7 @@ def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
         ),
         "more digits than a number keeps": max(map(len, values)) > _MAX_DIGITS,
         "a code by its name": bool(_CODES & set(name)),
+        "numbers the rows": _is_running_number(values, counts),
         "an id by its name": _has_id_name(name) and (_distinct(counts) > 0.5 or name[-1] == "id"),  # noqa: PLR2004
     }
     why = next((reason for reason, holds in reasons.items() if holds), None)
@@ -124,6 +126,14 @@ def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
     if _distinct(counts) > MOST and len(counts) > _MAX_LEVELS:
         return Found("id", f"{why}; nearly every value occurs once", {"feature": False})
     return Found("category", why)
+
+
+def _is_running_number(values: list[str], counts: "pd.Series[int]") -> bool:
+    """Tell numbers that differ by the same step, each of one row, also in a sample of the rows."""
+    if len(values) <= _MAX_LEVELS or int(counts.max()) > 1 or max(map(len, values)) > _MAX_DIGITS:
+        return False
+    numbers = sorted(map(int, values))
+    return len({later - number for number, later in pairwise(numbers)}) == 1
 
 
 def _has_id_name(name: list[str]) -> bool:
@@ -205,9 +215,15 @@ def _date(name: list[str], counts: "pd.Series[int]") -> Found | None:
         if int(tried[list(read)].sum()) < total * MOST:
             return None
         used = ", ".join(each or "ISO 8601" for each in list(fits)[:3])
-        return _text([], counts, [f"has dates in several formats ({used}): it stays text"])
+        return _text(
+            [],
+            counts,
+            [f"has dates in several formats ({used}): write them in one, or it is no date"],
+        )
     if any(_is_far_ahead(value, best) for value in fits[best].index):
-        note = f"has dates in the future as {best}, which has no century: it stays text"
+        note = (
+            f"has dates in the future as {best}, which has no century: write it, or it is no date"
+        )
         return _text([], counts, [note])
     options: dict[str, Any] = {"format": best} if best else {}
     found = Found("date", f"{_all(fitting, total)} dates as {best or 'ISO 8601'}", options)

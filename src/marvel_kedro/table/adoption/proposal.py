@@ -245,7 +245,7 @@ def _trial(taken: sample.Sample, spec: TableSpec) -> Iterator[str]:
     roles_first = [spec.key, spec.target.column, *spec.columns][:_MAX_TRIED]
     tried = {name: spec.columns[name] for name in spec.columns if name in roles_first}
     spec = spec.model_copy(update={"columns": tried})
-    rows = cleaning.read_source(taken.raw, spec)
+    rows = cleaning.read_source(taken.raw[list(spec.sources)], spec)
     summary = quality.summarise(rows, spec, QualityOptions())
     quality.require_usable_rows(summary, spec)
     rejected, total = summary["rows_rejected"], summary["rows_in"]
