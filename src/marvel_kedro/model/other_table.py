@@ -44,7 +44,7 @@ def _question(described: dict[str, Any], table: TableSpec) -> str:
 def _columns(columns: dict[str, Any], table: TableSpec) -> str:
     if not columns:
         return ""
-    if table.made_from and table.made_from != _made_from(columns):
+    if table.made_from and set(table.made_from) != _made_from(columns):
         return f"its key {table.key} was made of other columns, so known rows seem to be new ones"
     for name in sorted(columns.keys() & table.inputs.keys()):
         for option in ("unit", "format", "separator"):
@@ -55,12 +55,13 @@ def _columns(columns: dict[str, Any], table: TableSpec) -> str:
     return ""
 
 
-def _made_from(columns: dict[str, Any]) -> list[str]:
-    return [
+def _made_from(columns: dict[str, Any]) -> set[str]:
+    """Return the columns in the file; MLflow does not keep their order."""
+    return {
         column.get("source") or name
         for name, column in columns.items()
         if not column.get("row_hash")
-    ]
+    }
 
 
 def _inputs(schema: Any, table: TableSpec) -> str:  # noqa: ANN401 - MLflow's, or None

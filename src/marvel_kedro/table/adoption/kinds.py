@@ -129,11 +129,11 @@ def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
 
 
 def _is_running_number(values: list[str], counts: "pd.Series[int]") -> bool:
-    """Tell numbers that differ by the same step, each of one row, also in a sample of the rows."""
+    """Tell 0, 1, 2, .. or 1, 2, .., each of one row, also in a sample of every second, fourth, .."""
     if len(values) <= _MAX_LEVELS or int(counts.max()) > 1 or max(map(len, values)) > _MAX_DIGITS:
         return False
     numbers = sorted(map(int, values))
-    return len({later - number for number, later in pairwise(numbers)}) == 1
+    return numbers[0] <= 1 and len({later - number for number, later in pairwise(numbers)}) == 1
 
 
 def _has_id_name(name: list[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from marvel_kedro.core.errors import ProjectError
+from marvel_kedro.core.errors import ProjectError, shortened
 from marvel_kedro.core.options import validate
 from marvel_kedro.table import cleaning, quality
 from marvel_kedro.table.adoption import checks, roles, sample, writing
@@ -109,8 +109,8 @@ def propose(file: Path, place: str, choices: Choices) -> Proposal:
     spec = validate(TableSpec, table, REMEDY)
     if not spec.inputs:
         raise ProjectError(
-            f"{file} has no column to learn from, beside {', '.join(spec.sources)}: a feature is "
-            "needed that is no id and has several values."
+            f"{file} has no column to learn from, beside {shortened(', '.join(spec.sources), 200)}: "
+            "a feature is needed that is no id and has several values."
         )
     notes = [
         *(f"{column} {note}." for column, each in found.items() for note in each.notes),
