@@ -129,7 +129,7 @@ def _code(name: list[str], counts: "pd.Series[int]") -> Found | None:
 
 
 def _is_running_number(values: list[str], counts: "pd.Series[int]") -> bool:
-    """Tell 0, 1, 2, .. or 1, 2, .., each of one row, also in a sample of every second, fourth, .."""
+    """Tell 0, 1, 2, .. or 1, 2, .., each of one row, also in an evenly spread sample."""
     if len(values) <= _MAX_LEVELS or int(counts.max()) > 1 or max(map(len, values)) > _MAX_DIGITS:
         return False
     numbers = sorted(map(int, values))

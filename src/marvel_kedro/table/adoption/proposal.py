@@ -108,8 +108,9 @@ def propose(file: Path, place: str, choices: Choices) -> Proposal:
     table = _describe(choices, place, taken, names, found, key, target.column, classes)
     spec = validate(TableSpec, table, REMEDY)
     if not spec.inputs:
+        seen = shortened(", ".join(spec.sources), 200)
         raise ProjectError(
-            f"{file} has no column to learn from, beside {shortened(', '.join(spec.sources), 200)}: "
+            f"{file} has no column to learn from, beside {seen}: "
             "a feature is needed that is no id and has several values."
         )
     notes = [
