@@ -48,7 +48,7 @@ def test_titles_of_long_classes_are_within_the_figure(
     renamed = scores.replace({table.target.column: long})
     for figure in plots.draw_all(renamed, measured, model, table, 10).values():
         figure.draw_without_rendering()
-        box = figure.axes[0]._left_title.get_window_extent()
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
+        box = figure.get_tightbbox()  # in inches
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()
