@@ -36,3 +36,19 @@ def test_plots_show_every_model_and_have_titles(
 def test_confusion_plot_counts_every_row(scores: pd.DataFrame) -> None:
     texts = [text.get_text() for text in plots.draw_confusion(scores, 0.5, TABLE).axes[0].texts]
     assert sum(int(text.split("\n")[0].replace(",", "")) for text in texts) == len(scores)
+
+
+def test_titles_of_long_classes_are_within_the_figure(
+    scores: pd.DataFrame, measured: pd.DataFrame, model: TabularModel
+) -> None:
+    positive, other = TABLE.target.positive, TABLE.target.other
+    long = {positive: "Deceased Characters of the wiki", other: "Living Characters of the wiki"}
+    target = {"column": TABLE.target.column, "positive": long[positive], "negative": long[other]}
+    table = TABLE.model_validate(TABLE.model_dump() | {"target": target})
+    renamed = scores.replace({table.target.column: long})
+    for figure in plots.draw_all(renamed, measured, model, table, 10).values():
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox()  # in inches
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()

@@ -1,5 +1,6 @@
 """Draw the plots of a candidate on the test rows, without global state."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,7 @@ def draw_calibration(
 
 def draw_confusion(test_scores: pd.DataFrame, threshold: float, table: TableSpec) -> "Figure":
     """Draw the confusion matrix: rows, and their share of each label."""
-    figure = _figure(5.4, 4.6)
+    figure = _figure(6.0, 4.6)
     axes = figure.subplots()
     labels, sides = table.target.classes, (True, False)
     predicted = (test_scores["candidate"] >= threshold).to_numpy()
@@ -113,7 +114,8 @@ def draw_confusion(test_scores: pd.DataFrame, threshold: float, table: TableSpec
         colour = "white" if share > 0.5 else INK  # noqa: PLR2004 - half of the colour scale
         text = f"{rows:,}\n{rounded(share, '.0%')}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
-    axes.set(xticks=[0, 1], xticklabels=labels, yticks=[0, 1], yticklabels=labels)
+    shown = [fill(label, 16) for label in labels]
+    axes.set(xticks=[0, 1], xticklabels=shown, yticks=[0, 1], yticklabels=shown)
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -155,7 +157,7 @@ def plain(axes: "Axes") -> None:
 
 def title(axes: "Axes", finding: str) -> None:
     """Set the title to the finding of the plot."""
-    axes.set_title(finding, loc="left", color=INK, fontsize=12, fontweight="bold")
+    axes.set_title(fill(finding, 46), loc="left", color=INK, fontsize=12, fontweight="bold")
 
 
 def _overall(evaluation: pd.DataFrame, metric: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ frequent ones lower it, so a window with a single value can have less than chanc
 
 import numpy as np
 
-from marvel_kedro.model.metrics import Floats
+from marvel_kedro.model.metrics import Flags, Floats
 from marvel_kedro.monitoring.aggregation.distributions import Distributions
 from marvel_kedro.monitoring.aggregation.ragged import RaggedIndex
 from marvel_kedro.monitoring.aggregation.value_counts import Ints
@@ -49,7 +49,8 @@ def _pooled(categories: Distributions, current: Ints, reference: Ints, counted: 
     are pooled by the binary order of magnitude of their rows in both samples: values seen once, or
     new, are not pooled with those seen often. Ascending orders share a cell if they begin in the
     same five rows to expect. Rows of both samples together decide, so that the moments over
-    permutations hold.
+    permutations hold. Where the values of `reference` hardly repeat, as titles do, all rare ones
+    are one cell: their order would only tell that a row has come back.
     """
     pair, rows, others = _with_missed(categories, current, reference, counted)
     n_rows, n_others = categories.totals[current], categories.totals[reference]
@@ -75,7 +76,9 @@ def _pooled(categories: Distributions, current: Ints, reference: Ints, counted: 
 
     before = np.cumsum(mine + theirs, axis=1) - mine - theirs
     fives = before * smaller[:, None] // least[:, None]
-    cell = np.cumsum(np.diff(fives, axis=1, prepend=0) > 0, axis=1, dtype=np.int64).ravel()
+    begins = np.diff(fives, axis=1, prepend=0) > 0
+    begins &= ~_hardly_repeats(categories)[reference][:, None]
+    cell = np.cumsum(begins, axis=1, dtype=np.int64).ravel()
     parent = np.repeat(np.arange(len(current)), width)
     pooled = [by_cell(side.ravel(), cell, parent, len(current)).ravel() for side in (mine, theirs)]
     filled = pooled[0] + pooled[1] > 0
@@ -84,6 +87,10 @@ def _pooled(categories: Distributions, current: Ints, reference: Ints, counted: 
         np.concatenate([rows[~rare], pooled[0][filled]]),
         np.concatenate([others[~rare], pooled[1][filled]]),
     )
+
+
+def _hardly_repeats(categories: Distributions) -> Flags:
+    return 2 * categories.index.lengths > categories.totals
 
 
 def _with_missed(
