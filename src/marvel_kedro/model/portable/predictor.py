@@ -48,8 +48,8 @@ class TabularModel:
         threshold: Probability at or above which the prediction is the positive class.
         code: By file name, the source of `CODE_FILES` and of `OWN_CODE_FILE`, if there is one, as
             it was when the model was fitted.
-        description: The table description (`table`) and a made-up record (`example`), which explain
-            the model and do not change what it returns.
+        description: The table description (`table`) and an example record (`example`), which
+            explain the model and do not change what it returns.
     """
 
     booster_text: str
