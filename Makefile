@@ -60,6 +60,7 @@ ui: $(VENV)/.base ## Open the runs and models in MLflow
 
 bench: $(VENV)/.dev ## Benchmark the model, the main job, scale, serving and monitoring against their peers
 	$(BIN)/python benchmarks/model_quality.py
+	$(BIN)/python benchmarks/any_table.py
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/serving.py

@@ -28,6 +28,7 @@ from marvel_kedro.model.options import FitOptions
 from marvel_kedro.simulation.world import SyntheticOptions
 from marvel_kedro.table import synthetic_rows
 from marvel_kedro.table.cleaning import read_source, select_usable
+from marvel_kedro.table.description import TableSpec
 
 ROOT = Path(__file__).parents[1]
 FILES = (  # the first one that exists and is real
@@ -64,8 +65,8 @@ def main() -> None:
         f"{path.name if path else 'synthetic rows'}: {len(characters):,} rows, "
         f"{characters['name'].nunique():,} names; {options.repeats} x {options.folds} folds\n"
     )
-    figures, train_share = cross_validate(characters, models, options.repeats, options.folds)
-    report(figures, train_share)
+    figures = cross_validate(characters, TABLE, models, options.repeats, options.folds)
+    report(figures, 1 - 1 / options.folds)
 
 
 def read_raw(path: Path | None, rows: int | None) -> pd.DataFrame:
@@ -82,31 +83,30 @@ def is_real(path: Path) -> bool:
 
 
 def cross_validate(
-    characters: pd.DataFrame, models: dict[str, Model], repeats: int, folds: int
-) -> tuple[dict[str, Floats], float]:
-    """Score every fold with every model.
+    rows: pd.DataFrame, table: TableSpec, models: dict[str, Model], repeats: int, folds: int
+) -> dict[str, Floats]:
+    """Score every fold with every model; rows of a group share a fold.
 
     Returns:
-        An array of shape (repeats * folds, 2) by model, ROC AUC and log loss; and the share of
-        the rows that a model is trained on.
+        An array of shape (repeats * folds, 2) by model, ROC AUC and log loss.
     """
-    alive = (characters["alive"] == "Alive").to_numpy()
+    positive = (rows[table.target.column] == table.target.positive).to_numpy()
+    groups = rows[table.group_column].fillna("")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=repeat)
-        for inside, outside in splitter.split(characters, alive, characters["name"].fillna("")):
-            train = characters.iloc[inside].reset_index(drop=True)
-            test = characters.iloc[outside].reset_index(drop=True)
+        for inside, outside in splitter.split(rows, positive, groups):
+            train, test = (rows.iloc[side].reset_index(drop=True) for side in (inside, outside))
             for name, model in models.items():
                 scores = model(train, test)
                 found[name].append(
                     (
-                        float(roc_auc_score(alive[outside], scores)),
-                        float(log_loss(alive[outside], scores)),
+                        float(roc_auc_score(positive[outside], scores)),
+                        float(log_loss(positive[outside], scores)),
                     )
                 )
         print(f"repeat {repeat + 1} of {repeats} done", file=sys.stderr)
-    return {name: np.array(rows) for name, rows in found.items()}, 1 - 1 / folds
+    return {name: np.array(figures) for name, figures in found.items()}
 
 
 def report(figures: dict[str, Floats], train_share: float) -> None:

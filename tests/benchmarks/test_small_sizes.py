@@ -12,6 +12,7 @@ from support.project import ROOT, clean_environment, missing
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "ArgumentParser(" in path.read_text())
 TABLES = {
+    "any_table": ("breast_cancer", "LightGBM"),
     "drift_power": ("false alarms in", "covariate", "Evidently was skipped"),
     "main_job": ("plain script, first", "kedro run, first", "times the rows"),
     "model_quality": ("marvel_kedro", "logistic regression", "Folds that the recipe won"),
