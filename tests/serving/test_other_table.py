@@ -123,6 +123,12 @@ def test_record_is_completed_by_its_key(server: Server, rows: pd.DataFrame) -> N
 
 
 @pytest.mark.parametrize("server", ["1"], ids=["own"], indirect=True)
+def test_columns_of_the_file_are_named_with_their_fields(server: Server) -> None:
+    answer = server.invoke([{"Balance": 1.5, "Plan": "Top"}])
+    assert answer.status_code == 400
+    assert "other names here: Balance is balance, Plan is plan." in answer.json()["message"]
+
+
 def test_boolean_counts_as_its_text(server: Server) -> None:
     def answers(value: Any) -> Any:
         return send(server, {"instances": [{"balance": -50, "paperless": value}]})

@@ -59,6 +59,7 @@ class Endpoint:
         self._log = log
         table, name = configuration.endpoint.inference_table, configuration.endpoint.name
         self._redact = frozenset(table.redact)
+        self._sources = configuration.table.sources
         self._lookup = Lookup(self._server.online_records, configuration.table)
         self._spool = None
         if table.enabled:
@@ -235,7 +236,8 @@ class Endpoint:
     ) -> list[tuple[str, float]]:
         model = served.loaded
         complete = self._lookup.complete(records, model.schema.keys())
-        return model.score(protocol.conform(complete, model.schema, model.required))
+        conformed = protocol.conform(complete, model.schema, model.required, self._sources)
+        return model.score(conformed)
 
     def _write_entry(self, call: Invocation, seconds: float) -> None:
         """Write the inference table's entry before the answer is sent: no answer lacks its row."""

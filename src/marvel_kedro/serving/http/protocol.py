@@ -170,7 +170,10 @@ FORMS = tuple(_READERS)
 
 
 def conform(
-    records: list[Record], schema: Mapping[str, Kind], required: Sequence[str] = ()
+    records: list[Record],
+    schema: Mapping[str, Kind],
+    required: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> list[Record]:
     """Validate records against a model's signature, and convert numbers that are text.
 
@@ -178,6 +181,12 @@ def conform(
     or NaN unless it is required; fields outside the schema are ignored. MLflow's server validates
     number fields the same way and text fields not at all, see above. The records are changed in
     place.
+
+    Args:
+        records: The records.
+        schema: The kind of each field.
+        required: The required fields.
+        sources: The field by name of the column in the raw file, for messages.
 
     Raises:
         RequestError: 400; the message names the record and the field.
@@ -199,11 +208,21 @@ def conform(
             elif type(value) is not float and type(value) is not int:
                 record[name] = _number(row, name, value)
     if not is_any_known:
-        raise invalid_value(
-            f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
-        )
+        raise _no_known_field(records[0], schema, sources or {})
     _check_required(records, required)
     return records
+
+
+def _no_known_field(
+    record: Record, schema: Mapping[str, Kind], sources: Mapping[str, str]
+) -> RequestError:
+    """Name the fields; to a sender of the raw file's columns also what they are called here."""
+    renamed = [f"{name} is {sources[name]}" for name in record if sources.get(name, name) in schema]
+    hint = f" Columns of the file have other names here: {', '.join(renamed)}." if renamed else ""
+    return invalid_value(
+        f"No record has a field that the model knows: send at least one of {', '.join(schema)}."
+        f"{hint}"
+    )
 
 
 def _check_required(records: list[Record], required: Sequence[str]) -> None:
