@@ -129,6 +129,7 @@ def test_columns_of_the_file_are_named_with_their_fields(server: Server) -> None
     assert "other names here: Balance is balance, Plan is plan." in answer.json()["message"]
 
 
+@pytest.mark.parametrize("server", ["1"], ids=["own"], indirect=True)
 def test_boolean_counts_as_its_text(server: Server) -> None:
     def answers(value: Any) -> Any:
         return send(server, {"instances": [{"balance": -50, "paperless": value}]})
