@@ -47,7 +47,6 @@ from marvel_kedro.monitoring.metrics.drift import drift_metrics
 from marvel_kedro.monitoring.metrics.performance_estimation import quality_estimates
 from marvel_kedro.monitoring.metrics.profile import profile_metrics
 from marvel_kedro.monitoring.options import MonitoringOptions
-from marvel_kedro.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from marvel_kedro.simulation.world import MAX_ROWS, DriftOptions, SyntheticOptions
 from marvel_kedro.table.cleaning import read_source, select_usable
 from marvel_kedro.table.local_engine import relation
@@ -348,6 +347,11 @@ def _alerting() -> AlertingOptions:
 
 
 def _section(name: str) -> dict[str, Any]:
+    from marvel_kedro.settings import (  # noqa: PLC0415 - Kedro logs a line when it is imported
+        CONFIG_LOADER_ARGS,
+        CONFIG_LOADER_CLASS,
+    )
+
     loader = CONFIG_LOADER_CLASS(str(HERE.parent / "conf"), **CONFIG_LOADER_ARGS)
     section: dict[str, Any] = loader["parameters"][name]
     return section

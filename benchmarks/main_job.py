@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=96_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--growth", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    options = parse(parser, rows=1500, runs=1, growth=[1500, 3000])
+    options = parse(parser, rows=3000, runs=1, growth=[3000, 6000])
     print(machine.describe())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

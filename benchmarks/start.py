@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5000, help="rows of the raw file")
     parser.add_argument("--runs", type=int, default=9)
-    options = parse(parser, rows=1500, runs=1)
+    options = parse(parser, rows=3000, runs=1)
     print(machine.describe("kedro-mlflow"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

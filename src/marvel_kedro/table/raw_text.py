@@ -113,7 +113,7 @@ def _positional(value: float) -> str:
     """Return a number without an exponent, unless it would have more digits than a float keeps."""
     if abs(value) < _MOST_DIGITS:
         return np.format_float_positional(value, trim="-")
-    return str(value)
+    return repr(value)
 
 
 def _excel(path: Path) -> pd.DataFrame:

@@ -127,6 +127,8 @@ def load(folder: Path) -> ServedModel:
         invoke = foreign_model.load(folder, saved)
         interface = Interface(inputs, example, is_own=False)
         return ServedModel(_score_nothing, {}, interface, invoke=invoke)
+    if not inputs:
+        raise ValueError("its MLmodel has no signature with fields")
     loaded = ServedModel(
         score=model.score,
         schema={field.name: "string" if field.type == "string" else "double" for field in inputs},
