@@ -13,7 +13,7 @@ from support.project import Project
 
 from marvel_kedro.model.other_table import difference
 from marvel_kedro.model.registry import RegisteredModel
-from marvel_kedro.table.description import TableSpec
+from marvel_kedro.table.description import Column, TableSpec
 from marvel_kedro.table.options import RecordedSplit
 
 INPUTS = {name: "double" if c.is_number else "string" for name, c in CHURN.inputs.items()}
@@ -37,6 +37,10 @@ def make(
 
 def target(**changes: Any) -> dict[str, Any]:
     return TABLE | {"target": TABLE["target"] | changes}
+
+
+def column(name: str, **changes: Any) -> dict[str, Column]:
+    return CHURN.columns | {name: CHURN.columns[name].model_copy(update=changes)}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,28 @@ def test_key_made_of_other_columns_is_that_of_another_table() -> None:
     inputs = {name: kind for name, kind in INPUTS.items() if name != "complaint"}
     found = difference(make(TABLE | {"columns": fewer}, inputs), now)
     assert "its key customer was made of other columns" in found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": "agent"},
+        {"target": CHURN.target.model_copy(update={"words": {"1": "Yes"}})},
+        {"columns": column("balance", unit="USD")},
+        {"columns": column("since", format="%Y-%m-%d")},
+        {"columns": column("products", separator=";")},
+        {"columns": column("age", kind="category", above=None)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_difference_makes_another_version(changes: dict[str, Any]) -> None:
+    """A version of the same trees would be found, and stay a champion of another table for ever."""
+    now = CHURN.model_copy(update=changes)
+    assert difference(make(), now)
+    assert now.fingerprint != CHURN.fingerprint
+    told = CHURN.model_copy(update={"columns": column("balance", meaning="Money")})
+    assert told.fingerprint == CHURN.fingerprint
+    assert not difference(make(), told)
 
 
 def described(project: Project, before: str, after: str) -> None:

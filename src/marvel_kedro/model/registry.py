@@ -153,7 +153,7 @@ def load(name: str, version: str, role: str) -> tuple[Path, Any]:
 def register(name: str, model_uri: str, tags: dict[str, str]) -> str:
     """Register a logged model as a version, unless a version with its digest exists.
 
-    A version of the same trees that was fitted for another key or target answers another question.
+    A version of the same trees that was fitted to another table would be no rival of the next one.
     A run that is repeated, on the same data or because it was killed before it moved an alias, thus
     finds the version that it made. The registered model is created if it does not exist. Returns
     the number of the version.

@@ -265,8 +265,17 @@ class TableSpec(Options):
 
     @property
     def fingerprint(self) -> str:
-        """A digest of what the model answers: key and target."""
-        asked = {"key": self.key, "target": self.target.model_dump(), "made_from": self.made_from}
+        """A digest of what makes a model one of this table: `model.other_table` says what differs.
+
+        Words for people are no part of it, nor are columns that the model does not take.
+        """
+        told = {"source", "meaning", "values", "required"}
+        asked = {
+            "key": self.key,
+            "made_from": self.made_from,
+            "target": self.target.model_dump(),
+            "inputs": {name: each.model_dump(exclude=told) for name, each in self.inputs.items()},
+        }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
