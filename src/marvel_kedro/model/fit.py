@@ -124,10 +124,10 @@ def _check(train: pd.DataFrame, table: TableSpec, options: FitOptions) -> None:
             f"{options.min_rows}. Bring more rows in data/01_raw, or lower it."
         )
     if classes != sorted(target.classes):
-        source = table.columns[target.column].source or target.column
         raise ProjectError(
             f"train_set has only the class {classes}; a model requires "
-            f"{' and '.join(target.classes)}. Look at the column {source} of the raw file."
+            f"{' and '.join(target.classes)}. Look at the column {table.source(target.column)} "
+            "of the raw file."
         )
     if not any(column.feature for column in table.inputs.values()):
         raise ProjectError(

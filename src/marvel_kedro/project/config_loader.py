@@ -104,7 +104,9 @@ class ConfigLoader(OmegaConfigLoader):
 
     @staticmethod
     def _described(table: dict[str, Any], key: str = "", default: Any = None) -> Any:  # noqa: ANN401 - any YAML
-        found = OmegaConf.select(OmegaConf.create(table), key, default=default) if key else table
+        found: Any = table
+        for part in filter(None, key.split(".")):
+            found = found.get(part, default) if isinstance(found, dict) else default
         if found is None:
             raise ProjectError(f"${{spec:{key}}} in conf/: table.yml has no key {key}.")
         return found

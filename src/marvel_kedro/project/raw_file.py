@@ -28,21 +28,12 @@ _REMEDY = (
 
 
 def require_file(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], table: TableSpec) -> None:
-    """Raise a `ProjectError` if the raw file is missing, or would be made, for another table.
-
-    A table without a `world` has no synthetic rows to stand in for the file.
-    """
-    makes = RAW in pipeline.all_outputs()
-    if not makes and (RAW not in pipeline.inputs() or catalog.exists(RAW)):
-        return
-    if table.world is not None:
+    """Raise a `ProjectError` if the raw file is missing, and no synthetic rows stand in for it."""
+    if table.world or RAW not in pipeline.inputs() or catalog.exists(RAW):
         return
     path = getattr(catalog.get(RAW), "_filepath", table.file)
     raise ProjectError(
-        f"The pipeline synthetic makes no rows of the table {table.name}: remove it from the run, "
-        f"and put the file at {path}."
-        if makes
-        else f"There is no raw file of the table {table.name} at {path}. Put it there, or describe "
+        f"There is no raw file of the table {table.name} at {path}. Put it there, or describe "
         "another file: kedro adopt FILE."
     )
 
@@ -119,7 +110,7 @@ def _is_synthetic_file(catalog: CatalogProtocol[Any, Any], table: TableSpec) -> 
         raw = pd.DataFrame(**dataset.preview(nrows=1))
     else:
         raw = catalog.load(RAW)
-    key = table.columns[table.key].source or table.key
+    key = table.source(table.key)
     return not len(raw) or (key in raw and synthetic_rows.count(raw, key)[1] > 0)
 
 

@@ -70,9 +70,7 @@ def require_usable_rows(data_quality: dict[str, Any], table: TableSpec) -> None:
     The tables of an earlier run stay as they are.
     """
     if not data_quality["rows_kept"]:
-        key, target = (
-            table.columns[name].source or name for name in (table.key, table.target.column)
-        )
+        key, target = map(table.source, (table.key, table.target.column))
         raise ProjectError(
             f"The raw file (raw_table) has no row that can be used; of its "
             f"{data_quality['rows_in']} rows these are rejected: {data_quality['rejected']}. "

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from marvel_kedro.core.errors import shortened
-from marvel_kedro.model.portable.fields import PLAIN_NUMBER
+from marvel_kedro.model.portable.fields import FALSE_WORDS, PLAIN_NUMBER, TRUE_WORDS
 from marvel_kedro.table.adoption.names import words
 from marvel_kedro.table.description import Kind
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 MOST = 0.95
 """The share of values that decides; the others count as missing."""
 
-_BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
 _GROUP = r"[ '\u00a0\u2019\u202f{}]"
 _NOTATION = (
     r"[-+]?(?:[0-9]{{1,15}}(?:{mark}[0-9]*)?|{mark}[0-9]+"
@@ -102,7 +101,8 @@ def _matching(counts: "pd.Series[int]", pattern: re.Pattern[str]) -> "pd.Series[
 
 def _boolean(counts: "pd.Series[int]") -> Found | None:
     found = {value.lower() for value in counts.index}
-    if len(found) == 2 and found in _BOOLEANS:  # noqa: PLR2004
+    digits = {"0", "1"}  # are numbers
+    if len(found) == 2 and found & TRUE_WORDS - digits and found & FALSE_WORDS - digits:  # noqa: PLR2004
         return Found("boolean", f"{' and '.join(map(str, counts.index[:2]))}")
     return None
 
