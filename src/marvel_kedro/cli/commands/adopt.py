@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from marvel_kedro.cli import options
 from marvel_kedro.cli.error_handling import errors_as_messages
+from marvel_kedro.core.rounding import rounded
 from marvel_kedro.core.terminal import wide_enough
 from marvel_kedro.project import adoption_paths
 from marvel_kedro.table.adoption import writing
@@ -16,6 +18,7 @@ from marvel_kedro.table.adoption.kinds import example
 from marvel_kedro.table.adoption.proposal import Choices, Proposal, propose
 
 _MAX_LINES = 60
+_WIDTH_OF_EXAMPLES = 110  # of a terminal that has room for them
 
 
 @click.command()
@@ -69,15 +72,21 @@ def adopt(
 
 def _show(proposal: Proposal) -> None:
     click.echo(f"{proposal.file}\n")
-    table = Table("column", "source", "kind", "why", "distinct", "missing", "examples")
+    console = wide_enough()
+    has_examples = console.width >= _WIDTH_OF_EXAMPLES
+    heads = ("column", "kind", "why", "distinct", "missing", "examples")
+    table = Table(*heads[: 6 if has_examples else 5], box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].ratio, table.columns[2].ratio = 2, 3
     for column in proposal.columns[:_MAX_LINES]:
-        table.add_row(
-            *map(escape, (column.name, column.source, column.kind, column.why)),
+        source = f" ({column.source})" if column.source != column.name else ""
+        cells = [
+            *map(escape, (f"{column.name}{source}", column.kind, column.why)),
             f"{column.distinct:,}",
-            f"{column.missing:.0%}" if column.missing else "",
+            rounded(column.missing, ".0%") if column.missing else "",
             escape(", ".join(map(example, column.examples))),
-        )
-    wide_enough().print(table)
+        ]
+        table.add_row(*cells[: len(table.columns)])
+    console.print(table)
     if (more := len(proposal.columns) - _MAX_LINES) > 0:
         click.echo(f".. and {more:,} more columns")
     target = proposal.spec.target
