@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     options = parse(parser, rows=300, repeats=1, folds=2)
     print(machine.describe())
-    heads = "".join(f"{name:>18}" for name in ("marvel_kedro", *PEERS))
+    heads = "".join(f"{name:>20}" for name in ("marvel_kedro", *PEERS))
     print(f"{'ROC AUC, log loss':24}{heads}   marvel_kedro - LightGBM (95 % interval)")
     with tempfile.TemporaryDirectory() as folder:
         for file in options.files or usual(Path(folder)):
@@ -71,7 +71,7 @@ def compare(file: str, options: argparse.Namespace) -> None:
     }
     figures = cross_validate(rows, table, models, options.repeats, options.folds)
     means = "".join(
-        f"{f'{area:.4f}, {loss:.4f}':>18}"
+        f"{f'{area:.4f}, {loss:.4f}':>20}"
         for area, loss in (found.mean(axis=0) for found in figures.values())
     )
     share = 1 - 1 / options.folds
