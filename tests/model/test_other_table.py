@@ -106,9 +106,9 @@ def test_every_difference_makes_another_version(changes: dict[str, Any]) -> None
     now = CHURN.model_copy(update=changes)
     assert difference(make(), now)
     assert now.fingerprint != CHURN.fingerprint
-    told = CHURN.model_copy(update={"columns": column("balance", meaning="Money")})
-    assert told.fingerprint == CHURN.fingerprint
-    assert not difference(make(), told)
+    renamed = CHURN.model_copy(update={"columns": column("balance", meaning="Money")})
+    assert renamed.fingerprint == CHURN.fingerprint
+    assert not difference(make(), renamed)
 
 
 def described(project: Project, before: str, after: str) -> None:

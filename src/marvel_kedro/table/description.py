@@ -269,12 +269,12 @@ class TableSpec(Options):
 
         Words for people are no part of it, nor are columns that the model does not take.
         """
-        told = {"source", "meaning", "values", "required"}
+        words = {"source", "meaning", "values", "required"}
         asked = {
             "key": self.key,
             "made_from": self.made_from,
             "target": self.target.model_dump(),
-            "inputs": {name: each.model_dump(exclude=told) for name, each in self.inputs.items()},
+            "inputs": {name: each.model_dump(exclude=words) for name, each in self.inputs.items()},
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
